@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two families of errors: what was asked is wrong, or the guest's side refused.
+
+Plain Python, so that the pure rooms may import it.  It is not a mapping to HTTP codes: whoever
+talks HTTP decides that a ``PolicyError`` in a request is a 400.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+
+
+class MigPolicyError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+# What was asked is wrong: a key, a value, a file, a command, a version.
+
+class PolicyError(MigPolicyError):
+    """Something that a person or a file asked for cannot be honoured."""
+
+
+class UnknownKey(PolicyError):
+    """There is no policy key of that name."""
+
+    def __init__(self, key: str, close: abc.Sequence[str] = ()) -> None:
+        self.key = key
+        hint = f"; did you mean {' or '.join(close)}?" if close else ''
+        super().__init__(f'there is no policy key {key!r}{hint}')
+
+
+class BadValue(PolicyError):
+    """A policy key was given a value that it cannot take.
+
+    :ivar key: the key's name.
+    :ivar value: the value as it was given.
+    :ivar reason: a part of a sentence that says what is wrong with it.
+    """
+
+    def __init__(self, key: str, value: object, reason: str) -> None:
+        self.key = key
+        self.value = value
+        self.reason = reason
+        super().__init__(f'{key} = {value!r}: {reason}')
+
+
+class BadRequest(PolicyError):
+    """A request or a retune asked for values that cannot be honoured; it lists all of them."""
+
+    def __init__(self, errors: abc.Sequence[PolicyError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__('; '.join(str(error) for error in self.errors))
+
+
+class BadProfiles(PolicyError):
+    """The file with profiles cannot be used; the sentence names the place and the reason.
+
+    :ivar path: the file.
+    :ivar profile: the profile in it, if the trouble is inside of one.
+    :ivar key: the key in that profile, if the trouble is with one.
+    :ivar value: its value, as read.
+    :ivar reason: what is wrong.
+    """
+
+    def __init__(self, path: str, reason: str, *, profile: str | None = None,
+                 key: str | None = None, value: object = None) -> None:
+        self.path = path
+        self.profile = profile
+        self.key = key
+        self.value = value
+        self.reason = reason
+        where = f'profiles file {path}'
+        if profile is not None:
+            where += f', profile {profile!r}'
+        if key is not None:
+            where += f', {key} = {value!r}'
+        super().__init__(f'{where}: {reason}')
+
+
+class BadOption(PolicyError):
+    """An option in nova.conf's [migpolicy] group contradicts the policy keys."""
+
+    def __init__(self, option: str, value: object, reason: str) -> None:
+        self.option = option
+        self.value = value
+        self.reason = reason
+        super().__init__(f'nova.conf [migpolicy] {option} = {value!r}: {reason}')
+
+
+class UnsupportedNova(PolicyError):
+    """This package does not know the Nova that it was loaded into."""
+
+
+class Refused(PolicyError):
+    """A command came at a moment at which it cannot be carried out."""
+
+
+# The guest's side refused: libvirt, QEMU, or the guest is gone.
+
+class GuestError(MigPolicyError):
+    """libvirt or QEMU did not do what it was told.
+
+    :ivar action: what was tried, in a word or two.
+    :ivar code: libvirt's error number, or None if there was none.
+    """
+
+    def __init__(self, action: str, reason: str, code: int | None = None) -> None:
+        self.action = action
+        self.reason = reason
+        self.code = code
+        super().__init__(f'{action}: {reason}')
+
+
+class GuestGone(GuestError):
+    """The domain is not on this host any more."""
+
+
+class JobGone(GuestError):
+    """The domain is here but no migration job runs on it."""
+
+
+class Unsupported(GuestError):
+    """This libvirt or QEMU cannot do it, so there is no point in trying again."""
