@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only place that calls libvirt for a running migration.
+
+Each method is one libvirt call made from the migration's own thread; each
+libvirtError becomes a GuestError that names the call, libvirt's code and its
+message. It decides nothing and remembers nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import json
+from typing import Any
+
+import libvirt
+
+from nova_migpolicy.engine import remedies
+from nova_migpolicy import exception
+
+# What libvirt itself takes for "no limit" (INT64_MAX bytes/s in whole MiB/s):
+# its bandwidth call has no other word for it.
+UNLIMITED_MIB_S = (2 ** 63 - 1) // 2 ** 20
+
+# The domain is not, or no longer, on this host.
+GONE = frozenset((libvirt.VIR_ERR_NO_DOMAIN,))
+# The call came when no job (any more) could take it.
+NO_JOB = frozenset((libvirt.VIR_ERR_OPERATION_INVALID,))
+
+Domain = Any
+# Sends one QMP command (JSON) to the domain and returns its JSON answer.
+Qmp = Callable[[str], str]
+
+
+def bandwidth_for_libvirt(mib_s: int) -> int:
+    """libvirt's number for a cap in MiB/s, where our 0 means no cap."""
+    return mib_s if mib_s > 0 else UNLIMITED_MIB_S
+
+
+class MigratingGuest:
+    """The calls that a migration's monitor may make on its domain.
+
+    :param domain: a libvirt virDomain (or a proxy of one) on the source host
+    :param qmp: sends a QMP command; None when the operator forbids it
+    """
+
+    def __init__(self, domain: Domain, qmp: Qmp | None = None) -> None:
+        self._domain = domain
+        self._qmp = qmp
+
+    def apply(self, action: remedies.Action) -> None:
+        """Do what a decision asks.
+
+        :raises GuestError: libvirt refused; the guest is as it was
+        """
+        if isinstance(action, remedies.SetBandwidth):
+            self.set_bandwidth(action.mib_s)
+        elif isinstance(action, remedies.SetMaxDowntime):
+            self.set_max_downtime(action.limit_ms)
+        elif isinstance(action, remedies.SetThrottle):
+            self.set_throttle(action.percent)
+        elif isinstance(action, remedies.StartPostCopy):
+            self._call('migrateStartPostCopy', 0)
+        elif isinstance(action, remedies.Pause):
+            self._call('suspend')
+        elif isinstance(action, remedies.Abort):
+            self.abort()
+        else:
+            raise TypeError(f'not an action: {action!r}')
+
+    def set_bandwidth(self, mib_s: int) -> None:
+        """Cap the memory stream at `mib_s` MiB/s (0: no cap)."""
+        self._call('migrateSetMaxSpeed', bandwidth_for_libvirt(mib_s), 0)
+
+    def set_max_downtime(self, limit_ms: int) -> None:
+        """Set QEMU's own limit, in ms; valid before the start, too."""
+        self._call('migrateSetMaxDowntime', limit_ms, 0)
+
+    def set_throttle(self, percent: int) -> None:
+        """Let auto-converge take at most `percent` (1 to 99) of the guest's CPU time.
+
+        libvirt has no call for this after the start; the monitor command has.
+        The initial step must not lie above the maximum, so both are given.
+        """
+        self.qmp('migrate-set-parameters', {
+            'max-cpu-throttle': percent,
+            'cpu-throttle-initial': min(20, percent),
+            'cpu-throttle-increment': 10,
+            'throttle-trigger-threshold': 50,
+        })
+
+    def hold_throttle(self) -> None:
+        """Keep an armed auto-converge from slowing the guest until it is asked to."""
+        self.qmp('migrate-set-parameters', {
+            'cpu-throttle-initial': 1,
+            'max-cpu-throttle': 1,
+            'throttle-trigger-threshold': 100,
+        })
+
+    def abort(self) -> None:
+        """Ask libvirt to end the job; the migrate call then returns with an error."""
+        self._call('abortJob')
+
+    def resume(self) -> None:
+        """Run a guest that was paused here."""
+        self._call('resume')
+
+    def job_stats(self) -> dict[str, Any] | None:
+        """libvirt's statistics of the running job; None when the domain is gone.
+
+        :raises GuestError: libvirt does not answer
+        """
+        try:
+            stats = self._domain.jobStats(0)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in GONE | NO_JOB:
+                return None
+            raise _guest_error('jobStats', error) from error
+        return dict(stats) if isinstance(stats, Mapping) else None
+
+    def final_stats(self) -> dict[str, Any]:
+        """The statistics of the last completed job; empty where there are none."""
+        try:
+            flags = (libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED |
+                     libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED)
+            stats = self._domain.jobStats(flags)
+        except libvirt.libvirtError:
+            return {}
+        return dict(stats) if isinstance(stats, Mapping) else {}
+
+    def state(self) -> tuple[int, int] | None:
+        """(virDomainState, its reason) on this host; None when the domain is gone.
+
+        :raises GuestError: libvirt does not answer
+        """
+        try:
+            state, reason = self._domain.state(0)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in GONE:
+                return None
+            raise _guest_error('state', error) from error
+        return int(state), int(reason)
+
+    def qmp(self, command: str, arguments: Mapping[str, int]) -> None:
+        """One QMP command with whole-number arguments, none of them from a user.
+
+        :raises GuestError: not permitted here, refused, or answered with an error
+        """
+        if self._qmp is None:
+            raise exception.GuestError(
+                f'{command}: the monitor command is not permitted ([migpolicy] allow_qmp)')
+        request = json.dumps({'execute': command, 'arguments': dict(arguments)})
+        try:
+            answer = self._qmp(request)
+        except libvirt.libvirtError as error:
+            raise _guest_error(command, error) from error
+        try:
+            refused = json.loads(answer).get('error')
+        except (ValueError, AttributeError, TypeError):
+            raise exception.GuestError(f'{command}: QEMU answered {answer!r}') from None
+        if refused:
+            raise exception.GuestError(f"{command}: QEMU says {refused!r}")
+
+    def _call(self, name: str, *args: int) -> None:
+        try:
+            getattr(self._domain, name)(*args)
+        except libvirt.libvirtError as error:
+            raise _guest_error(name, error) from error
+
+
+def _guest_error(call: str, error: libvirt.libvirtError) -> exception.GuestError:
+    return exception.GuestError(f'{call}: {error}', code=error.get_error_code())

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop that watches one migration and does what the engine decides.
+
+It wakes for libvirt's events, for commands and for a slow watchdog tick; it
+takes a sample, asks the controller, applies the decision and writes it down.
+It decides nothing itself, and it does not end before the migration has: an
+error of libvirt, of the engine or of the journal is recorded and survived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import dataclasses
+from typing import Any, Protocol
+
+from oslo_log import log as logging
+
+from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy import exception
+from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import outcome as outcome_mod
+
+LOG = logging.getLogger(__name__)
+
+# The watchdog's tick. Passes steer by events; this serves deadlines, links
+# that stand still and, without events, everything.
+TICK_S = 2.0
+# An event older than this is taken back to its own moment.
+STALE_S = 0.02
+# How long to wait for the final statistics after the call has returned.
+FINAL_STATS_WAIT_S = 0.5
+
+
+class Host(Protocol):
+    """What the loop needs of Nova; none of these raises."""
+
+    def operation_done(self) -> bool:
+        """Whether the thread that makes the migrate call is over."""
+
+    def report(self, sample: sample_mod.Sample, percent: int) -> None:
+        """Write progress where Nova shows it (at Nova's own pace)."""
+
+    def post_copy_started(self) -> None:
+        """Record that the guest now runs on the destination."""
+
+
+class Monitor:
+    """One migration, from the started operation to its outcome."""
+
+    def __init__(
+        self,
+        *,
+        guest: guest_mod.MigratingGuest,
+        controller: controller_mod.Controller,
+        inbox: inbox_mod.Inbox,
+        journal: journal_mod.Journal,
+        call: outcome_mod.Call,
+        host: Host,
+        sleep: Callable[[float], None],
+        memory_cap_mib_s: int | None = None,
+    ) -> None:
+        """`memory_cap_mib_s`: the cap to set when memory begins, where disks began with a share."""
+        self._guest = guest
+        self._controller = controller
+        self._inbox = inbox
+        self._journal = journal
+        self._call = call
+        self._host = host
+        self._sleep = sleep
+        self._memory_cap_mib_s = memory_cap_mib_s
+        self._steering = True
+        self._post_copy = False
+        self._paused = False
+        self._abort_reason: str | None = None
+        self._iteration: int | None = None
+        self._looked_s = inbox.clock()
+        self._last_complaint = ''
+        self.final_stats: dict[str, Any] = {}
+
+    def run(self) -> outcome_mod.Outcome:
+        """Watch and steer until the migration is over; returns how it ended."""
+        while not self._over():
+            self._round(self._inbox.wait(TICK_S))
+        outcome = outcome_mod.settle(
+            self._guest, self._call, abort_reason=self._abort_reason,
+            may_abort=not self._post_copy, sleep=self._sleep)
+        self._collect_final_stats(outcome)
+        if self._paused and outcome.end in (
+                outcome_mod.End.CANCELLED, outcome_mod.End.FAILED):
+            trouble = outcome_mod.resume_if_paused(self._guest)
+            if trouble:
+                LOG.error('%s', trouble)
+                self._event(trouble)
+        return outcome
+
+    def _over(self) -> bool:
+        return self._call.done or self._host.operation_done()
+
+    def _round(self, items: list[inbox_mod.Item]) -> None:
+        boundary: inbox_mod.PassStarted | None = None
+        for item in items:
+            if isinstance(item, inbox_mod.PassStarted):
+                # Statistics are those of now: of several passes that began
+                # since the last look only the latest can be sampled.
+                boundary = item
+            elif isinstance(item, inbox_mod.JobCompleted):
+                self.final_stats = item.stats
+            elif isinstance(item, inbox_mod.ForceComplete):
+                self._steer(lambda at_s: self._controller.force_complete(at_s))
+            elif isinstance(item, inbox_mod.Cancel):
+                self._steer(lambda at_s: self._controller.abort(
+                    at_s, 'cancelled through the API'))
+        if self._over():
+            return
+        now_s = self._inbox.clock()
+        if boundary is not None or now_s - self._looked_s >= TICK_S:
+            self._look(boundary, now_s)
+
+    def _look(self, boundary: inbox_mod.PassStarted | None, now_s: float) -> None:
+        self._looked_s = now_s
+        try:
+            stats = self._guest.job_stats() or {}
+        except exception.GuestError as error:
+            self._complain(str(error))
+            stats = {}
+        sample = self._sample(stats, boundary, self._inbox.clock())
+        self._journal.add('sample', sample.at_s, **sample.to_dict())
+        self._steer(lambda _at_s: self._controller.observe(sample))
+        if (self._memory_cap_mib_s is not None and
+                self._controller.phase in (sample_mod.Phase.BULK, sample_mod.Phase.PASSES)):
+            self._give_memory_the_whole_cap(sample.at_s)
+        self._guarded('progress', lambda: self._host.report(
+            sample, self._controller.progress.percent))
+
+    def _sample(
+        self, stats: dict[str, Any], boundary: inbox_mod.PassStarted | None, now_s: float,
+    ) -> sample_mod.Sample:
+        iteration = boundary.iteration if boundary else None
+        sample = sample_mod.Sample.from_stats(
+            now_s, stats, boundary=boundary is not None, iteration=iteration,
+            post_copy=self._post_copy)
+        if boundary is not None:
+            return at_boundary(sample, boundary.at_s)
+        if sample.iteration is not None:
+            # Without events a pass shows as a counter that has grown.
+            grown = self._iteration is not None and sample.iteration > self._iteration
+            self._iteration = sample.iteration
+            return dataclasses.replace(sample, boundary=grown)
+        return sample
+
+    def _steer(self, decide: Callable[[float], controller_mod.Decision | None]) -> None:
+        if not self._steering:
+            return
+        try:
+            decision = decide(self._inbox.clock())
+        except Exception:
+            # A bug of ours must not cost the guest its monitor.
+            LOG.exception('The engine failed: this migration is only watched from now on')
+            self._event('the engine failed: only watching from now on')
+            self._steering = False
+            return
+        if decision is not None:
+            self._apply(decision)
+
+    def _apply(self, decision: controller_mod.Decision) -> None:
+        LOG.info('Decision %(rule)s: %(reason)s', {
+            'rule': decision.rule, 'reason': decision.reason})
+        self._journal.add('decision', decision.at_s, **decision.to_dict())
+        for action in decision.actions:
+            if not self._do(action, decision):
+                # The rest was meant to come after this one.
+                break
+
+    def _do(self, action: remedies.Action, decision: controller_mod.Decision) -> bool:
+        try:
+            self._guest.apply(action)
+        except exception.GuestError as error:
+            at_s = self._inbox.clock()
+            LOG.warning('%(action)s was refused: %(error)s', {
+                'action': action.name, 'error': error})
+            self._journal.add('action', at_s, **action.to_dict(), done=False, error=str(error))
+            self._guarded('engine', lambda: self._controller.failed(action, at_s, str(error)))
+            return False
+        at_s = self._inbox.clock()
+        self._journal.add('action', at_s, **action.to_dict(), done=True)
+        if isinstance(action, remedies.StartPostCopy):
+            self._post_copy = True
+            self._guarded('Nova', self._host.post_copy_started)
+        elif isinstance(action, remedies.Pause):
+            self._paused = True
+        elif isinstance(action, remedies.Abort):
+            self._abort_reason = decision.reason
+        self._guarded('engine', lambda: self._controller.applied(action, at_s))
+        return True
+
+    def _give_memory_the_whole_cap(self, at_s: float) -> None:
+        """libvirt gives the cap to each disk, so they began with a share of it."""
+        cap_mib_s, self._memory_cap_mib_s = self._memory_cap_mib_s or 0, None
+        self._apply(controller_mod.Decision(
+            at_s=at_s, actions=(remedies.SetBandwidth(cap_mib_s),), rule='memory_begins',
+            reason=f'the disks are in sync: memory gets the whole {cap_mib_s} MiB/s',
+            forecast=None))
+
+    def _collect_final_stats(self, outcome: outcome_mod.Outcome) -> None:
+        if outcome.end is not outcome_mod.End.COMPLETED:
+            return
+        end_s = self._inbox.clock() + FINAL_STATS_WAIT_S
+        while not self.final_stats and self._inbox.clock() < end_s:
+            for item in self._inbox.wait(end_s - self._inbox.clock()):
+                if isinstance(item, inbox_mod.JobCompleted):
+                    self.final_stats = item.stats
+        if not self.final_stats:
+            self.final_stats = self._guest.final_stats()
+
+    def _guarded(self, whose: str, do: Callable[[], object]) -> None:
+        try:
+            do()
+        except Exception as error:
+            LOG.exception('The migration goes on after an error of %s', whose)
+            self._event(f'error of {whose}: {error}')
+
+    def _complain(self, what: str) -> None:
+        """Say a trouble once, not at each tick."""
+        if what != self._last_complaint:
+            self._last_complaint = what
+            LOG.warning('No statistics of this migration: %s', what)
+            self._event(what)
+
+    def _event(self, text: str) -> None:
+        self._journal.add('event', self._inbox.clock(), text=text)
+
+
+def at_boundary(sample: sample_mod.Sample, boundary_s: float) -> sample_mod.Sample:
+    """The sample as it was when the pass began, where it was read later.
+
+    Under eventlet an event is seen up to 0.1 s late, and that much was already
+    sent of the new pass: at the reported rate it is added to what remains.
+    """
+    late_s = sample.at_s - boundary_s
+    rate = sample.memory_rate_bytes_s
+    remaining = sample.memory_remaining_bytes
+    if late_s < STALE_S or not rate or remaining is None:
+        return sample
+    sent = int(rate * late_s)
+    if sample.memory_total_bytes is not None:
+        sent = min(sent, max(0, sample.memory_total_bytes - remaining))
+    processed = sample.memory_processed_bytes
+    return dataclasses.replace(
+        sample, at_s=boundary_s, memory_remaining_bytes=remaining + sent,
+        memory_processed_bytes=None if processed is None else max(0, processed - sent))

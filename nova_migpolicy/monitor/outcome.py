@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a migration ended: what the ended libvirt call and the domain's state mean.
+
+The rule that matters: the guest runs on exactly one host. An error from the
+call alone says nothing (the connection may have broken while QEMU went on), so
+the source domain is asked, and asked again until it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import dataclasses
+import enum
+
+import libvirt
+from oslo_log import log as logging
+
+from nova_migpolicy import exception
+from nova_migpolicy.monitor import guest as guest_mod
+
+LOG = logging.getLogger(__name__)
+
+# Seconds between two questions while libvirt does not answer or the job goes on.
+ASK_EVERY_S = 1.0
+SAY_EVERY_S = 60.0
+
+POST_COPY_REASONS = frozenset((
+    libvirt.VIR_DOMAIN_PAUSED_POSTCOPY, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED))
+INACTIVE = frozenset((libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED))
+
+
+class End(enum.Enum):
+    """What has become of the guest."""
+
+    COMPLETED = 'completed'      # it runs on the destination
+    CANCELLED = 'cancelled'      # somebody stopped the migration; it runs on the source
+    FAILED = 'failed'            # the migration failed; the guest is the source's
+    BROKEN = 'broken'            # post-copy broke: its memory is on both hosts
+
+
+@dataclasses.dataclass
+class Call:
+    """The libvirt migrate call, written by the thread that makes it.
+
+    `started` is set just before the call and `done` last of all.
+    """
+
+    started: bool = False
+    done: bool = False
+    error: Exception | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """The end, in a sentence, with libvirt's error where there was one."""
+
+    end: End
+    reason: str
+    error: Exception | None = None
+
+
+def was_aborted(error: Exception | None) -> bool:
+    """Whether libvirt says that the job was ended by a request."""
+    return (isinstance(error, libvirt.libvirtError) and
+            error.get_error_code() == libvirt.VIR_ERR_OPERATION_ABORTED)
+
+
+def settle(
+    guest: guest_mod.MigratingGuest,
+    call: Call,
+    *,
+    abort_reason: str | None,
+    may_abort: bool,
+    sleep: Callable[[float], None],
+) -> Outcome:
+    """The outcome, once the operation's thread is over; waits until it is sure.
+
+    :param abort_reason: why an abort was asked for here, None if it was not
+    :param may_abort: False once post-copy has begun
+    :param sleep: waits some seconds, in the way of the threading mode
+    """
+    if call.done and call.error is None:
+        return Outcome(End.COMPLETED, 'the guest runs on the destination')
+    waited_s = 0.0
+    while True:
+        try:
+            outcome = _judge(guest, call, abort_reason)
+        except exception.GuestError as error:
+            outcome, why = None, str(error)
+        else:
+            why = 'its job is still running, though the call has ended'
+            if outcome is None and may_abort:
+                why = _stop_orphan(guest, why)
+        if outcome is not None:
+            return outcome
+        if waited_s % SAY_EVERY_S == 0:
+            LOG.warning('Waiting to learn where the guest runs: %s', why)
+        sleep(ASK_EVERY_S)
+        waited_s += ASK_EVERY_S
+
+
+def _judge(
+    guest: guest_mod.MigratingGuest, call: Call, abort_reason: str | None,
+) -> Outcome | None:
+    """The outcome, or None while the job still runs in libvirt."""
+    state = guest.state()
+    said = f': {call.error}' if call.error else ''
+    if state is None:
+        if call.started:
+            return Outcome(End.COMPLETED, f'the guest has left the source{said}', call.error)
+        return Outcome(End.FAILED, f'the guest vanished before the start{said}', call.error)
+    value, reason = state
+    if value in INACTIVE:
+        if value == libvirt.VIR_DOMAIN_SHUTOFF and reason == libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED:
+            return Outcome(End.COMPLETED, f'the guest has left the source{said}', call.error)
+        return Outcome(End.FAILED, f'the guest stopped on the source{said}', call.error)
+    stats = guest.job_stats() or {}
+    if stats.get('type', libvirt.VIR_DOMAIN_JOB_NONE) in (
+            libvirt.VIR_DOMAIN_JOB_UNBOUNDED, libvirt.VIR_DOMAIN_JOB_BOUNDED):
+        return None
+    if value == libvirt.VIR_DOMAIN_PAUSED and reason in POST_COPY_REASONS:
+        return Outcome(End.BROKEN, f'post-copy broke off{said}', call.error)
+    if abort_reason is not None:
+        return Outcome(End.CANCELLED, abort_reason, call.error)
+    if was_aborted(call.error):
+        return Outcome(End.CANCELLED, 'cancelled by a request to libvirt', call.error)
+    return Outcome(End.FAILED, f'the migration failed{said}', call.error)
+
+
+def _stop_orphan(guest: guest_mod.MigratingGuest, why: str) -> str:
+    """End a job that nobody waits for any more; the next look tells how it went."""
+    try:
+        guest.abort()
+    except exception.GuestError as error:
+        return f'{why}, and could not be ended: {error}'
+    return f'{why}; it was told to end'
+
+
+def resume_if_paused(guest: guest_mod.MigratingGuest) -> str | None:
+    """Let a guest that stayed on the source run again after it had been paused for the move.
+
+    Returns a sentence when it could not be done, None when it runs.
+    """
+    try:
+        state = guest.state()
+        if state is not None and state[0] == libvirt.VIR_DOMAIN_PAUSED:
+            guest.resume()
+    except exception.GuestError as error:
+        return f'the guest was paused for the migration and could not be resumed: {error}'
+    return None
