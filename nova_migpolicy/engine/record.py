@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The records that go into the engine and come out of it: facts, forecasts and decisions.
+
+All of them are frozen and turn into plain dictionaries, since the journal, the log line, the
+metrics and the plot are made from the same record. No judgement is made here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nova_migpolicy.engine import remedies
+
+MIB = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What is known when a migration starts; the memory and disk sizes are in bytes.
+
+    link_mib_s: rate of the link between the two hosts, taken low; None when it is not known,
+        and then nothing is scaled by it.
+    switchover_mib_s: set when QEMU was told the link's rate itself; its limit then means the
+        real blackout as it is.
+    can_throttle: auto-converge was armed at the start and its limits can be set.
+    can_post_copy: the migration was started with post-copy permitted.
+    qemu_limit_ms, bandwidth_mib_s: the settings in force at the start (a cap of 0 is none).
+    deadline_s: absolute, on the clock of the samples; None for no deadline.
+    """
+
+    memory_bytes: int
+    disk_bytes: int
+    started_s: float
+    link_mib_s: float | None = None
+    switchover_mib_s: float | None = None
+    can_throttle: bool = False
+    can_post_copy: bool = False
+    qemu_limit_ms: int = 300
+    bandwidth_mib_s: int = 0
+    deadline_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """When a migration will be over if its settings stay as they are.
+
+    eta_low_s, eta_s, eta_high_s: seconds from now; None when no end is in sight.
+    blackout_ms: the real blackout expected then.
+    plateau_bytes: what is expected to remain after every pass when it does not converge.
+    bandwidth_mib_s: what is really sent; dirty_mib_s: newly dirtied memory, at least.
+    pass_number: 0 during the bulk copy, 1 for the first pass after it.
+    """
+
+    converges: bool
+    eta_low_s: float | None = None
+    eta_s: float | None = None
+    eta_high_s: float | None = None
+    blackout_ms: float | None = None
+    plateau_bytes: int | None = None
+    bandwidth_mib_s: float | None = None
+    dirty_mib_s: float | None = None
+    pass_number: int = 0
+    writable_set_bytes: int | None = None
+    deadline_in_s: float | None = None
+    makes_deadline: bool | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for the journal; what is not known is left out."""
+        return {key: round(value, 3) if isinstance(value, float) else value
+                for key, value in dataclasses.asdict(self).items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """What to do now, and why: one sentence with the numbers in it.
+
+    rule is a short fixed label for metrics. The actions are to be applied in their order; a
+    decision without actions only says something that an operator should know.
+    """
+
+    at_s: float
+    actions: tuple[remedies.Action, ...]
+    rule: str
+    reason: str
+    forecast: Forecast | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for the journal."""
+        return {'at_s': round(self.at_s, 3),
+                'actions': [action.to_dict() for action in self.actions],
+                'rule': self.rule, 'reason': self.reason,
+                'forecast': self.forecast.to_dict() if self.forecast else None}

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Properties of the engine, checked over the model of pre-copy."""
