@@ -88,7 +88,7 @@ class BadOption(PolicyError):
 
 
 class UnsupportedNova(PolicyError):
-    """This package does not know the Nova that it was loaded into."""
+    """The Nova that this package was loaded into is not one that it knows."""
 
 
 class Refused(PolicyError):
@@ -120,4 +120,4 @@ class JobGone(GuestError):
 
 
 class Unsupported(GuestError):
-    """This libvirt or QEMU cannot do it, so there is no point in trying again."""
+    """Beyond what the installed libvirt or QEMU can do: no point in trying again."""

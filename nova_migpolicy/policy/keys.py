@@ -18,7 +18,7 @@ from nova_migpolicy import exception
 
 Kind = typing.Literal['int', 'choice', 'list', 'str']
 Gentler = typing.Literal['lower', 'subset']
-Value = typing.Union[int, str, tuple[str, ...]]
+Value = int | str | tuple[str, ...]
 
 ALL = frozenset({'flavor', 'image', 'request', 'retune'})
 AT_START = frozenset({'flavor', 'image', 'request'})

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settle contradictions between the values of different keys, after all sources are merged.
+
+The promise to the server wins over where to start, the ceiling wins over the start rate, and a
+way to finish wins over a faster transfer.  Contradictions between sources for the same key do
+not exist: the stronger source has won already, in ``policy.resolve``.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+import dataclasses
+
+from nova_migpolicy.policy import keys
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """The value of one key while sources are merged.
+
+    :ivar level: how strong its source is.
+    :ivar explicit: whether the source named this very key, not a profile that has it.
+    :ivar before: of a value from an image, the field as it was without the image.
+    :ivar asked: of a settled value, what the source had asked for.
+    """
+
+    value: keys.Value
+    origin: str
+    level: int
+    explicit: bool
+    before: Field | None = None
+    asked: keys.Value | None = None
+
+
+Fields = dict[str, Field]
+Complaint = tuple[str, int, str]
+
+
+def settle(fields: Fields) -> list[Complaint]:
+    """Change ``fields`` until they fit together.
+
+    Returns key, level and reason of each change that a source would not expect: where it named
+    the key itself and was not overruled by a stronger source.
+    """
+    complaints: list[Complaint] = []
+    for rule in (_initial_downtime, _start_rate, _post_copy_streams, _xbzrle_streams):
+        complaints.extend(rule(fields))
+    return complaints
+
+
+def _number(fields: Fields, name: str) -> int:
+    value = fields[name].value
+    return value if isinstance(value, int) else 0
+
+
+def _yield_to(fields: Fields, name: str, value: keys.Value, winner: str,
+              reason: str) -> abc.Iterator[Complaint]:
+    loser = fields[name]
+    fields[name] = dataclasses.replace(
+        loser, value=value, asked=loser.value, origin=f'{loser.origin}, limited by {winner}')
+    if loser.explicit and loser.level >= fields[winner].level:
+        yield name, loser.level, reason
+
+
+def _initial_downtime(fields: Fields) -> abc.Iterator[Complaint]:
+    promise = _number(fields, 'max_downtime_ms')
+    if _number(fields, 'initial_downtime_ms') > promise:
+        yield from _yield_to(
+            fields, 'initial_downtime_ms', promise, 'max_downtime_ms',
+            f'above max_downtime_ms, so {promise} is used')
+
+
+def _start_rate(fields: Fields) -> abc.Iterator[Complaint]:
+    ceiling, rate = _number(fields, 'max_bandwidth_mib_s'), _number(fields, 'bandwidth_mib_s')
+    if ceiling and (rate > ceiling or not rate):
+        yield from _yield_to(
+            fields, 'bandwidth_mib_s', ceiling, 'max_bandwidth_mib_s',
+            f'above max_bandwidth_mib_s, so {ceiling} is used')
+
+
+def _post_copy_streams(fields: Fields) -> abc.Iterator[Complaint]:
+    """QEMU does not combine post-copy with parallel streams, which zlib and zstd need."""
+    asking = next((name for name in ('remedies', 'on_stall', 'on_timeout')
+                   if _asks_for(fields[name].value, 'post_copy')), None)
+    if asking is None:
+        return
+    reason = f'not together with post-copy in {asking}, so {{}} is used'
+    if _number(fields, 'parallel_connections') > 1:
+        yield from _yield_to(fields, 'parallel_connections', 1, asking, reason.format(1))
+    if fields['compression'].value in ('zlib', 'zstd'):
+        yield from _yield_to(fields, 'compression', 'none', asking, reason.format('none'))
+
+
+def _xbzrle_streams(fields: Fields) -> abc.Iterator[Complaint]:
+    """QEMU does not combine xbzrle with parallel streams."""
+    if _number(fields, 'parallel_connections') > 1 and fields['compression'].value == 'xbzrle':
+        yield from _yield_to(
+            fields, 'compression', 'none', 'parallel_connections',
+            'not together with parallel_connections above 1, so none is used')
+
+
+def _asks_for(value: keys.Value, word: str) -> bool:
+    return word in value if isinstance(value, tuple) else value == word
