@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import json
 from typing import Any
 
 import libvirt
+from oslo_log import log as logging
 
 from nova_migpolicy.engine import remedies
 from nova_migpolicy import exception
+
+LOG = logging.getLogger(__name__)
 
 # What libvirt itself takes for "no limit" (INT64_MAX bytes/s in whole MiB/s):
 # its bandwidth call has no other word for it.
@@ -26,6 +30,10 @@ UNLIMITED_MIB_S = (2 ** 63 - 1) // 2 ** 20
 GONE = frozenset((libvirt.VIR_ERR_NO_DOMAIN,))
 # The call came when no job (any more) could take it.
 NO_JOB = frozenset((libvirt.VIR_ERR_OPERATION_INVALID,))
+# This libvirt or QEMU cannot do it at all.
+UNSUPPORTED = frozenset((
+    libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
+    libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, libvirt.VIR_ERR_CONFIG_UNSUPPORTED))
 
 Domain = Any
 # Sends one QMP command (JSON) to the domain and returns its JSON answer.
@@ -141,14 +149,28 @@ class MigratingGuest:
             raise _guest_error('state', error) from error
         return int(state), int(reason)
 
+    def disk_bytes(self, paths: Sequence[str]) -> int:
+        """The size of the disks at `paths` together; block devices count in full.
+
+        A disk that libvirt does not tell the size of counts as nothing, with a
+        warning: it only makes the deadline a little tighter.
+        """
+        total = 0
+        for path in paths:
+            try:
+                total += int(self._domain.blockInfo(path, 0)[0])
+            except libvirt.libvirtError as error:
+                LOG.warning('The size of disk %s is not known: %s', path, error)
+        return total
+
     def qmp(self, command: str, arguments: Mapping[str, int]) -> None:
         """One QMP command with whole-number arguments, none of them from a user.
 
         :raises GuestError: not permitted here, refused, or answered with an error
         """
         if self._qmp is None:
-            raise exception.GuestError(
-                f'{command}: the monitor command is not permitted ([migpolicy] allow_qmp)')
+            raise exception.Unsupported(
+                command, 'monitor commands are not permitted ([migpolicy] allow_qmp)')
         request = json.dumps({'execute': command, 'arguments': dict(arguments)})
         try:
             answer = self._qmp(request)
@@ -157,9 +179,9 @@ class MigratingGuest:
         try:
             refused = json.loads(answer).get('error')
         except (ValueError, AttributeError, TypeError):
-            raise exception.GuestError(f'{command}: QEMU answered {answer!r}') from None
+            raise exception.GuestError(command, f'QEMU answered {answer!r}') from None
         if refused:
-            raise exception.GuestError(f"{command}: QEMU says {refused!r}")
+            raise exception.GuestError(command, f'QEMU says {refused!r}')
 
     def _call(self, name: str, *args: int) -> None:
         try:
@@ -169,4 +191,12 @@ class MigratingGuest:
 
 
 def _guest_error(call: str, error: libvirt.libvirtError) -> exception.GuestError:
-    return exception.GuestError(f'{call}: {error}', code=error.get_error_code())
+    code = error.get_error_code()
+    kind = exception.GuestError
+    if code in GONE:
+        kind = exception.GuestGone
+    elif code in NO_JOB:
+        kind = exception.JobGone
+    elif code in UNSUPPORTED:
+        kind = exception.Unsupported
+    return kind(call, str(error), code)

@@ -60,7 +60,8 @@ class Journal:
                 timespec='milliseconds'),
             'kind': kind,
         }
-        record.update(fields)
+        # Records of the engine carry the monitor's clock: `at` says it already.
+        record.update((name, value) for name, value in fields.items() if name != 'at_s')
         self._records.append(record)
         if self.path is not None and (
                 kind != 'sample' or self._written_bytes < self.max_bytes):

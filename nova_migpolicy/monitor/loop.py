@@ -31,6 +31,8 @@ LOG = logging.getLogger(__name__)
 TICK_S = 2.0
 # An event older than this is taken back to its own moment.
 STALE_S = 0.02
+# A person's cancel that came before there was a job to end is tried again.
+CANCEL_AGAIN_S = 0.25
 # How long to wait for the final statistics after the call has returned.
 FINAL_STATS_WAIT_S = 0.5
 
@@ -63,7 +65,11 @@ class Monitor:
         sleep: Callable[[float], None],
         memory_cap_mib_s: int | None = None,
     ) -> None:
-        """`memory_cap_mib_s`: the cap to set when memory begins, where disks began with a share."""
+        """Take over a migration whose operation is about to start.
+
+        :param memory_cap_mib_s: the cap to set when memory begins, where each
+            disk began with a share of it
+        """
         self._guest = guest
         self._controller = controller
         self._inbox = inbox
@@ -76,6 +82,7 @@ class Monitor:
         self._post_copy = False
         self._paused = False
         self._abort_reason: str | None = None
+        self._cancel_again: controller_mod.Decision | None = None
         self._iteration: int | None = None
         self._looked_s = inbox.clock()
         self._last_complaint = ''
@@ -84,7 +91,7 @@ class Monitor:
     def run(self) -> outcome_mod.Outcome:
         """Watch and steer until the migration is over; returns how it ended."""
         while not self._over():
-            self._round(self._inbox.wait(TICK_S))
+            self._round(self._inbox.wait(CANCEL_AGAIN_S if self._cancel_again else TICK_S))
         outcome = outcome_mod.settle(
             self._guest, self._call, abort_reason=self._abort_reason,
             may_abort=not self._post_copy, sleep=self._sleep)
@@ -110,12 +117,14 @@ class Monitor:
             elif isinstance(item, inbox_mod.JobCompleted):
                 self.final_stats = item.stats
             elif isinstance(item, inbox_mod.ForceComplete):
-                self._steer(lambda at_s: self._controller.force_complete(at_s))
+                self._steer(self._controller.force_complete)
             elif isinstance(item, inbox_mod.Cancel):
                 self._steer(lambda at_s: self._controller.abort(
                     at_s, 'cancelled through the API'))
         if self._over():
             return
+        if self._cancel_again is not None:
+            self._try_cancel_again(self._cancel_again)
         now_s = self._inbox.clock()
         if boundary is not None or now_s - self._looked_s >= TICK_S:
             self._look(boundary, now_s)
@@ -179,11 +188,7 @@ class Monitor:
         try:
             self._guest.apply(action)
         except exception.GuestError as error:
-            at_s = self._inbox.clock()
-            LOG.warning('%(action)s was refused: %(error)s', {
-                'action': action.name, 'error': error})
-            self._journal.add('action', at_s, **action.to_dict(), done=False, error=str(error))
-            self._guarded('engine', lambda: self._controller.failed(action, at_s, str(error)))
+            self._refused(action, decision, error)
             return False
         at_s = self._inbox.clock()
         self._journal.add('action', at_s, **action.to_dict(), done=True)
@@ -196,6 +201,29 @@ class Monitor:
             self._abort_reason = decision.reason
         self._guarded('engine', lambda: self._controller.applied(action, at_s))
         return True
+
+    def _refused(self, action: remedies.Action, decision: controller_mod.Decision,
+                 error: exception.GuestError) -> None:
+        at_s = self._inbox.clock()
+        text = str(error)
+        LOG.warning('%(action)s was refused: %(error)s', {'action': action.name, 'error': text})
+        self._journal.add('action', at_s, **action.to_dict(), done=False, error=text)
+        if isinstance(action, remedies.Abort) and isinstance(error, exception.JobGone):
+            self._cancel_again = decision
+        else:
+            self._guarded('engine', lambda: self._controller.failed(action, at_s, text))
+
+    def _try_cancel_again(self, decision: controller_mod.Decision) -> None:
+        """There was no job to end yet: nothing is said until there is one."""
+        try:
+            self._guest.abort()
+        except exception.JobGone:
+            return
+        except exception.GuestError as error:
+            self._event(str(error))
+        else:
+            self._abort_reason = decision.reason
+        self._cancel_again = None
 
     def _give_memory_the_whole_cap(self, at_s: float) -> None:
         """libvirt gives the cap to each disk, so they began with a share of it."""

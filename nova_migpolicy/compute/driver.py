@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nova's LibvirtDriver with its wait for a live migration replaced by our monitor.
+
+Everything else is Nova's own. A server whose policy is the profile `nova`
+passes straight through to Nova's own code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import pathlib
+import time
+from typing import Any
+
+import libvirt
+import libvirt_qemu
+from nova.compute import vm_states
+import nova.conf
+from nova import exception as nova_exception
+from nova.virt.libvirt import driver as libvirt_driver
+from nova.virt.libvirt import guest as libvirt_guest
+from oslo_log import log as logging
+
+from nova_migpolicy.compute import compat
+from nova_migpolicy.compute import plan as plan_mod
+from nova_migpolicy.compute import policies
+from nova_migpolicy.compute import report
+from nova_migpolicy.compute import session as session_mod
+from nova_migpolicy.monitor import events
+from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import links as links_mod
+from nova_migpolicy.monitor import outcome as outcome_mod
+
+CONF = nova.conf.CONF
+LOG = logging.getLogger(__name__)
+
+MIB = 2 ** 20
+
+
+class PostCopyBroken(nova_exception.NovaException):
+    """The guest's memory is on two hosts: neither copy may be removed."""
+
+    msg_fmt = ('%(reason)s. Its memory is on both hosts: do not delete either domain; once the '
+               'link is back, continue with "virsh migrate --postcopy-resume" on the source.')
+
+
+class LibvirtDriver(libvirt_driver.LibvirtDriver):  # type: ignore[misc]
+    """The compute driver `migpolicy.LibvirtDriver`."""
+
+    def __init__(self, virtapi: Any, read_only: bool = False) -> None:
+        compat.check_nova()
+        self._policies = policies.Policies(CONF)
+        super().__init__(virtapi, read_only=read_only)
+        self._sessions: dict[str, session_mod.Session] = {}
+        state = pathlib.Path(CONF.state_path) / 'migpolicy'
+        self._journals = journal_mod.prepare_folder(state / 'journal')
+        self._links = links_mod.Links(state / 'links.json' if self._journals else None)
+
+    def init_host(self, host: str) -> None:
+        """Start as Nova does, and clear away old journals."""
+        super().init_host(host)
+        self._remove_old_journals()
+        LOG.info('Live migrations are steered by policy; %s', self._policies.describe())
+
+    def live_migration_abort(self, instance: Any) -> None:
+        """Stop a running migration: through its monitor where there is one."""
+        session = self._sessions.get(instance.uuid)
+        if session is None or session.call.done:
+            super().live_migration_abort(instance)
+        else:
+            session.inbox.put(inbox_mod.Cancel(session.inbox.clock()))
+
+    def live_migration_force_complete(self, instance: Any) -> None:
+        """Finish a running migration now: through its monitor where there is one."""
+        session = self._sessions.get(instance.uuid)
+        if session is None:
+            super().live_migration_force_complete(instance)
+        else:
+            session.inbox.put(inbox_mod.ForceComplete(session.inbox.clock()))
+
+    def _live_migration(
+        self, context: Any, instance: Any, dest: str, post_method: Callable[..., None],
+        recover_method: Callable[..., None], block_migration: bool, migrate_data: Any,
+    ) -> None:
+        resolved = self._policies.resolve(instance)
+        if resolved.policy.is_stock:
+            LOG.info("Profile nova (%s): Nova's own monitor watches this live migration",
+                     resolved.origins['profile'], instance=instance)
+            super()._live_migration(context, instance, dest, post_method, recover_method,
+                                    block_migration, migrate_data)
+            return
+        self._remove_old_journals()
+        guest = self._host.get_guest(instance)
+        inbox = compat.make_inbox()
+        session = session_mod.Session(
+            self._start(instance, dest, resolved),
+            guest_mod.MigratingGuest(
+                guest._domain, self._qmp(guest._domain) if CONF.migpolicy.allow_qmp else None),
+            inbox,
+            session_mod.journal_for(
+                self._journals, migrate_data.migration.uuid, inbox.clock(),
+                CONF.migpolicy.journal_max_kib * 1024),
+            self._links)
+        self._sessions[instance.uuid] = session
+        try:
+            with events.subscribed(self._host.get_connection(), guest._domain, inbox):
+                super()._live_migration(context, instance, dest, post_method, recover_method,
+                                        block_migration, migrate_data)
+        finally:
+            del self._sessions[instance.uuid]
+
+    def _live_migration_operation(
+        self, context: Any, instance: Any, dest: str, block_migration: bool,
+        migrate_data: Any, guest: Any, device_names: list[str],
+    ) -> None:
+        session = self._sessions.get(instance.uuid)
+        if session is None:
+            super()._live_migration_operation(
+                context, instance, dest, block_migration, migrate_data, guest, device_names)
+            return
+        error: Exception | None = None
+        try:
+            planned = session.planned_domain(guest._domain, len(device_names))
+            super()._live_migration_operation(
+                context, instance, dest, block_migration, migrate_data,
+                libvirt_guest.Guest(planned), device_names)
+        except Exception as failure:
+            # Nova 32 and later raise it again after a clean rollback, which
+            # would put a server that runs well into ERROR. The monitor gets it
+            # here and judges it together with what the domain says.
+            error = failure
+        finally:
+            session.operation_over(error)
+
+    def _live_migration_monitor(
+        self, context: Any, instance: Any, guest: Any, dest: str,
+        post_method: Callable[..., None], recover_method: Callable[..., None],
+        block_migration: bool, migrate_data: Any, operation: Any, disk_paths: list[str],
+    ) -> None:
+        session = self._sessions.get(instance.uuid)
+        if session is None:
+            super()._live_migration_monitor(
+                context, instance, guest, dest, post_method, recover_method,
+                block_migration, migrate_data, operation, disk_paths)
+            return
+        reporter = report.Reporter(
+            instance, migrate_data.migration, compat.is_done(operation),
+            compat.progress_interval_s(CONF), session.inbox.clock)
+        try:
+            outcome = session.watch(reporter, disk_paths, time.sleep)
+            if outcome.end is not outcome_mod.End.COMPLETED:
+                report.explain(context, instance, CONF.host, outcome.reason)
+            self._conclude(outcome, context, instance, dest, post_method, recover_method,
+                           block_migration, migrate_data)
+        finally:
+            self._clear_empty_migration(instance)
+
+    @staticmethod
+    def _conclude(
+        outcome: outcome_mod.Outcome, context: Any, instance: Any, dest: str,
+        post_method: Callable[..., None], recover_method: Callable[..., None],
+        block_migration: bool, migrate_data: Any,
+    ) -> None:
+        """Hand over to Nova: exactly one of its two ends, or neither where both would lose."""
+        if outcome.end is outcome_mod.End.COMPLETED:
+            post_method(context, instance, dest, block_migration, migrate_data)
+        elif outcome.end is outcome_mod.End.CANCELLED:
+            recover_method(context, instance, dest, migrate_data, migration_status='cancelled')
+        elif outcome.end is outcome_mod.End.FAILED:
+            recover_method(context, instance, dest, migrate_data)
+        else:
+            raise PostCopyBroken(reason=outcome.reason)
+
+    def _start(self, instance: Any, dest: str, resolved: Any) -> session_mod.Start:
+        connection = self._host.get_connection()
+        nova_flags = self._live_migration_flags | self._block_migration_flags
+        return session_mod.Start(
+            instance=instance,
+            destination=dest,
+            resolved=resolved,
+            memory_bytes=instance.flavor.memory_mb * MIB,
+            link_mib_s=CONF.migpolicy.link_mib_s or None,
+            circumstances=plan_mod.Circumstances(
+                paused=instance.vm_state == vm_states.PAUSED,
+                persistent_memory=bool(self._get_vpmems(instance)),
+                mirrored_disks=0,
+                nova_post_copy=bool(nova_flags & libvirt.VIR_MIGRATE_POSTCOPY),
+                allow_qmp=CONF.migpolicy.allow_qmp,
+                libvirt_version=connection.getLibVersion(),
+                qemu_version=connection.getVersion()))
+
+    def _qmp(self, domain: Any) -> guest_mod.Qmp:
+        """Sends monitor commands in the way of the threading mode, as Nova's own calls do."""
+        proxy = self._host._wrap_libvirt_proxy(libvirt_qemu)
+
+        def send(command: str) -> str:
+            answer: str = proxy.qemuMonitorCommand(
+                domain, command, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT)
+            return answer
+
+        return send
+
+    def _remove_old_journals(self) -> None:
+        if self._journals is not None:
+            journal_mod.remove_old(self._journals, CONF.migpolicy.journal_days)

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One migration on its source host: what was resolved for it and what its threads share.
+
+Made before Nova starts the operation and dropped when the migration is over.
+The operation's thread uses `planned_guest`, the monitor's thread `watch`;
+commands come in through the inbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import dataclasses
+import pathlib
+import time
+from typing import Any
+
+from oslo_log import log as logging
+
+from nova_migpolicy.compute import operation
+from nova_migpolicy.compute import plan as plan_mod
+from nova_migpolicy.compute import report
+from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy import exception
+from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import links as links_mod
+from nova_migpolicy.monitor import loop
+from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy.policy import resolve
+
+LOG = logging.getLogger(__name__)
+
+GIB = 2 ** 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What the driver knows when it makes a session.
+
+    :ivar memory_bytes: the server's memory.
+    :ivar link_mib_s: the operator's word for the link's rate; None where it is to be learnt.
+    :ivar circumstances: all but the number of disks, which Nova tells later.
+    """
+
+    instance: Any
+    destination: str
+    resolved: resolve.Resolved
+    memory_bytes: int
+    link_mib_s: float | None
+    circumstances: plan_mod.Circumstances
+
+
+class Session:
+    """The state that the driver, the operation and the monitor share for one migration."""
+
+    def __init__(
+        self,
+        start: Start,
+        guest: guest_mod.MigratingGuest,
+        inbox: inbox_mod.Inbox,
+        journal: journal_mod.Journal,
+        links: links_mod.Links,
+    ) -> None:
+        self.start = start
+        self.guest = guest
+        self.inbox = inbox
+        self.journal = journal
+        self.call = outcome_mod.Call()
+        self._links = links
+        self._started_s = inbox.clock()
+
+    @property
+    def policy(self) -> Any:
+        """The effective policy."""
+        return self.start.resolved.policy
+
+    @property
+    def link_mib_s(self) -> float | None:
+        """The link's rate: the operator's word, else what was learnt, else unknown."""
+        return self.start.link_mib_s or self._links.get(self.start.destination)
+
+    def plan(self, mirrored_disks: int) -> plan_mod.Plan:
+        """The plan, the same for each thread that asks."""
+        return plan_mod.make(self.policy, dataclasses.replace(
+            self.start.circumstances, mirrored_disks=mirrored_disks))
+
+    def facts(self, plan: plan_mod.Plan, disk_bytes: int) -> controller_mod.Facts:
+        """What the engine is told."""
+        deadline_s = self.policy.deadline_seconds(
+            self.start.memory_bytes / GIB, disk_bytes / GIB)
+        facts = controller_mod.Facts(
+            memory_bytes=self.start.memory_bytes,
+            disk_bytes=disk_bytes,
+            started_s=self._started_s,
+            link_mib_s=self.link_mib_s,
+            can_throttle=plan.can_throttle,
+            can_post_copy=plan.can_post_copy,
+            bandwidth_mib_s=plan.bandwidth_mib_s,
+            deadline_s=None if deadline_s is None else self._started_s + deadline_s,
+        )
+        return dataclasses.replace(
+            facts, qemu_limit_ms=controller_mod.initial_limit_ms(self.policy, facts))
+
+    def planned_domain(self, domain: Any, mirrored_disks: int) -> operation.PlannedDomain:
+        """The domain to hand to Nova's operation; QEMU's limit is set on the way.
+
+        libvirt keeps a limit that is set before the start.
+        """
+        plan = self.plan(mirrored_disks)
+        for note in plan.notes:
+            LOG.warning('%s', note, instance=self.start.instance)
+            self.journal.add('event', self.inbox.clock(), text=note)
+        limit_ms = self.facts(plan, 0).qemu_limit_ms
+        try:
+            self.guest.set_max_downtime(limit_ms)
+        except exception.GuestError as error:
+            LOG.warning("QEMU's downtime limit was not set before the start: %s", error,
+                        instance=self.start.instance)
+        return operation.PlannedDomain(domain, plan, self.call)
+
+    def operation_over(self, error: Exception | None) -> None:
+        """The operation's thread has come to its end."""
+        self.call.error = error
+        self.call.done = True
+        self.inbox.put(inbox_mod.CallReturned(self.inbox.clock()))
+
+    def watch(
+        self, reporter: report.Reporter, disk_paths: Sequence[str],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> outcome_mod.Outcome:
+        """Watch and steer until the migration is over, and keep what was learnt of it."""
+        plan = self.plan(len(disk_paths))
+        facts = self.facts(plan, self.guest.disk_bytes(disk_paths))
+        self.journal.add(
+            'start', self._started_s,
+            server=self.start.instance.uuid, destination=self.start.destination,
+            policy=dataclasses.asdict(self.policy),
+            origins=dict(self.start.resolved.origins),
+            problems=[str(problem) for problem in self.start.resolved.problems],
+            facts=dataclasses.asdict(facts), notes=list(plan.notes))
+        monitor = loop.Monitor(
+            guest=self.guest,
+            controller=controller_mod.Controller(self.policy, facts),
+            inbox=self.inbox, journal=self.journal, call=self.call, host=reporter, sleep=sleep,
+            memory_cap_mib_s=(plan.bandwidth_mib_s
+                              if plan.start_bandwidth_mib_s != plan.bandwidth_mib_s else None))
+        outcome = monitor.run()
+        self._finish(monitor, outcome)
+        return outcome
+
+    def _finish(self, monitor: loop.Monitor, outcome: outcome_mod.Outcome) -> None:
+        stats = monitor.final_stats
+        figures = final_figures(stats)
+        took_s = self.inbox.clock() - self._started_s
+        LOG.info('Live migration %(end)s after %(took).1f s: %(reason)s %(figures)s', {
+            'end': outcome.end.value, 'took': took_s, 'reason': outcome.reason,
+            'figures': figures}, instance=self.start.instance)
+        self.journal.add('end', self.inbox.clock(), outcome=outcome.end.value,
+                         reason=outcome.reason, total_seconds=round(took_s, 3), **figures)
+        if outcome.end is outcome_mod.End.COMPLETED:
+            observed = monitor.link_estimate(stats)
+            if observed:
+                held = self._links.learn(self.start.destination, observed)
+                LOG.debug('Link to %s: %.0f MiB/s seen, %.0f MiB/s held',
+                          self.start.destination, observed, held)
+
+
+def final_figures(stats: dict[str, Any]) -> dict[str, int]:
+    """The figures that a finished job leaves, where libvirt gives them: ms, bytes, passes."""
+    names = {
+        'downtime': 'downtime_ms', 'downtime_net': 'downtime_net_ms',
+        'time_elapsed': 'elapsed_ms', 'memory_processed': 'memory_sent_bytes',
+        'memory_total': 'memory_total_bytes', 'memory_iteration': 'passes',
+        'disk_processed': 'disk_sent_bytes',
+    }
+    return {ours: int(stats[theirs]) for theirs, ours in names.items()
+            if isinstance(stats.get(theirs), int)}
+
+
+def journal_for(
+    folder: pathlib.Path | None, migration_uuid: str, started_s: float, max_bytes: int,
+) -> journal_mod.Journal:
+    """The journal of a migration; in memory only where its file cannot be named."""
+    path = None
+    if folder is not None:
+        try:
+            path = journal_mod.file_for(folder, migration_uuid)
+        except ValueError as error:
+            LOG.warning('No journal file for migration %r: %s', migration_uuid, error)
+    return journal_mod.Journal(path, started_s, max_bytes)
