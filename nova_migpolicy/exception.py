@@ -10,6 +10,12 @@ from __future__ import annotations
 from collections import abc
 
 
+def shown(value: object) -> str:
+    """Write a value, which a tenant may have chosen, in one quoted piece of bounded length."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + '...'
+
+
 class MigPolicyError(Exception):
     """Base of everything this package raises on purpose."""
 
@@ -26,7 +32,7 @@ class UnknownKey(PolicyError):
     def __init__(self, key: str, close: abc.Sequence[str] = ()) -> None:
         self.key = key
         hint = f"; did you mean {' or '.join(close)}?" if close else ''
-        super().__init__(f'there is no policy key {key!r}{hint}')
+        super().__init__(f'there is no policy key {shown(key)}{hint}')
 
 
 class BadValue(PolicyError):
@@ -41,7 +47,7 @@ class BadValue(PolicyError):
         self.key = key
         self.value = value
         self.reason = reason
-        super().__init__(f'{key} = {value!r}: {reason}')
+        super().__init__(f'{key} = {shown(value)}: {reason}')
 
 
 class BadRequest(PolicyError):
@@ -73,7 +79,7 @@ class BadProfiles(PolicyError):
         if profile is not None:
             where += f', profile {profile!r}'
         if key is not None:
-            where += f', {key} = {value!r}'
+            where += f', {key} = {shown(value)}'
         super().__init__(f'{where}: {reason}')
 
 
@@ -84,7 +90,7 @@ class BadOption(PolicyError):
         self.option = option
         self.value = value
         self.reason = reason
-        super().__init__(f'nova.conf [migpolicy] {option} = {value!r}: {reason}')
+        super().__init__(f'nova.conf [migpolicy] {option} = {shown(value)}: {reason}')
 
 
 class UnsupportedNova(PolicyError):

@@ -108,7 +108,8 @@ class Key:
             if self.choices:
                 self._check_choice(word, given)
             elif not _NAME.fullmatch(word):
-                raise exception.BadValue(self.name, given, f'{word!r} is not a name')
+                raise exception.BadValue(
+                    self.name, given, f'{exception.shown(word)} is not a name')
             if words.count(word) > 1:
                 raise exception.BadValue(self.name, given, f'{word} is there twice')
         return tuple(words)
@@ -116,7 +117,8 @@ class Key:
     def _check_choice(self, word: str, given: object) -> None:
         if word not in self.choices:
             raise exception.BadValue(
-                self.name, given, f'{word!r} is not one of {", ".join(self.choices)}')
+                self.name, given,
+                f'{exception.shown(word)} is not one of {", ".join(self.choices)}')
 
     def text(self, value: Value) -> str:
         """Write a value as a flavor or an image would hold it; ``parse`` reads it back."""
@@ -207,7 +209,8 @@ class Policy:
         choices=('none', 'xbzrle', 'zlib', 'zstd'), sources=AT_START)
     parallel_connections: int = _key(
         1, 'int',
-        'Over how many connections memory is sent. More than one excludes post-copy.',
+        'Over how many connections memory is sent. Most releases of QEMU have no post-copy '
+        'with more than one.',
         minimum=1, maximum=255, sources=AT_START, gentler='lower')
     priority: int = _key(
         50, 'int',

@@ -109,7 +109,9 @@ class _Loader(yaml.SafeLoader):
         """Build a dict, having looked for doubles."""
         seen = set()
         for key_node, _ in node.value:
-            if key_node.value in seen and key_node.tag == 'tag:yaml.org,2002:str':
+            if not isinstance(key_node, yaml.ScalarNode):
+                continue
+            if key_node.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f'{key_node.value!r} is there twice', key_node.start_mark)
             seen.add(key_node.value)

@@ -58,10 +58,8 @@ class Problem:
     @property
     def sentence(self) -> str:
         """What to tell people; a tenant's text in it is quoted and cut."""
-        shown = repr(self.value)
-        if len(shown) > 80:
-            shown = shown[:77] + '...'
-        return f'{self.source}: {self.key[:80]} = {shown}: {self.reason}'
+        key = self.key if self.key in keys.KEYS else exception.shown(self.key).strip('\'"')
+        return f'{self.source}: {key} = {exception.shown(self.value)}: {self.reason}'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settle contradictions between the values of different keys, after all sources are merged.
 
-The promise to the server wins over where to start, the ceiling wins over the start rate, and a
-way to finish wins over a faster transfer.  Contradictions between sources for the same key do
-not exist: the stronger source has won already, in ``policy.resolve``.
+The promise to the server wins over where to start, and the ceiling wins over the start rate.
+Contradictions between sources for the same key do not exist: the stronger source has won
+already, in ``policy.resolve``.  What a certain libvirt or QEMU cannot combine is not known here.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def settle(fields: Fields) -> list[Complaint]:
     the key itself and was not overruled by a stronger source.
     """
     complaints: list[Complaint] = []
-    for rule in (_initial_downtime, _start_rate, _post_copy_streams, _xbzrle_streams):
+    for rule in (_initial_downtime, _start_rate):
         complaints.extend(rule(fields))
     return complaints
 
@@ -76,28 +76,3 @@ def _start_rate(fields: Fields) -> abc.Iterator[Complaint]:
         yield from _yield_to(
             fields, 'bandwidth_mib_s', ceiling, 'max_bandwidth_mib_s',
             f'above max_bandwidth_mib_s, so {ceiling} is used')
-
-
-def _post_copy_streams(fields: Fields) -> abc.Iterator[Complaint]:
-    """QEMU does not combine post-copy with parallel streams, which zlib and zstd need."""
-    asking = next((name for name in ('remedies', 'on_stall', 'on_timeout')
-                   if _asks_for(fields[name].value, 'post_copy')), None)
-    if asking is None:
-        return
-    reason = f'not together with post-copy in {asking}, so {{}} is used'
-    if _number(fields, 'parallel_connections') > 1:
-        yield from _yield_to(fields, 'parallel_connections', 1, asking, reason.format(1))
-    if fields['compression'].value in ('zlib', 'zstd'):
-        yield from _yield_to(fields, 'compression', 'none', asking, reason.format('none'))
-
-
-def _xbzrle_streams(fields: Fields) -> abc.Iterator[Complaint]:
-    """QEMU does not combine xbzrle with parallel streams."""
-    if _number(fields, 'parallel_connections') > 1 and fields['compression'].value == 'xbzrle':
-        yield from _yield_to(
-            fields, 'compression', 'none', 'parallel_connections',
-            'not together with parallel_connections above 1, so none is used')
-
-
-def _asks_for(value: keys.Value, word: str) -> bool:
-    return word in value if isinstance(value, tuple) else value == word
