@@ -17,7 +17,7 @@ NAMESPACES = {'unshare': 'util-linux', 'nsenter': 'util-linux', 'mount': 'mount'
               'ip': 'iproute2', 'tc': 'iproute2'}
 HYPERVISOR = {'libvirtd': 'libvirt-daemon-system', 'qemu-system-x86_64': 'qemu-system-x86',
               'qemu-img': 'qemu-utils'}
-ASSEMBLER = {'as': 'binutils', 'ld': 'binutils', 'gcc': 'gcc'}
+ASSEMBLER = {'as': 'binutils', 'ld': 'binutils'}
 BOOTSTRAP = {'debootstrap': 'debootstrap'}
 
 _PATH = os.pathsep.join((os.environ.get('PATH', ''), '/usr/local/sbin', '/usr/sbin', '/sbin'))

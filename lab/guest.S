@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0
+
+   The lab's guest: writes to memory pages in a set pattern at a set rate, and beats on COM1.
+
+   Sector 0 loads the rest behind itself and enters 32-bit mode, without paging. Time is the ACPI
+   timer (3.58 MHz, the guest's own clock: it stands still while the guest is paused). The PIT
+   wakes the guest 500 times a second; on each wake it may write what the rate allows for the
+   time since the last wake, but for CAP of it at most. So a guest that was held up (throttled,
+   starved) loses that work, as a program would, instead of catching up later.
+
+   Serial line: every 10 ms one letter, a to j in turn. Once in 100 letters a line feed, the number
+   of beats and the number of pages written so far (ten decimal digits each) come before it.
+
+   Build: as --32 guest.S -o guest.o
+          ld -m elf_i386 -Ttext 0x7c00 -e start --oformat binary guest.o -o guest.bin
+   lab/guests.py then writes the parameters at `parameters` (0x200 in the image). */
+
+        .equ    LOAD_SECTORS, 7
+        .equ    COM1, 0x3f8
+        .equ    PM_TIMER, 0x608         /* where SeaBIOS puts it, on pc and q35 */
+        .equ    PIT_DIVISOR, 2386       /* 500 Hz */
+        .equ    BEAT, 35795             /* 10 ms of the ACPI timer */
+        .equ    CAP, 17898              /* 5 ms */
+        .equ    BASE, 0x100000          /* first page that is written to */
+        .equ    IDT, 0x1000
+        .equ    PHASE_BYTES, 28
+
+        .text
+        .globl  start
+/* ---- sector 0: load and go to 32-bit mode ------------------------------------------------ */
+        .code16
+start:  ljmp    $0, $1f
+1:      xorw    %ax, %ax
+        movw    %ax, %ds
+        movw    %ax, %es
+        movw    %ax, %ss
+        movw    $start, %sp
+        movb    $0x42, %ah              /* extended read, drive still in dl */
+        movw    $packet, %si
+        int     $0x13
+        jc      unread
+        movw    $0x2401, %ax            /* A20 on, by the firmware and by port 92 */
+        int     $0x15
+        inb     $0x92, %al
+        orb     $2, %al
+        andb    $0xfe, %al
+        outb    %al, $0x92
+        cli
+        lgdt    gdtr
+        movl    %cr0, %eax
+        orl     $1, %eax
+        movl    %eax, %cr0
+        ljmp    $8, $main
+unread: movw    $unread_text, %si
+2:      lodsb
+        testb   %al, %al
+        jz      3f
+        movw    $COM1, %dx
+        outb    %al, %dx
+        jmp     2b
+3:      hlt
+        jmp     3b
+unread_text:
+        .asciz  "\nCANNOT READ THE BOOT DISK\n"
+        .balign 4
+packet: .byte   16, 0
+        .word   LOAD_SECTORS, parameters, 0
+        .quad   1
+        .balign 8
+gdt:    .quad   0
+        .quad   0x00cf9a000000ffff      /* 8: code, all 4 GiB */
+        .quad   0x00cf92000000ffff      /* 16: data, all 4 GiB */
+gdtr:   .word   gdtr - gdt - 1
+        .long   gdt
+idtr:   .word   0x21 * 8 - 1
+        .long   IDT
+        .org    446                     /* the partition table is written by guests.py */
+        .org    510
+        .word   0xaa55
+
+/* ---- sector 1: parameters ---------------------------------------------------------------- */
+parameters:
+        .ascii  "MPG1"
+total:  .long   0                       /* pages from BASE up that get content at boot */
+phases: .long   0                       /* how many phases follow */
+again:  .long   0                       /* which phase follows the last one */
+table:  .org    1024                    /* phases: see the names below */
+        .equ    LENGTH, 0               /* in timer ticks; 0: for ever */
+        .equ    RATE, 4                 /* pages per timer tick, in units of 2^-32 */
+        .equ    FIRST, 8                /* first page of the set, from BASE */
+        .equ    PAGES, 12               /* pages in the set */
+        .equ    HOT, 16                 /* how many of them, the first ones, are hot */
+        .equ    SHARE, 20               /* share of the writes that go there, in units of 2^-32 */
+        .equ    RANDOM, 24              /* 0: in order, 1: at random */
+
+/* ---- sector 2 on: the work --------------------------------------------------------------- */
+        .code32
+main:   movw    $16, %ax
+        movw    %ax, %ds
+        movw    %ax, %es
+        movw    %ax, %ss
+        movl    $start, %esp
+        cld
+        movl    $tick, %eax             /* interrupt 0x20: the PIT */
+        movw    %ax, IDT + 0x20 * 8
+        movw    $8, IDT + 0x20 * 8 + 2
+        movw    $0x8e00, IDT + 0x20 * 8 + 4
+        shrl    $16, %eax
+        movw    %ax, IDT + 0x20 * 8 + 6
+        lidt    idtr
+        movb    $0x11, %al              /* both PICs to 0x20, 0x28; all masked but the PIT */
+        outb    %al, $0x20
+        outb    %al, $0xa0
+        movb    $0x20, %al
+        outb    %al, $0x21
+        movb    $0x28, %al
+        outb    %al, $0xa1
+        movb    $4, %al
+        outb    %al, $0x21
+        movb    $2, %al
+        outb    %al, $0xa1
+        movb    $1, %al
+        outb    %al, $0x21
+        outb    %al, $0xa1
+        movb    $0xfe, %al
+        outb    %al, $0x21
+        movb    $0xff, %al
+        outb    %al, $0xa1
+        movb    $0x34, %al              /* PIT channel 0, mode 2 */
+        outb    %al, $0x43
+        movb    $(PIT_DIVISOR & 0xff), %al
+        outb    %al, $0x40
+        movb    $(PIT_DIVISOR >> 8), %al
+        outb    %al, $0x40
+
+        movl    $BASE, %edi             /* content in each page: none is a zero page */
+        movl    total, %ecx
+1:      movl    %edi, (%edi)
+        addl    $4096, %edi
+        decl    %ecx
+        jnz     1b
+
+        movl    $hello, %esi
+        call    print
+        sti
+        call    clock                   /* the timer must run */
+        movl    %eax, last
+        hlt
+        hlt
+        hlt
+        call    clock
+        cmpl    %eax, last
+        je      no_timer
+        movl    %eax, last
+        movl    $table, %ebp
+        xorl    %eax, %eax
+        call    enter
+
+wake:   hlt
+        call    clock                   /* eax: ticks since the last wake */
+        movl    %eax, %ecx
+        subl    last, %ecx
+        andl    $0xffffff, %ecx
+        movl    %eax, last
+        pushl   %ecx
+        call    beat
+        popl    %ecx
+        cmpl    $0, LENGTH(%ebp)
+        je      1f
+        subl    %ecx, left
+        jg      1f
+        movl    phase, %eax             /* this phase is over */
+        incl    %eax
+        call    enter
+1:      cmpl    $CAP, %ecx
+        jbe     2f
+        movl    $CAP, %ecx
+2:      movl    RATE(%ebp), %eax
+        mull    %ecx
+        addl    %eax, fraction
+        adcl    $0, %edx
+        movl    %edx, %ecx              /* ecx: pages to write now */
+        jecxz   wake
+        addl    %ecx, written
+        cmpl    $0, RANDOM(%ebp)
+        jne     shoot
+
+        movl    cursor, %ebx            /* in order */
+3:      cmpl    PAGES(%ebp), %ebx
+        jb      4f
+        xorl    %ebx, %ebx
+4:      movl    %ebx, %edi
+        addl    FIRST(%ebp), %edi
+        shll    $12, %edi
+        incl    BASE + 8(%edi)
+        incl    %ebx
+        decl    %ecx
+        jnz     3b
+        movl    %ebx, cursor
+        jmp     wake
+
+shoot:  call    random                  /* at random: first whether hot, then where */
+        movl    HOT(%ebp), %edx
+        xorl    %ebx, %ebx
+        cmpl    SHARE(%ebp), %eax
+        jb      5f
+        movl    %edx, %ebx
+        movl    PAGES(%ebp), %edx
+        subl    %ebx, %edx
+5:      movl    %edx, %edi
+        call    random
+        mull    %edi
+        leal    (%ebx, %edx), %edi
+        addl    FIRST(%ebp), %edi
+        shll    $12, %edi
+        incl    BASE + 8(%edi)
+        decl    %ecx
+        jnz     shoot
+        jmp     wake
+
+/* Go to phase eax, or to `again` after the last one. Keeps ecx. */
+enter:  cmpl    phases, %eax
+        jb      1f
+        movl    again, %eax
+1:      movl    %eax, phase
+        imull   $PHASE_BYTES, %eax
+        leal    table(%eax), %ebp
+        movl    LENGTH(%ebp), %eax
+        movl    %eax, left
+        movl    $0, cursor
+        ret
+
+/* eax: a 32-bit random number. Uses edx. */
+random: movl    seed, %eax
+        movl    %eax, %edx              /* xorshift: 13, 17, 5 */
+        shll    $13, %edx
+        xorl    %edx, %eax
+        movl    %eax, %edx
+        shrl    $17, %edx
+        xorl    %edx, %eax
+        movl    %eax, %edx
+        shll    $5, %edx
+        xorl    %edx, %eax
+        movl    %eax, seed
+        ret
+
+/* eax: the ACPI timer, 24 bits of it. Uses edx. */
+clock:  movl    $PM_TIMER, %edx
+        inl     %dx, %eax
+        andl    $0xffffff, %eax
+        ret
+
+/* One beat if it is due, after ecx more ticks. A guest that is late by more than one beat
+   drops the others: they are lost. */
+beat:   addl    %ecx, since
+        cmpl    $BEAT, since
+        jb      3f
+        subl    $BEAT, since
+        cmpl    $BEAT, since
+        jb      1f
+        movl    $0, since
+1:      movl    beats, %eax
+        xorl    %edx, %edx
+        movl    $100, %ecx
+        divl    %ecx
+        testl   %edx, %edx
+        jnz     2f
+        movb    $10, %al                /* first of a hundred: the numbers */
+        call    put
+        movl    beats, %eax
+        call    number
+        movl    written, %eax
+        call    number
+2:      movl    beats, %eax
+        incl    beats
+        xorl    %edx, %edx
+        movl    $10, %ecx
+        divl    %ecx
+        leal    97(%edx), %eax
+        call    put
+3:      ret
+
+/* Print eax as ten decimal digits and a blank. */
+number: movl    $10, %ecx
+        movl    $(digits + 9), %edi
+        movl    $10, %ebx
+1:      xorl    %edx, %edx
+        divl    %ebx
+        addb    $48, %dl
+        movb    %dl, (%edi)
+        decl    %edi
+        decl    %ecx
+        jnz     1b
+        movl    $digits, %esi
+print:  lodsb                           /* print the text at esi */
+        testb   %al, %al
+        jz      2f
+        call    put
+        jmp     print
+2:      ret
+
+/* Send al, when the line is free; not for ever. Uses ecx, edx. */
+put:    movb    %al, %ah
+        movl    $10000, %ecx
+1:      movl    $(COM1 + 5), %edx
+        inb     %dx, %al
+        testb   $0x20, %al
+        jnz     2f
+        decl    %ecx
+        jnz     1b
+2:      movb    %ah, %al
+        movl    $COM1, %edx
+        outb    %al, %dx
+        ret
+
+no_timer:
+        movl    $timer_text, %esi
+        call    print
+1:      hlt
+        jmp     1b
+
+tick:   pushl   %eax                    /* the interrupt: only to wake */
+        movb    $0x20, %al
+        outb    %al, $0x20
+        popl    %eax
+        iret
+
+hello:  .asciz  "\nMIGPOLICY LAB GUEST\n"
+timer_text:
+        .asciz  "\nNO ACPI TIMER: THE DOMAIN NEEDS THE FEATURE ACPI\n"
+digits: .asciz  "0000000000 "
+        .balign 4
+last:   .long   0
+since:  .long   BEAT
+left:   .long   0
+phase:  .long   0
+cursor: .long   0
+fraction:
+        .long   0
+seed:   .long   0x2545f491
+        .globl  beats, written
+beats:  .long   0
+written:
+        .long   0
+        .org    512 * (LOAD_SECTORS + 1)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MariaDB and what is in it: the services' tables, keystone's keys, users and endpoints.
+
+Making all of it takes most of a first start; it is kept in the lab's cache, as it was before any
+compute registered, under a name made of everything that it depends on.
+"""
+
+from __future__ import annotations
+
+from concurrent import futures
+import hashlib
+import pathlib
+import shutil
+
+from lab import needs
+from lab.openstack import catalog
+from lab.openstack import layout
+from lab.openstack import services
+
+_NAMES = ('keystone', 'nova_api', 'nova_cell1', 'nova_cell1_cell0', 'placement', 'glance',
+          'neutron')
+_ENGINE = ('--innodb-buffer-pool-size=64M', '--innodb-log-file-size=32M',
+           '--innodb-flush-log-at-trx-commit=0', '--innodb-doublewrite=0', '--skip-log-bin',
+           '--max-connections=400')
+_KEPT = ('maria', 'keystone')
+
+
+def cache_folder(where: layout.Layout, cache: pathlib.Path) -> pathlib.Path:
+    """Return where the databases of this release and these pins are kept."""
+    here = pathlib.Path(__file__).resolve().parent
+    digest = hashlib.sha256(f'{where.nova} {where.work}'.encode())
+    pins = here.parent.parent / 'requirements/constraints.txt'
+    for path in (pins, *(here / f'{name}.py' for name in
+                         ('catalog', 'databases', 'layout', 'settings'))):
+        digest.update(path.read_bytes() if path.exists() else b'')
+    return cache / f'stack-{where.nova}-{digest.hexdigest()[:12]}'
+
+
+def restore(where: layout.Layout, kept: pathlib.Path) -> bool:
+    """Copy the databases from the cache; False if it has none."""
+    if not (kept / 'complete').exists():
+        return False
+    for name in _KEPT:
+        shutil.copytree(kept / name, where.data / name)
+    return True
+
+
+def start(run: services.Services) -> None:
+    """Start MariaDB and wait until it answers."""
+    data = run.where.data / 'maria'
+    run.start(run.controller, 'mariadb', [
+        _server(), '--no-defaults', '--user=root', f'--datadir={data}',
+        f'--socket={_socket(run)}', f'--pid-file={data}/pid',
+        f'--bind-address={layout.CONTROLLER}', *_ENGINE])
+    run.wait('mariadb', lambda: _admin(run, 'ping') == 0)
+
+
+def create(run: services.Services, kept: pathlib.Path) -> None:
+    """Make all databases, start keystone, fill them, and put a copy into the cache.
+
+    MariaDB and keystone run afterwards.
+    """
+    data = run.where.data / 'maria'
+    run.run(['mariadb-install-db', '--no-defaults', f'--datadir={data}', '--user=root',
+             '--auth-root-authentication-method=normal', '--skip-test-db'], 'mariadb-install')
+    start(run)
+    statements = [f'create database {name};' for name in _NAMES]
+    statements.append("create user 'os'@'%' identified by 'os';"
+                      "grant all on *.* to 'os'@'%';")
+    run.run(['mariadb', '--no-defaults', '-S', _socket(run), '-u', 'root'], 'mariadb-install',
+            text='\n'.join(statements))
+    with futures.ThreadPoolExecutor() as pool:
+        lanes = [pool.submit(_identity, run), pool.submit(_nova, run), pool.submit(_others, run)]
+        for lane in futures.as_completed(lanes):
+            lane.result()
+    _keep(run, kept)
+
+
+def start_keystone(run: services.Services) -> None:
+    """Start keystone, without waiting for it."""
+    run.uwsgi('keystone', 'keystone.wsgi.api:application',
+              {'OS_KEYSTONE_CONFIG_DIR': str(run.where.conf('keystone'))})
+
+
+def _identity(run: services.Services) -> None:
+    conf = run.where.conf('keystone/keystone.conf')
+    keystone = [run.where.program('keystone-manage'), '--config-file', conf]
+    root = ['--keystone-user', 'root', '--keystone-group', 'root']
+    for name in ('fernet', 'credential'):
+        (run.where.data / 'keystone' / name).mkdir(parents=True)
+        run.run([*keystone, f'{name}_setup', *root], 'keystone-manage')
+    run.run([*keystone, 'db_sync'], 'keystone-manage')
+    urls = [word for kind in ('admin', 'internal', 'public')
+            for word in (f'--bootstrap-{kind}-url', layout.AUTH_URL)]
+    run.run([*keystone, 'bootstrap', '--bootstrap-password', layout.PASSWORD, *urls,
+             '--bootstrap-region-id', layout.REGION], 'keystone-manage')
+    start_keystone(run)
+    run.wait_http('keystone')
+    catalog.fill(run.controller.pid)
+
+
+def _nova(run: services.Services) -> None:
+    nova = [run.where.program('nova-manage'), '--config-file', run.where.conf('nova/manage.conf')]
+    run.run([*nova, 'api_db', 'sync'], 'nova-manage')
+    run.run([*nova, 'cell_v2', 'map_cell0'], 'nova-manage')
+    run.run([*nova, 'cell_v2', 'create_cell', '--name', 'cell1'], 'nova-manage')
+    run.run([*nova, 'db', 'sync'], 'nova-manage')
+
+
+def _others(run: services.Services) -> None:
+    run.run([run.where.program('neutron-db-manage'), '--config-file',
+             run.where.conf('neutron/neutron.conf'), 'upgrade', 'heads'], 'neutron-db-manage')
+    run.run([run.where.program('glance-manage'), '--config-file',
+             run.where.conf('glance/glance-api.conf'), 'db_sync'], 'glance-manage')
+    run.run([run.where.program('placement-manage'), '--config-file',
+             run.where.conf('placement/placement.conf'), 'db', 'sync'], 'placement-manage')
+
+
+def _keep(run: services.Services, kept: pathlib.Path) -> None:
+    # A copy of a running server's files would need repair at each start.
+    if _admin(run, 'shutdown'):
+        raise needs.LabError(f'MariaDB cannot be stopped{run.trouble("mariadb")}')
+    run.ended('mariadb')
+    for old in kept.parent.glob(f'stack-{run.where.nova}-*'):
+        shutil.rmtree(old)
+    for name in _KEPT:
+        shutil.copytree(run.where.data / name, kept / name)
+    (kept / 'complete').touch()
+    start(run)
+
+
+def _admin(run: services.Services, word: str) -> int:
+    return run.controller.run(
+        ['mariadb-admin', '--no-defaults', '-S', _socket(run), '-u', 'root', word],
+        check=False).returncode
+
+
+def _socket(run: services.Services) -> str:
+    # On the machine's own /run: a path in a deep work folder may be too long for a socket.
+    return '/run/mariadb.sock'
+
+
+def _server() -> str:
+    found = needs.which('mariadbd')
+    if found is None:
+        raise needs.LabError('mariadbd not found; install with: '
+                             'apt-get install --no-install-recommends mariadb-server')
+    return found
