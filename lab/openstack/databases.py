@@ -28,7 +28,7 @@ _KEPT = ('maria', 'keystone')
 def cache_folder(where: layout.Layout, cache: pathlib.Path) -> pathlib.Path:
     """Return where the databases of this release and these pins are kept."""
     here = pathlib.Path(__file__).resolve().parent
-    digest = hashlib.sha256(f'{where.nova} {where.work}'.encode())
+    digest = hashlib.sha256(where.nova.encode())
     pins = here.parent.parent / 'requirements/constraints.txt'
     for path in (pins, *(here / f'{name}.py' for name in
                          ('catalog', 'databases', 'layout', 'settings'))):

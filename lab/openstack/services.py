@@ -38,21 +38,21 @@ class Services:
         self.controller = controller
         self._started: dict[str, machine.Process] = {}
 
-    def start(self, node: machine.Machine, name: str, argv: Sequence[str | os.PathLike[str]],
+    def start(self, node: machine.Machine, name: str, argv: Sequence[object],
               env: Mapping[str, str] | None = None) -> None:
         """Start a program in a machine; its output goes to log/NAME.out."""
-        words = [os.fspath(word) for word in argv]
+        words = [str(word) for word in argv]
         self._started[name] = node.spawn(
             words, self.where.log / f'{name}.out', cwd=str(self.where.work),
             env={**self.where.environment(), **(env or {})})
 
-    def run(self, argv: Sequence[str | os.PathLike[str]], name: str,
+    def run(self, argv: Sequence[object], name: str,
             text: str | None = None) -> str:
         """Run a program on the controller to its end; returns what it printed.
 
         :raises LabError: with the end of its output, if it fails
         """
-        words = [os.fspath(word) for word in argv]
+        words = [str(word) for word in argv]
         done = self.controller.run(words, check=False, cwd=str(self.where.work), input=text,
                                    env=self.where.environment())
         with open(self.where.log / f'{name}.out', 'a') as out:

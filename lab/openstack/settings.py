@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+import os
 import pathlib
 import shutil
 from typing import Any
@@ -67,7 +68,7 @@ def compute(where: layout.Layout, host: str, number: int, migration_address: str
             'debug': True,
         },
         'libvirt': {
-            'virt_type': 'qemu',
+            'virt_type': 'kvm' if os.access('/dev/kvm', os.W_OK) else 'qemu',
             'cpu_mode': 'none',
             'images_type': 'raw',
             'live_migration_scheme': 'tcp',

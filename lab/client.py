@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests and the demo ask of the lab's OpenStack: the public APIs, plain and blocking.
+
+Answers are the APIs' own dictionaries. A refusal is keystoneauth's HttpError with its status and
+text; waiting too long, or for what cannot come any more, is a LabError that shows what was last
+seen. Times are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Mapping
+import pathlib
+import time
+from typing import Any
+
+from lab import needs
+from lab.openstack import catalog
+
+MICROVERSION = '2.90'
+#: a migration in one of these will not change any more
+FINAL = frozenset({'completed', 'error', 'cancelled', 'failed'})
+_POLL = 0.2
+
+
+class Client:
+    """One user's view of the lab's OpenStack.
+
+    :param pid: a process in the controller's network
+    :param user: 'admin', or 'member' or 'reader' of the project 'demo'
+    """
+
+    def __init__(self, pid: int, user: str = 'admin') -> None:
+        self.user = user
+        self._session = catalog.session(pid, user)
+
+    def compute(self, method: str, path: str, *, microversion: str = MICROVERSION,
+                **kwargs: Any) -> Any:
+        """Send a request to Nova; returns the answer's JSON, None if it has none."""
+        headers = {'OpenStack-API-Version': f'compute {microversion}'}
+        return self._ask('compute', method, path, headers=headers, **kwargs)
+
+    def flavor(self, name: str, memory_mib: int, *, disk_gib: int = 1,
+               extra_specs: Mapping[str, object] | None = None) -> str:
+        """Make a flavor of one processor; returns its id.
+
+        :param extra_specs: validated by Nova, as a flavor's are from microversion 2.86
+        """
+        made = self.compute('POST', '/flavors', json={'flavor': {
+            'name': name, 'ram': memory_mib, 'vcpus': 1, 'disk': disk_gib}})
+        flavor = str(made['flavor']['id'])
+        if extra_specs:
+            try:
+                self.compute('POST', f'/flavors/{flavor}/os-extra_specs', json={
+                    'extra_specs': {key: str(value) for key, value in extra_specs.items()}})
+            except Exception:
+                self.compute('DELETE', f'/flavors/{flavor}')
+                raise
+        return flavor
+
+    def image(self, name: str, path: pathlib.Path,
+              properties: Mapping[str, object] | None = None) -> str:
+        """Upload a raw image; returns its id. An admin's is for all, another's for its project."""
+        body = {'name': name, 'disk_format': 'raw', 'container_format': 'bare',
+                'visibility': 'public' if self.user == 'admin' else 'private',
+                **{key: str(value) for key, value in (properties or {}).items()}}
+        image = str(self._ask('image', 'POST', '/v2/images', json=body)['id'])
+        with open(path, 'rb') as data:
+            self._ask('image', 'PUT', f'/v2/images/{image}/file', data=data,
+                      headers={'Content-Type': 'application/octet-stream'})
+        return image
+
+    def boot(self, name: str, image: str, flavor: str, *, host: str | None = None) -> str:
+        """Ask for a server without networks; returns its id at once, see wait_server().
+
+        :param host: where it shall run ('n1'); an admin's right
+        """
+        body = {'name': name, 'imageRef': image, 'flavorRef': flavor, 'networks': 'none'}
+        if host:
+            body['host'] = host
+        return str(self.compute('POST', '/servers', json={'server': body})['server']['id'])
+
+    def server(self, server: str) -> dict[str, Any]:
+        """Return a server."""
+        return dict(self.compute('GET', f'/servers/{server}')['server'])
+
+    def host(self, server: str) -> str:
+        """Return the host that Nova says a server is on."""
+        return str(self.server(server)['OS-EXT-SRV-ATTR:host'])
+
+    def wait_server(self, server: str, status: str = 'ACTIVE',
+                    timeout: float = 60.0) -> dict[str, Any]:
+        """Wait until a server has a status and nothing is being done to it."""
+        def settled(found: dict[str, Any]) -> bool:
+            if found['status'] == 'ERROR' != status:
+                raise needs.LabError(f'server {server} is in ERROR: {found.get("fault")}')
+            return found['status'] == status and not found['OS-EXT-STS:task_state']
+
+        return dict(wait(lambda: self.server(server), settled, timeout,
+                         f'server {server} to be {status}'))
+
+    def delete(self, server: str, timeout: float = 60.0) -> None:
+        """Delete a server and wait until it is gone."""
+        self.compute('DELETE', f'/servers/{server}')
+        wait(lambda: self.compute('GET', '/servers?all_tenants=1')['servers'],
+             lambda found: all(one['id'] != server for one in found), timeout,
+             f'server {server} to be gone')
+
+    def live_migrate(self, server: str, host: str | None = None,
+                     timeout: float = 30.0) -> int:
+        """Start a live migration; returns its id as soon as Nova has a record of it.
+
+        :param host: the destination, None to let the scheduler choose
+        """
+        before = {one['id'] for one in self.migrations(server)}
+        self.compute('POST', f'/servers/{server}/action', json={
+            'os-migrateLive': {'host': host, 'block_migration': 'auto'}})
+        found = wait(lambda: [one for one in self.migrations(server) if one['id'] not in before],
+                     bool, timeout, f'a migration of {server} to appear')
+        return int(found[0]['id'])
+
+    def migrations(self, server: str) -> list[dict[str, Any]]:
+        """Return all migrations of a server, newest first, also those that have ended."""
+        return list(self.compute('GET', f'/os-migrations?instance_uuid={server}')['migrations'])
+
+    def migration(self, server: str, migration: int) -> dict[str, Any]:
+        """Return one migration of a server, also one that has ended."""
+        for one in self.migrations(server):
+            if one['id'] == migration:
+                return one
+        raise needs.LabError(f'server {server} has no migration {migration}')
+
+    def progress(self, server: str) -> dict[str, Any] | None:
+        """Return the migration under way with its memory_* and disk_* counters, None if none."""
+        found = self.compute('GET', f'/servers/{server}/migrations')['migrations']
+        return dict(found[0]) if found else None
+
+    def wait_migration(self, server: str, migration: int, *,
+                       status: Collection[str] = FINAL,
+                       timeout: float = 120.0) -> dict[str, Any]:
+        """Wait until a migration has one of some states.
+
+        :raises LabError: also if it has ended in another state
+        """
+        def reached(found: dict[str, Any]) -> bool:
+            if found['status'] in FINAL and found['status'] not in status:
+                raise needs.LabError(f'migration {migration} is {found["status"]}, '
+                                     f'not {" or ".join(sorted(status))}')
+            return found['status'] in status
+
+        return dict(wait(lambda: self.migration(server, migration), reached, timeout,
+                         f'migration {migration} to be {" or ".join(sorted(status))}'))
+
+    def abort(self, server: str, migration: int) -> None:
+        """Ask Nova to abort a live migration."""
+        self.compute('DELETE', f'/servers/{server}/migrations/{migration}')
+
+    def force_complete(self, server: str, migration: int) -> None:
+        """Ask Nova to force a live migration to complete."""
+        self.compute('POST', f'/servers/{server}/migrations/{migration}/action',
+                     json={'force_complete': None})
+
+    def actions(self, server: str) -> list[dict[str, Any]]:
+        """Return what was done to a server, newest first, each with its events."""
+        path = f'/servers/{server}/os-instance-actions'
+        return [dict(self.compute('GET', f'{path}/{one["request_id"]}')['instanceAction'])
+                for one in self.compute('GET', path)['instanceActions']]
+
+    def services(self) -> list[dict[str, Any]]:
+        """Return Nova's services."""
+        return list(self.compute('GET', '/os-services')['services'])
+
+    def hypervisors(self) -> list[dict[str, Any]]:
+        """Return the computes."""
+        return list(self.compute('GET', '/os-hypervisors')['hypervisors'])
+
+    def network(self, path: str) -> int:
+        """Get something from neutron; returns the HTTP status, whatever it is."""
+        answer = self._session.get(path, endpoint_filter={'service_type': 'network'},
+                                   raise_exc=False)
+        return int(answer.status_code)
+
+    def _ask(self, service: str, method: str, path: str, **kwargs: Any) -> Any:
+        answer = self._session.request(path, method, endpoint_filter={'service_type': service},
+                                       connect_retries=2, **kwargs)
+        return answer.json() if answer.content else None
+
+
+def wait(look: Callable[[], Any], settled: Callable[[Any], bool], timeout: float,
+         what: str) -> Any:
+    """Look again and again until it is settled; returns what was seen then.
+
+    :param what: completes the sentence 'waited 60 s for ...'
+    :raises LabError: after the timeout, with what was last seen
+    """
+    end = time.monotonic() + timeout
+    while True:
+        seen = look()
+        if settled(seen):
+            return seen
+        if time.monotonic() > end:
+            raise needs.LabError(f'waited {timeout:g} s for {what}; last seen: {seen}')
+        time.sleep(_POLL)
