@@ -200,7 +200,7 @@ class Stack:
         where = self.where
         run.wait_rabbitmq()
         run.nova(node, 'nova-conductor', 'conductor')
-        run.uwsgi('nova', 'nova.wsgi.osapi_compute:application', {
+        run.uwsgi('nova-api', 'nova.wsgi.osapi_compute:application', {
             'OS_NOVA_CONFIG_DIR': str(where.conf('nova')),
             'OS_NOVA_CONFIG_FILES': 'api-paste.ini;api.conf'})
         run.uwsgi('placement', 'placement.wsgi.api:application', {
@@ -213,7 +213,7 @@ class Stack:
             'OS_GLANCE_CONFIG_DIR': str(where.conf('glance'))})
         for name in self.hosts.names:
             self.start_compute(name)
-        for name in ('keystone', 'placement', 'glance', 'neutron', 'nova'):
+        for name in ('keystone', 'placement', 'glance', 'neutron', 'nova-api'):
             run.wait_http(name)
         say('keystone, placement, glance, neutron and nova-api answer')
         self._warm_neutron()

@@ -14,7 +14,7 @@ from lab.openstack import layout
 from lab.openstack import network
 
 _ADDRESSES = {
-    ('compute', 'nova'): f'http://{layout.CONTROLLER}:{layout.PORTS["nova"]}/v2.1',
+    ('compute', 'nova'): f'http://{layout.CONTROLLER}:{layout.PORTS["nova-api"]}/v2.1',
     ('placement', 'placement'): f'http://{layout.CONTROLLER}:{layout.PORTS["placement"]}',
     ('image', 'glance'): f'http://{layout.CONTROLLER}:{layout.PORTS["glance"]}',
     ('network', 'neutron'): f'http://{layout.CONTROLLER}:{layout.PORTS["neutron"]}',

@@ -13,7 +13,7 @@ from lab import needs
 #: the network of RPC, databases and HTTP; migrations have the hosts' own link for themselves
 CONTROLLER = '10.76.0.1'
 PREFIX = 24
-PORTS = {'keystone': 5000, 'placement': 8778, 'glance': 9292, 'neutron': 9696, 'nova': 8774}
+PORTS = {'keystone': 5000, 'placement': 8778, 'glance': 9292, 'neutron': 9696, 'nova-api': 8774}
 AUTH_URL = f'http://{CONTROLLER}:5000/v3'
 TRANSPORT = f'rabbit://guest:guest@{CONTROLLER}:5672/'
 PASSWORD = 'secret'
