@@ -52,7 +52,7 @@ class Journal:
         self._records: collections.deque[Record] = collections.deque(maxlen=MEMORY_RECORDS)
         self._written_bytes = 0
 
-    def add(self, kind: str, at_s: float, **fields: Any) -> None:
+    def add(self, kind: str, at_s: float, /, **fields: Any) -> None:
         """Keep a record; `at_s` is on the monitor's clock."""
         record: Record = {
             'at': round(at_s - self.started_s, 3),

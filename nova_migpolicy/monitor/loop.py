@@ -117,10 +117,10 @@ class Monitor:
             elif isinstance(item, inbox_mod.JobCompleted):
                 self.final_stats = item.stats
             elif isinstance(item, inbox_mod.ForceComplete):
-                self._steer(self._controller.force_complete)
+                self._apply(self._ask(self._controller.force_complete))
             elif isinstance(item, inbox_mod.Cancel):
-                self._steer(lambda at_s: self._controller.abort(
-                    at_s, 'cancelled through the API'))
+                self._apply(self._ask(lambda at_s: self._controller.abort(
+                    at_s, 'cancelled through the API')))
         if self._over():
             return
         if self._cancel_again is not None:
@@ -137,8 +137,11 @@ class Monitor:
             self._complain(str(error))
             stats = {}
         sample = self._sample(stats, boundary, self._inbox.clock())
-        self._journal.add('sample', sample.at_s, **sample.to_dict())
-        self._steer(lambda _at_s: self._controller.observe(sample))
+        decision = self._ask(lambda _at_s: self._controller.observe(sample))
+        forecast = self._controller.forecast
+        self._journal.add('sample', sample.at_s, **sample.to_dict(),
+                          forecast=forecast.to_dict() if forecast else None)
+        self._apply(decision)
         if (self._memory_cap_mib_s is not None and
                 self._controller.phase in (sample_mod.Phase.BULK, sample_mod.Phase.PASSES)):
             self._give_memory_the_whole_cap(sample.at_s)
@@ -161,21 +164,23 @@ class Monitor:
             return dataclasses.replace(sample, boundary=grown)
         return sample
 
-    def _steer(self, decide: Callable[[float], controller_mod.Decision | None]) -> None:
+    def _ask(
+        self, decide: Callable[[float], controller_mod.Decision | None],
+    ) -> controller_mod.Decision | None:
         if not self._steering:
-            return
+            return None
         try:
-            decision = decide(self._inbox.clock())
+            return decide(self._inbox.clock())
         except Exception:
             # A bug of ours must not cost the guest its monitor.
             LOG.exception('The engine failed: this migration is only watched from now on')
             self._event('the engine failed: only watching from now on')
             self._steering = False
-            return
-        if decision is not None:
-            self._apply(decision)
+            return None
 
-    def _apply(self, decision: controller_mod.Decision) -> None:
+    def _apply(self, decision: controller_mod.Decision | None) -> None:
+        if decision is None:
+            return
         LOG.info('Decision %(rule)s: %(reason)s', {
             'rule': decision.rule, 'reason': decision.reason})
         self._journal.add('decision', decision.at_s, **decision.to_dict())

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flags and parameters that follow from a policy."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import libvirt
+import testtools
+
+from nova_migpolicy.compute import plan
+from nova_migpolicy.policy import keys
+
+BASE = plan.Circumstances(
+    paused=False, persistent_memory=False, mirrored_disks=0, nova_post_copy=False,
+    allow_qmp=True, libvirt_version=9_000_000, qemu_version=7_002_000)
+NOVAS_FLAGS = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
+
+
+def make(circumstances=None, **policy):
+    return plan.make(keys.Policy(**policy),
+                     dataclasses.replace(BASE, **circumstances or {}))
+
+
+class PlanTest(testtools.TestCase):
+
+    def test_the_default_adds_nothing(self):
+        made = make()
+        self.assertEqual(NOVAS_FLAGS, made.edit_flags(NOVAS_FLAGS))
+        self.assertEqual((), made.notes)
+
+    def test_novas_own_flags_for_what_is_the_policys_are_taken_away(self):
+        flags = NOVAS_FLAGS | libvirt.VIR_MIGRATE_AUTO_CONVERGE | libvirt.VIR_MIGRATE_PARALLEL
+        made = make()
+        self.assertEqual(NOVAS_FLAGS, made.edit_flags(flags))
+        self.assertNotIn(libvirt.VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS, made.edit_params(
+            {libvirt.VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS: 4}))
+
+    def test_post_copy_where_policy_or_nova_permit_it(self):
+        for asked in ({'remedies': ('post_copy',)}, {'on_stall': 'post_copy'},
+                      {'on_timeout': 'post_copy'}):
+            self.assertTrue(make(**asked).can_post_copy)
+        self.assertTrue(make({'nova_post_copy': True}).can_post_copy)
+
+    def test_post_copy_is_left_out_with_a_word_where_it_cannot_work(self):
+        for obstacle in ({'paused': True}, {'persistent_memory': True}):
+            made = make(obstacle, remedies=('post_copy',))
+            self.assertFalse(made.can_post_copy)
+            self.assertFalse(made.flags & libvirt.VIR_MIGRATE_POSTCOPY)
+            self.assertIn('post_copy is left out', made.notes[0])
+
+    def test_parallel_post_copy_depends_on_qemu(self):
+        asked = {'remedies': ('post_copy',), 'parallel_connections': 4}
+        self.assertFalse(make(**asked).can_post_copy)
+        self.assertTrue(make({'qemu_version': 10_001_000}, **asked).can_post_copy)
+
+    def test_auto_converge_starts_armed_and_needs_monitor_commands(self):
+        made = make(remedies=('auto_converge',))
+        self.assertTrue(made.flags & libvirt.VIR_MIGRATE_AUTO_CONVERGE)
+        self.assertEqual(1, made.params[libvirt.VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL])
+        refused = make({'allow_qmp': False}, remedies=('auto_converge',))
+        self.assertFalse(refused.can_throttle)
+        self.assertFalse(refused.flags & libvirt.VIR_MIGRATE_AUTO_CONVERGE)
+        self.assertIn('allow_qmp', refused.notes[0])
+
+    def test_the_cap_is_shared_among_disks(self):
+        for cap, disks, share in ((100, 0, 100), (100, 1, 100), (100, 3, 33), (2, 5, 1),
+                                  (0, 3, 0)):
+            made = make({'mirrored_disks': disks}, bandwidth_mib_s=cap)
+            self.assertEqual((cap, share), (made.bandwidth_mib_s, made.start_bandwidth_mib_s))
+            self.assertEqual(share, made.edit_params({'bandwidth': 7})['bandwidth'])
+
+    def test_compression(self):
+        self.assertEqual('xbzrle', make(compression='xbzrle').params['compression'])
+        for asked, circumstances in (
+                ({'compression': 'zstd'}, {}),
+                ({'compression': 'zstd', 'parallel_connections': 4}, {}),
+                ({'compression': 'xbzrle', 'parallel_connections': 4}, {})):
+            made = make(circumstances, **asked)
+            self.assertFalse(made.flags & libvirt.VIR_MIGRATE_COMPRESSED)
+            self.assertIn('is left out', made.notes[0])
+        made = make({'libvirt_version': 9_004_000}, compression='zstd', parallel_connections=4)
+        self.assertEqual('zstd', made.params['compression'])

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of libvirt's errors on their way through the guest."""
+
+from __future__ import annotations
+
+import json
+
+import libvirt
+import testtools
+
+from nova_migpolicy.engine import remedies
+from nova_migpolicy import exception
+from nova_migpolicy.monitor import guest
+from tests.unit.monitor import fakes
+
+CALLS = {
+    'migrateSetMaxSpeed': remedies.SetBandwidth(100),
+    'migrateSetMaxDowntime': remedies.SetMaxDowntime(400, 300),
+    'migrateStartPostCopy': remedies.StartPostCopy(),
+    'suspend': remedies.Pause(),
+    'abortJob': remedies.Abort(),
+}
+
+
+class GuestTest(testtools.TestCase):
+
+    def test_every_action_is_one_call(self):
+        for name, action in CALLS.items():
+            domain = fakes.Domain()
+            guest.MigratingGuest(domain).apply(action)
+            self.assertEqual([name], [call[0] for call in domain.calls])
+
+    def test_a_cap_of_zero_is_libvirts_unlimited(self):
+        domain = fakes.Domain()
+        guest.MigratingGuest(domain).apply(remedies.SetBandwidth(0))
+        self.assertEqual([(guest.UNLIMITED_MIB_S, 0)], domain.called('migrateSetMaxSpeed'))
+
+    def test_every_call_turns_every_libvirt_error_into_a_guest_error(self):
+        kinds = {
+            libvirt.VIR_ERR_NO_DOMAIN: exception.GuestGone,
+            libvirt.VIR_ERR_OPERATION_INVALID: exception.JobGone,
+            libvirt.VIR_ERR_OPERATION_UNSUPPORTED: exception.Unsupported,
+            libvirt.VIR_ERR_INTERNAL_ERROR: exception.GuestError,
+            libvirt.VIR_ERR_RPC: exception.GuestError,
+        }
+        for name, action in CALLS.items():
+            for code, kind in kinds.items():
+                migrating = guest.MigratingGuest(fakes.Domain(**{name: fakes.error(code)}))
+                caught = self.assertRaises(exception.GuestError, migrating.apply, action)
+                self.assertIs(kind, type(caught))
+                self.assertEqual(code, caught.code)
+                self.assertIn(name, str(caught))
+
+    def test_statistics_of_a_domain_that_has_gone_are_none(self):
+        for code in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+            migrating = guest.MigratingGuest(fakes.Domain(jobStats=fakes.error(code)))
+            self.assertIsNone(migrating.job_stats())
+        migrating = guest.MigratingGuest(
+            fakes.Domain(jobStats=fakes.error(libvirt.VIR_ERR_RPC)))
+        self.assertRaises(exception.GuestError, migrating.job_stats)
+
+    def test_statistics_that_are_no_mapping_are_none(self):
+        self.assertIsNone(guest.MigratingGuest(fakes.Domain(jobStats=-1)).job_stats())
+
+    def test_a_throttle_needs_the_monitor_command(self):
+        caught = self.assertRaises(
+            exception.Unsupported,
+            guest.MigratingGuest(fakes.Domain()).apply, remedies.SetThrottle(40))
+        self.assertIn('allow_qmp', str(caught))
+
+    def test_a_throttle_never_starts_above_its_maximum(self):
+        sent = []
+
+        def qmp(command):
+            sent.append(json.loads(command))
+            return '{"return": {}}'
+
+        for percent in (1, 15, 60, 99):
+            guest.MigratingGuest(fakes.Domain(), qmp).apply(remedies.SetThrottle(percent))
+        for command in sent:
+            arguments = command['arguments']
+            self.assertTrue(
+                arguments['cpu-throttle-initial'] <= arguments['max-cpu-throttle'])
+        self.assertEqual([1, 15, 60, 99], [c['arguments']['max-cpu-throttle'] for c in sent])
+
+    def test_qemus_refusal_and_a_garbled_answer_are_errors(self):
+        for answer in ('{"error": {"desc": "no"}}', 'garbage', '[]', ''):
+            migrating = guest.MigratingGuest(fakes.Domain(), lambda _command, a=answer: a)
+            self.assertRaises(
+                exception.GuestError, migrating.apply, remedies.SetThrottle(40))
+
+    def test_the_size_of_disks_survives_one_that_is_not_known(self):
+        domain = fakes.Domain(blockInfo=[
+            [5 << 30, 0, 0], fakes.error(libvirt.VIR_ERR_INVALID_ARG), [1 << 30, 0, 0]])
+        self.assertEqual(
+            6 << 30, guest.MigratingGuest(domain).disk_bytes(['/dev/a', '/x', '/y']))

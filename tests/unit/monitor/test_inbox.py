@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Both inboxes deliver everything once, in order, whoever puts it in."""
+
+from __future__ import annotations
+
+import threading
+
+import testtools
+
+from nova_migpolicy.monitor import inbox
+
+LONG_S = 30.0
+
+
+class InboxTest(testtools.TestCase):
+    kind = inbox.Inbox
+
+    def test_nothing_came(self):
+        self.assertEqual([], self.kind().wait(0))
+
+    def test_in_order_and_once(self):
+        box = self.kind()
+        items = [inbox.PassStarted(float(n), n) for n in range(5)]
+        for item in items:
+            box.put(item)
+        self.assertEqual(items, box.wait(LONG_S))
+        self.assertEqual([], box.wait(0))
+
+    def test_wakes_for_another_thread(self):
+        box = self.kind()
+        item = inbox.Cancel(1.0)
+        sender = threading.Timer(0.05, box.put, (item,))
+        sender.start()
+        self.addCleanup(sender.join)
+        self.assertEqual([item], box.wait(LONG_S))
+
+    def test_loses_nothing_under_many_senders(self):
+        box = self.kind()
+        senders = [
+            threading.Thread(target=lambda n=n: [
+                box.put(inbox.PassStarted(0.0, n * 1000 + i)) for i in range(200)])
+            for n in range(4)]
+        for sender in senders:
+            sender.start()
+        got = []
+        while len(got) < 800:
+            fresh = box.wait(LONG_S)
+            self.assertNotEqual([], fresh)
+            got.extend(item.iteration for item in fresh)
+        for sender in senders:
+            sender.join()
+        self.assertEqual(800, len(set(got)))
+        for n in range(4):
+            mine = [i for i in got if i // 1000 == n]
+            self.assertEqual(sorted(mine), mine)
+
+
+class PolledInboxTest(InboxTest):
+    kind = inbox.PolledInbox

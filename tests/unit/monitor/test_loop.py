@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The monitor outlives every error, and does what is decided in the order of the decision."""
+
+from __future__ import annotations
+
+import libvirt
+import testtools
+
+from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.monitor import guest
+from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import journal
+from nova_migpolicy.monitor import loop
+from nova_migpolicy.monitor import outcome
+from tests.unit.monitor import fakes
+
+RUNNING_JOB = {
+    'type': libvirt.VIR_DOMAIN_JOB_UNBOUNDED, 'memory_total': 1 << 30,
+    'memory_remaining': 1 << 20, 'memory_processed': 1 << 29, 'memory_iteration': 1}
+ABORTED = fakes.error(libvirt.VIR_ERR_OPERATION_ABORTED)
+
+
+class Script:
+    """Stands in for the inbox: hands out one list of items a round, then ends the call."""
+
+    def __init__(self, clock, call, rounds, error=None):
+        self.clock = clock
+        self.call = call
+        self.rounds = list(rounds)
+        self.error = error
+
+    def wait(self, timeout_s):
+        self.clock.sleep(timeout_s)
+        if self.rounds:
+            return self.rounds.pop(0)
+        self.call.error = self.error
+        self.call.done = True
+        return []
+
+
+class Controller:
+    """Decides what it is told to, and keeps what it hears."""
+
+    def __init__(self, decisions=()):
+        self.decisions = list(decisions)
+        self.heard = []
+        self.phase = sample_mod.Phase.BULK
+        self.forecast = None
+
+    def observe(self, sample):
+        self.heard.append(('observe', sample))
+        decision = self.decisions.pop(0) if self.decisions else None
+        if isinstance(decision, Exception):
+            raise decision
+        return decision
+
+    def applied(self, action, at_s):
+        self.heard.append(('applied', action))
+
+    def failed(self, action, at_s, error):
+        self.heard.append(('failed', action))
+
+    def abort(self, at_s, why):
+        return decide(remedies.Abort(), reason=why)
+
+    def force_complete(self, at_s):
+        return decide(remedies.StartPostCopy(), reason='asked for')
+
+
+class Host:
+    def __init__(self):
+        self.reports = []
+        self.post_copy = 0
+
+    def operation_done(self):
+        return False
+
+    def report(self, sample, percent):
+        self.reports.append(percent)
+
+    def post_copy_started(self):
+        self.post_copy += 1
+
+
+def decide(*actions, reason='because'):
+    return controller_mod.Decision(0.0, actions, 'test', reason, None)
+
+
+class LoopTest(testtools.TestCase):
+
+    def run_loop(self, domain, controller, rounds, error=None, cap=None):
+        self.clock = fakes.Clock()
+        self.call = outcome.Call(started=True)
+        self.host = Host()
+        self.journal = journal.Journal(None, self.clock(), 0)
+        self.monitor = loop.Monitor(
+            guest=guest.MigratingGuest(domain), controller=controller,
+            inbox=Script(self.clock, self.call, rounds, error), journal=self.journal,
+            call=self.call, host=self.host, sleep=self.clock.sleep, memory_cap_mib_s=cap)
+        return self.monitor.run()
+
+    def kinds(self, kind):
+        return [r for r in self.journal.records() if r['kind'] == kind]
+
+    def test_actions_in_order_and_applied(self):
+        domain = fakes.Domain(jobStats=RUNNING_JOB)
+        actions = (remedies.SetMaxDowntime(100, 90), remedies.SetBandwidth(50))
+        controller = Controller([decide(*actions)])
+        ended = self.run_loop(domain, controller, [[]])
+        self.assertIs(outcome.End.COMPLETED, ended.end)
+        self.assertEqual([('applied', a) for a in actions],
+                         [h for h in controller.heard if h[0] == 'applied'])
+        self.assertEqual([True, True], [r['done'] for r in self.kinds('action')])
+
+    def test_after_a_refusal_the_rest_of_the_decision_is_left(self):
+        domain = fakes.Domain(
+            jobStats=RUNNING_JOB, migrateSetMaxDowntime=fakes.error(libvirt.VIR_ERR_RPC))
+        refused = remedies.SetMaxDowntime(100, 90)
+        controller = Controller([decide(refused, remedies.SetBandwidth(50))])
+        self.run_loop(domain, controller, [[], []])
+        self.assertEqual([], domain.called('migrateSetMaxSpeed'))
+        self.assertIn(('failed', refused), controller.heard)
+
+    def test_an_engine_that_fails_leaves_a_monitor_that_watches(self):
+        controller = Controller([ValueError('a bug'), decide(remedies.Abort())])
+        domain = fakes.Domain(jobStats=RUNNING_JOB)
+        ended = self.run_loop(domain, controller, [[], [], []])
+        self.assertIs(outcome.End.COMPLETED, ended.end)
+        self.assertEqual([], domain.called('abortJob'))
+        self.assertIn('engine failed', self.kinds('event')[0]['text'])
+        self.assertEqual(3, len(self.kinds('sample')))
+
+    def test_a_libvirt_that_does_not_answer_is_said_once(self):
+        controller = Controller()
+        self.run_loop(fakes.Domain(jobStats=fakes.error(libvirt.VIR_ERR_RPC)), controller,
+                      [[]] * 5)
+        self.assertEqual(1, len(self.kinds('event')))
+        self.assertEqual(5, len([h for h in controller.heard if h[0] == 'observe']))
+
+    def test_a_cancel_before_there_is_a_job_is_tried_until_it_works(self):
+        domain = fakes.Domain(abortJob=[
+            fakes.error(libvirt.VIR_ERR_OPERATION_INVALID),
+            fakes.error(libvirt.VIR_ERR_OPERATION_INVALID), None])
+        ended = self.run_loop(domain, Controller(), [[inbox.Cancel(0.0)], [], [], []], ABORTED)
+        self.assertEqual(outcome.End.CANCELLED, ended.end)
+        self.assertIn('API', ended.reason)
+        self.assertEqual(3, len(domain.called('abortJob')))
+        self.assertEqual(1, len(self.kinds('decision')))
+
+    def test_post_copy_is_told_to_nova_and_to_the_engine(self):
+        domain = fakes.Domain(jobStats=RUNNING_JOB)
+        controller = Controller()
+        self.run_loop(domain, controller, [[inbox.ForceComplete(0.0)], []])
+        self.assertEqual(1, self.host.post_copy)
+        self.assertTrue(controller.heard[-1][1].post_copy)
+
+    def test_a_guest_paused_for_a_migration_that_failed_runs_again(self):
+        domain = fakes.Domain(
+            jobStats=[RUNNING_JOB, {'type': 0}], state=(libvirt.VIR_DOMAIN_PAUSED, 1))
+        ended = self.run_loop(
+            domain, Controller([decide(remedies.Pause())]), [[]], fakes.error(1))
+        self.assertIs(outcome.End.FAILED, ended.end)
+        self.assertEqual([()], domain.called('resume'))
+
+    def test_memory_gets_the_whole_cap_after_the_disks(self):
+        domain = fakes.Domain(jobStats=RUNNING_JOB)
+        controller = Controller()
+        controller.phase = sample_mod.Phase.DISKS
+
+        def memory_begins(sample):
+            controller.phase = sample_mod.Phase.BULK
+
+        self.run_loop(domain, controller, [[]], cap=50)
+        self.assertEqual([], domain.called('migrateSetMaxSpeed'))
+        controller.observe = memory_begins
+        self.run_loop(domain, controller, [[], []], cap=50)
+        self.assertEqual([(50, 0)], domain.called('migrateSetMaxSpeed'))
+
+    def test_the_final_figures_come_from_the_event(self):
+        stats = {'downtime': 42}
+        self.run_loop(fakes.Domain(jobStats=RUNNING_JOB), Controller(),
+                      [[inbox.JobCompleted(0.0, stats)]])
+        self.assertEqual(stats, self.monitor.final_stats)
+
+    def test_progress_that_cannot_be_reported_is_survived(self):
+        controller = Controller()
+
+        def no_database(sample, percent):
+            raise RuntimeError('no database')
+
+        self.clock = fakes.Clock()
+        host = Host()
+        host.report = no_database
+        call = outcome.Call(started=True)
+        monitor = loop.Monitor(
+            guest=guest.MigratingGuest(fakes.Domain(jobStats=RUNNING_JOB)),
+            controller=controller, inbox=Script(self.clock, call, [[], []]),
+            journal=journal.Journal(None, 0.0, 0), call=call, host=host,
+            sleep=self.clock.sleep)
+        self.assertIs(outcome.End.COMPLETED, monitor.run().end)
+
+
+class BoundaryTest(testtools.TestCase):
+
+    def test_a_late_look_is_taken_back_to_the_event(self):
+        sample = sample_mod.Sample.from_stats(10.1, {
+            'memory_total': 1000, 'memory_remaining': 500, 'memory_processed': 900,
+            'memory_bps': 1000}, boundary=True, iteration=2)
+        moved = loop.at_boundary(sample, 10.0)
+        self.assertEqual((10.0, 600, 800), (
+            moved.at_s, moved.memory_remaining_bytes, moved.memory_processed_bytes))
+
+    def test_never_above_the_total(self):
+        sample = sample_mod.Sample.from_stats(11.0, {
+            'memory_total': 1000, 'memory_remaining': 900, 'memory_bps': 1000})
+        self.assertEqual(1000, loop.at_boundary(sample, 10.0).memory_remaining_bytes)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How an ended call is judged: one guest on one host, whatever the error says."""
+
+from __future__ import annotations
+
+import libvirt
+import testtools
+
+from nova_migpolicy.monitor import guest
+from nova_migpolicy.monitor import outcome
+from tests.unit.monitor import fakes
+
+ABORTED = fakes.error(libvirt.VIR_ERR_OPERATION_ABORTED, 'canceled by client')
+BROKEN_PIPE = fakes.error(libvirt.VIR_ERR_RPC, 'Connection reset by peer')
+NO_DOMAIN = fakes.error(libvirt.VIR_ERR_NO_DOMAIN)
+ACTIVE_JOB = {'type': libvirt.VIR_DOMAIN_JOB_UNBOUNDED}
+NO_JOB = {'type': libvirt.VIR_DOMAIN_JOB_NONE}
+
+
+def settle(domain, error, *, started=True, abort_reason=None, may_abort=True):
+    clock = fakes.Clock()
+    call = outcome.Call(started=started, done=True, error=error)
+    return outcome.settle(
+        guest.MigratingGuest(domain), call, abort_reason=abort_reason, may_abort=may_abort,
+        sleep=clock.sleep)
+
+
+class SettleTest(testtools.TestCase):
+
+    def test_a_call_without_error_is_a_success(self):
+        domain = fakes.Domain(state=NO_DOMAIN)
+        self.assertIs(outcome.End.COMPLETED, settle(domain, None).end)
+
+    def test_libvirts_aborted_is_a_cancel(self):
+        self.assertIs(outcome.End.CANCELLED, settle(fakes.Domain(), ABORTED).end)
+
+    def test_our_own_abort_keeps_its_reason(self):
+        ended = settle(fakes.Domain(), ABORTED, abort_reason='will not converge')
+        self.assertEqual((outcome.End.CANCELLED, 'will not converge'),
+                         (ended.end, ended.reason))
+
+    def test_any_other_error_is_a_failure_that_names_it(self):
+        ended = settle(fakes.Domain(), fakes.error(1, 'no route to host'))
+        self.assertIs(outcome.End.FAILED, ended.end)
+        self.assertIn('no route to host', ended.reason)
+
+    def test_an_error_after_the_guest_has_left_is_a_success(self):
+        self.assertIs(outcome.End.COMPLETED,
+                      settle(fakes.Domain(state=NO_DOMAIN), BROKEN_PIPE).end)
+
+    def test_shut_off_by_migration_is_a_success(self):
+        state = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED)
+        self.assertIs(outcome.End.COMPLETED,
+                      settle(fakes.Domain(state=state), BROKEN_PIPE).end)
+
+    def test_a_guest_that_shut_itself_off_has_not_moved(self):
+        for reason in (libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED,
+                       libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED):
+            state = (libvirt.VIR_DOMAIN_SHUTOFF, reason)
+            self.assertIs(outcome.End.FAILED,
+                          settle(fakes.Domain(state=state), fakes.error(1)).end)
+
+    def test_a_guest_that_vanished_before_the_start_has_not_moved(self):
+        self.assertIs(outcome.End.FAILED, settle(
+            fakes.Domain(state=NO_DOMAIN), fakes.error(1), started=False).end)
+
+    def test_a_job_that_goes_on_without_its_caller_is_ended_and_waited_for(self):
+        domain = fakes.Domain(jobStats=[ACTIVE_JOB, ACTIVE_JOB, NO_JOB])
+        self.assertIs(outcome.End.FAILED, settle(domain, BROKEN_PIPE).end)
+        self.assertEqual(2, len(domain.called('abortJob')))
+
+    def test_a_job_that_finishes_without_its_caller_is_a_success(self):
+        domain = fakes.Domain(
+            jobStats=[ACTIVE_JOB], state=[fakes.RUNNING, NO_DOMAIN],
+            abortJob=fakes.error(libvirt.VIR_ERR_OPERATION_INVALID))
+        self.assertIs(outcome.End.COMPLETED, settle(domain, BROKEN_PIPE).end)
+
+    def test_nothing_is_aborted_once_post_copy_has_begun(self):
+        domain = fakes.Domain(jobStats=[ACTIVE_JOB], state=[fakes.RUNNING, NO_DOMAIN])
+        self.assertIs(outcome.End.COMPLETED,
+                      settle(domain, BROKEN_PIPE, may_abort=False).end)
+        self.assertEqual([], domain.called('abortJob'))
+
+    def test_an_unreachable_libvirt_is_waited_for(self):
+        domain = fakes.Domain(state=[BROKEN_PIPE] * 100 + [NO_DOMAIN])
+        self.assertIs(outcome.End.COMPLETED, settle(domain, BROKEN_PIPE).end)
+
+    def test_a_broken_post_copy_is_told_apart(self):
+        state = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
+        ended = settle(fakes.Domain(state=state), fakes.error(1), may_abort=False)
+        self.assertIs(outcome.End.BROKEN, ended.end)
+
+
+class ResumeTest(testtools.TestCase):
+
+    def test_a_paused_guest_is_resumed(self):
+        domain = fakes.Domain(state=(libvirt.VIR_DOMAIN_PAUSED, 1))
+        self.assertIsNone(outcome.resume_if_paused(guest.MigratingGuest(domain)))
+        self.assertEqual([()], domain.called('resume'))
+
+    def test_a_running_one_is_left_alone(self):
+        domain = fakes.Domain()
+        self.assertIsNone(outcome.resume_if_paused(guest.MigratingGuest(domain)))
+        self.assertEqual([], domain.called('resume'))
+
+    def test_a_refusal_is_said(self):
+        domain = fakes.Domain(state=(libvirt.VIR_DOMAIN_PAUSED, 1),
+                              resume=fakes.error(libvirt.VIR_ERR_INTERNAL_ERROR, 'no lock'))
+        self.assertIn('no lock', outcome.resume_if_paused(guest.MigratingGuest(domain)))
