@@ -55,6 +55,9 @@ class Problem:
     source: str
     reason: str
 
+    def __str__(self) -> str:
+        return self.sentence
+
     @property
     def sentence(self) -> str:
         """What to tell people; a tenant's text in it is quoted and cut."""

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options in nova.conf's [migpolicy] group.
+
+The ones that set a policy key for all servers are generated from ``policy.keys``; the others
+are the operator's own.  What is read from them, and when, is in ``nova_migpolicy.settings``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslo_config import cfg
+from oslo_config import types
+
+from nova_migpolicy.policy import keys
+
+
+def _flow(text: str) -> str:
+    """Join the lines of each paragraph: the generator of the sample breaks them anew."""
+    paragraphs = [' '.join(part.split()) for part in text.strip().split('\n\n')]
+    return '\n' + '\n\n'.join(paragraphs) + '\n'
+
+
+GROUP = cfg.OptGroup(
+    'migpolicy', title='Live migrations steered by policy',
+    help=_flow("""
+What live migrations may do to servers, unless a flavor, an image or a
+request says otherwise. It takes effect where ``[DEFAULT] compute_driver``
+is ``migpolicy.LibvirtDriver``. All of these options can be changed while
+nova-compute runs, by SIGHUP; migrations that run already keep what they
+started with.
+"""))
+
+# Keys that an image may set at all.
+_IMAGE_KEYS = sorted(key.name for key in keys.KEYS.values() if 'image' in key.sources)
+
+OPERATOR_OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        'profiles_file', mutable=True, sample_default='/etc/nova/migpolicy-profiles.yaml',
+        help=_flow("""
+A YAML file with profiles that are added to the built-in ones.
+
+A file that cannot be used stops nova-compute at its start, with a line in the
+log that names the place and the reason. On SIGHUP it is read again; if it
+cannot be used then, the profiles that are in force stay.
+""")),
+    cfg.ListOpt(
+        'image_keys', default=[], mutable=True,
+        item_type=types.String(choices=_IMAGE_KEYS),
+        help=_flow("""
+The policy keys that images may set, by the property migpolicy_<key>.
+
+Images belong to tenants. By default none of their properties counts. An image
+may move a listed key only to gentler values than the flavor and nova.conf give,
+and not so far that its server could not be migrated any more; see image_limits.
+With profile in this list an image may name a profile, each of whose values is
+held against the same limits.
+""")),
+    cfg.DictOpt(
+        'image_limits', default={}, mutable=True,
+        sample_default={'max_downtime_ms': '100-1000', 'on_stall': 'post_copy|pause',
+                        'remedies': 'bandwidth|downtime-post_copy'},
+        help=_flow("""
+How far images may move the keys that are listed in image_keys.
+
+Of a number, LOW-HIGH, where either may be left out: without LOW the built-in
+floor of the key holds, without HIGH the value that would be in force without
+the image. Of remedies, the ones that an image cannot drop and the ones that it
+may add. Of a choice, the values that an image may take. A value that the flavor
+sets is never exceeded.
+""")),
+    cfg.IntOpt(
+        'link_mib_s', default=0, min=0, max=1_000_000, mutable=True,
+        help=_flow("""
+The rate of the link between hosts, in MiB/s, as measured between two idle ones.
+
+It is needed to hold the promised downtime while the bandwidth is capped: the
+cap does not bind the switchover, the link does. Give a value that two hosts
+reach at any time; a value that is too high breaks the promise. 0 means that it
+is learnt from the migrations themselves, and that nothing is assumed until then.
+""")),
+    cfg.BoolOpt(
+        'allow_qmp', default=True, mutable=True,
+        help=_flow("""
+Whether monitor commands may be sent to QEMU past libvirt.
+
+They are used for what libvirt's API cannot do, the limits of auto-converge in a
+running migration. libvirt marks a domain as tainted when they are used. Without
+them the remedy auto_converge is not available.
+""")),
+    cfg.IntOpt(
+        'journal_days', default=30, min=1, max=3650, mutable=True,
+        help=_flow("""
+For how many days the journal of a migration is kept.
+
+The journal, one file for each migration in the folder migpolicy/journal of
+state_path, has its samples, forecasts and decisions.
+""")),
+    cfg.IntOpt(
+        'journal_max_kib', default=1024, min=16, max=1_048_576, mutable=True,
+        help=_flow("""
+How large the journal of one migration may become, in KiB.
+
+Samples are left out beyond it; decisions and the end are still written.
+""")),
+]
+
+
+def _type_of(key: keys.Key) -> Any:
+    if key.kind == 'int':
+        return types.Integer(min=key.minimum, max=key.maximum)
+    if key.kind == 'choice':
+        return types.String(choices=[(word, keys.WORDS[word]) for word in key.choices])
+    if key.kind == 'list':
+        return types.List(types.String(choices=[*key.choices, 'none'] if key.choices else None))
+    return types.String()
+
+
+def _default_text(key: keys.Key) -> str:
+    if key.name == 'profile':
+        return f'If it is not set, {keys.DEFAULT_PROFILE}.'
+    return ('If it is not set, the value of the profile; in '
+            f'{keys.DEFAULT_PROFILE} that is {key.text(key.default) or "empty"}.')
+
+
+def _help(key: keys.Key) -> str:
+    parts = [key.help]
+    if key.zero:
+        parts.append(f'0 means {key.zero}.')
+    if key.name == 'bandwidth_mib_s':
+        parts.append('[libvirt] live_migration_bandwidth, if that is set, counts for this and '
+                     'for max_bandwidth_mib_s, unless they are set.')
+    parts.append(_default_text(key))
+    if not key.in_effect:
+        parts.append('Reserved: nothing acts on it yet.')
+    return _flow('\n\n'.join(parts))
+
+
+def policy_opts() -> list[cfg.Opt]:
+    """One option for each policy key; unset means that the profile decides."""
+    return [cfg.Opt(key.name, type=_type_of(key), mutable=True, help=_help(key))
+            for key in keys.KEYS.values()]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Make the group known to a configuration; doing it twice does no harm."""
+    conf.register_group(GROUP)
+    conf.register_opts(policy_opts(), group=GROUP)
+    conf.register_opts(OPERATOR_OPTS, group=GROUP)
+
+
+def list_opts() -> list[tuple[cfg.OptGroup, list[cfg.Opt]]]:
+    """For oslo-config-generator."""
+    return [(GROUP, policy_opts() + OPERATOR_OPTS)]

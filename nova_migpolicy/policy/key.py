@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one policy key is: its type, range and rules, and how text becomes its value.
+
+Which keys there are is in ``policy.keys``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+
+from nova_migpolicy import exception
+
+Kind = typing.Literal['int', 'choice', 'list', 'str']
+Gentler = typing.Literal['lower', 'subset']
+Value = int | str | tuple[str, ...]
+
+ALL = frozenset({'flavor', 'image', 'request', 'retune'})
+
+_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}')
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """What there is to know about one policy key.
+
+    :ivar name: the key; in a flavor ``migpolicy:<name>``, on an image ``migpolicy_<name>``.
+    :ivar kind: int, choice (one of ``choices``), list (ordered, of ``choices`` if there are
+        any) or str (a name).
+    :ivar unit: of an int; the name of the key ends in it.
+    :ivar minimum: and ``maximum``, of an int, both included.
+    :ivar zero: what 0 means, if it means more than the number.
+    :ivar unlimited: 0 is the largest value there is, not the smallest.
+    :ivar sources: which of flavor, image, request and retune may set it; nova.conf always may.
+    :ivar gentler: where an image may go by itself: ``lower`` values, a ``subset``, or None for
+        nowhere.
+    :ivar image_floor: how far an image may go there unless nova.conf says otherwise.
+    :ivar in_effect: False while nothing acts on it: it is accepted and warned about.
+    """
+
+    kind: Kind
+    help: str
+    name: str = ''
+    default: Value = ''
+    unit: str | None = None
+    minimum: int | None = None
+    maximum: int | None = None
+    zero: str | None = None
+    unlimited: bool = False
+    choices: tuple[str, ...] = ()
+    sources: frozenset[str] = ALL
+    gentler: Gentler | None = None
+    image_floor: Value | None = None
+    in_effect: bool = True
+
+    def parse(self, given: object) -> Value:
+        """Turn what a source holds (text, or a number or a list from YAML or JSON) into a value.
+
+        :raises exception.BadValue: if it is of the wrong type or out of range.
+        """
+        if self.kind == 'int':
+            return self._parse_int(given)
+        if self.kind == 'list':
+            return self._parse_list(given)
+        if not isinstance(given, str):
+            raise exception.BadValue(self.name, given, 'not a text')
+        text = given.strip()
+        if self.kind == 'choice':
+            self._check_choice(text, given)
+        elif text and not _NAME.fullmatch(text):
+            raise exception.BadValue(
+                self.name, given, 'a name has letters, digits, and . _ : - inside, 63 at most')
+        return text
+
+    def _parse_int(self, given: object) -> int:
+        if isinstance(given, str) and re.fullmatch(r'\s*[+-]?[0-9]{1,18}\s*', given):
+            value = int(given)
+        elif isinstance(given, int) and not isinstance(given, bool):
+            value = given
+        else:
+            raise exception.BadValue(self.name, given, 'not a whole number')
+        if self.minimum is not None and value < self.minimum:
+            raise exception.BadValue(self.name, given, f'below the minimum of {self.minimum}')
+        if self.maximum is not None and value > self.maximum:
+            raise exception.BadValue(self.name, given, f'above the maximum of {self.maximum}')
+        return value
+
+    def _parse_list(self, given: object) -> tuple[str, ...]:
+        if isinstance(given, str):
+            words = [word for word in re.split(r'[,\s]+', given) if word]
+        elif isinstance(given, (list, tuple)) and all(isinstance(word, str) for word in given):
+            words = [word.strip() for word in given]
+        else:
+            raise exception.BadValue(self.name, given, 'not a list of words')
+        if words == ['none']:
+            words = []
+        for word in words:
+            if self.choices:
+                self._check_choice(word, given)
+            elif not _NAME.fullmatch(word):
+                raise exception.BadValue(
+                    self.name, given, f'{exception.shown(word)} is not a name')
+            if words.count(word) > 1:
+                raise exception.BadValue(self.name, given, f'{word} is there twice')
+        return tuple(words)
+
+    def _check_choice(self, word: str, given: object) -> None:
+        if word not in self.choices:
+            raise exception.BadValue(
+                self.name, given,
+                f'{exception.shown(word)} is not one of {", ".join(self.choices)}')
+
+    def text(self, value: Value) -> str:
+        """Write a value as a flavor or an image would hold it; ``parse`` reads it back."""
+        if isinstance(value, tuple):
+            return ','.join(value) if value else 'none'
+        return str(value)
+
+    def allows(self) -> str:
+        """Say in a few words which values the key takes."""
+        if self.kind == 'int':
+            text = f'{self.minimum} to {self.maximum}'
+            return f'{text} (0: {self.zero})' if self.zero else text
+        if self.kind == 'choice':
+            return 'one of ' + ', '.join(self.choices)
+        if self.kind == 'list':
+            return 'a list of ' + (', '.join(self.choices) or 'names')
+        return 'a name'

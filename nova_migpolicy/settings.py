@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What nova.conf and the profiles file say, read as a whole and replaced as a whole.
+
+A migration takes the settings that are in force when it starts.  On SIGHUP everything is read
+again; if any of it is wrong, all of the old settings stay.  Merging them with a flavor and an
+image is ``policy.resolve``'s business.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+import dataclasses
+import types
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from nova_migpolicy import conf as options
+from nova_migpolicy import exception
+from nova_migpolicy.policy import clamp
+from nova_migpolicy.policy import keys
+from nova_migpolicy.policy import profiles
+from nova_migpolicy.policy import resolve
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """One consistent reading of nova.conf and the profiles file."""
+
+    profiles: abc.Mapping[str, profiles.Profile]
+    libvirt: abc.Mapping[str, object]
+    operator: abc.Mapping[str, object]
+    image_keys: frozenset[str]
+    image_limits: abc.Mapping[str, clamp.Limit]
+
+    def sources(self, **given: Any) -> resolve.Sources:
+        """Sources for one migration; give flavor, image, request, retune and earlier."""
+        return resolve.Sources(
+            profiles=self.profiles, libvirt=self.libvirt, operator=self.operator,
+            image_keys=self.image_keys, image_limits=self.image_limits, **given)
+
+    def describe(self) -> str:
+        """The settings in a line, for the log."""
+        named = self.operator.get('profile', keys.DEFAULT_PROFILE)
+        text = f'profile {named}'
+        changed = {**self.libvirt, **self.operator}
+        changed.pop('profile', None)
+        if changed:
+            text += ', ' + ', '.join(
+                f'{name}={keys.KEYS[name].text(keys.KEYS[name].parse(value))}'
+                for name, value in sorted(changed.items()))
+        own = sorted(profile.name for profile in self.profiles.values() if profile.path)
+        if own:
+            text += f'; profiles from the file: {", ".join(own)}'
+        if self.image_keys:
+            text += f'; images may set {", ".join(sorted(self.image_keys))}'
+        return text
+
+
+class Store:
+    """Holds the settings in force.
+
+    :raises exception.PolicyError: when it is made, if anything that it reads is wrong.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        options.register_opts(conf)
+        self._conf = conf
+        self.settings = read(conf)
+
+    def reload_on_sighup(self) -> None:
+        """From now on, read everything again when the process is told to reload."""
+        self._conf.register_mutate_hook(self._hook)
+
+    def _hook(self, conf: cfg.ConfigOpts, fresh: object) -> None:
+        self.reload()
+
+    def reload(self) -> bool:
+        """Read everything again; if that fails, keep what is in force and say why."""
+        try:
+            new = read(self._conf)
+        except Exception as error:
+            # Whatever it is, an exception here would end the reload of the whole service.
+            LOG.error('The [migpolicy] settings in force stay, because the new ones cannot be '
+                      'used: %s', error)
+            return False
+        if new != self.settings:
+            LOG.info('New [migpolicy] settings are in force for migrations that start from now '
+                     'on: %s', new.describe())
+        self.settings = new
+        return True
+
+
+def read(conf: cfg.ConfigOpts) -> Settings:
+    """Read nova.conf and the profiles file.
+
+    :raises exception.BadOption: if an option is wrong.
+    :raises exception.BadProfiles: if the profiles file is.
+    """
+    base = dict(profiles.BUILT_IN)
+    base[keys.STOCK_PROFILE] = _stock(base[keys.STOCK_PROFILE], conf)
+    known: abc.Mapping[str, profiles.Profile] = base
+    path = _option(conf, 'profiles_file')
+    if path:
+        known = profiles.load(conf.find_file(path) or path, base)
+    operator = {}
+    for name, key in keys.KEYS.items():
+        given = _option(conf, name)
+        if given is not None:
+            operator[name] = _parse(key, given)
+    named = operator.get('profile')
+    if named is not None and named not in known:
+        raise exception.BadOption(
+            'profile', named, f'there is no such profile; there are {", ".join(sorted(known))}')
+    return Settings(
+        profiles=known, libvirt=_libvirt(conf), operator=types.MappingProxyType(operator),
+        image_keys=frozenset(_option(conf, 'image_keys')),
+        image_limits=_limits(_option(conf, 'image_limits')))
+
+
+def _option(conf: cfg.ConfigOpts, name: str) -> Any:
+    try:
+        return conf.migpolicy[name]
+    except cfg.ConfigFileValueError as error:
+        raise exception.MigPolicyError(f'nova.conf [migpolicy]: {error}') from error
+
+
+def _parse(key: keys.Key, given: object) -> keys.Value:
+    try:
+        return key.parse(given)
+    except exception.BadValue as error:
+        raise exception.BadOption(key.name, given, error.reason) from error
+
+
+def _limits(given: abc.Mapping[str, str]) -> abc.Mapping[str, clamp.Limit]:
+    limits = {}
+    for name, text in given.items():
+        try:
+            limits[name] = clamp.parse_limit(keys.find(name), text)
+        except exception.BadValue as error:
+            raise exception.BadOption('image_limits', f'{name}:{text}', error.reason) from error
+        except exception.UnknownKey as error:
+            raise exception.BadOption('image_limits', f'{name}:{text}', str(error)) from error
+    return types.MappingProxyType(limits)
+
+
+def _nova(conf: cfg.ConfigOpts, name: str, default: Any) -> Any:
+    """Read an option of Nova's; the default where there is no such option or group."""
+    try:
+        return conf.libvirt[name]
+    except (cfg.NoSuchOptError, KeyError):
+        return default
+
+
+def _libvirt(conf: cfg.ConfigOpts) -> abc.Mapping[str, object]:
+    """Nova's own options that stand for policy keys, where they are set.
+
+    The cap that Nova would hold is both where to start and the ceiling: an operator who set it
+    protects the network with it.
+    """
+    given: dict[str, object] = {}
+    cap = _nova(conf, 'live_migration_bandwidth', 0)
+    if cap:
+        given['bandwidth_mib_s'] = given['max_bandwidth_mib_s'] = cap
+    connections = _nova(conf, 'live_migration_parallel_connections', 1)
+    if connections > 1:
+        given['parallel_connections'] = connections
+    return types.MappingProxyType(given)
+
+
+def _stock(stock: profiles.Profile, conf: cfg.ConfigOpts) -> profiles.Profile:
+    """The profile nova with the figures that Nova itself would use, for people to see."""
+    downtime = _nova(conf, 'live_migration_downtime', 500)
+    steps = _nova(conf, 'live_migration_downtime_steps', 10)
+    values: dict[str, keys.Value] = dict(stock.values)
+    values.update(
+        max_downtime_ms=downtime, initial_downtime_ms=max(1, downtime // steps),
+        timeout_seconds_per_gib=_nova(conf, 'live_migration_completion_timeout', 800),
+        on_timeout=_nova(conf, 'live_migration_timeout_action', 'abort'))
+    values.update({name: int(str(value)) for name, value in _libvirt(conf).items()})
+    return dataclasses.replace(stock, values=types.MappingProxyType(values))
