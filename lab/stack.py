@@ -198,21 +198,22 @@ class Stack:
             'names': self.hosts.names, 'nova_conf': self.nova_conf}))
         self._databases(say)
         where = self.where
-        run.wait_rabbitmq()
         run.nova(node, 'nova-conductor', 'conductor')
         run.uwsgi('nova-api', 'nova.wsgi.osapi_compute:application', {
             'OS_NOVA_CONFIG_DIR': str(where.conf('nova')),
             'OS_NOVA_CONFIG_FILES': 'api-paste.ini;api.conf'})
         run.uwsgi('placement', 'placement.wsgi.api:application', {
             'OS_PLACEMENT_CONFIG_DIR': str(where.conf('placement'))})
+        # A compute that asks before the conductor listens tries again only after 10 s.
+        run.wait_logged('nova-conductor', 'Starting conductor node')
+        for name in self.hosts.names:
+            self.start_compute(name)
         run.nova(node, 'nova-scheduler', 'scheduler')
         run.uwsgi('neutron', 'neutron.wsgi.api:application', {
             'OS_NEUTRON_CONFIG_DIR': str(where.conf('neutron')),
             'OS_NEUTRON_CONFIG_FILES': 'neutron.conf'})
         run.uwsgi('glance', 'glance.wsgi.api:application', {
             'OS_GLANCE_CONFIG_DIR': str(where.conf('glance'))})
-        for name in self.hosts.names:
-            self.start_compute(name)
         for name in ('keystone', 'placement', 'glance', 'neutron', 'nova-api'):
             run.wait_http(name)
         say('keystone, placement, glance, neutron and nova-api answer')

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from concurrent import futures
 import hashlib
+import json
 import pathlib
 import shutil
 
@@ -83,37 +84,40 @@ def start_keystone(run: services.Services) -> None:
 
 
 def _identity(run: services.Services) -> None:
-    conf = run.where.conf('keystone/keystone.conf')
-    keystone = [run.where.program('keystone-manage'), '--config-file', conf]
     root = ['--keystone-user', 'root', '--keystone-group', 'root']
     for name in ('fernet', 'credential'):
         (run.where.data / 'keystone' / name).mkdir(parents=True)
-        run.run([*keystone, f'{name}_setup', *root], 'keystone-manage')
-    run.run([*keystone, 'db_sync'], 'keystone-manage')
     urls = [word for kind in ('admin', 'internal', 'public')
             for word in (f'--bootstrap-{kind}-url', layout.AUTH_URL)]
-    run.run([*keystone, 'bootstrap', '--bootstrap-password', layout.PASSWORD, *urls,
-             '--bootstrap-region-id', layout.REGION], 'keystone-manage')
+    _manage(run, 'keystone', 'keystone.cmd.manage', [
+        ['fernet_setup', *root], ['credential_setup', *root], ['db_sync'],
+        ['bootstrap', '--bootstrap-password', layout.PASSWORD, *urls,
+         '--bootstrap-region-id', layout.REGION]], 'keystone/keystone.conf')
     start_keystone(run)
     run.wait_http('keystone')
     catalog.fill(run.controller.pid)
 
 
 def _nova(run: services.Services) -> None:
-    nova = [run.where.program('nova-manage'), '--config-file', run.where.conf('nova/manage.conf')]
-    run.run([*nova, 'api_db', 'sync'], 'nova-manage')
-    run.run([*nova, 'cell_v2', 'map_cell0'], 'nova-manage')
-    run.run([*nova, 'cell_v2', 'create_cell', '--name', 'cell1'], 'nova-manage')
-    run.run([*nova, 'db', 'sync'], 'nova-manage')
+    _manage(run, 'nova', 'nova.cmd.manage', [
+        ['api_db', 'sync'], ['cell_v2', 'map_cell0'],
+        ['cell_v2', 'create_cell', '--name', 'cell1'], ['db', 'sync']], 'nova/manage.conf')
 
 
 def _others(run: services.Services) -> None:
+    # placement makes its own tables when it starts.
     run.run([run.where.program('neutron-db-manage'), '--config-file',
              run.where.conf('neutron/neutron.conf'), 'upgrade', 'heads'], 'neutron-db-manage')
     run.run([run.where.program('glance-manage'), '--config-file',
              run.where.conf('glance/glance-api.conf'), 'db_sync'], 'glance-manage')
-    run.run([run.where.program('placement-manage'), '--config-file',
-             run.where.conf('placement/placement.conf'), 'db', 'sync'], 'placement-manage')
+
+
+def _manage(run: services.Services, name: str, module: str, commands: list[list[str]],
+            conf: str) -> None:
+    argv = [[f'{name}-manage', '--config-file', str(run.where.conf(conf)), *command]
+            for command in commands]
+    run.run([run.where.program('python'), pathlib.Path(__file__).with_name('manage.py'), module,
+             json.dumps(argv)], f'{name}-manage')
 
 
 def _keep(run: services.Services, kept: pathlib.Path) -> None:
