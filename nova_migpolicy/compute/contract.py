@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of Nova's private names that this room relies on, and what is looked at in each.
+
+It is compared with the installed Nova when nova-compute starts, and by a test for each
+supported release, which also checks how the names behave.  What differs between releases is
+dealt with in ``compute.compat``.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+import dataclasses
+import importlib
+import inspect
+from typing import Any
+
+DRIVER = 'nova.virt.libvirt.driver:LibvirtDriver'
+HOST = 'nova.virt.libvirt.host:Host'
+GUEST = 'nova.virt.libvirt.guest:Guest'
+MANAGER = 'nova.compute.manager:ComputeManager'
+
+
+@dataclasses.dataclass(frozen=True)
+class Name:
+    """A private name of Nova's.
+
+    :ivar path: module, a colon, and the name in it.
+    :ivar use: what it is needed for; the second half of a sentence with "to".
+    :ivar parameters: what it takes, without self; ``a|b`` where releases differ, a trailing
+        ``=`` where a default is relied on. Nova may have more that have defaults.
+    :ivar sets: attributes that it gives to its object.
+    """
+
+    path: str
+    use: str
+    parameters: tuple[str, ...] | None = None
+    sets: tuple[str, ...] = ()
+
+
+_MIGRATION = ('context', 'instance', 'dest', 'post_method', 'recover_method', 'block_migration',
+              'migrate_data')
+
+NAMES: tuple[Name, ...] = (
+    Name(f'{DRIVER}.__init__', 'begin as Nova does', ('virtapi', 'read_only='),
+         sets=('_host', 'active_migrations', '_live_migration_flags',
+               '_block_migration_flags')),
+    Name(f'{DRIVER}.init_host', 'begin as Nova does', ('host',)),
+    Name(f'{DRIVER}._live_migration', 'set a migration up before Nova starts it', _MIGRATION),
+    Name(f'{DRIVER}._live_migration_operation', "edit the flags of Nova's migrate call",
+         ('context', 'instance', 'dest', 'block_migration', 'migrate_data', 'guest',
+          'device_names')),
+    Name(f'{DRIVER}._live_migration_monitor', "replace Nova's wait for a migration",
+         ('context', 'instance', 'guest', 'dest', 'post_method', 'recover_method',
+          'block_migration', 'migrate_data', 'finish_event|future', 'disk_paths')),
+    Name(f'{DRIVER}._clear_empty_migration', 'end a migration', ('instance',)),
+    Name(f'{DRIVER}.live_migration_abort', 'stop a migration on request', ('instance',)),
+    Name(f'{DRIVER}.live_migration_force_complete', 'finish a migration on request',
+         ('instance',)),
+    Name(f'{DRIVER}._get_vpmems', 'see whether post-copy is possible', ('instance',)),
+    Name(f'{HOST}.get_connection', 'subscribe to events', ()),
+    Name(f'{HOST}.get_guest', 'find the domain', ('instance',)),
+    Name(f'{HOST}._wrap_libvirt_proxy', 'send monitor commands', ('obj',)),
+    Name(f'{GUEST}.__init__', "put our domain in the place of libvirt's", ('domain',),
+         sets=('_domain',)),
+    Name(f'{GUEST}.migrate', 'edit the flags of the migrate call', ('destination',)),
+    Name(f'{MANAGER}._post_live_migration', 'hand a finished migration over',
+         ('ctxt', 'instance', 'dest', 'block_migration=', 'migrate_data=')),
+    Name(f'{MANAGER}._rollback_live_migration', 'hand a failed migration over',
+         ('context', 'instance', 'dest', 'migrate_data=', 'migration_status=')),
+    Name('nova.compute.utils:EventReporter.__init__', 'put a reason into the instance action',
+         ('context', 'event_name', 'host', '*instance_uuids', 'graceful_exit=')),
+    Name('nova.compute.vm_states:PAUSED', 'see whether post-copy is possible'),
+    Name('nova.exception:NovaException.msg_fmt', 'report errors as Nova does'),
+    Name('nova.conf:CONF', "read Nova's options"),
+)
+
+# Importing Nova's API inside of nova-compute would make it choose its kind of threads anew, so
+# these are looked at by the tests alone.
+API_NAMES: tuple[Name, ...] = (
+    Name('nova.exception:ValidationError', 'refuse a wrong extra spec'),
+    Name('nova.api.validation.extra_specs.base:ExtraSpecValidator.validate',
+         'refuse a wrong extra spec', ('name', 'value')),
+)
+
+
+def mismatches(names: abc.Iterable[Name] = NAMES) -> list[str]:
+    """Say in a sentence each what in the installed Nova is not as expected."""
+    return [sentence for name in names for sentence in _compare(name)]
+
+
+def find(path: str) -> Any:
+    """The object that a path names.
+
+    :raises ImportError, AttributeError: if there is none.
+    """
+    module, _, inside = path.partition(':')
+    found: Any = importlib.import_module(module)
+    for part in inside.split('.'):
+        found = getattr(found, part)
+    return found
+
+
+def _compare(name: Name) -> abc.Iterator[str]:
+    try:
+        found = find(name.path)
+    except (ImportError, AttributeError):
+        yield f'{name.path} is not there; it is needed to {name.use}'
+        return
+    if name.parameters is not None:
+        found = inspect.unwrap(found)
+        wrong = _wrong_parameters(name.parameters, found)
+        if wrong:
+            yield (f'{name.path} {wrong}: it takes {inspect.signature(found)}; it is needed to '
+                   f'{name.use}')
+    for attribute in name.sets:
+        if attribute not in found.__code__.co_names:
+            yield f'{name.path} does not set {attribute}; it is needed to {name.use}'
+
+
+def _wrong_parameters(expected: abc.Sequence[str], function: Any) -> str | None:
+    """What is wrong with what a function takes, or None."""
+    there = [parameter for parameter in inspect.signature(function).parameters.values()
+             if parameter.name != 'self']
+    for index, want in enumerate(expected):
+        names = want.strip('*=').split('|')
+        if index >= len(there) or there[index].name not in names:
+            return f'has no parameter {" or ".join(names)} in place {index + 1}'
+        if want.endswith('=') and there[index].default is inspect.Parameter.empty:
+            return f'needs {want.strip("=")}'
+        if want.startswith('*') and there[index].kind is not inspect.Parameter.VAR_POSITIONAL:
+            return f'takes only one {want.strip("*")}'
+    for parameter in there[len(expected):]:
+        if (parameter.default is inspect.Parameter.empty
+                and parameter.kind not in {inspect.Parameter.VAR_POSITIONAL,
+                                           inspect.Parameter.VAR_KEYWORD}):
+            return f'needs {parameter.name} as well'
+    return None
