@@ -21,15 +21,15 @@ def _flow(text: str) -> str:
     return '\n' + '\n\n'.join(paragraphs) + '\n'
 
 
-GROUP = cfg.OptGroup(
-    'migpolicy', title='Live migrations steered by policy',
-    help=_flow("""
+NAME = 'migpolicy'
+
+_GROUP_HELP = _flow("""
 What live migrations may do to servers, unless a flavor, an image or a
 request says otherwise. It takes effect where ``[DEFAULT] compute_driver``
 is ``migpolicy.LibvirtDriver``. All of these options can be changed while
 nova-compute runs, by SIGHUP; migrations that run already keep what they
 started with.
-"""))
+""")
 
 # Keys that an image may set at all.
 _IMAGE_KEYS = sorted(key.name for key in keys.KEYS.values() if 'image' in key.sources)
@@ -142,13 +142,17 @@ def policy_opts() -> list[cfg.Opt]:
             for key in keys.KEYS.values()]
 
 
+def _group() -> cfg.OptGroup:
+    """Make a group of its own each time: a group holds the values of one configuration."""
+    return cfg.OptGroup(NAME, title='Live migrations steered by policy', help=_GROUP_HELP)
+
+
 def register_opts(conf: cfg.ConfigOpts) -> None:
     """Make the group known to a configuration; doing it twice does no harm."""
-    conf.register_group(GROUP)
-    conf.register_opts(policy_opts(), group=GROUP)
-    conf.register_opts(OPERATOR_OPTS, group=GROUP)
+    conf.register_group(_group())
+    conf.register_opts(policy_opts() + OPERATOR_OPTS, group=NAME)
 
 
 def list_opts() -> list[tuple[cfg.OptGroup, list[cfg.Opt]]]:
     """For oslo-config-generator."""
-    return [(GROUP, policy_opts() + OPERATOR_OPTS)]
+    return [(_group(), policy_opts() + OPERATOR_OPTS)]
