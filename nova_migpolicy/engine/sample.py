@@ -37,6 +37,15 @@ def _count(stats: abc.Mapping[str, typing.Any], key: str) -> int | None:
     return number if number >= 0 else None
 
 
+def _sent(stats: abc.Mapping[str, typing.Any]) -> int | None:
+    """Guest memory sent so far in bytes, from the counters of pages, or None."""
+    normal, constant = _count(stats, 'memory_normal'), _count(stats, 'memory_constant')
+    page_size = _count(stats, 'memory_page_size') or 4096
+    if normal is None or constant is None:
+        return None
+    return (normal + constant + (_count(stats, 'compression_pages') or 0)) * page_size
+
+
 @dataclasses.dataclass(frozen=True)
 class Sample:
     """One look at the job statistics.
@@ -45,6 +54,8 @@ class Sample:
     boundary: taken at a MIGRATION_ITERATION event, just after QEMU synced its dirty bitmap, so
         that remaining is what the next pass starts with; otherwise it is a watchdog tick.
     iteration: libvirt's pass counter; it may start above 1 after a cancelled attempt.
+    memory_sent_bytes: guest memory sent so far, each page in full whether it went over the wire
+        as it is, compressed or as a mark for zeros. Remaining falls by just this between syncs.
     """
 
     at_s: float
@@ -62,10 +73,12 @@ class Sample:
     expected_downtime_ms: int | None = None
     throttle_percent: int | None = None
     post_copy: bool = False
+    memory_sent_bytes: int | None = None
 
     @classmethod
-    def from_stats(cls, at_s: float, stats: abc.Mapping[str, typing.Any], *, boundary: bool = False,
-                   iteration: int | None = None, post_copy: bool = False) -> Sample:
+    def from_stats(cls, at_s: float, stats: abc.Mapping[str, typing.Any], *,
+                   boundary: bool = False, iteration: int | None = None,
+                   post_copy: bool = False) -> Sample:
         """Read libvirt's job statistics (the dictionary that `jobStats` returns).
 
         The keys are libvirt's VIR_DOMAIN_JOB_* strings. An iteration given by the caller (from
@@ -88,7 +101,8 @@ class Sample:
             disk_remaining_bytes=_count(stats, 'disk_remaining'),
             expected_downtime_ms=_count(stats, 'downtime'),
             throttle_percent=_count(stats, 'auto_converge_throttle'),
-            post_copy=post_copy)
+            post_copy=post_copy,
+            memory_sent_bytes=_sent(stats))
 
     @property
     def dirty_bytes_s(self) -> int | None:

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ways to end a migration, each a chain of steps: when one is refused, the next is taken.
+
+Post-copy cannot start before the memory is being sent, so it waits for that; a pause can come at
+any time. When an end is due is not decided here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nova_migpolicy.engine import ledger as ledger_module
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import sample as samples
+
+RETRY_S = 5.0
+Chain = tuple[remedies.Action, ...]
+
+ABORT = remedies.Abort()
+PAUSE = remedies.Pause()
+POST_COPY = remedies.StartPostCopy()
+
+# The policy's words for on_timeout and on_stall; what comes first is preferred.
+CHAINS: dict[str, Chain] = {
+    'abort': (ABORT,),
+    'force_complete': (POST_COPY, PAUSE, ABORT),
+    'post_copy': (POST_COPY, ABORT),
+    'pause': (PAUSE, ABORT),
+}
+# A person who wants it to complete does not want it aborted.
+PERSON: Chain = (POST_COPY, PAUSE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """An end that is due, and why."""
+
+    chain: Chain
+    rule: str
+    reason: str
+
+
+def step(ending: Ending, books: ledger_module.Ledger, can_post_copy: bool
+         ) -> remedies.Action | None:
+    """The first step of the chain that is possible; None when none is."""
+    for action in ending.chain:
+        if isinstance(action, remedies.StartPostCopy) and not can_post_copy:
+            continue
+        if books.available(action.remedy):
+            return action
+    return None
+
+
+def must_wait(action: remedies.Action, phase: samples.Phase) -> bool:
+    """Whether a step is not possible yet in this phase."""
+    return (isinstance(action, remedies.StartPostCopy)
+            and phase in (samples.Phase.SETUP, samples.Phase.DISKS))
+
+
+def due(books: ledger_module.Ledger, at_s: float, pass_ended: bool) -> bool:
+    """Whether it is time to try again after a failure: at the next pass, or after a while."""
+    return books.failed_s is None or pass_ended or at_s - books.failed_s >= RETRY_S
+
+
+def says(action: remedies.Action, left: str, seconds: str | None) -> str:
+    """What a step means for the guest. left: what is still to be sent, in words."""
+    about = f' in about {seconds}' if seconds else ''
+    if isinstance(action, remedies.StartPostCopy):
+        return (f'post-copy runs the guest at the destination now and fetches the other {left}'
+                f'{about}')
+    if isinstance(action, remedies.Pause):
+        return (f'pausing the guest so that the other {left} can be sent{about}, all of which '
+                f'is blackout')
+    return 'aborting, the guest stays where it is'

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a guest writes to its memory, learnt from the passes.
+
+U(t) is the number of different bytes that a guest dirties in t seconds: concave, never falling,
+flat once its whole writable set is dirty. It is a property of the guest alone, so that passes at
+one bandwidth tell what would happen at another. QEMU's own dirty rate is not used: it counts
+newly dirtied pages, cannot exceed the rate of sending, and hides what a faster guest does.
+
+Three curves come out: the low one is the gentlest guest that fits what was seen, mid the best
+fit, high a harder one. When even the low one says no, it is no.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+import dataclasses
+import math
+import statistics
+
+from nova_migpolicy.engine import passes as passes_module
+
+Pass = passes_module.Pass
+
+# Two passes contradict each other when no concave curve comes within this of both.
+TOLERANCE = 0.15
+SATURATED = 0.94
+KEPT = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """U(t): a set of set_bytes written at rate bytes/s, in order (sweep) or at random."""
+
+    set_bytes: float
+    rate: float
+    sweep: bool = False
+
+    def dirtied(self, seconds: float) -> float:
+        """Different bytes dirtied in a time."""
+        if self.set_bytes <= 0 or self.rate <= 0 or seconds <= 0:
+            return 0.0
+        if self.sweep:
+            return min(self.set_bytes, self.rate * seconds)
+        return self.set_bytes * -math.expm1(-self.rate * seconds / self.set_bytes)
+
+    def faster(self, factor: float, wider: float = 1.0) -> Curve:
+        """The curve of a guest that writes factor times as fast to a set wider times as big."""
+        return Curve(self.set_bytes * wider, self.rate * factor, self.sweep)
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One observation of U: bytes dirtied in seconds of unthrottled running."""
+
+    seconds: float
+    dirtied: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What the passes say.
+
+    wire_rate: bytes/s sent at the present settings; measured: that was seen in a pass.
+    drain: guest bytes dealt with per byte sent.
+    evidence: how many passes in a row agree with each other, the bulk copy not counted.
+    restless: what remains varied widely of late; low_bytes is the least that remained.
+    saturated: every pass saw the whole set dirty, so how fast it is written is unknown, and
+        mid's rate is only a guess.
+    """
+
+    low: Curve
+    mid: Curve
+    high: Curve
+    wire_rate: float
+    drain: float
+    remaining: int
+    low_bytes: int
+    evidence: int
+    restless: bool
+    saturated: bool
+    measured: bool
+
+
+def point(seen: Pass, set_bytes: float) -> Point | None:
+    """What a pass says of U; None when it says too little.
+
+    Pages that were left over hide that they were dirtied again, so their share of the set is
+    added.
+    """
+    share = seen.leftover_bytes / set_bytes if set_bytes else 0.0
+    if share > 0.8 or seen.duration_s < 0.02:
+        return None
+    dirtied = min(seen.dirtied_bytes / (1 - share), max(seen.end_bytes, seen.dirtied_bytes))
+    return Point(seen.duration_s * (1 - min(seen.throttle_percent, 99) / 100), dirtied)
+
+
+def agree(one: Point, other: Point) -> bool:
+    """Whether one concave curve that never falls can pass near both."""
+    short, long = sorted((one, other), key=lambda p: p.seconds)
+    slack = 1 + TOLERANCE
+    floor = 1 << 20
+    return (short.dirtied <= long.dirtied * slack + floor
+            and long.dirtied / long.seconds
+            <= short.dirtied / short.seconds * slack + floor / long.seconds)
+
+
+def _error(curve: Curve, points: abc.Sequence[Point]) -> float:
+    return sum(0.6 ** age * (curve.dirtied(p.seconds) / max(p.dirtied, 1) - 1) ** 2
+               for age, p in enumerate(reversed(points)))
+
+
+def _mean(values: abc.Sequence[float]) -> float:
+    """A mean in which the newest, the last, weighs most."""
+    weights = [0.6 ** age for age in reversed(range(len(values)))]
+    return sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
+
+
+def fit(points: abc.Sequence[Point]) -> tuple[Curve, bool]:
+    """The curve that fits best, and whether its rate is a mere guess (see Estimate.saturated).
+
+    points: at least one, oldest first.
+    """
+    most = max(p.dirtied for p in points)
+    if most < 1:
+        return Curve(0.0, 0.0, sweep=True), False
+    free = [p for p in points if p.dirtied < SATURATED * most]
+    if not free and len(points) > 1:
+        return Curve(most, 3 * most / min(p.seconds for p in points)), True
+    line = Curve(most, _mean([p.dirtied / p.seconds for p in free or points]), sweep=True)
+    best, least = line, _error(line, points)
+    for step in range(12):
+        size = most * 1.02 * 1.35 ** step
+        curve = Curve(size, _mean([-size / p.seconds * math.log1p(-p.dirtied / size)
+                                   for p in free or points]))
+        error = _error(curve, points)
+        # A set of bounded size is the likelier guest: the line must be clearly better.
+        if error < least * (0.8 if best is not line else 1.0):
+            best, least = curve, error
+    return best, False
+
+
+def _rate(seen: abc.Sequence[Pass], cap_mib_s: int) -> float | None:
+    """Bytes/s on the wire in the last passes at this cap; None when there was none."""
+    rates = [p.wire_rate for p in seen if p.number > 0 and p.steady
+             and p.cap_mib_s == cap_mib_s and p.duration_s >= 0.3]
+    return statistics.median_high(rates[-3:]) if rates else None
+
+
+def estimate(seen: abc.Sequence[Pass], cap_mib_s: int, expected_rate: float) -> Estimate | None:
+    """Judge the passes so far, oldest first; None when there is none.
+
+    cap_mib_s: the cap in force. expected_rate: bytes/s to reckon with when no pass has shown
+    the rate at this cap.
+    """
+    if not seen:
+        return None
+    recent = list(seen[-KEPT - 3:])
+    size = max([1, *(p.end_bytes for p in recent[-3:])])
+    kept: list[Point] = []
+    evidence = 0
+    last = True
+    for one in reversed(recent):
+        found = point(one, size)
+        if found is None:
+            continue
+        if len(kept) >= KEPT or not all(agree(found, other) for other in kept):
+            last = False
+            break
+        kept.insert(0, found)
+        evidence += one.number > 0
+    if not kept:
+        kept = [Point(max(recent[-1].duration_s, 0.02), recent[-1].end_bytes)]
+    mid, saturated = fit(kept)
+    shortest = min(kept, key=lambda p: p.seconds)
+    most = max(p.dirtied for p in kept)
+    low = Curve(most, 0.98 * shortest.dirtied / shortest.seconds, sweep=True)
+    newest = seen[-1]
+    after = [p.end_bytes for p in seen[-8:] if p.number > 0] or [newest.end_bytes]
+    least = min(after)
+    measured = _rate(seen, cap_mib_s)
+    rate = measured or expected_rate
+    drained = [p.drain_rate / p.wire_rate for p in seen[-3:] if p.wire_bytes and p.number > 0]
+    return Estimate(
+        low=low, mid=mid, high=mid.faster(1.2, 1.1), wire_rate=max(rate, 1.0),
+        drain=max(1.0, statistics.median(drained)) if drained else 1.0,
+        remaining=newest.end_bytes, low_bytes=least, evidence=evidence,
+        restless=not last and least < 0.6 * max(after), saturated=saturated,
+        measured=measured is not None)

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judges a migration at the end of a pass: leave it alone, take a remedy, or give up on it.
+
+Do nothing while it converges by itself. A remedy that turned out not to do is followed by the
+next one after a pass under the new settings; harsh ones and giving up want two passes that agree
+with each other. A guest that is restless is given time for a quiet moment. How an end is brought
+about is not known here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nova_migpolicy.engine import estimator
+from nova_migpolicy.engine import outlook
+from nova_migpolicy.engine import passes
+from nova_migpolicy.engine import plan as plan_module
+from nova_migpolicy.engine import settings as settings_module
+from nova_migpolicy.engine import words
+
+Verdict = outlook.Verdict
+
+# A pass this much slower than those before it says something about the link, not the guest.
+DISTURBED = 0.6
+FALLING = 0.9
+LINK_BOUND = 0.8
+# Auto-converge acts at every second sync that is more than a second after the last one.
+THROTTLE_PASSES = 6
+QUIET_PASSES = 8
+QUIET_MIN_S = 20.0
+QUIET_MAX_S = 120.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """All that a judgement hangs on, at the end of a pass.
+
+    settled: whole passes under the present settings. waited_s: for how long the guest has been
+    restless. throttle_percent: how far auto-converge has gone; None when not reported.
+    """
+
+    seen: estimator.Estimate
+    passes: tuple[passes.Pass, ...]
+    now: settings_module.Settings
+    means: plan_module.Means
+    verdict: Verdict
+    plateau_bytes: int | None
+    settled: int
+    waited_s: float
+    throttle_percent: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """A plan to carry out, or that it is hopeless (no plan), and the reason."""
+
+    plan: plan_module.Plan | None
+    rule: str
+    reason: str
+
+
+def disturbed(case: Case) -> bool:
+    """Whether the link, not the guest, made the last pass what it was."""
+    newest = case.passes[-1]
+    return newest.wire_rate < DISTURBED * case.seen.wire_rate
+
+
+def throttling(case: Case) -> bool:
+    """Whether auto-converge is still on its way to where it was allowed to go."""
+    wanted = case.now.throttle_percent
+    if not wanted or case.settled >= THROTTLE_PASSES:
+        return False
+    if case.throttle_percent is None:
+        return True
+    return case.throttle_percent < wanted - 2
+
+
+def too_early(case: Case) -> bool:
+    """Whether the passes so far do not carry a judgement yet."""
+    if case.settled < 1 or case.seen.evidence < 1 or disturbed(case) or throttling(case):
+        return True
+    newest = case.passes[-1]
+    falling = newest.end_bytes < FALLING * newest.start_bytes
+    return case.verdict is Verdict.UNSURE and (
+        case.settled < 2 or case.seen.evidence < 2 or falling)
+
+
+def _rule(plan: plan_module.Plan) -> str:
+    if len(plan.used) == 1:
+        return {'bandwidth': 'raise_bandwidth', 'downtime': 'raise_downtime'}.get(
+            plan.used[0], plan.used[0])
+    return 'combine'
+
+
+def _quiet(case: Case, planner: plan_module.Planner, why: str) -> Judgement | None:
+    """Wait for a quiet moment of a restless guest, with a limit that will catch it."""
+    plan = planner.quiet()
+    if plan is None:
+        return None
+    return Judgement(plan, 'await_quiet', (
+        f'{why}, but only {words.size(case.seen.low_bytes)} remained in a quieter time; with a '
+        f'blackout of up to {words.blackout(plan.settings.promised_ms)} allowed it will switch '
+        f'over in the next one'))
+
+
+def judge(case: Case) -> Judgement | None:
+    """What to do now; None for nothing."""
+    if case.verdict is Verdict.FINE or too_early(case):
+        return None
+    seen, means = case.seen, case.means
+    newest = case.passes[-1]
+    planner = plan_module.Planner(seen, case.now, means, case.throttle_percent or 0)
+    why = words.evidence(list(case.passes), case.now.cap_mib_s, case.plateau_bytes)
+    pass_s = max(seen.remaining / (seen.wire_rate * seen.drain), 0.1)
+    if seen.restless and case.verdict is not Verdict.LATE:
+        quiet = _quiet(case, planner, why)
+        if quiet is not None:
+            return quiet
+        patience = min(max(QUIET_MIN_S, QUIET_PASSES * pass_s), QUIET_MAX_S)
+        left = means.time_left_s
+        if case.waited_s < patience and (left is None or left > 4 * pass_s):
+            return None
+    plan = planner.choose(pass_s)
+    if plan is not None:
+        harsh = any(one not in plan_module.MILD for one in plan.used)
+        if harsh and min(case.settled, seen.evidence) < 2:
+            return None
+        return Judgement(plan, _rule(plan), f'{why}; {words.prospect(plan, case.now, seen)}')
+    if case.verdict is Verdict.LATE:
+        return None
+    plan = _best_effort(case, pass_s)
+    if plan is not None:
+        return Judgement(plan, _rule(plan), (
+            f'{why}; {words.prospect(plan, case.now, seen)}, which the deadline may not leave '
+            f'time for'))
+    if min(case.settled, seen.evidence) < 2:
+        return None
+    dirtied = newest.dirtied_bytes / newest.duration_s
+    return Judgement(None, 'on_stall', (
+        f'{why} while the guest dirties at least {words.rate(dirtied)}, and '
+        f'{words.permitted(means, case.now)}'))
+
+
+def _best_effort(case: Case, pass_s: float) -> plan_module.Plan | None:
+    """A mild remedy that makes it converge, if not in time by the forecast."""
+    if case.means.time_left_s is None:
+        return None
+    mild = tuple(one for one in case.means.remedies if one in plan_module.MILD)
+    means = dataclasses.replace(case.means, remedies=mild, time_left_s=None)
+    return plan_module.Planner(case.seen, case.now, means,
+                               case.throttle_percent or 0).choose(pass_s)

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cuts the stream of samples into phases and passes.
+
+A pass runs from one sync of the dirty bitmap to the next. Between two syncs what remains falls
+by exactly what is sent, so what was newly dirtied is known from both, however late after the
+sync the sample was taken. Samples that contradict that (counters that run backwards, statistics
+that are missing) never make a pass; the next good one starts afresh. No rate is judged here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nova_migpolicy.engine import sample as samples
+
+Phase = samples.Phase
+_SLACK_BYTES = 64 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """One pass that is over. number 0 is the bulk copy; sizes are in bytes.
+
+    leftover: of what the pass began with, what was not yet sent when it ended.
+    dirtied: newly dirtied during the pass, not counting pages that were to be sent anyway.
+    wire_bytes: what went over the wire, which compression and pages of zeros make less.
+    steady: the cap did not change in the middle of it.
+    """
+
+    number: int
+    start_s: float
+    end_s: float
+    start_bytes: int
+    end_bytes: int
+    leftover_bytes: int
+    dirtied_bytes: int
+    sent_bytes: int
+    wire_bytes: int
+    throttle_percent: int
+    cap_mib_s: int
+    steady: bool = True
+
+    @property
+    def duration_s(self) -> float:
+        """How long it took, above 0."""
+        return self.end_s - self.start_s
+
+    @property
+    def wire_rate(self) -> float:
+        """Bytes sent per second."""
+        return self.wire_bytes / self.duration_s
+
+    @property
+    def drain_rate(self) -> float:
+        """Bytes of guest memory dealt with per second."""
+        return self.sent_bytes / self.duration_s
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mark:
+    """The counters when a pass began."""
+
+    at_s: float
+    remaining: int
+    sent: int
+    wire: int
+    throttle: int
+
+
+def _mark(sample: samples.Sample) -> _Mark | None:
+    wire, remaining = sample.memory_processed_bytes, sample.memory_remaining_bytes
+    if remaining is None or wire is None or remaining > 1.1 * (sample.memory_total_bytes or 0):
+        return None
+    sent = sample.memory_sent_bytes
+    return _Mark(sample.at_s, remaining, wire if sent is None else sent,
+                 wire, sample.throttle_percent or 0)
+
+
+class Tracker:
+    """Follows one migration from sample to sample."""
+
+    def __init__(self) -> None:
+        self.phase = Phase.SETUP
+        self.passes: list[Pass] = []
+        self.number = 0
+        self.mark_s: float | None = None
+        self._mark: _Mark | None = None
+        self._iteration: int | None = None
+        self._last_s: float | None = None
+
+    def observe(self, sample: samples.Sample, *, threshold_bytes: float, cap_mib_s: int,
+                changed_s: float) -> Pass | None:
+        """Take in a sample; the pass that it ended, if it did.
+
+        threshold_bytes: what may remain at a switchover now. changed_s: when the cap or the
+        limit was last changed.
+        """
+        if self._last_s is not None and sample.at_s < self._last_s:
+            return None
+        self._last_s = sample.at_s
+        if sample.post_copy or self.phase is Phase.POST_COPY:
+            self.phase = Phase.POST_COPY
+            return None
+        self._enter(sample)
+        skipped = self._count(sample)
+        if self.phase in (Phase.SETUP, Phase.DISKS):
+            return None
+        now = _mark(sample)
+        if self._mark is None and self.phase is Phase.BULK and skipped is None:
+            self._begin(now)
+        if skipped is None:
+            return None
+        old, self._mark = self._mark, now
+        self.mark_s = sample.at_s
+        ended = self._end(old, now, sample, threshold_bytes, skipped)
+        if ended is None:
+            return None
+        steady = changed_s <= ended.start_s + 0.2 * ended.duration_s
+        ended = dataclasses.replace(ended, cap_mib_s=cap_mib_s, steady=steady)
+        self.passes.append(ended)
+        return ended
+
+    def _begin(self, mark: _Mark | None) -> None:
+        self._mark = mark
+        self.mark_s = mark.at_s if mark else None
+
+    def _enter(self, sample: samples.Sample) -> None:
+        """Move on to the disks or to the memory when the sample shows them."""
+        if self.phase not in (Phase.SETUP, Phase.DISKS):
+            return
+        memory = bool(sample.memory_total_bytes) and bool(sample.memory_processed_bytes)
+        if memory or (sample.boundary and sample.memory_remaining_bytes is not None):
+            self.phase = Phase.BULK
+        elif sample.disk_remaining_bytes or sample.disk_total_bytes:
+            self.phase = Phase.DISKS
+
+    def _count(self, sample: samples.Sample) -> int | None:
+        """How many syncs lie between the last sample and this one; None for no sync."""
+        known, seen = self._iteration, sample.iteration
+        if seen is None:
+            return 1 if sample.boundary else None
+        if known is None:
+            self._iteration = seen
+            return 1 if sample.boundary else None
+        if seen == known:
+            return None
+        if seen < known:
+            if not sample.boundary:
+                return None
+            # A counter that starts anew: believe it, but make no pass of the jump.
+            self._iteration = seen
+            self._mark = None
+            return 1
+        self._iteration = seen
+        return seen - known
+
+    def _end(self, old: _Mark | None, now: _Mark | None, sample: samples.Sample,
+             threshold_bytes: float, skipped: int) -> Pass | None:
+        """The pass between two syncs, or None when it cannot be told."""
+        if self.phase is Phase.BULK:
+            if old is None and not self._late(now, sample):
+                return None
+            if old is not None and not self._bulk_over(old, now, sample, threshold_bytes):
+                return None
+            self.phase = Phase.PASSES
+            number, self.number = 0, 1
+        else:
+            number, self.number = self.number, self.number + skipped
+        if old is None or now is None or (skipped > 1 and number > 0):
+            return None
+        sent, wire = now.sent - old.sent, now.wire - old.wire
+        dirtied = now.remaining + sent - old.remaining
+        duration = now.at_s - old.at_s
+        if sent < 0 or wire < 0 or duration <= 0 or sent > 1.1 * old.remaining + _SLACK_BYTES:
+            return None
+        if sample.memory_sent_bytes is not None and dirtied < -sent // 8 - _SLACK_BYTES:
+            return None
+        return Pass(number, old.at_s, now.at_s, old.remaining, now.remaining,
+                    max(0, old.remaining - sent), max(0, min(dirtied, now.remaining)), sent,
+                    wire, old.throttle, 0)
+
+    @staticmethod
+    def _late(now: _Mark | None, sample: samples.Sample) -> bool:
+        """Whether the first sync that was seen already ended the bulk copy."""
+        total = sample.memory_total_bytes
+        return bool(now and total and now.remaining < 0.9 * total)
+
+    @staticmethod
+    def _bulk_over(old: _Mark, now: _Mark | None, sample: samples.Sample,
+                   threshold_bytes: float) -> bool:
+        """Whether a sync ended the bulk copy.
+
+        There is one at its start, and QEMU from 9.2 on syncs in the middle of it when
+        auto-converge is armed.
+        """
+        total = sample.memory_total_bytes
+        if now is None or not total:
+            return sample.iteration is None or sample.iteration > 1
+        if sample.memory_sent_bytes is not None:
+            leftover = old.remaining - (now.sent - old.sent)
+            return leftover <= max(0.1 * total, 1.3 * threshold_bytes)
+        return now.remaining < 0.9 * total or now.wire - old.wire > 0.1 * total

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which permitted remedy to take: the least harmful one that the forecast says will do.
+
+Each remedy is raised straight to the least value that suffices. Those that the policy permits
+are tried in its order, alone and then on top of those before it. A remedy that works only if the
+guest is gentler than it seems is *possible*; it is worth trying if it is mild and there is time.
+When to plan at all is not decided here.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+import dataclasses
+import math
+
+from nova_migpolicy.engine import estimator
+from nova_migpolicy.engine import forecast
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import settings as settings_module
+
+MIB = settings_module.MIB
+Settings = settings_module.Settings
+STEP = 1.1
+UNKNOWN_CEILING = 16
+MILD = (remedies.BANDWIDTH, remedies.DOWNTIME)
+HARD_STOP_S = 86_400.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Means:
+    """What may be used, and its bounds (max_bandwidth_mib_s 0: none).
+
+    remedies: in the order of the policy, less what a person holds and what was refused.
+    can_rescale: QEMU's limit can still be set, which a change of the cap may need.
+    link_bound: the cap is not what holds the transfer down.
+    """
+
+    remedies: tuple[str, ...]
+    max_bandwidth_mib_s: int
+    max_downtime_ms: int
+    max_throttle_percent: int
+    link: settings_module.Link
+    can_rescale: bool = True
+    link_bound: bool = False
+    time_left_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The remedies used, the settings they lead to (or the step that ends it), and what to expect.
+
+    certain: the forecast says that it will do; otherwise it may.
+    """
+
+    used: tuple[str, ...]
+    settings: Settings
+    certain: bool
+    seconds: float
+    blackout_ms: float
+    step: remedies.Action | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trial:
+    """One set of settings against the three curves."""
+
+    settings: Settings
+    grade: int                  # 3: holds with a margin, 2: likely, 1: may hold, 0: cannot
+    seconds: float = 0.0
+    blackout_ms: float = 0.0
+
+
+class Planner:
+    """Searches the remedies for one estimate; it holds no state beyond that."""
+
+    def __init__(self, seen: estimator.Estimate, now: Settings, means: Means,
+                 throttle_percent: int) -> None:
+        self.seen = seen
+        self.now = now
+        self.means = means
+        self.throttle = throttle_percent
+
+    def rate(self, cap_mib_s: int) -> float:
+        """Bytes/s expected on the wire under a cap."""
+        if cap_mib_s == self.now.cap_mib_s or self.means.link_bound:
+            return self.seen.wire_rate
+        link = (self.means.link.mib_s or 0) * MIB
+        if not cap_mib_s:
+            return link or UNKNOWN_CEILING * self.seen.wire_rate
+        return min(cap_mib_s * MIB, link) if link else cap_mib_s * MIB
+
+    def trial(self, cap: int, promised: int, throttle: int) -> _Trial:
+        """How a set of settings would do."""
+        link = self.means.link
+        limit = settings_module.limit_ms(promised, cap, link)
+        if promised == self.now.promised_ms and cap == self.now.cap_mib_s:
+            limit = self.now.limit_ms
+        new = Settings(cap, limit, promised, throttle or self.now.throttle_percent)
+        if limit < self.now.limit_ms and not self.means.can_rescale:
+            return _Trial(new, 0)
+        rate = self.rate(cap)
+        drain = rate * self.seen.drain
+        threshold = settings_module.threshold_bytes(limit, rate, link)
+        speed = 1 - max(throttle, self.throttle) / 100
+        left = self.means.time_left_s
+        horizon = HARD_STOP_S if left is None else left
+        # A throttle takes QEMU a few syncs to reach.
+        wait = 2 * self.seen.remaining / drain if throttle > self.throttle else 0.0
+        mid = self.seen.mid
+        hard = mid.faster(1.15 * speed, 1.03)
+        if self.seen.saturated and not throttle:
+            hard = dataclasses.replace(hard, rate=1e6 * max(mid.rate, 1.0))
+        for grade, curve, overlap in ((3, hard, False), (2, mid.faster(1.1 * speed), False),
+                                      (1, self.seen.low.faster(speed), True)):
+            end = forecast.predict(curve, self.seen.remaining, drain, threshold,
+                                   horizon_s=horizon, overlap=overlap)
+            if end.converges and end.seconds + wait <= horizon:
+                return _Trial(new, grade, end.seconds + wait, settings_module.blackout_ms(
+                    end.remaining, rate, link))
+        return _Trial(new, 0)
+
+    def _first(self, trials: abc.Iterable[_Trial]) -> _Trial | None:
+        """The first that holds; else the last that may.
+
+        When the guest's rate is a guess, the first that the guess says will do comes before the
+        last: there is time to go further.
+        """
+        may = None
+        for one in trials:
+            if one.grade == 3 or (one.grade == 2 and self.seen.saturated):
+                return one
+            if one.grade:
+                may = one
+        return may
+
+    def caps(self) -> list[int]:
+        """Caps to try, rising, the ceiling last; none when the cap holds nothing down."""
+        now, top = self.now.cap_mib_s, self.means.max_bandwidth_mib_s
+        if not now or self.means.link_bound or (top and top <= now):
+            return []
+        link = self.means.link.mib_s
+        bound = top or UNKNOWN_CEILING * now
+        if link:
+            bound = min(bound, max(math.ceil(link), now))
+        values = []
+        value = float(now)
+        while value * STEP < bound:
+            value *= STEP
+            values.append(math.ceil(value))
+        if bound > now:
+            values.append(bound)
+        return values if top else [*values, 0]
+
+    def promises(self) -> list[int]:
+        """Blackouts in ms to try, rising, the highest permitted last."""
+        low, top = self.now.promised_ms, self.means.max_downtime_ms
+        values = []
+        value = float(low)
+        while value * STEP + 1 < top:
+            value = value * STEP + 1
+            values.append(int(value))
+        return [*values, top] if top > low else values
+
+    def throttles(self) -> list[int]:
+        """Throttles in percent to try, rising, the highest permitted last."""
+        low, top = max(self.throttle, self.now.throttle_percent), self.means.max_throttle_percent
+        return [*range(low + 5, top, 5), top] if top > low else []
+
+    def _combine(self, used: abc.Collection[str]) -> _Trial | None:
+        """The least values of some remedies together.
+
+        They are found one after the other, the later ones (more harmful) as low as the highest
+        values of the earlier ones permit.
+        """
+        caps = self.caps() if remedies.BANDWIDTH in used else []
+        promises = self.promises() if remedies.DOWNTIME in used else []
+        throttles = self.throttles() if remedies.AUTO_CONVERGE in used else []
+        if (bool(caps), bool(promises), bool(throttles)) != (
+                remedies.BANDWIDTH in used, remedies.DOWNTIME in used,
+                remedies.AUTO_CONVERGE in used):
+            return None
+        cap = caps[-1] if caps else self.now.cap_mib_s
+        promise = promises[-1] if promises else self.now.promised_ms
+        throttle = 0
+        best = None
+        if throttles:
+            best = self._first(self.trial(cap, promise, value) for value in throttles)
+            throttle = best.settings.throttle_percent if best else 0
+        if promises and (best or not throttles):
+            best = self._first(self.trial(cap, value, throttle) for value in promises)
+            promise = best.settings.promised_ms if best else promise
+        if caps and (best or not (throttles or promises)):
+            best = self._first(self.trial(value, promise, throttle) for value in caps) or best
+        return best
+
+    def _certain(self, found: _Trial) -> bool:
+        return found.grade == 3 or (found.grade == 2 and not self.seen.saturated)
+
+    def _ending(self, remedy: str) -> Plan:
+        """Post-copy or a pause: both always do."""
+        link = self.means.link
+        rate = self.rate(self.now.cap_mib_s)
+        seconds = self.seen.remaining / (rate * self.seen.drain)
+        if remedy == remedies.PAUSE:
+            return Plan((remedy,), self.now, True, seconds, seconds * 1000,
+                        remedies.Pause())
+        return Plan((remedy,), self.now, True, seconds,
+                    settings_module.blackout_ms(0, rate, link), remedies.StartPostCopy())
+
+    def plans(self) -> abc.Iterator[Plan]:
+        """All that hold or may, in the order of the policy."""
+        before: list[str] = []
+        for remedy in self.means.remedies:
+            if remedy in (remedies.POST_COPY, remedies.PAUSE):
+                yield self._ending(remedy)
+                continue
+            for used in dict.fromkeys(((remedy,), (*before, remedy))):
+                found = self._combine(used)
+                if found is not None:
+                    yield Plan(used, found.settings, self._certain(found), found.seconds,
+                               found.blackout_ms)
+            before.append(remedy)
+
+    def quiet(self) -> Plan | None:
+        """A downtime that catches a restless guest at the least that remained of late."""
+        if remedies.DOWNTIME not in self.means.remedies:
+            return None
+        rate = self.rate(self.now.cap_mib_s)
+        link = self.means.link
+        for promise in self.promises():
+            limit = settings_module.limit_ms(promise, self.now.cap_mib_s, link)
+            if settings_module.threshold_bytes(limit, rate, link) > 1.1 * self.seen.low_bytes:
+                return Plan((remedies.DOWNTIME,),
+                            dataclasses.replace(self.now, limit_ms=limit, promised_ms=promise),
+                            False, 0.0, settings_module.blackout_ms(
+                                self.seen.low_bytes, rate, link))
+        return None
+
+    def choose(self, pass_s: float) -> Plan | None:
+        """The least harmful plan that holds; None when nothing can work.
+
+        A mild one before it that only may hold is taken first when there is time to find out.
+        pass_s: how long a pass takes.
+        """
+        left = self.means.time_left_s
+        patient = left is None or left > 4 * pass_s
+        may: Plan | None = None
+        for plan in self.plans():
+            if plan.certain:
+                mild = may is not None and all(one in MILD for one in may.used)
+                return may if mild and patient else plan
+            may = may or plan
+        return may

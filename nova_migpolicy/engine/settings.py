@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of a running migration, and what a promised blackout means to QEMU.
+
+QEMU switches over when what remains is less than its limit times the rate at which it sends.
+The bandwidth cap holds that rate down, but it does not bind the switchover itself, which goes at
+the rate of the link. So under a cap the limit is scaled by link / cap to mean the real blackout.
+All of the arithmetic of limits is here; when to change one is not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nova_migpolicy.engine import record
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.policy import keys
+
+MIB = record.MIB
+
+# A real switchover costs more than sending what remains: the last sync, the state of the
+# devices, starting at the other side. What is held back from the promise pays for that.
+OVERHEAD_MS = 20
+MARGIN = 0.85
+FLOOR = 0.4
+
+
+@dataclasses.dataclass(frozen=True)
+class Link:
+    """What is known of the rate between the hosts in MiB/s; None for not known."""
+
+    mib_s: float | None = None
+    switchover_mib_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The settings in force.
+
+    cap_mib_s: 0 for none. limit_ms: what QEMU was told; promised_ms: the real blackout that it
+    stands for. throttle_percent: how far auto-converge may go; 0 for not set by the engine.
+    """
+
+    cap_mib_s: int
+    limit_ms: int
+    promised_ms: int
+    throttle_percent: int = 0
+
+
+def usable_ms(promised_ms: float) -> float:
+    """The part of a promised blackout, in ms, in which memory may be sent."""
+    return max(promised_ms * MARGIN - OVERHEAD_MS, promised_ms * FLOOR)
+
+
+def limit_ms(promised_ms: int, cap_mib_s: int, link: Link) -> int:
+    """The limit to hand to QEMU so that the real blackout stays within promised_ms.
+
+    Under a cap on a link of unknown rate the limit is the promise itself: the link is at least
+    as fast as the cap.
+    """
+    if link.switchover_mib_s or not cap_mib_s:
+        return max(1, int(usable_ms(promised_ms)))
+    if not link.mib_s:
+        return promised_ms
+    return max(1, int(usable_ms(promised_ms) * max(1.0, link.mib_s / cap_mib_s)))
+
+
+def threshold_bytes(limit: int, rate_bytes_s: float, link: Link) -> float:
+    """What may remain at a switchover under a limit in ms when rate_bytes_s is being sent."""
+    rate = link.switchover_mib_s * MIB if link.switchover_mib_s else rate_bytes_s
+    return rate * limit / 1000
+
+
+def blackout_ms(remaining_bytes: float, rate_bytes_s: float, link: Link) -> float:
+    """The real blackout in ms for what remains at the switchover.
+
+    On a link of unknown rate it is what it would be at the rate that was seen: an upper bound.
+    """
+    rate = max(rate_bytes_s, (link.mib_s or link.switchover_mib_s or 0) * MIB, 1.0)
+    return remaining_bytes / rate * 1000 + OVERHEAD_MS
+
+
+def initial_promise_ms(policy: keys.Policy) -> int:
+    """The blackout in ms to try for at the start; never above what the policy permits."""
+    return min(policy.initial_downtime_ms, policy.max_downtime_ms)
+
+
+def initial_limit_ms(policy: keys.Policy, facts: record.Facts) -> int:
+    """The limit in ms to hand to QEMU before the start."""
+    return limit_ms(initial_promise_ms(policy), facts.bandwidth_mib_s,
+                    Link(facts.link_mib_s, facts.switchover_mib_s))
+
+
+def changes(old: Settings, new: Settings) -> tuple[remedies.Action, ...]:
+    """The actions from one to the other, in an order that keeps the promise at each step.
+
+    A raised cap raises what may remain at the switchover, so a limit that goes down goes down
+    before the cap goes up, and one that goes up does so after everything else.
+    """
+    actions: list[remedies.Action] = []
+    limit = remedies.SetMaxDowntime(new.limit_ms, new.promised_ms)
+    if new.limit_ms < old.limit_ms:
+        actions.append(limit)
+    if new.cap_mib_s != old.cap_mib_s:
+        actions.append(remedies.SetBandwidth(new.cap_mib_s))
+    if new.throttle_percent != old.throttle_percent:
+        actions.append(remedies.SetThrottle(new.throttle_percent))
+    if new.limit_ms > old.limit_ms:
+        actions.append(limit)
+    return tuple(actions)

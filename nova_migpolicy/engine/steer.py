@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steers the settings of a migration that goes on: from what is seen to a decision.
+
+Three occasions: a pass has ended (the judge is asked), the bulk copy alone would miss the
+deadline, and a limit that no longer keeps the promised blackout. Ending a migration is not done
+here: a hopeless one is only found out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from nova_migpolicy.engine import hold
+from nova_migpolicy.engine import judge
+from nova_migpolicy.engine import ledger
+from nova_migpolicy.engine import outlook
+from nova_migpolicy.engine import plan
+from nova_migpolicy.engine import record
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import settings as settings_module
+from nova_migpolicy.engine import watch as watch_module
+from nova_migpolicy.engine import words
+from nova_migpolicy.policy import keys
+
+MIB = record.MIB
+Decision = record.Decision
+# The bulk copy is hurried along for the deadline at most this often, and only for a real gain.
+HURRY_S = 10.0
+HURRY_GAIN = 1.2
+# Of the time that is left, the share in which the bulk copy should be over.
+HURRY_SHARE = 0.8
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What a judgement came to: a decision, a step that ends it, that it is hopeless, or none."""
+
+    decision: Decision | None = None
+    step: remedies.Action | None = None
+    hopeless: bool = False
+    rule: str = ''
+    reason: str = ''
+
+
+class Steering:
+    """The hands on the wheel; they hold no state but for how long they have waited."""
+
+    def __init__(self, policy: keys.Policy, facts: record.Facts, books: ledger.Ledger,
+                 watch: watch_module.Watch, holds: hold.Holds) -> None:
+        self._policy = policy
+        self._facts = facts
+        self._books = books
+        self._watch = watch
+        self._holds = holds
+        self._restless_s: float | None = None
+        self._hurried_s = facts.started_s
+
+    def means(self, at_s: float) -> plan.Means:
+        """What may be used now."""
+        can = {remedies.AUTO_CONVERGE: self._facts.can_throttle,
+               remedies.POST_COPY: self._facts.can_post_copy}
+        usable = tuple(one for one in self._policy.remedies
+                       if can.get(one, True) and self._books.available(one)
+                       and self._holds.frees(one))
+        seen, cap = self._watch.seen, self._books.now.cap_mib_s
+        slow = (seen is not None and seen.measured and cap > 0
+                and seen.wire_rate < judge.LINK_BOUND * cap * MIB)
+        return plan.Means(
+            usable, self._policy.max_bandwidth_mib_s, self._policy.max_downtime_ms,
+            self._policy.max_throttle_percent, self._watch.link,
+            can_rescale=self._books.available(remedies.DOWNTIME), link_bound=slow,
+            time_left_s=self._watch.time_left(at_s))
+
+    def at_pass(self, at_s: float) -> Found:
+        """Judge at the end of a pass."""
+        watch, now = self._watch, self._books.now
+        if watch.seen is None or watch.forecast is None:
+            return Found()
+        if watch.verdict is outlook.Verdict.FINE:
+            self._restless_s = None
+        elif self._restless_s is None:
+            self._restless_s = at_s
+        found = judge.judge(judge.Case(
+            watch.seen, tuple(watch.tracker.passes), now, self.means(at_s), watch.verdict,
+            watch.forecast.plateau_bytes, watch.settled(), at_s - (self._restless_s or at_s),
+            watch.throttle_percent))
+        if found is None:
+            return Found()
+        if found.plan is None:
+            return Found(hopeless=True, rule=found.rule, reason=found.reason)
+        if found.plan.step is not None:
+            return Found(step=found.plan.step, rule=found.rule, reason=found.reason)
+        return Found(Decision(at_s, settings_module.changes(now, found.plan.settings),
+                              found.rule, found.reason, watch.forecast))
+
+    def hurry(self, at_s: float) -> Decision | None:
+        """Raise the bandwidth when the bulk copy alone would miss the deadline."""
+        watch, now = self._watch, self._books.now
+        time_left, left, rate = watch.time_left(at_s), watch.left(), watch.pace.rate()
+        means = self.means(at_s)
+        if time_left is None or time_left <= 0 or left is None or rate is None:
+            return None
+        if not now.cap_mib_s or remedies.BANDWIDTH not in means.remedies:
+            return None
+        if at_s - self._hurried_s < HURRY_S or left / rate <= time_left:
+            return None
+        # A pace below the cap is a slow link or slow host, and no cap helps with that.
+        if rate < judge.LINK_BOUND * now.cap_mib_s * MIB:
+            return None
+        top = means.max_bandwidth_mib_s
+        needed = math.ceil(now.cap_mib_s * left / rate / (time_left * HURRY_SHARE))
+        cap = min(needed, top) if top else needed
+        if cap < HURRY_GAIN * now.cap_mib_s:
+            return None
+        limit = settings_module.limit_ms(now.promised_ms, cap, means.link)
+        if limit < now.limit_ms and not means.can_rescale:
+            return None
+        self._hurried_s = at_s
+        does = 'makes it' if cap >= needed else 'is the most that is permitted'
+        return Decision(
+            at_s, settings_module.changes(now, dataclasses.replace(
+                now, cap_mib_s=cap, limit_ms=limit)), 'raise_bandwidth', (
+                f'{words.size(left)} of the bulk copy are left and need '
+                f'{words.span(left / rate)} at {now.cap_mib_s} MiB/s, but the deadline is in '
+                f'{words.span(time_left)}; {cap} MiB/s {does}'), watch.forecast)
+
+    def keep_promise(self, at_s: float) -> Decision | None:
+        """Lower a limit that would break the promise, as a changed link or cap makes it do."""
+        now, link = self._books.now, self._watch.link
+        most = max(self._policy.max_downtime_ms, self._holds.get(hold.DOWNTIME) or 0)
+        limit = settings_module.limit_ms(most, now.cap_mib_s, link)
+        if now.limit_ms <= limit * 1.02 + 1 or not self._books.available(remedies.DOWNTIME):
+            return None
+        promised = min(now.promised_ms, most)
+        limit = settings_module.limit_ms(promised, now.cap_mib_s, link)
+        rate = link.switchover_mib_s or link.mib_s
+        where = f'With the link at {words.rate(rate * MIB)}' if rate else (
+            'With the rate of the link unknown')
+        return Decision(at_s, (remedies.SetMaxDowntime(limit, promised),), 'keep_promise', (
+            f'{where} a limit of {now.limit_ms} ms would break the promised '
+            f'{words.blackout(most)} blackout; {limit} ms keeps it'), self._watch.forecast)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the engine knows of a migration so far: phase, passes, estimate and forecast.
+
+It only looks. What it sees is kept up to date from sample to sample for the controller, which
+decides by it.
+"""
+
+from __future__ import annotations
+
+from nova_migpolicy.engine import estimator
+from nova_migpolicy.engine import ledger
+from nova_migpolicy.engine import outlook
+from nova_migpolicy.engine import passes
+from nova_migpolicy.engine import progress
+from nova_migpolicy.engine import record
+from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import settings as settings_module
+
+MIB = record.MIB
+Phase = samples.Phase
+# Reckoned with as long as nothing at all is known of the rate.
+GUESS_MIB_S = 100.0
+
+
+class Watch:
+    """The eyes of one migration's controller."""
+
+    def __init__(self, facts: record.Facts, books: ledger.Ledger) -> None:
+        self.facts = facts
+        self.link = settings_module.Link(facts.link_mib_s, facts.switchover_mib_s)
+        self.tracker = passes.Tracker()
+        self.pace = progress.Pace()
+        self.last: samples.Sample | None = None
+        self.seen: estimator.Estimate | None = None
+        self.forecast: record.Forecast | None = None
+        self.verdict = outlook.Verdict.FINE
+        self.throttle_percent: int | None = None
+        self._books = books
+
+    def observe(self, sample: samples.Sample) -> passes.Pass | None:
+        """Take in a sample; the pass that it ended, if it did.
+
+        A sample from before the last one is ignored.
+        """
+        if self.last is not None and sample.at_s < self.last.at_s:
+            return None
+        self.last = sample
+        throttle = sample.throttle_percent
+        if throttle is not None and throttle != self.throttle_percent:
+            if self.throttle_percent is not None or throttle:
+                self._books.changed_s = max(self._books.changed_s, sample.at_s)
+            self.throttle_percent = throttle
+        ended = self.tracker.observe(
+            sample, threshold_bytes=self.threshold(), cap_mib_s=self._books.now.cap_mib_s,
+            changed_s=self._books.changed_s)
+        if self.tracker.phase is Phase.PASSES and self.tracker.passes:
+            self._look_at_passes(sample.at_s, ended is not None)
+        elif self.tracker.phase in (Phase.DISKS, Phase.BULK):
+            self._look_at_copy(sample)
+        return ended
+
+    def time_left(self, at_s: float) -> float | None:
+        """Seconds to the deadline; None when there is none."""
+        return None if self.facts.deadline_s is None else self.facts.deadline_s - at_s
+
+    def rate(self) -> float:
+        """Bytes/s sent, as seen in the passes or else as expected."""
+        return self.seen.wire_rate if self.seen else self._expected()
+
+    def threshold(self) -> float:
+        """What may remain at a switchover now, in bytes."""
+        return settings_module.threshold_bytes(self._books.now.limit_ms, self.rate(), self.link)
+
+    def left(self) -> int | None:
+        """What is still to be sent, disks included, in bytes; None when not known."""
+        if self.last is None:
+            return None
+        disk = self.last.disk_remaining_bytes or 0
+        if self.tracker.phase in (Phase.SETUP, Phase.DISKS):
+            return disk + self.facts.memory_bytes
+        memory = self.last.memory_remaining_bytes
+        return None if memory is None else memory + disk
+
+    def settled(self) -> int:
+        """Whole passes under the present settings."""
+        count = 0
+        for one in reversed(self.tracker.passes):
+            if one.number < 1 or self._books.changed_s > one.start_s + 0.2 * one.duration_s:
+                break
+            count += 1
+        return count
+
+    def _expected(self) -> float:
+        known = [mib for mib in (self._books.now.cap_mib_s, self.link.mib_s) if mib]
+        if known:
+            return min(known) * MIB
+        after = [one.wire_rate for one in self.tracker.passes[-3:]]
+        return max(after) if after else (self.pace.rate() or GUESS_MIB_S * MIB)
+
+    def _look_at_passes(self, at_s: float, fresh: bool) -> None:
+        if fresh or self.seen is None:
+            self.seen = estimator.estimate(
+                self.tracker.passes, self._books.now.cap_mib_s, self._expected())
+        if self.seen is not None:
+            self.forecast, self.verdict = outlook.passing(
+                self.seen, self._books.now, self.link, self.throttle_percent or 0,
+                self.tracker.number, at_s - self.tracker.passes[-1].end_s,
+                self.time_left(at_s))
+
+    def _look_at_copy(self, sample: samples.Sample) -> None:
+        left = self.left()
+        self.pace.add(sample.at_s, left)
+        if left is not None:
+            self.forecast = outlook.copying(left, self.pace.rate(),
+                                            self.time_left(sample.at_s))

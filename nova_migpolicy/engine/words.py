@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reasons in plain English, with numbers and units; nothing is decided here."""
+
+from __future__ import annotations
+
+from nova_migpolicy.engine import estimator
+from nova_migpolicy.engine import outlook
+from nova_migpolicy.engine import passes
+from nova_migpolicy.engine import plan as plan_module
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import settings as settings_module
+
+MIB = settings_module.MIB
+
+
+def size(number: float) -> str:
+    """Bytes as MiB or GiB."""
+    mib = number / MIB
+    if mib >= 10_000:
+        return f'{mib / 1024:.0f} GiB'
+    return f'{mib:.0f} MiB' if mib >= 10 else f'{mib:.1f} MiB'
+
+
+def rate(bytes_s: float) -> str:
+    """Bytes per second as MiB/s."""
+    mib = bytes_s / MIB
+    return f'{mib:.0f} MiB/s' if mib >= 10 else f'{mib:.1f} MiB/s'
+
+
+def span(seconds: float) -> str:
+    """Seconds, or minutes when there are many."""
+    if seconds < 10:
+        return f'{max(seconds, 0.1):.1f} s'
+    if seconds < 600:
+        return f'{seconds:.0f} s'
+    return f'{seconds / 60:.0f} min'
+
+
+def blackout(milliseconds: float) -> str:
+    """A blackout in ms, or in seconds when it is long."""
+    if milliseconds < 10_000:
+        return f'{milliseconds:.0f} ms'
+    return span(milliseconds / 1000)
+
+
+def evidence(seen: list[passes.Pass], cap_mib_s: int, plateau_bytes: int | None) -> str:
+    """What was seen of the passes."""
+    after = [one for one in seen if one.number > 0]
+    if not after:
+        return 'No pass is over yet'
+    sent = f'{cap_mib_s} MiB/s' if cap_mib_s else rate(after[-1].wire_rate)
+    flat = outlook.plateau(after)
+    stays = size(sum(one.end_bytes for one in flat) / len(flat))
+    if len(flat) > 1:
+        return f'{stays} stays to be sent after each of the last {len(flat)} passes at {sent}'
+    text = f'{stays} stays to be sent after pass {after[-1].number} at {sent}'
+    if plateau_bytes is not None and plateau_bytes < 0.9 * after[-1].end_bytes:
+        text += f' and it would level off at about {size(plateau_bytes)}'
+    return text
+
+
+def measures(plan: plan_module.Plan, now: settings_module.Settings) -> str:
+    """The settings that a plan changes, as a condition."""
+    new = plan.settings
+    parts = []
+    if new.cap_mib_s != now.cap_mib_s:
+        parts.append(f'at {new.cap_mib_s} MiB/s' if new.cap_mib_s else 'without a bandwidth cap')
+    if new.promised_ms != now.promised_ms:
+        parts.append(f'with a blackout of up to {blackout(new.promised_ms)} allowed')
+    if new.throttle_percent != now.throttle_percent:
+        parts.append(f'with the guest slowed by up to {new.throttle_percent} %')
+    return ' and '.join(parts)
+
+
+def prospect(plan: plan_module.Plan, now: settings_module.Settings,
+             seen: estimator.Estimate) -> str:
+    """What a plan is expected to do and to cost."""
+    left = size(seen.remaining)
+    if isinstance(plan.step, remedies.StartPostCopy):
+        return (f'post-copy runs the guest at the destination now and fetches the {left} in '
+                f'about {span(plan.seconds)}')
+    if isinstance(plan.step, remedies.Pause):
+        return (f'pausing the guest ends it in about {span(plan.seconds)}, and all of that is '
+                f'blackout')
+    will = 'will' if plan.certain else 'may'
+    return (f'{measures(plan, now)} it {will} finish in about {span(plan.seconds)} with a '
+            f'{blackout(plan.blackout_ms)} blackout')
+
+
+def permitted(means: plan_module.Means, now: settings_module.Settings) -> str:
+    """What was to be had, for saying that it is not enough."""
+    parts = []
+    for remedy in means.remedies:
+        if remedy == remedies.BANDWIDTH and now.cap_mib_s:
+            top = means.max_bandwidth_mib_s
+            parts.append(f'bandwidth up to {top} MiB/s' if top else 'any bandwidth')
+        elif remedy == remedies.DOWNTIME:
+            parts.append(f'a blackout of up to {blackout(means.max_downtime_ms)}')
+        elif remedy == remedies.AUTO_CONVERGE:
+            parts.append(f'a throttle of up to {means.max_throttle_percent} %')
+    if not parts:
+        return 'no remedy is permitted'
+    return f'what is permitted ({", ".join(parts)}) does not make it finish'
