@@ -152,7 +152,6 @@ def _nova(where: layout.Layout, service: str, machine: str, address: str) -> Sec
         'service_user': {'send_service_user_token': True, **_AUTH},
         'placement': _AUTH,
         'neutron': _AUTH,
-        'glance': {'api_servers': f'http://{layout.CONTROLLER}:{layout.PORTS["glance"]}'},
         'oslo_concurrency': {'lock_path': where.state(machine) / 'lock'},
         'scheduler': {'workers': 1, 'discover_hosts_in_cells_interval': 1},
         'conductor': {'workers': 1},
