@@ -112,7 +112,8 @@ class Controller:
         """A person wants it to end now: post-copy if it can, else a pause."""
         if self.over:
             return self._say(at_s, 'operator', f'Nothing to do: it is {self._state()}')
-        self._ending = ending.Ending(ending.PERSON, 'operator', 'A person asked to complete it')
+        self._ending = ending.Ending(
+            ending.PERSON, 'operator', 'A person asked to complete it', patient=True)
         self._wait_said = False
         self._books.failed_s = None
         found = self._end(at_s, True)
@@ -187,12 +188,12 @@ class Controller:
             self._ending = None
             return self._say(at_s, due.rule, (
                 f'{due.reason}; but that was refused: {self._books.error or "not possible"}'))
-        if ending.must_wait(action, self.phase):
+        if ending.must_wait(due, action, self.phase):
             if self._wait_said:
                 return None
             self._wait_said = True
             return self._say(at_s, due.rule, (
-                f'{due.reason}; post-copy starts as soon as the memory is being sent'))
+                f'{due.reason}; that will be done as soon as the memory is being sent'))
         left = self._watch.left()
         rate = self._watch.rate()
         says = ending.says(action, words.size(left) if left is not None else 'memory',
@@ -203,7 +204,8 @@ class Controller:
     def _start_end(self, way: str, rule: str, reason: str, at_s: float) -> Decision | None:
         if way == 'post_copy' and not self.facts.can_post_copy:
             reason += '; post-copy was asked for but is not possible'
-        self._ending = ending.Ending(ending.CHAINS[way], rule, reason)
+        self._ending = ending.Ending(
+            ending.chain(way, self.facts.can_post_copy, self.policy.may_pause), rule, reason)
         self._wait_said = False
         self._books.failed_s = None
         return self._end(at_s, True)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ways to end a migration, each a chain of steps: when one is refused, the next is taken.
 
-Post-copy cannot start before the memory is being sent, so it waits for that; a pause can come at
-any time. When an end is due is not decided here.
+Post-copy cannot start before the memory is being sent, so it waits for that. When an
+end is due is not decided here.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ PERSON: Chain = (POST_COPY, PAUSE)
 
 @dataclasses.dataclass(frozen=True)
 class Ending:
-    """An end that is due, and why."""
+    """An end that is due, and why. patient: it does not pause before the memory is sent."""
 
     chain: Chain
     rule: str
     reason: str
+    patient: bool = False
 
 
 def step(ending: Ending, books: ledger_module.Ledger, can_post_copy: bool
@@ -51,10 +52,22 @@ def step(ending: Ending, books: ledger_module.Ledger, can_post_copy: bool
     return None
 
 
-def must_wait(action: remedies.Action, phase: samples.Phase) -> bool:
-    """Whether a step is not possible yet in this phase."""
-    return (isinstance(action, remedies.StartPostCopy)
-            and phase in (samples.Phase.SETUP, samples.Phase.DISKS))
+def must_wait(due: Ending, action: remedies.Action, phase: samples.Phase) -> bool:
+    """Whether it is too early for a step in this phase."""
+    if phase not in (samples.Phase.SETUP, samples.Phase.DISKS):
+        return False
+    return isinstance(action, remedies.StartPostCopy) or (
+        due.patient and isinstance(action, remedies.Pause))
+
+
+def chain(way: str, can_post_copy: bool, may_pause: bool) -> Chain:
+    """The steps for the policy's on_timeout or on_stall.
+
+    A post-copy that is refused is followed by a pause where the policy has one anywhere.
+    """
+    if way == 'post_copy' and can_post_copy and may_pause:
+        return CHAINS['force_complete']
+    return CHAINS[way]
 
 
 def due(books: ledger_module.Ledger, at_s: float, pass_ended: bool) -> bool:

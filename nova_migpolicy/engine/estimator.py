@@ -90,8 +90,10 @@ def point(seen: Pass, set_bytes: float) -> Point | None:
     share = seen.leftover_bytes / set_bytes if set_bytes else 0.0
     if share > 0.8 or seen.duration_s < 0.02:
         return None
-    dirtied = min(seen.dirtied_bytes / (1 - share), max(seen.end_bytes, seen.dirtied_bytes))
-    return Point(seen.duration_s * (1 - min(seen.throttle_percent, 99) / 100), dirtied)
+    new = seen.dirtied_bytes / seen.count
+    dirtied = min(new / (1 - share), max(seen.end_bytes, new))
+    awake = 1 - min(seen.throttle_percent, 99) / 100
+    return Point(seen.duration_s / seen.count * awake, dirtied)
 
 
 def agree(one: Point, other: Point) -> bool:
@@ -155,25 +157,25 @@ def estimate(seen: abc.Sequence[Pass], cap_mib_s: int, expected_rate: float) -> 
     if not seen:
         return None
     recent = list(seen[-KEPT - 3:])
-    size = max([1, *(p.end_bytes for p in recent[-3:])])
+    size = max(1, seen[0].end_bytes, *(p.end_bytes for p in seen[-12:]))
     kept: list[Point] = []
     evidence = 0
-    last = True
+    agreed = True
     for one in reversed(recent):
         found = point(one, size)
         if found is None:
             continue
-        if len(kept) >= KEPT or not all(agree(found, other) for other in kept):
-            last = False
+        agreed = all(agree(found, other) for other in kept)
+        if len(kept) >= KEPT or not agreed:
             break
         kept.insert(0, found)
         evidence += one.number > 0
     if not kept:
         kept = [Point(max(recent[-1].duration_s, 0.02), recent[-1].end_bytes)]
     mid, saturated = fit(kept)
-    shortest = min(kept, key=lambda p: p.seconds)
     most = max(p.dirtied for p in kept)
-    low = Curve(most, 0.98 * shortest.dirtied / shortest.seconds, sweep=True)
+    low = Curve(most, 0.98 * min(p.dirtied / p.seconds for p in sorted(
+        kept, key=lambda p: p.seconds)[:2]), sweep=True)
     newest = seen[-1]
     after = [p.end_bytes for p in seen[-8:] if p.number > 0] or [newest.end_bytes]
     least = min(after)
@@ -184,5 +186,5 @@ def estimate(seen: abc.Sequence[Pass], cap_mib_s: int, expected_rate: float) -> 
         low=low, mid=mid, high=mid.faster(1.2, 1.1), wire_rate=max(rate, 1.0),
         drain=max(1.0, statistics.median(drained)) if drained else 1.0,
         remaining=newest.end_bytes, low_bytes=least, evidence=evidence,
-        restless=not last and least < 0.6 * max(after), saturated=saturated,
+        restless=not agreed and least < 0.6 * newest.end_bytes, saturated=saturated,
         measured=measured is not None)

@@ -13,11 +13,12 @@ import dataclasses
 
 from nova_migpolicy.engine import estimator
 
-# QEMU paces itself in windows of 100 ms, so a pass hardly gets shorter than half of one.
-WINDOW_S = 0.1
+# A pass gets no shorter than what QEMU sends between two looks at its threshold.
+LEAST_PASS_S = 0.01
 MAX_PASSES = 300
 # What remains is sampled, and the rate that makes the threshold wavers.
 MARGIN = 0.93
+NEARLY = 1.02
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +48,10 @@ def predict(curve: estimator.Curve, remaining: float, drain_rate: float, thresho
         return Prediction(False, horizon_s, remaining, 0)
     seconds = 0.0
     left = remaining
-    burst = WINDOW_S / 2
+    burst = LEAST_PASS_S
     # At the threshold it takes but a moment in which less is dirtied than sent.
-    drains = curve.dirtied(burst) < 0.9 * drain_rate * burst
-    fits = threshold if drains else threshold * MARGIN
+    drains = curve.dirtied(burst) < 0.98 * drain_rate * burst
+    fits = threshold * (NEARLY if drains else MARGIN)
     for number in range(MAX_PASSES):
         if left <= fits:
             return Prediction(True, seconds, left, number)
@@ -63,7 +64,8 @@ def predict(curve: estimator.Curve, remaining: float, drain_rate: float, thresho
         seconds += step
         if seconds > horizon_s:
             return Prediction(False, seconds, after, number + 1)
-        if after >= left * 0.998 and (number > 0 or after >= curve.set_bytes):
+        if after - threshold >= (left - threshold) * 0.998 and (
+                number > 0 or after >= curve.set_bytes):
             return Prediction(False, seconds, after, number + 1)
         left = after
     return Prediction(False, seconds, left, MAX_PASSES)

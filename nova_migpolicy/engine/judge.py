@@ -23,6 +23,7 @@ Verdict = outlook.Verdict
 # A pass this much slower than those before it says something about the link, not the guest.
 DISTURBED = 0.6
 FALLING = 0.9
+FASTER = 1.1
 LINK_BOUND = 0.8
 # Auto-converge acts at every second sync that is more than a second after the last one.
 THROTTLE_PASSES = 6
@@ -79,10 +80,21 @@ def too_early(case: Case) -> bool:
     """Whether the passes so far do not carry a judgement yet."""
     if case.settled < 1 or case.seen.evidence < 1 or disturbed(case) or throttling(case):
         return True
-    newest = case.passes[-1]
-    falling = newest.end_bytes < FALLING * newest.start_bytes
-    return case.verdict is Verdict.UNSURE and (
-        case.settled < 2 or case.seen.evidence < 2 or falling)
+    return case.verdict is Verdict.UNSURE and not sure(case)
+
+
+def sure(case: Case) -> bool:
+    """Whether the passes carry a harsh step.
+
+    Two have to agree, and what remains must not be falling, unless the guest clearly writes
+    faster than it is sent: then it will not fall for long.
+    """
+    if min(case.settled, case.seen.evidence) < 2:
+        return False
+    seen = case.seen
+    awake = 1 - min(case.throttle_percent or 0, 99) / 100
+    hopeless = seen.mid.rate * awake > FASTER * seen.wire_rate * seen.drain
+    return hopeless or case.passes[-1].end_bytes >= FALLING * case.passes[-2].start_bytes
 
 
 def _rule(plan: plan_module.Plan) -> str:
@@ -123,7 +135,7 @@ def judge(case: Case) -> Judgement | None:
     plan = planner.choose(pass_s)
     if plan is not None:
         harsh = any(one not in plan_module.MILD for one in plan.used)
-        if harsh and min(case.settled, seen.evidence) < 2:
+        if harsh and not sure(case):
             return None
         return Judgement(plan, _rule(plan), f'{why}; {words.prospect(plan, case.now, seen)}')
     if case.verdict is Verdict.LATE:
@@ -133,7 +145,7 @@ def judge(case: Case) -> Judgement | None:
         return Judgement(plan, _rule(plan), (
             f'{why}; {words.prospect(plan, case.now, seen)}, which the deadline may not leave '
             f'time for'))
-    if min(case.settled, seen.evidence) < 2:
+    if not sure(case):
         return None
     dirtied = newest.dirtied_bytes / newest.duration_s
     return Judgement(None, 'on_stall', (

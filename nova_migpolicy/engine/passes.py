@@ -15,6 +15,8 @@ from nova_migpolicy.engine import sample as samples
 
 Phase = samples.Phase
 _SLACK_BYTES = 64 << 20
+# Shorter passes are taken together: QEMU paces itself in windows of 0.1 s.
+SHORT_S = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Pass:
     dirtied: newly dirtied during the pass, not counting pages that were to be sent anyway.
     wire_bytes: what went over the wire, which compression and pages of zeros make less.
     steady: the cap did not change in the middle of it.
+    count: how many passes it stands for: short ones are taken together.
     """
 
     number: int
@@ -39,6 +42,7 @@ class Pass:
     throttle_percent: int
     cap_mib_s: int
     steady: bool = True
+    count: int = 1
 
     @property
     def duration_s(self) -> float:
@@ -76,6 +80,21 @@ def _mark(sample: samples.Sample) -> _Mark | None:
                  wire, sample.throttle_percent or 0)
 
 
+def _belong_together(one: Pass, after: Pass) -> bool:
+    """Whether two passes are too short to be told apart from chance."""
+    return (one.number > 0 and one.end_s == after.start_s and one.duration_s < SHORT_S
+            and (one.cap_mib_s, one.steady, one.throttle_percent)
+            == (after.cap_mib_s, after.steady, after.throttle_percent))
+
+
+def _joined(one: Pass, after: Pass) -> Pass:
+    return dataclasses.replace(
+        after, start_s=one.start_s, start_bytes=one.start_bytes, count=one.count + after.count,
+        dirtied_bytes=one.dirtied_bytes + after.dirtied_bytes,
+        sent_bytes=one.sent_bytes + after.sent_bytes,
+        wire_bytes=one.wire_bytes + after.wire_bytes)
+
+
 class Tracker:
     """Follows one migration from sample to sample."""
 
@@ -90,7 +109,7 @@ class Tracker:
 
     def observe(self, sample: samples.Sample, *, threshold_bytes: float, cap_mib_s: int,
                 changed_s: float) -> Pass | None:
-        """Take in a sample; the pass that it ended, if it did.
+        """Take in a sample; the pass that it ended, if it did and it is long enough to judge.
 
         threshold_bytes: what may remain at a switchover now. changed_s: when the cap or the
         limit was last changed.
@@ -117,8 +136,13 @@ class Tracker:
             return None
         steady = changed_s <= ended.start_s + 0.2 * ended.duration_s
         ended = dataclasses.replace(ended, cap_mib_s=cap_mib_s, steady=steady)
-        self.passes.append(ended)
-        return ended
+        before = self.passes[-1] if self.passes else None
+        if before is not None and _belong_together(before, ended):
+            ended = _joined(before, ended)
+            self.passes[-1] = ended
+        else:
+            self.passes.append(ended)
+        return ended if ended.number == 0 or ended.duration_s >= SHORT_S else None
 
     def _begin(self, mark: _Mark | None) -> None:
         self._mark = mark
@@ -166,18 +190,19 @@ class Tracker:
             number, self.number = 0, 1
         else:
             number, self.number = self.number, self.number + skipped
-        if old is None or now is None or (skipped > 1 and number > 0):
+        if old is None or now is None:
             return None
         sent, wire = now.sent - old.sent, now.wire - old.wire
         dirtied = now.remaining + sent - old.remaining
         duration = now.at_s - old.at_s
-        if sent < 0 or wire < 0 or duration <= 0 or sent > 1.1 * old.remaining + _SLACK_BYTES:
+        if sent < 0 or wire < 0 or duration <= 0 or (
+                sent > skipped * (1.1 * old.remaining + _SLACK_BYTES)):
             return None
         if sample.memory_sent_bytes is not None and dirtied < -sent // 8 - _SLACK_BYTES:
             return None
         return Pass(number, old.at_s, now.at_s, old.remaining, now.remaining,
                     max(0, old.remaining - sent), max(0, min(dirtied, now.remaining)), sent,
-                    wire, old.throttle, 0)
+                    wire, old.throttle, 0, count=max(1, skipped if number else 1))
 
     @staticmethod
     def _late(now: _Mark | None, sample: samples.Sample) -> bool:

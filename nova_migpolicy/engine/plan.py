@@ -20,7 +20,7 @@ from nova_migpolicy.engine import settings as settings_module
 
 MIB = settings_module.MIB
 Settings = settings_module.Settings
-STEP = 1.1
+STEP = 1.06
 UNKNOWN_CEILING = 16
 MILD = (remedies.BANDWIDTH, remedies.DOWNTIME)
 HARD_STOP_S = 86_400.0
@@ -104,8 +104,9 @@ class Planner:
         speed = 1 - max(throttle, self.throttle) / 100
         left = self.means.time_left_s
         horizon = HARD_STOP_S if left is None else left
-        # A throttle takes QEMU a few syncs to reach.
-        wait = 2 * self.seen.remaining / drain if throttle > self.throttle else 0.0
+        # Auto-converge begins with 20 % and adds 10 % at every second sync.
+        steps = 1 + max(0, throttle - max(self.throttle, 20)) / 10
+        wait = 2 * steps * self.seen.remaining / drain if throttle > self.throttle else 0.0
         mid = self.seen.mid
         hard = mid.faster(1.15 * speed, 1.03)
         if self.seen.saturated and not throttle:

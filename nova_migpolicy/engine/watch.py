@@ -46,8 +46,9 @@ class Watch:
             return None
         self.last = sample
         throttle = sample.throttle_percent
-        if throttle is not None and throttle != self.throttle_percent:
-            if self.throttle_percent is not None or throttle:
+        if throttle is not None:
+            # An auto-converge that is armed but not wanted yet slows the guest by 1 %.
+            if abs(throttle - (self.throttle_percent or 0)) > 1:
                 self._books.changed_s = max(self._books.changed_s, sample.at_s)
             self.throttle_percent = throttle
         ended = self.tracker.observe(

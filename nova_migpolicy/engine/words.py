@@ -83,7 +83,9 @@ def prospect(plan: plan_module.Plan, now: settings_module.Settings,
         return (f'pausing the guest ends it in about {span(plan.seconds)}, and all of that is '
                 f'blackout')
     will = 'will' if plan.certain else 'may'
-    return (f'{measures(plan, now)} it {will} finish in about {span(plan.seconds)} with a '
+    when = f'in about {span(plan.seconds)}' if plan.certain else (
+        f'in {span(plan.seconds)} at best,')
+    return (f'{measures(plan, now)} it {will} finish {when} with a '
             f'{blackout(plan.blackout_ms)} blackout')
 
 
