@@ -25,6 +25,10 @@ from typing import Any
 from lab import needs
 
 SWITCH = 'ctl'
+# What hosts usually have, whatever the real system is tuned to. Bytes in these buffers count as sent
+# for QEMU, but the guest waits for them at the switchover: 32 MiB of them may cost 300 ms.
+_CONGESTION = 'cubic reno'
+_BUFFERS = ('4096 131072 6291456', '4096 16384 4194304')
 _ROOT = """
 mkdir -p $dir/upper $dir/work $dir/root
 mount -t overlay overlay -o lowerdir={tree},upperdir=$dir/upper,workdir=$dir/work $dir/root
@@ -47,6 +51,11 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/lock
+for how in {congestion}; do
+    if echo $how > /proc/sys/net/ipv4/tcp_congestion_control; then break; fi
+done 2> /dev/null
+echo {buffers[0]} > /proc/sys/net/ipv4/tcp_rmem
+echo {buffers[1]} > /proc/sys/net/ipv4/tcp_wmem
 {binds}
 echo ready >&{fd}
 exec {fd}>&-
@@ -191,7 +200,8 @@ class Machine:
             if outside.is_dir():
                 binds.append(f'mkdir -p {target}')
             binds.append(f'mount --bind {source} {target}')
-        return _INIT.format(name=self.name, root=tree, binds='\n'.join(binds), fd=fd)
+        return _INIT.format(name=self.name, root=tree, binds='\n'.join(binds), fd=fd,
+                            congestion=_CONGESTION, buffers=_BUFFERS)
 
 
 class Process:

@@ -77,7 +77,8 @@ class Demo:
         image = self._admin.image('busy', GUEST.image(self._scratch / 'busy.raw'))
         ids = {}
         for name, (_title, specs) in SERVERS.items():
-            flavor = self._admin.flavor(name, GUEST.memory_mib, extra_specs=specs)
+            flavor = self._admin.flavor(
+                name, GUEST.memory_mib, disk_gib=0, extra_specs=specs)
             ids[name] = self._admin.boot(name, image, flavor, host='n1')
         journals = self._stack.state_path('n1') / 'migpolicy' / 'journal'
         for name, server_id in ids.items():
