@@ -46,7 +46,7 @@ class PostCopyBroken(nova_exception.NovaException):
                'link is back, continue with "virsh migrate --postcopy-resume" on the source.')
 
 
-class LibvirtDriver(libvirt_driver.LibvirtDriver):  # type: ignore[misc]
+class LibvirtDriver(libvirt_driver.LibvirtDriver):
     """The compute driver `migpolicy.LibvirtDriver`."""
 
     def __init__(self, virtapi: Any, read_only: bool = False) -> None:
@@ -105,7 +105,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):  # type: ignore[misc]
             self._links)
         self._sessions[instance.uuid] = session
         try:
-            with events.subscribed(self._host.get_connection(), guest._domain, inbox):
+            connection = self._host.get_connection()
+            with events.subscribed(connection, guest._domain, inbox) as session.has_events:
                 super()._live_migration(context, instance, dest, post_method, recover_method,
                                         block_migration, migrate_data)
         finally:

@@ -21,6 +21,8 @@ from nova_migpolicy.compute import operation
 from nova_migpolicy.compute import plan as plan_mod
 from nova_migpolicy.compute import report
 from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy.engine import linkrate
+from nova_migpolicy.engine import progress
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
@@ -68,6 +70,7 @@ class Session:
         self.inbox = inbox
         self.journal = journal
         self.call = outcome_mod.Call()
+        self.has_events = True
         self._links = links
         self._started_s = inbox.clock()
 
@@ -113,12 +116,18 @@ class Session:
             LOG.warning('%s', note, instance=self.start.instance)
             self.journal.add('event', self.inbox.clock(), text=note)
         limit_ms = self.facts(plan, 0).qemu_limit_ms
-        try:
-            self.guest.set_max_downtime(limit_ms)
-        except exception.GuestError as error:
-            LOG.warning("QEMU's downtime limit was not set before the start: %s", error,
-                        instance=self.start.instance)
+        self._try(lambda: self.guest.set_max_downtime(limit_ms))
+        if plan.can_throttle:
+            self._try(self.guest.hold_throttle)
         return operation.PlannedDomain(domain, plan, self.call)
+
+    def _try(self, do: Callable[[], None]) -> None:
+        """Something that makes the migration better, but not what it hangs on."""
+        try:
+            do()
+        except exception.GuestError as error:
+            LOG.warning('%s', error, instance=self.start.instance)
+            self.journal.add('event', self.inbox.clock(), text=str(error))
 
     def operation_over(self, error: Exception | None) -> None:
         """The operation's thread has come to its end."""
@@ -136,18 +145,22 @@ class Session:
         self.journal.add(
             'start', self._started_s,
             server=self.start.instance.uuid, destination=self.start.destination,
-            policy=dataclasses.asdict(self.policy),
-            origins=dict(self.start.resolved.origins),
-            problems=[str(problem) for problem in self.start.resolved.problems],
+            **self.start.resolved.to_dict(),
             facts=dataclasses.asdict(facts), notes=list(plan.notes))
+        controller = controller_mod.Controller(self.policy, facts)
         monitor = loop.Monitor(
-            guest=self.guest,
-            controller=controller_mod.Controller(self.policy, facts),
+            guest=self.guest, controller=controller,
+            progress=progress.Progress(facts.memory_bytes, facts.disk_bytes),
             inbox=self.inbox, journal=self.journal, call=self.call, host=reporter, sleep=sleep,
+            has_events=self.has_events,
             memory_cap_mib_s=(plan.bandwidth_mib_s
                               if plan.start_bandwidth_mib_s != plan.bandwidth_mib_s else None))
         outcome = monitor.run()
         self._finish(monitor, outcome)
+        if outcome.end is outcome_mod.End.COMPLETED:
+            self._learn_link(monitor, controller)
+        elif plan.can_throttle:
+            self._try(self.guest.free_throttle)
         return outcome
 
     def _finish(self, monitor: loop.Monitor, outcome: outcome_mod.Outcome) -> None:
@@ -159,12 +172,22 @@ class Session:
             'figures': figures}, instance=self.start.instance)
         self.journal.add('end', self.inbox.clock(), outcome=outcome.end.value,
                          reason=outcome.reason, total_seconds=round(took_s, 3), **figures)
-        if outcome.end is outcome_mod.End.COMPLETED:
-            observed = monitor.link_estimate(stats)
-            if observed:
-                held = self._links.learn(self.start.destination, observed)
-                LOG.debug('Link to %s: %.0f MiB/s seen, %.0f MiB/s held',
-                          self.start.destination, observed, held)
+
+    def _learn_link(self, monitor: loop.Monitor, controller: controller_mod.Controller) -> None:
+        """Keep what this migration got over the link, for the next one to the same host."""
+        seen_mib_s = [rate for rate in map(linkrate.from_pass, controller.passes) if rate]
+        last, stats = monitor.last_sample, monitor.final_stats
+        sent, downtime_ms = stats.get('memory_processed'), stats.get('downtime')
+        if (not seen_mib_s and last and last.memory_processed_bytes and monitor.ended_s
+                and isinstance(sent, int) and isinstance(downtime_ms, int)):
+            rate = linkrate.from_switchover(
+                sent - last.memory_processed_bytes, monitor.ended_s - last.at_s,
+                controller.settings.cap_mib_s, downtime_ms)
+            seen_mib_s = [rate] if rate else []
+        if seen_mib_s:
+            held = self._links.learn(self.start.destination, max(seen_mib_s))
+            self.journal.add('link', self.inbox.clock(), seen_mib_s=round(max(seen_mib_s), 1),
+                             held_mib_s=round(held, 1))
 
 
 def final_figures(stats: dict[str, Any]) -> dict[str, int]:

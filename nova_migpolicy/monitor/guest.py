@@ -98,11 +98,23 @@ class MigratingGuest:
         })
 
     def hold_throttle(self) -> None:
-        """Keep an armed auto-converge from slowing the guest until it is asked to."""
+        """Keep an armed auto-converge from slowing the guest until it is asked to.
+
+        QEMU keeps this from before the start; see `free_throttle`.
+        """
         self.qmp('migrate-set-parameters', {
             'cpu-throttle-initial': 1,
             'max-cpu-throttle': 1,
             'throttle-trigger-threshold': 100,
+        })
+
+    def free_throttle(self) -> None:
+        """Give QEMU its own defaults back, for a guest that stays and may migrate again."""
+        self.qmp('migrate-set-parameters', {
+            'cpu-throttle-initial': 20,
+            'max-cpu-throttle': 99,
+            'cpu-throttle-increment': 10,
+            'throttle-trigger-threshold': 50,
         })
 
     def abort(self) -> None:

@@ -38,7 +38,7 @@ class Links:
     def learn(self, host: str, observed_mib_s: float) -> float:
         """Merge a new estimate; returns what holds from now on."""
         with self._lock:
-            merged = linkrate.merge(self._mib_s.get(host), observed_mib_s)
+            merged = linkrate.merge(self._mib_s.get(host), observed_mib_s) or observed_mib_s
             self._mib_s[host] = merged
             while len(self._mib_s) > MAX_HOSTS:
                 del self._mib_s[next(iter(self._mib_s))]

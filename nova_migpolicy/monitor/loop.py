@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from oslo_log import log as logging
 
 from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy.engine import progress as progress_mod
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as sample_mod
 from nova_migpolicy import exception
@@ -58,25 +59,30 @@ class Monitor:
         *,
         guest: guest_mod.MigratingGuest,
         controller: controller_mod.Controller,
+        progress: progress_mod.Progress,
         inbox: inbox_mod.Inbox,
         journal: journal_mod.Journal,
         call: outcome_mod.Call,
         host: Host,
         sleep: Callable[[float], None],
+        has_events: bool = True,
         memory_cap_mib_s: int | None = None,
     ) -> None:
         """Take over a migration whose operation is about to start.
 
+        :param has_events: whether libvirt tells when a pass begins
         :param memory_cap_mib_s: the cap to set when memory begins, where each
             disk began with a share of it
         """
         self._guest = guest
         self._controller = controller
+        self._progress = progress
         self._inbox = inbox
         self._journal = journal
         self._call = call
         self._host = host
         self._sleep = sleep
+        self._has_events = has_events
         self._memory_cap_mib_s = memory_cap_mib_s
         self._steering = True
         self._post_copy = False
@@ -87,6 +93,8 @@ class Monitor:
         self._looked_s = inbox.clock()
         self._last_complaint = ''
         self.final_stats: dict[str, Any] = {}
+        self.ended_s: float | None = None
+        self.last_sample: sample_mod.Sample | None = None
 
     def run(self) -> outcome_mod.Outcome:
         """Watch and steer until the migration is over; returns how it ended."""
@@ -115,7 +123,7 @@ class Monitor:
                 # since the last look only the latest can be sampled.
                 boundary = item
             elif isinstance(item, inbox_mod.JobCompleted):
-                self.final_stats = item.stats
+                self._completed(item)
             elif isinstance(item, inbox_mod.ForceComplete):
                 self._apply(self._ask(self._controller.force_complete))
             elif isinstance(item, inbox_mod.Cancel):
@@ -128,6 +136,10 @@ class Monitor:
         now_s = self._inbox.clock()
         if boundary is not None or now_s - self._looked_s >= TICK_S:
             self._look(boundary, now_s)
+
+    def _completed(self, item: inbox_mod.JobCompleted) -> None:
+        self.final_stats = item.stats
+        self.ended_s = item.at_s
 
     def _look(self, boundary: inbox_mod.PassStarted | None, now_s: float) -> None:
         self._looked_s = now_s
@@ -142,27 +154,26 @@ class Monitor:
         self._journal.add('sample', sample.at_s, **sample.to_dict(),
                           forecast=forecast.to_dict() if forecast else None)
         self._apply(decision)
+        if sample.memory_remaining_bytes:
+            self.last_sample = sample
         if (self._memory_cap_mib_s is not None and
                 self._controller.phase in (sample_mod.Phase.BULK, sample_mod.Phase.PASSES)):
             self._give_memory_the_whole_cap(sample.at_s)
         self._guarded('progress', lambda: self._host.report(
-            sample, self._controller.progress.percent))
+            sample, int(self._progress.observe(sample))))
 
     def _sample(
         self, stats: dict[str, Any], boundary: inbox_mod.PassStarted | None, now_s: float,
     ) -> sample_mod.Sample:
-        iteration = boundary.iteration if boundary else None
-        sample = sample_mod.Sample.from_stats(
-            now_s, stats, boundary=boundary is not None, iteration=iteration,
-            post_copy=self._post_copy)
+        sample = sample_mod.Sample.from_stats(now_s, stats, post_copy=self._post_copy)
         if boundary is not None:
-            return at_boundary(sample, boundary.at_s)
-        if sample.iteration is not None:
-            # Without events a pass shows as a counter that has grown.
-            grown = self._iteration is not None and sample.iteration > self._iteration
-            self._iteration = sample.iteration
-            return dataclasses.replace(sample, boundary=grown)
-        return sample
+            return at_boundary(sample, boundary)
+        if self._has_events or sample.iteration is None:
+            return sample
+        # Without events a new pass shows as a counter that has grown.
+        grown = self._iteration is not None and sample.iteration > self._iteration
+        self._iteration = sample.iteration
+        return dataclasses.replace(sample, boundary=grown)
 
     def _ask(
         self, decide: Callable[[float], controller_mod.Decision | None],
@@ -245,7 +256,7 @@ class Monitor:
         while not self.final_stats and self._inbox.clock() < end_s:
             for item in self._inbox.wait(end_s - self._inbox.clock()):
                 if isinstance(item, inbox_mod.JobCompleted):
-                    self.final_stats = item.stats
+                    self._completed(item)
         if not self.final_stats:
             self.final_stats = self._guest.final_stats()
 
@@ -267,21 +278,28 @@ class Monitor:
         self._journal.add('event', self._inbox.clock(), text=text)
 
 
-def at_boundary(sample: sample_mod.Sample, boundary_s: float) -> sample_mod.Sample:
-    """The sample as it was when the pass began, where it was read later.
+def at_boundary(
+    sample: sample_mod.Sample, started: inbox_mod.PassStarted,
+) -> sample_mod.Sample:
+    """The sample as it was when the pass began, where it was read a little later.
 
     Under eventlet an event is seen up to 0.1 s late, and that much was already
-    sent of the new pass: at the reported rate it is added to what remains.
+    sent of the new pass: at the reported rate it is added to what remains. A
+    libvirt that answered so late that the next pass has begun tells nothing of
+    this one; that pass has an event of its own.
     """
-    late_s = sample.at_s - boundary_s
+    if sample.iteration is not None and sample.iteration > started.iteration:
+        return sample
+    marked = dataclasses.replace(sample, boundary=True, iteration=started.iteration)
+    late_s = sample.at_s - started.at_s
     rate = sample.memory_rate_bytes_s
     remaining = sample.memory_remaining_bytes
     if late_s < STALE_S or not rate or remaining is None:
-        return sample
+        return marked
     sent = int(rate * late_s)
     if sample.memory_total_bytes is not None:
         sent = min(sent, max(0, sample.memory_total_bytes - remaining))
     processed = sample.memory_processed_bytes
     return dataclasses.replace(
-        sample, at_s=boundary_s, memory_remaining_bytes=remaining + sent,
+        marked, at_s=started.at_s, memory_remaining_bytes=remaining + sent,
         memory_processed_bytes=None if processed is None else max(0, processed - sent))

@@ -7,6 +7,7 @@ import libvirt
 import testtools
 
 from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy.engine import progress
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as sample_mod
 from nova_migpolicy.monitor import guest
@@ -97,6 +98,7 @@ class LoopTest(testtools.TestCase):
         self.journal = journal.Journal(None, self.clock(), 0)
         self.monitor = loop.Monitor(
             guest=guest.MigratingGuest(domain), controller=controller,
+            progress=progress.Progress(1 << 30, 0),
             inbox=Script(self.clock, self.call, rounds, error), journal=self.journal,
             call=self.call, host=self.host, sleep=self.clock.sleep, memory_cap_mib_s=cap)
         return self.monitor.run()
@@ -196,7 +198,8 @@ class LoopTest(testtools.TestCase):
         call = outcome.Call(started=True)
         monitor = loop.Monitor(
             guest=guest.MigratingGuest(fakes.Domain(jobStats=RUNNING_JOB)),
-            controller=controller, inbox=Script(self.clock, call, [[], []]),
+            controller=controller, progress=progress.Progress(1 << 30, 0),
+            inbox=Script(self.clock, call, [[], []]),
             journal=journal.Journal(None, 0.0, 0), call=call, host=host,
             sleep=self.clock.sleep)
         self.assertIs(outcome.End.COMPLETED, monitor.run().end)
@@ -204,15 +207,37 @@ class LoopTest(testtools.TestCase):
 
 class BoundaryTest(testtools.TestCase):
 
+    def sample(self, at_s, **stats):
+        return sample_mod.Sample.from_stats(at_s, {
+            'memory_total': 10_000, 'memory_processed': 9000, 'memory_iteration': 2, **stats})
+
     def test_a_late_look_is_taken_back_to_the_event(self):
-        sample = sample_mod.Sample.from_stats(10.1, {
-            'memory_total': 1000, 'memory_remaining': 500, 'memory_processed': 900,
-            'memory_bps': 1000}, boundary=True, iteration=2)
-        moved = loop.at_boundary(sample, 10.0)
-        self.assertEqual((10.0, 600, 800), (
-            moved.at_s, moved.memory_remaining_bytes, moved.memory_processed_bytes))
+        moved = loop.at_boundary(
+            self.sample(10.5, memory_remaining=5000, memory_bps=1000),
+            inbox.PassStarted(10.0, 2))
+        self.assertEqual((True, 2, 10.0, 5500, 8500), (
+            moved.boundary, moved.iteration, moved.at_s, moved.memory_remaining_bytes,
+            moved.memory_processed_bytes))
 
     def test_never_above_the_total(self):
-        sample = sample_mod.Sample.from_stats(11.0, {
-            'memory_total': 1000, 'memory_remaining': 900, 'memory_bps': 1000})
-        self.assertEqual(1000, loop.at_boundary(sample, 10.0).memory_remaining_bytes)
+        moved = loop.at_boundary(
+            self.sample(11.0, memory_remaining=9900, memory_bps=1000),
+            inbox.PassStarted(10.0, 2))
+        self.assertEqual(10_000, moved.memory_remaining_bytes)
+
+    def test_statistics_of_a_later_pass_say_nothing_of_this_one(self):
+        sample = self.sample(12.0, memory_remaining=9900, memory_bps=1000)
+        self.assertEqual(sample, loop.at_boundary(sample, inbox.PassStarted(10.0, 1)))
+
+    def test_without_events_a_pass_is_a_counter_that_has_grown(self):
+        looks = [dict(RUNNING_JOB, memory_iteration=n) for n in (7, 7, 8, 8, 9)]
+        controller = Controller()
+        clock = fakes.Clock()
+        call = outcome.Call(started=True)
+        loop.Monitor(
+            guest=guest.MigratingGuest(fakes.Domain(jobStats=looks)), controller=controller,
+            progress=progress.Progress(1 << 30, 0), inbox=Script(clock, call, [[]] * 5),
+            journal=journal.Journal(None, 0.0, 0), call=call, host=Host(), sleep=clock.sleep,
+            has_events=False).run()
+        self.assertEqual([False, False, True, False, True],
+                         [sample.boundary for _, sample in controller.heard])
