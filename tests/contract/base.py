@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nova's driver without a hypervisor: its own methods over a domain that only takes notes."""
 
-import tempfile
-
 import fixtures
 import libvirt
 import nova.conf
@@ -48,11 +46,10 @@ class ContractCase(testtools.TestCase):
     def setUp(self):
         super().setUp()
         objects.register_all()
-        state = tempfile.mkdtemp()
         self.useFixture(fixtures.MonkeyPatch('sys.argv', ['contract']))
         CONF([], project='nova', default_config_files=[], default_config_dirs=[])
         self.addCleanup(CONF.reset)
-        self.set_option('state_path', state)
+        self.set_option('state_path', self.useFixture(fixtures.TempDir()).path)
         # The kind for which Nova's operation builds no XML of its own.
         self.set_option('virt_type', 'parallels', 'libvirt')
         self.log = self.useFixture(fixtures.FakeLogger())

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our driver inside of Nova: found by its name, and the same ends as Nova's own."""
+
+from unittest import mock
+
+import libvirt
+from nova.virt import driver as nova_driver
+from nova.virt import fake
+from nova.virt.libvirt import driver as libvirt_driver
+
+from nova_migpolicy.compute import driver
+from nova_migpolicy.compute import session
+from nova_migpolicy import exception
+from nova_migpolicy.monitor import outcome
+from tests.contract import base
+
+
+class TestLoading(base.ContractCase):
+
+    def test_by_name(self):
+        loaded = nova_driver.load_compute_driver(
+            fake.FakeVirtAPI(), 'migpolicy.LibvirtDriver')
+        self.assertIsInstance(loaded, driver.LibvirtDriver)
+        self.assertIsInstance(loaded, libvirt_driver.LibvirtDriver)
+
+    def test_wrong_options_stop_it(self):
+        self.driver(base.FakeDomain(), driver.LibvirtDriver)    # registers the options
+        self.set_option('profiles_file', '/nonexistent/p.yaml', 'migpolicy')
+        error = self.assertRaises(exception.BadProfiles, driver.LibvirtDriver, None)
+        self.assertIn('/nonexistent/p.yaml', str(error))
+
+
+class TestMigration(base.ContractCase):
+
+    def setUp(self):
+        super().setUp()
+        self.domain = base.FakeDomain()
+        self.domain.migrateSetMaxDowntime = lambda limit_ms, flags=0: 0
+        self.connection = mock.Mock()
+        self.connection.getLibVersion.return_value = 9_000_000
+        self.connection.getVersion.return_value = 7_002_000
+        self.tested = self.driver(self.domain, driver.LibvirtDriver)
+        patch = mock.patch.object(
+            self.tested._host, 'get_connection', return_value=self.connection)
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.post, self.recover = mock.Mock(), mock.Mock()
+
+    def run_one(self, end, extra_specs=None):
+        self.server, self.data = self.instance(extra_specs), self.migrate_data()
+        seen = []
+
+        def watch(watched, reporter, disk_paths, sleep):
+            while not reporter.operation_done():
+                sleep(0.01)
+            seen.append(watched)
+            return outcome.Outcome(end, 'because')
+
+        with mock.patch.object(session.Session, 'watch', watch), \
+                mock.patch.object(driver.report, 'explain') as self.explain:
+            self.tested._live_migration(
+                self.context, self.server, 'dest', self.post, self.recover, False, self.data)
+        [self.session] = seen
+
+    def check_cleared(self):
+        self.assertEqual({}, self.tested.active_migrations)
+        self.assertEqual({}, self.tested._sessions)
+        self.assertEqual(2, self.connection.domainEventDeregisterAny.call_count)
+
+    def test_completed(self):
+        self.run_one(outcome.End.COMPLETED)
+        self.post.assert_called_once_with(self.context, self.server, 'dest', False, self.data)
+        self.recover.assert_not_called()
+        self.explain.assert_not_called()
+        self.check_cleared()
+
+    def test_cancelled(self):
+        self.run_one(outcome.End.CANCELLED)
+        self.recover.assert_called_once_with(
+            self.context, self.server, 'dest', self.data, migration_status='cancelled')
+        self.post.assert_not_called()
+        self.explain.assert_called_once()
+        self.check_cleared()
+
+    def test_failed(self):
+        self.run_one(outcome.End.FAILED)
+        self.recover.assert_called_once_with(self.context, self.server, 'dest', self.data)
+        self.post.assert_not_called()
+        self.check_cleared()
+
+    def test_flavors_policy_reaches_the_migrate_call(self):
+        self.run_one(outcome.End.COMPLETED, {
+            'migpolicy:bandwidth_mib_s': '33', 'migpolicy:remedies': 'post_copy'})
+        [(_, _, params, flags)] = self.domain.calls
+        self.assertEqual(33, params[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH])
+        self.assertTrue(flags & libvirt.VIR_MIGRATE_POSTCOPY)
+        self.assertEqual(33, self.session.policy.bandwidth_mib_s)
+
+    def test_error_of_the_call_is_the_monitors_to_judge(self):
+        self.domain._on_migrate = mock.Mock(side_effect=RuntimeError('refused'))
+        self.run_one(outcome.End.FAILED)
+        self.assertEqual('refused', str(self.session.call.error))
+        self.recover.assert_called_once_with(self.context, self.server, 'dest', self.data)
+        self.check_cleared()
+
+    def test_profile_nova_is_novas_own_monitor(self):
+        with mock.patch.object(
+                libvirt_driver.LibvirtDriver, '_live_migration_monitor') as monitor:
+            self.tested._live_migration(
+                self.context, self.instance({'migpolicy:profile': 'nova'}), 'dest', self.post,
+                self.recover, False, self.migrate_data())
+        monitor.assert_called_once()
+        self.connection.domainEventRegisterAny.assert_not_called()
+        [(_, _, params, flags)] = self.domain.calls
+        self.assertEqual((0, libvirt.VIR_MIGRATE_LIVE),
+                         (params[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH], flags))
