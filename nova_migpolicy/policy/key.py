@@ -121,6 +121,7 @@ class Key:
         """Say in a few words which values the key takes."""
         if self.kind == 'int':
             text = f'{self.minimum} to {self.maximum}'
+            text += f' {self.unit}' if self.unit else ''
             return f'{text} (0: {self.zero})' if self.zero else text
         if self.kind == 'choice':
             return 'one of ' + ', '.join(self.choices)

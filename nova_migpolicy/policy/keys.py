@@ -100,8 +100,9 @@ class Policy:
         choices=('abort', 'force_complete', 'post_copy', 'pause', 'continue'))
     remedies: tuple[str, ...] = _key(
         ('bandwidth', 'downtime'), 'list',
-        'What may be done to make the migration finish, in the order of preference among those '
-        'that do equal harm. The word none permits nothing.',
+        'What may be done to make the migration finish. Nothing is done while it will finish by '
+        'itself; otherwise the first of these that is expected to do it is used, so begin with '
+        'what harms the server least. The word none permits nothing.',
         choices=('bandwidth', 'downtime', 'auto_converge', 'post_copy', 'pause'),
         gentler='subset', image_floor=('bandwidth', 'downtime'))
     on_stall: str = _key(

@@ -126,7 +126,7 @@ class TestParse(testtools.TestCase):
         self.assertIn('did you mean max_downtime_ms', str(error))
 
     @ddt.data(('priority', '0 to 100'), ('compression', 'one of none, xbzrle, zlib, zstd'),
-              ('bandwidth_mib_s', '0 to 1000000 (0: no cap)'),
+              ('bandwidth_mib_s', '0 to 1000000 MiB/s (0: no cap)'),
               ('required_features', 'a list of names'), ('profile', 'a name'))
     @ddt.unpack
     def test_allows(self, name, text):
