@@ -2,7 +2,7 @@
 """Sphinx's settings: the plain ones, so that the docs build with Sphinx alone."""
 
 project = 'nova_migpolicy'
-copyright = 'nova-migpolicy contributors'
+copyright = 'nova-migpolicy contributors'  # noqa: A001
 author = 'nova-migpolicy contributors'
 extensions: list[str] = []
 exclude_patterns: list[str] = []

@@ -52,12 +52,11 @@ def page() -> abc.Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    """Set the names of keys and other words with underscores as literals."""
+    """Set words with underscores, which are names of keys or of values, as literals."""
     words = []
     for word in text.split():
         bare = word.strip('.,;:')
-        words.append(word.replace(bare, f'``{bare}``') if '_' in bare or bare in keys.KEYS
-                     and bare not in {'priority', 'remedies', 'profile', 'compression'} else word)
+        words.append(word.replace(bare, f'``{bare}``') if '_' in bare else word)
     return ' '.join(words)
 
 
