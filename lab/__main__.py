@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 def _stack():  # type: ignore[no-untyped-def]
     """Return the module of the upper level; None where only the hosts are installed."""
     try:
-        return importlib.import_module('lab.stack')
+        return importlib.import_module('lab.openstack.command')
     except ImportError:
         return None
 

@@ -13,7 +13,6 @@ It runs from this interpreter's virtual environment, with the plugin or, for com
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -23,7 +22,6 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from typing import Any
 
@@ -32,12 +30,12 @@ from keystoneauth1 import exceptions
 from lab import client
 from lab import hosts
 from lab import needs
-from lab import workdir
 from lab.openstack import databases
 from lab.openstack import layout
 from lab.openstack import network
 from lab.openstack import services
 from lab.openstack import settings
+from lab import workdir
 
 NovaConf = Mapping[str, Mapping[str, Any]]
 _STATE = 'stack.json'
@@ -82,7 +80,7 @@ class Stack:
         """Bring everything up, after cleaning what an earlier lab of this folder left.
 
         :raises LabError: saying what is missing or what failed, with the end of the log; nothing
-            runs then, and the logs are in cache/failed of the work folder
+            runs then, and the logs are in cache/failed-logs of the work folder
         """
         needs.require([*needs.check_hosts(), *needs.missing(_PROGRAMS)])
         began = time.monotonic()
@@ -131,21 +129,28 @@ class Stack:
         return self.where.log / f'nova-{host}.log'
 
     def consoles(self, server: str) -> list[pathlib.Path]:
-        """Return a server's console logs, one for each host that has had it."""
-        paths = [self.where.host_instances(name) / server / 'console.log'
-                 for name in self.hosts.names]
-        return [path for path in paths if path.exists()]
+        """Return where a server's console log is, or would be, on each host in turn.
+
+        Nova removes the one on a host that the server has left.
+        """
+        return [self.where.host_instances(name) / server / 'console.log'
+                for name in self.hosts.names]
 
     def state_path(self, host: str) -> pathlib.Path:
         """Return the state_path of the nova-compute of a host."""
         return self.where.state(host)
 
-    def configure(self, nova_conf: NovaConf, names: Sequence[str] | None = None) -> None:
+    def configure(self, nova_conf: NovaConf, names: Sequence[str] | None = None, *,
+                  driver: str | None = None) -> None:
         """Lay other options over the computes' nova.conf; reload() or restart() makes it act.
 
         :param nova_conf: replaces what was given before
         :param names: the computes to change, by default all
+        :param driver: 'migpolicy' or 'stock', by default as it was
         """
+        self.driver = driver or self.driver
+        if names is None:
+            self.nova_conf = nova_conf
         for number, name in enumerate(self.hosts.names, 1):
             if names is None or name in names:
                 sections = settings.compute(self.where, name, number, self.hosts[name].address,
@@ -162,12 +167,28 @@ class Stack:
         node = self.hosts[host].machine
         for pid in services.find(node, 'nova-compute'):
             os.kill(pid, signal.SIGKILL)
-        client.wait(lambda: services.find(node, 'nova-compute'), lambda pids: not pids, 10,
-                    f'nova-compute on {host} to die')
+        self._wait_gone(host)
 
     def start_compute(self, host: str) -> None:
         """Start a host's nova-compute, without waiting until it serves."""
         self.services.nova(self.hosts[host].machine, 'nova-compute', host)
+
+    def restart(self, names: Sequence[str] | None = None) -> None:
+        """Stop nova-computes as an operator would, start them and wait until they serve.
+
+        :param names: by default all
+        """
+        chosen = self.hosts.names if names is None else names
+        for name in chosen:
+            services.send(self.hosts[name].machine, 'nova-compute', signal.SIGTERM)
+        for name in chosen:
+            self._wait_gone(name)
+            self.log(name).rename(self.log(name).with_suffix('.log.1'))
+            self.start_compute(name)
+        for name in chosen:
+            # Nova shows a service as up for a while after it has gone.
+            self.services.wait_logged(f'nova-{name}', 'Join ServiceGroup membership')
+        self.wait_computes()
 
     def wait_computes(self, timeout: float = 90.0) -> None:
         """Wait until all nova-computes report themselves."""
@@ -220,6 +241,11 @@ class Stack:
         self._warm_neutron()
         self.wait_computes()
 
+    def _wait_gone(self, host: str) -> None:
+        node = self.hosts[host].machine
+        client.wait(lambda: services.find(node, 'nova-compute'), lambda pids: not pids, 30,
+                    f'nova-compute on {host} to end')
+
     def _folders(self) -> None:
         for path in (self.where.etc, self.where.log, self.where.instances,
                      *(self.where.data / name for name in ('images', 'staging', 'tasks'))):
@@ -237,7 +263,7 @@ class Stack:
         node.run(['mount', '--bind', str(outside), str(inside)])
 
     def _databases(self, say: Callable[[str], None]) -> None:
-        kept = databases.cache_folder(self.where, self.work / workdir.CACHE)
+        kept = databases.cache_folder(self.where)
         if databases.restore(self.where, kept):
             databases.start(self.services)
             databases.start_keystone(self.services)
@@ -253,7 +279,7 @@ class Stack:
             self.client().network(path)
 
     def _keep_logs(self) -> None:
-        failed = self.work / workdir.CACHE / 'failed'
+        failed = self.work / workdir.CACHE / 'failed-logs'
         shutil.rmtree(failed, ignore_errors=True)
         if self.where.log.exists():
             shutil.copytree(self.where.log, failed)
@@ -271,22 +297,3 @@ def attach(work: pathlib.Path | None = None) -> Stack:
         raise needs.LabError(f'no stack is up in {work}; start one with: '
                              'python -m lab up stack') from None
     return Stack(work, **state)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the stack's options to the lab's command `up`."""
-    parser.add_argument('--driver', choices=tuple(layout.DRIVERS),
-                        default=os.environ.get('DRIVER', 'migpolicy'),
-                        help='stack: migpolicy (default) or stock; also by DRIVER=stock')
-    parser.add_argument('--nova', choices=layout.RELEASES, default=layout.NEWEST,
-                        help=f'stack: release of Nova (default: {layout.NEWEST})')
-
-
-def up(work: pathlib.Path, args: argparse.Namespace) -> None:
-    """Do `python -m lab up stack`."""
-    names = [f'n{number}' for number in range(1, args.hosts + 1)]
-    Stack(work, driver=args.driver, nova=args.nova, names=names,
-          say=lambda line: print(line, file=sys.stderr, flush=True)).up()
-    commands = ' '.join(f'{key}={value}' for key, value in layout.openrc().items())
-    print(f'to use it: .venv/bin/python -m lab on ctl env {commands} '
-          f'{sys.prefix}/bin/openstack server list')

@@ -10,6 +10,7 @@ from __future__ import annotations
 from concurrent import futures
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 
@@ -17,29 +18,31 @@ from lab import needs
 from lab.openstack import catalog
 from lab.openstack import layout
 from lab.openstack import services
+from lab import workdir
 
 _NAMES = ('keystone', 'nova_api', 'nova_cell1', 'nova_cell1_cell0', 'placement', 'glance',
           'neutron')
 _ENGINE = ('--innodb-buffer-pool-size=64M', '--innodb-log-file-size=32M',
            '--innodb-flush-log-at-trx-commit=0', '--innodb-doublewrite=0', '--skip-log-bin',
            '--max-connections=400')
+_CACHE = workdir.DEFAULT / workdir.CACHE
 _KEPT = ('maria', 'keystone')
 
 
-def cache_folder(where: layout.Layout, cache: pathlib.Path) -> pathlib.Path:
-    """Return where the databases of this release and these pins are kept."""
+def cache_folder(where: layout.Layout) -> pathlib.Path:
+    """Return where the databases of this release and these pins are kept, for all work folders."""
     here = pathlib.Path(__file__).resolve().parent
     digest = hashlib.sha256(where.nova.encode())
     pins = here.parent.parent / 'requirements/constraints.txt'
     for path in (pins, *(here / f'{name}.py' for name in
                          ('catalog', 'databases', 'layout', 'settings'))):
         digest.update(path.read_bytes() if path.exists() else b'')
-    return cache / f'stack-{where.nova}-{digest.hexdigest()[:12]}'
+    return _CACHE / f'stack-{where.nova}-{digest.hexdigest()[:12]}'
 
 
 def restore(where: layout.Layout, kept: pathlib.Path) -> bool:
     """Copy the databases from the cache; False if it has none."""
-    if not (kept / 'complete').exists():
+    if not kept.exists():
         return False
     for name in _KEPT:
         shutil.copytree(kept / name, where.data / name)
@@ -126,10 +129,15 @@ def _keep(run: services.Services, kept: pathlib.Path) -> None:
         raise needs.LabError(f'MariaDB cannot be stopped{run.trouble("mariadb")}')
     run.ended('mariadb')
     for old in kept.parent.glob(f'stack-{run.where.nova}-*'):
-        shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)
+    # Under another name until it is whole: another lab may be looking, or doing the same.
+    making = kept.with_name(f'{kept.name}.{os.getpid()}')
     for name in _KEPT:
-        shutil.copytree(run.where.data / name, kept / name)
-    (kept / 'complete').touch()
+        shutil.copytree(run.where.data / name, making / name)
+    try:
+        making.rename(kept)
+    except OSError:
+        shutil.rmtree(making)
     start(run)
 
 

@@ -11,9 +11,11 @@ from typing import Any
 from lab.openstack import layout
 
 Sections = dict[str, dict[str, Any]]
-_AUTH: dict[str, Any] = {'auth_type': 'password', 'auth_url': layout.AUTH_URL, 'username': 'admin',
-         'password': layout.PASSWORD, 'project_name': 'admin', 'user_domain_id': 'default',
-         'project_domain_id': 'default', 'region_name': layout.REGION}
+_AUTH: dict[str, Any] = {
+    'auth_type': 'password', 'auth_url': layout.AUTH_URL, 'username': 'admin',
+    'password': layout.PASSWORD, 'project_name': 'admin', 'user_domain_id': 'default',
+    'project_domain_id': 'default', 'region_name': layout.REGION,
+}
 
 
 def write(path: pathlib.Path, sections: Mapping[str, Mapping[str, Any]]) -> None:
