@@ -24,6 +24,8 @@ Pass = passes_module.Pass
 # Two passes contradict each other when no concave curve comes within this of both.
 TOLERANCE = 0.15
 SATURATED = 0.94
+# A fit that is off by less is as good as any.
+CLOSE = 0.03
 KEPT = 5
 
 
@@ -62,6 +64,7 @@ class Estimate:
 
     wire_rate: bytes/s sent at the present settings; measured: that was seen in a pass.
     drain: guest bytes dealt with per byte sent.
+    gentle: the curve of a guest that writes in order, if that fits as well; else mid.
     evidence: how many passes in a row agree with each other, the bulk copy not counted.
     restless: what remains varied widely of late; low_bytes is the least that remained.
     saturated: every pass saw the whole set dirty, so how fast it is written is unknown, and
@@ -71,6 +74,7 @@ class Estimate:
     low: Curve
     mid: Curve
     high: Curve
+    gentle: Curve
     wire_rate: float
     drain: float
     remaining: int
@@ -107,8 +111,9 @@ def agree(one: Point, other: Point) -> bool:
 
 
 def _error(curve: Curve, points: abc.Sequence[Point]) -> float:
-    return sum(0.6 ** age * (curve.dirtied(p.seconds) / max(p.dirtied, 1) - 1) ** 2
-               for age, p in enumerate(reversed(points)))
+    """How far a curve is off, as a share of what was seen."""
+    return math.sqrt(_mean([(curve.dirtied(p.seconds) / max(p.dirtied, 1) - 1) ** 2
+                            for p in points]))
 
 
 def _mean(values: abc.Sequence[float]) -> float:
@@ -128,17 +133,26 @@ def fit(points: abc.Sequence[Point]) -> tuple[Curve, bool]:
     free = [p for p in points if p.dirtied < SATURATED * most]
     if not free and len(points) > 1:
         return Curve(most, 3 * most / min(p.seconds for p in points)), True
-    line = Curve(most, _mean([p.dirtied / p.seconds for p in free or points]), sweep=True)
-    best, least = line, _error(line, points)
+    best = line(points)
+    least = _error(best, points)
     for step in range(12):
         size = most * 1.02 * 1.35 ** step
         curve = Curve(size, _mean([-size / p.seconds * math.log1p(-p.dirtied / size)
                                    for p in free or points]))
         error = _error(curve, points)
-        # A set of bounded size is the likelier guest: the line must be clearly better.
-        if error < least * (0.8 if best is not line else 1.0):
+        if error < least:
             best, least = curve, error
     return best, False
+
+
+def line(points: abc.Sequence[Point]) -> Curve:
+    """The best curve of a guest that writes in order."""
+    curves = []
+    for size in {p.dirtied for p in points}:
+        rates = [p.dirtied / p.seconds for p in points if p.dirtied < SATURATED * size]
+        rates = rates or [max(p.dirtied / p.seconds for p in points)]
+        curves.append(Curve(size, _mean(rates), sweep=True))
+    return min(curves, key=lambda curve: (_error(curve, points), curve.set_bytes))
 
 
 def _rate(seen: abc.Sequence[Pass], cap_mib_s: int) -> float | None:
@@ -173,8 +187,9 @@ def estimate(seen: abc.Sequence[Pass], cap_mib_s: int, expected_rate: float) -> 
     if not kept:
         kept = [Point(max(recent[-1].duration_s, 0.02), recent[-1].end_bytes)]
     mid, saturated = fit(kept)
+    gentle = line(kept)
     most = max(p.dirtied for p in kept)
-    low = Curve(most, 0.98 * min(p.dirtied / p.seconds for p in sorted(
+    low = Curve(most, min(p.dirtied / p.seconds for p in sorted(
         kept, key=lambda p: p.seconds)[:2]), sweep=True)
     newest = seen[-1]
     after = [p.end_bytes for p in seen[-8:] if p.number > 0] or [newest.end_bytes]
@@ -183,7 +198,8 @@ def estimate(seen: abc.Sequence[Pass], cap_mib_s: int, expected_rate: float) -> 
     rate = measured or expected_rate
     drained = [p.drain_rate / p.wire_rate for p in seen[-3:] if p.wire_bytes and p.number > 0]
     return Estimate(
-        low=low, mid=mid, high=mid.faster(1.2, 1.1), wire_rate=max(rate, 1.0),
+        low=low, mid=mid, high=mid.faster(1.2, 1.1),
+        gentle=gentle if _error(gentle, kept) < CLOSE else mid, wire_rate=max(rate, 1.0),
         drain=max(1.0, statistics.median(drained)) if drained else 1.0,
         remaining=newest.end_bytes, low_bytes=least, evidence=evidence,
         restless=not agreed and least < 0.6 * newest.end_bytes, saturated=saturated,

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Judges a migration at the end of a pass: leave it alone, take a remedy, or give up on it.
 
-Do nothing while it converges by itself. A remedy that turned out not to do is followed by the
-next one after a pass under the new settings; harsh ones and giving up want two passes that agree
-with each other. A guest that is restless is given time for a quiet moment. How an end is brought
+Do nothing while it converges by itself. It takes two passes that agree with each other to say
+that it does not. A remedy that turned out not to do is followed by the next mild one after a pass
+under the new settings, by a harsh one or by giving up after two. A guest that is restless is given time for a quiet moment. How an end is brought
 about is not known here.
 """
 
@@ -23,6 +23,10 @@ Verdict = outlook.Verdict
 # A pass this much slower than those before it says something about the link, not the guest.
 DISTURBED = 0.6
 FALLING = 0.9
+FALLING_A_PASS = 0.97
+TREND_PASSES = 10
+FLAT = 0.985
+LATELY_S = 6.0
 FASTER = 1.1
 LINK_BOUND = 0.8
 # Auto-converge acts at every second sync that is more than a second after the last one.
@@ -78,7 +82,7 @@ def throttling(case: Case) -> bool:
 
 def too_early(case: Case) -> bool:
     """Whether the passes so far do not carry a judgement yet."""
-    if case.settled < 1 or case.seen.evidence < 1 or disturbed(case) or throttling(case):
+    if case.settled < 1 or case.seen.evidence < 2 or disturbed(case) or throttling(case):
         return True
     return case.verdict is Verdict.UNSURE and not sure(case)
 
@@ -93,8 +97,19 @@ def sure(case: Case) -> bool:
         return False
     seen = case.seen
     awake = 1 - min(case.throttle_percent or 0, 99) / 100
-    hopeless = seen.mid.rate * awake > FASTER * seen.wire_rate * seen.drain
-    return hopeless or case.passes[-1].end_bytes >= FALLING * case.passes[-2].start_bytes
+    slowest = min(seen.mid.rate, seen.gentle.rate) * awake
+    hopeless = slowest > FASTER * seen.wire_rate * seen.drain
+    return hopeless or not falling(case)
+
+
+def falling(case: Case) -> bool:
+    """Whether less and less remains, and not only at first."""
+    newest = case.passes[-1]
+    lately = [one for one in case.passes if newest.end_s - one.end_s < LATELY_S]
+    back = min(case.settled, TREND_PASSES)
+    share = max(FALLING, FALLING_A_PASS ** (back - 1))
+    return (newest.end_bytes < share * case.passes[-back].end_bytes
+            and newest.end_bytes < FLAT * lately[0].start_bytes)
 
 
 def _rule(plan: plan_module.Plan) -> str:
@@ -147,9 +162,9 @@ def judge(case: Case) -> Judgement | None:
             f'time for'))
     if not sure(case):
         return None
-    dirtied = newest.dirtied_bytes / newest.duration_s
+    anew = 100 * newest.dirtied_bytes / max(newest.sent_bytes, 1)
     return Judgement(None, 'on_stall', (
-        f'{why} while the guest dirties at least {words.rate(dirtied)}, and '
+        f'{why}, for the guest dirties {anew:.0f} % as much anew as is sent, and '
         f'{words.permitted(means, case.now)}'))
 
 

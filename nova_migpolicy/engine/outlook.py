@@ -65,7 +65,7 @@ def passing(seen: estimator.Estimate, now: settings_module.Settings, link: setti
             mid.remaining, seen.wire_rate, link) if mid.converges else None,
         plateau_bytes=None if mid.converges else int(mid.remaining),
         bandwidth_mib_s=seen.wire_rate / MIB,
-        dirty_mib_s=seen.low.rate / 0.98 / MIB, pass_number=number,
+        dirty_mib_s=seen.low.rate / MIB, pass_number=number,
         writable_set_bytes=int(seen.mid.set_bytes), deadline_in_s=time_left_s,
         makes_deadline=None if time_left_s is None else verdict is Verdict.FINE), verdict
 

@@ -112,7 +112,7 @@ class Planner:
         if self.seen.saturated and not throttle:
             hard = dataclasses.replace(hard, rate=1e6 * max(mid.rate, 1.0))
         for grade, curve, overlap in ((3, hard, False), (2, mid.faster(1.1 * speed), False),
-                                      (1, self.seen.low.faster(speed), True)):
+                                      (1, self.seen.low.faster(1.1 * speed), True)):
             end = forecast.predict(curve, self.seen.remaining, drain, threshold,
                                    horizon_s=horizon, overlap=overlap)
             if end.converges and end.seconds + wait <= horizon:

@@ -67,7 +67,7 @@ class Migration:
         self._dirty = 0
         self._written = 0
         self._at = 0
-        self._part = 0.0
+        self._part = self._over = 0.0
         self._constant = self._normal = 0
         self._disk_left = float(setup.disk_mib * MIB)
         self._window = self._window_sent = 0.0
@@ -141,12 +141,12 @@ class Migration:
 
     def _send(self, seconds: float) -> None:
         """Send cells in their order, paced by the window's budget and the link."""
-        budget = self._link() * seconds
-        if self.cap and self.state != 'post-copy':
-            windows = max(1.0, seconds / WINDOW_S)
-            budget = min(budget, self.cap * MIB * WINDOW_S * windows - self._window_sent)
-        self._part += max(0.0, budget)
+        self._part += self._link() * seconds
+        paced = bool(self.cap) and self.state != 'post-copy'
+        budget = self.cap * MIB * max(WINDOW_S, seconds) - self._over
         while self._dirty and self._part > 0:
+            if paced and self._window_sent >= budget:
+                break
             ahead = self._dirty >> self._at
             if not ahead:
                 self._at = 0
@@ -167,6 +167,9 @@ class Migration:
             else:
                 self._normal += self.cell // PAGE
         self._part = min(self._part, self.cell * 1.1)
+        if paced and self._window + seconds >= WINDOW_S - 1e-9:
+            # A cell is coarse: what it was too much is taken off the next window.
+            self._over = max(0.0, self._window_sent - budget)
 
     def _windows(self, seconds: float) -> None:
         """At the end of a window the rate is known, and with it the threshold."""

@@ -63,7 +63,7 @@ def start(policy: keys.Policy, setup: precopy.Setup, **facts: object
 
 
 def steer(controller: controller_module.Controller, plant: precopy.Migration, *,
-          until_s: float = 3600.0, change: Change | None = None,
+          until_s: float = 30_000.0, change: Change | None = None,
           refuse: Refuse | None = None) -> Run:
     """Run it to its end.
 
