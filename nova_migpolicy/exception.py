@@ -97,10 +97,6 @@ class UnsupportedNova(PolicyError):
     """The Nova that this package was loaded into is not one that it knows."""
 
 
-class Refused(PolicyError):
-    """A command came at a moment at which it cannot be carried out."""
-
-
 # The guest's side refused: libvirt, QEMU, or the guest is gone.
 
 class GuestError(MigPolicyError):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Nova is relied on for, checked against the Nova that is found first on PYTHONPATH.
 
-Run once for each release, and from 32 on once more with OS_NOVA_DISABLE_EVENTLET_PATCHING=1
-for native threads. Nova decides about its threads when it is imported, so that comes first.
+Run once for each release, and from 32 on once more with native threads:
+OS_NOVA_DISABLE_EVENTLET_PATCHING is "true" for those and "false" for eventlet. Nova decides about
+its threads when it is imported, so that comes first.
 """
 
 from importlib import metadata

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each of Nova's private names is where it is expected, and takes what it is given."""
 
+import os
 import re
 from unittest import mock
 
@@ -84,6 +85,13 @@ class TestTheComparison(base.ContractCase):
 
 
 class TestRelease(base.ContractCase):
+
+    def test_this_is_the_one_that_was_meant(self):
+        number, _ = compat.nova_release()
+        self.assertEqual(os.environ.get('MIGPOLICY_NOVA', str(number)), str(number))
+        if number > 31 and 'OS_NOVA_DISABLE_EVENTLET_PATCHING' in os.environ:
+            self.assertEqual(os.environ['OS_NOVA_DISABLE_EVENTLET_PATCHING'] == 'true',
+                             compat.is_threaded())
 
     def test_this_one_is_supported(self):
         compat.check_nova()
