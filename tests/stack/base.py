@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One OpenStack for all tests of a run, and a test case that leaves it as it was.
+
+Starting it takes 15 to 30 s, so a test class says what it needs and gets the one that is up: the
+computes are restarted if another driver or other options are wanted (some 5 s), and only another
+release of Nova makes a new one. Modules are named so that those of one release are neighbours.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import dataclasses
+import os
+import pathlib
+import tempfile
+from typing import Any, ClassVar
+
+from keystoneauth1 import exceptions
+import testtools
+from testtools import content
+
+from lab import client as lab_client
+from lab import guests
+from lab import needs
+from lab.openstack import services
+from lab import stack as lab_stack
+from lab import workdir
+
+WORK = workdir.DEFAULT.parent / '.lab-tests'
+IDLE = guests.Guest(kind='idle', memory_mib=128)
+
+
+@dataclasses.dataclass
+class _Shared:
+    """What is up: one stack, or none."""
+
+    stack: lab_stack.Stack | None = None
+    images: dict[Any, str] = dataclasses.field(default_factory=dict)
+    count: int = 0
+
+    def get(self, nova: str, threads: bool | None, driver: str,
+            nova_conf: lab_stack.NovaConf) -> lab_stack.Stack:
+        """Return the stack, made or changed as needed."""
+        up = self.stack
+        if up is None or (up.where.nova, up.where.threads) != (nova, threads):
+            self.down()
+            up = lab_stack.Stack(WORK, driver=driver, nova=nova, threads=threads,
+                                 nova_conf=nova_conf)
+            up.up()
+            self.stack = up
+        elif up.driver != driver or up.nova_conf != nova_conf:
+            up.configure(nova_conf, driver=driver)
+            up.restart()
+        return up
+
+    def down(self) -> None:
+        """Stop what is up."""
+        self.images.clear()
+        if self.stack is not None:
+            self.stack.down()
+            self.stack = None
+
+
+SHARED = _Shared()
+atexit.register(SHARED.down)
+
+
+class StackTest(testtools.TestCase):
+    """A test in an OpenStack such as its class describes."""
+
+    nova: ClassVar[str] = '34'
+    threads: ClassVar[bool | None] = None
+    driver: ClassVar[str] = 'migpolicy'
+    nova_conf: ClassVar[dict[str, dict[str, Any]]] = {}
+    stack: ClassVar[lab_stack.Stack]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        if os.geteuid():
+            raise cls.skipException('needs root')
+        cls.stack = SHARED.get(cls.nova, cls.threads, cls.driver, cls.nova_conf)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.admin = self.stack.client()
+        self.addOnException(self._attach_logs)
+
+    def image(self, guest: guests.Guest = IDLE, **properties: object) -> str:
+        """Return the id of a guest's image, uploaded at most once."""
+        key = (guest, tuple(sorted(properties.items())))
+        if key not in SHARED.images:
+            with tempfile.TemporaryDirectory() as folder:
+                path = guest.image(pathlib.Path(folder) / 'guest.raw')
+                SHARED.images[key] = self.admin.image(f'guest-{len(SHARED.images)}', path,
+                                                      properties)
+        return SHARED.images[key]
+
+    def flavor(self, memory_mib: int, **keys: object) -> str:
+        """Make a flavor with `migpolicy:` keys; it is deleted after the test."""
+        SHARED.count += 1
+        extra_specs = {f'migpolicy:{key}': value for key, value in keys.items()}
+        flavor = self.admin.flavor(f'flavor-{SHARED.count}', memory_mib, extra_specs=extra_specs)
+        self.addCleanup(self.admin.compute, 'DELETE', f'/flavors/{flavor}')
+        return flavor
+
+    def boot(self, guest: guests.Guest = IDLE, *, image: str | None = None,
+             flavor: str | None = None, host: str = 'n1') -> str:
+        """Boot a guest and wait until it runs; it is deleted after the test."""
+        server = self.admin.boot(self.id().rsplit('.', 1)[-1], image or self.image(guest),
+                                 flavor or self.flavor(guest.memory_mib), host=host)
+        self.addCleanup(self._delete, server)
+        self.admin.wait_server(server)
+        return server
+
+    def migrate(self, server: str, timeout: float = 60.0) -> dict[str, Any]:
+        """Live-migrate a server to its end, and wait until Nova has settled."""
+        migration = self.admin.live_migrate(server)
+        found = self.admin.wait_migration(server, migration, timeout=timeout)
+        self.admin.wait_server(server)
+        return found
+
+    def wait_logged(self, host: str, text: str, timeout: float = 30.0) -> None:
+        """Wait until a host's nova-compute has logged something."""
+        lab_client.wait(lambda: self.stack.log(host).read_text(errors='replace'),
+                        lambda log: text in log, timeout, f'{text!r} in the log of {host}')
+
+    def _delete(self, server: str) -> None:
+        # Whatever the test left: a migration still under way goes first.
+        with contextlib.suppress(exceptions.ClientException, needs.LabError):
+            under_way = self.admin.progress(server)
+            if under_way:
+                self.admin.abort(server, under_way['id'])
+                self.admin.wait_migration(server, under_way['id'], timeout=30)
+        self.admin.delete(server)
+
+    def _attach_logs(self, exc_info: Any) -> None:
+        for name in ('nova-conductor', 'nova-api', *(f'nova-{n}' for n in self.stack.hosts.names)):
+            text = services.tail(self.stack.where.log, name)
+            if text:
+                self.addDetail(f'log of {name}', content.text_content(text))

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is installed from a wheel: all of our packages, and the name under which Nova loads us."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import testtools
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+#: any Nova that is a plain folder will do: the wheel is laid into a copy of it
+OVERLAY = pathlib.Path(sys.prefix) / 'nova-33'
+_LOAD = """
+import nova.virt.migpolicy
+from nova_migpolicy.compute import driver
+assert nova.virt.migpolicy.LibvirtDriver is driver.LibvirtDriver
+print(nova.virt.migpolicy.__file__)
+print(driver.__file__)
+"""
+
+
+class TestWheel(testtools.TestCase):
+
+    def test_nova_finds_the_driver_of_a_wheel(self):
+        if not OVERLAY.exists():
+            self.skipTest('needs tools/setup nova33')
+        folder = pathlib.Path(self.useFixtureFolder())
+        self.call(sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps',
+                  '--no-build-isolation', '--wheel-dir', folder, self.source(folder))
+        wheel, = folder.glob('*.whl')
+        site = folder / 'site'
+        shutil.copytree(OVERLAY, site, copy_function=os.link)
+        self.call(sys.executable, '-m', 'zipfile', '-e', wheel, site)
+        loaded = self.call(sys.executable, '-W', 'ignore', '-c', _LOAD, env={
+            **os.environ, 'PYTHONPATH': str(site), 'OS_NOVA_DISABLE_EVENTLET_PATCHING': 'true'})
+        self.assertEqual([str(site / 'nova/virt/migpolicy/__init__.py'),
+                          str(site / 'nova_migpolicy/compute/driver.py')], loaded.splitlines())
+        ours = {path.relative_to(ROOT) for path in (ROOT / 'nova_migpolicy').rglob('*.py')}
+        self.assertEqual(set(), {path for path in ours if not (site / path).exists()})
+
+    def useFixtureFolder(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return folder.name
+
+    def source(self, folder):
+        """Return a copy of the sources: building leaves files beside them."""
+        source = folder / 'source'
+        source.mkdir()
+        for name in ('nova_migpolicy', 'shim'):
+            shutil.copytree(ROOT / name, source / name)
+        for name in ('setup.py', 'setup.cfg', 'pyproject.toml', 'requirements.txt', 'README.rst',
+                     'LICENSE'):
+            shutil.copy(ROOT / name, source)
+        return source
+
+    def call(self, *argv, env=None):
+        done = subprocess.run([str(word) for word in argv], capture_output=True, text=True,
+                              env={**(env or os.environ), 'PBR_VERSION': '0.1.0'}, check=False,
+                              cwd='/')
+        self.assertEqual(0, done.returncode, done.stderr)
+        return done.stdout

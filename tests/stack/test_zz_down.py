@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Taking the stack down leaves nothing. By its name the last module: all others are over."""
+
+from __future__ import annotations
+
+import pathlib
+
+from lab import machine
+from lab import workdir
+from tests.stack import base
+
+
+class TestDown(base.StackTest):
+
+    def test_nothing_is_left(self):
+        server = self.boot()
+        self.assertIn('nova-compute', _command_lines())
+        base.SHARED.down()
+        self.assertEqual([], machine.running(base.WORK))
+        left = [line for line in _command_lines().splitlines()
+                if str(base.WORK) in line or server in line]
+        self.assertEqual([], left)
+        self.assertNotIn(str(base.WORK), pathlib.Path('/proc/self/mounts').read_text())
+        files = {path.name for path in base.WORK.iterdir()} if base.WORK.exists() else set()
+        self.assertEqual(set(), files - {workdir.CACHE})
+
+    def _delete(self, server):
+        """The server went with everything else."""
+
+    def doCleanups(self):
+        """Nothing is left to be cleaned up by asking Nova."""
+        return True
+
+
+def _command_lines():
+    found = []
+    for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+        try:
+            found.append(path.read_bytes().replace(b'\0', b' ').decode(errors='replace'))
+        except OSError:
+            continue
+    return '\n'.join(found)
