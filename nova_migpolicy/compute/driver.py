@@ -26,6 +26,7 @@ from nova_migpolicy.compute import plan as plan_mod
 from nova_migpolicy.compute import policies
 from nova_migpolicy.compute import report
 from nova_migpolicy.compute import session as session_mod
+from nova_migpolicy.compute import sighup
 from nova_migpolicy.monitor import events
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
@@ -62,6 +63,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         """Start as Nova does, and clear away old journals."""
         super().init_host(host)
         self._remove_old_journals()
+        sighup.install(CONF, self.virtapi._compute.reset)
         LOG.info('Live migrations are steered by policy; %s', self._policies.describe())
 
     def live_migration_abort(self, instance: Any) -> None:
