@@ -28,6 +28,9 @@ def draw(tracks: Sequence[track_mod.Track], path: pathlib.Path) -> None:
         _decisions(axes[0][column], axes[1][column], track)
     axes[0][0].set_ylabel('memory still to be sent, MiB')
     axes[1][0].set_ylabel('MiB/s')
+    for row in axes:
+        # A row shares its scale, so it is set once all of the row is drawn.
+        row[0].set_ylim(bottom=0)
     for axis in axes[1]:
         axis.set_xlabel('seconds since the migration was asked for')
     figure.tight_layout()
@@ -41,9 +44,8 @@ def _remaining(axis: Any, track: track_mod.Track) -> None:
                       color=REMAINING, alpha=0.25)
     axis.plot([p.at_s for p in memory], [p.memory_remaining_mib for p in memory],
               color=REMAINING)
-    axis.set_ylim(bottom=0)
     axis.grid(alpha=0.25)
-    ending = track.outcome
+    ending = track.status
     if track.total_s is not None:
         ending += f' after {track.total_s:.1f} s'
     if track.blackout_ms is not None:
@@ -56,9 +58,8 @@ def _rates(axis: Any, track: track_mod.Track) -> None:
               color=BANDWIDTH, label='sent')
     axis.plot([p.at_s for p in track.points], [p.dirty_mib_s for p in track.points],
               color=DIRTY, linestyle='--', label='dirtied (as QEMU counts it)')
-    axis.set_ylim(bottom=0)
     axis.grid(alpha=0.25)
-    axis.legend(loc='upper left', fontsize=9)
+    axis.legend(loc='center right', fontsize=9)
 
 
 def _decisions(upper: Any, lower: Any, track: track_mod.Track) -> None:

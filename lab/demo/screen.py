@@ -112,7 +112,8 @@ def results(tracks: Sequence[track_mod.Track]) -> rich_table.Table:
     for track in tracks:
         table.add_column(track.title)
     rows = (
-        ('outcome', [f'{track.outcome}, on {track.host}' for track in tracks]),
+        ('outcome', [f'{track.status}; server {track.server_status} on {track.host}'
+                     for track in tracks]),
         ('total time', [f'{track.total_s:.1f} s' if track.total_s is not None else '-'
                         for track in tracks]),
         ('blackout (heartbeat)', [

@@ -46,7 +46,7 @@ class Track:
     decisions: list[Decided] = dataclasses.field(default_factory=list)
     forecast: dict[str, Any] = dataclasses.field(default_factory=dict)
     status: str = 'not started'
-    outcome: str = ''
+    server_status: str = ''
     total_s: float | None = None
     blackout_ms: float | None = None
     sent_mib: float = 0.0

@@ -6,6 +6,7 @@ It only looks, from outside, and equally at both servers.
 
 from __future__ import annotations
 
+import datetime
 import json
 import pathlib
 import time
@@ -35,11 +36,14 @@ class Watcher:
         self._read_bytes = 0
         self.migration_id = 0
         self._started_s = 0.0
+        self._started_at = datetime.datetime.now(datetime.timezone.utc)
 
     def start(self, migration_id: int, started_s: float) -> None:
         """The migration was asked for at `started_s` (time.monotonic)."""
         self.migration_id = migration_id
         self._started_s = started_s
+        self._started_at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(
+            seconds=time.monotonic() - started_s)
 
     def look(self) -> None:
         """Add what is new."""
@@ -76,8 +80,10 @@ class Watcher:
 
     def _take(self, record: dict[str, Any]) -> None:
         if record['kind'] == 'decision':
+            # The journal counts from its own start, which is later than the request.
+            since = datetime.datetime.fromisoformat(record['time']) - self._started_at
             self.track.decisions.append(track_mod.Decided(
-                at_s=record['at'], rule=record['rule'], reason=record['reason'],
+                at_s=round(since.total_seconds(), 2), rule=record['rule'], reason=record['reason'],
                 actions=tuple(track_mod.describe(action) for action in record['actions'])))
         elif record['kind'] == 'sample':
             self.track.forecast = record.get('forecast') or {}
