@@ -167,22 +167,21 @@ class Stack:
         node = self.hosts[host].machine
         for pid in services.find(node, 'nova-compute'):
             os.kill(pid, signal.SIGKILL)
-        self._wait_gone(host)
+        client.wait(lambda: services.find(node, 'nova-compute'), lambda pids: not pids, 10,
+                    f'nova-compute on {host} to die')
 
     def start_compute(self, host: str) -> None:
         """Start a host's nova-compute, without waiting until it serves."""
         self.services.nova(self.hosts[host].machine, 'nova-compute', host)
 
     def restart(self, names: Sequence[str] | None = None) -> None:
-        """Stop nova-computes as an operator would, start them and wait until they serve.
+        """Kill nova-computes, start them again and wait until they serve.
 
         :param names: by default all
         """
         chosen = self.hosts.names if names is None else names
         for name in chosen:
-            services.send(self.hosts[name].machine, 'nova-compute', signal.SIGTERM)
-        for name in chosen:
-            self._wait_gone(name)
+            self.kill_compute(name)
             self.log(name).rename(self.log(name).with_suffix('.log.1'))
             self.start_compute(name)
         for name in chosen:
@@ -240,11 +239,6 @@ class Stack:
         say('keystone, placement, glance, neutron and nova-api answer')
         self._warm_neutron()
         self.wait_computes()
-
-    def _wait_gone(self, host: str) -> None:
-        node = self.hosts[host].machine
-        client.wait(lambda: services.find(node, 'nova-compute'), lambda pids: not pids, 30,
-                    f'nova-compute on {host} to end')
 
     def _folders(self) -> None:
         for path in (self.where.etc, self.where.log, self.where.instances,

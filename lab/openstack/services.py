@@ -27,7 +27,7 @@ _UWSGI = ('--master', '--processes', '1', '--threads', '4', '--enable-threads', 
           '--die-on-term', '--need-app', '--buffer-size', '65535', '--http-chunked-input',
           '--http-auto-chunked', '--add-header', 'Connection: close')
 _SCHEDULE = '+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none'
-_TROUBLE = re.compile(r' (ERROR|CRITICAL) |Traceback|Error:|no python application found')
+_TROUBLE = re.compile(r' (ERROR|CRITICAL) |Traceback|^\w*Error: |no app loaded')
 
 
 class Services:
@@ -147,10 +147,16 @@ def tail(logs: pathlib.Path, name: str) -> str:
         lines = path.read_text(errors='replace').splitlines() if path.exists() else []
         errors = [number for number, line in enumerate(lines) if _TROUBLE.search(line)]
         if errors or (lines and path.suffix == '.out'):
-            first = errors[-1] if errors else max(0, len(lines) - 12)
-            first = max(first - 2, len(lines) - 40)
+            first = max(errors[-1] - 10, 0) if errors else max(0, len(lines) - 12)
             return '\n'.join(['', f'--- {path}', *lines[first:first + 25]])
     return ''
+
+
+def noteworthy(text: str, pattern: str) -> str:
+    """Return the lines of a log that match a pattern or are errors, at most the last 80."""
+    look = re.compile(f'{_TROUBLE.pattern}|{pattern}')
+    found = [line for line in text.splitlines() if look.search(line) and ' DEBUG ' not in line]
+    return '\n'.join(found[-80:])
 
 
 def find(node: machine.Machine, program: str) -> list[int]:

@@ -9,6 +9,7 @@ release of Nova makes a new one. Modules are named so that those of one release 
 from __future__ import annotations
 
 import atexit
+from collections.abc import Callable
 import contextlib
 import dataclasses
 import os
@@ -85,6 +86,7 @@ class StackTest(testtools.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.admin = self.stack.client()
+        self._sizes = {path: path.stat().st_size for path in self._logs()}
         self.addOnException(self._attach_logs)
 
     def image(self, guest: guests.Guest = IDLE, **properties: object) -> str:
@@ -102,7 +104,7 @@ class StackTest(testtools.TestCase):
         SHARED.count += 1
         extra_specs = {f'migpolicy:{key}': value for key, value in keys.items()}
         flavor = self.admin.flavor(f'flavor-{SHARED.count}', memory_mib, extra_specs=extra_specs)
-        self.addCleanup(self.admin.compute, 'DELETE', f'/flavors/{flavor}')
+        self._later(self.admin.compute, 'DELETE', f'/flavors/{flavor}')
         return flavor
 
     def boot(self, guest: guests.Guest = IDLE, *, image: str | None = None,
@@ -110,7 +112,7 @@ class StackTest(testtools.TestCase):
         """Boot a guest and wait until it runs; it is deleted after the test."""
         server = self.admin.boot(self.id().rsplit('.', 1)[-1], image or self.image(guest),
                                  flavor or self.flavor(guest.memory_mib), host=host)
-        self.addCleanup(self._delete, server)
+        self._later(self._delete, server)
         self.admin.wait_server(server)
         return server
 
@@ -126,6 +128,10 @@ class StackTest(testtools.TestCase):
         lab_client.wait(lambda: self.stack.log(host).read_text(errors='replace'),
                         lambda log: text in log, timeout, f'{text!r} in the log of {host}')
 
+    def _later(self, call: Callable[..., object], *args: object) -> None:
+        """Call after the test, unless the stack has gone by then."""
+        self.addCleanup(lambda: SHARED.stack is self.stack and call(*args))
+
     def _delete(self, server: str) -> None:
         # Whatever the test left: a migration still under way goes first.
         with contextlib.suppress(exceptions.ClientException, needs.LabError):
@@ -135,8 +141,13 @@ class StackTest(testtools.TestCase):
                 self.admin.wait_migration(server, under_way['id'], timeout=30)
         self.admin.delete(server)
 
+    def _logs(self) -> list[pathlib.Path]:
+        return sorted(self.stack.where.log.glob('nova-*.log'))
+
     def _attach_logs(self, exc_info: Any) -> None:
-        for name in ('nova-conductor', 'nova-api', *(f'nova-{n}' for n in self.stack.hosts.names)):
-            text = services.tail(self.stack.where.log, name)
+        for path in self._logs():
+            with open(path, errors='replace') as log:
+                log.seek(min(self._sizes.get(path, 0), path.stat().st_size))
+                text = services.noteworthy(log.read(), 'nova_migpolicy')
             if text:
-                self.addDetail(f'log of {name}', content.text_content(text))
+                self.addDetail(f'log {path.name}', content.text_content(text))

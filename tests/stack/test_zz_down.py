@@ -24,13 +24,6 @@ class TestDown(base.StackTest):
         files = {path.name for path in base.WORK.iterdir()} if base.WORK.exists() else set()
         self.assertEqual(set(), files - {workdir.CACHE})
 
-    def _delete(self, server):
-        """The server went with everything else."""
-
-    def doCleanups(self):
-        """Nothing is left to be cleaned up by asking Nova."""
-        return True
-
 
 def _command_lines():
     found = []
