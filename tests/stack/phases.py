@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Abort and force-complete through Nova's API, in each phase; on more than one release of Nova."""
+
+from __future__ import annotations
+
+from keystoneauth1 import exceptions
+
+from lab import client as lab_client
+from tests.stack import steering
+
+# Something that keeps a migration in its passes for as long as the test wants.
+ENDLESS = {'remedies': 'none', 'on_stall': 'continue', 'timeout_seconds': 600}
+
+
+class PhaseTests:
+    """In the disk phase, the bulk copy, the passes and post-copy."""
+
+    def in_disks(self, **policy):
+        run = self.start(disk_gib=1, **ENDLESS | policy)
+        self.wait_record(run, 'sample', 'the disk phase', memory_remaining_bytes=None)
+        lab_client.wait(
+            lambda: [s for s in run.records('sample') if s.get('disk_remaining_bytes')], bool,
+            steering.MIGRATION_TIMEOUT_S, 'disks to be copied')
+        return run
+
+    def in_bulk_copy(self, **policy):
+        run = self.start(**ENDLESS | policy)
+        lab_client.wait(
+            lambda: [s for s in run.records('sample') if s.get('memory_remaining_bytes')], bool,
+            steering.MIGRATION_TIMEOUT_S, 'memory to be copied')
+        return run
+
+    def in_passes(self, **policy):
+        run = self.start(**ENDLESS | policy)
+        lab_client.wait(
+            lambda: [s for s in run.records('sample') if (s.get('iteration') or 0) > 2], bool,
+            steering.MIGRATION_TIMEOUT_S, 'the passes')
+        return run
+
+    def abort(self, run):
+        self.admin.wait_migration(run.server, run.migration, status={'running'})
+        self.admin.abort(run.server, run.migration)
+        self.assert_stayed(self.finish(run))
+        self.assertEqual(['abort'], run.actions)
+        [end] = run.records('end')
+        self.assertIn('API', end['reason'])
+
+    def force(self, run, *actions):
+        self.admin.wait_migration(run.server, run.migration, status={'running'})
+        self.admin.force_complete(run.server, run.migration)
+        self.assert_moved(self.finish(run))
+        self.assertEqual(list(actions), [a for a in run.actions if a != 'set_bandwidth'])
+        decision = next(d for d in run.records('decision') if d['rule'] == 'operator')
+        self.assertIn('person', decision['reason'])
+
+    def test_abort_in_disks(self):
+        self.abort(self.in_disks())
+
+    def test_abort_in_bulk_copy(self):
+        self.abort(self.in_bulk_copy())
+
+    def test_abort_in_passes(self):
+        self.abort(self.in_passes())
+
+    def test_force_complete_in_disks(self):
+        self.force(self.in_disks(on_timeout='post_copy'), 'start_post_copy')
+
+    def test_force_complete_in_bulk_copy(self):
+        self.force(self.in_bulk_copy(on_timeout='post_copy'), 'start_post_copy')
+
+    def test_force_complete_in_passes_by_post_copy(self):
+        self.force(self.in_passes(on_timeout='post_copy'), 'start_post_copy')
+
+    def test_force_complete_in_passes_by_pause(self):
+        self.force(self.in_passes(), 'pause')
+
+    def test_post_copy_is_finished_and_not_aborted(self):
+        """A slow link makes post-copy last: neither command may hurt it."""
+        run = self.in_passes(on_timeout='post_copy')
+        self.stack.hosts.shape('n1', rate_mib_s=8)
+        self.addCleanup(self.stack.hosts.shape, 'n1')
+        self.admin.force_complete(run.server, run.migration)
+        self.admin.wait_migration(run.server, run.migration, status={'running (post-copy)'})
+        for command in (self.admin.abort, self.admin.force_complete):
+            self.assertRaises(exceptions.ClientException, command, run.server, run.migration)
+        self.stack.hosts.shape('n1')
+        self.assert_moved(self.finish(run))
+        self.assertEqual(['start_post_copy'], run.actions)

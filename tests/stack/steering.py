@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the policy tests of the running OpenStack have in common; the tests are in test_*.
+
+Guests boot from a small image (no disk phase to speak of) under a bandwidth cap, on a link whose
+rate the operator has given. The journal is read where nova-compute writes it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from lab import client as lab_client
+from lab import guests
+from lab import heartbeat
+from nova_migpolicy.monitor import journal
+from tests.stack import base
+
+CAP_MIB_S = 50
+# Far below what two lab hosts reach, so that a busy machine does not break the promise.
+LINK_MIB_S = 100
+# Never finishes under stock Nova at that cap.
+BUSY = guests.Guest(kind='sweep', memory_mib=256, set_mib=128, rate_mib_s=80)
+MIGRATION_TIMEOUT_S = 120.0
+
+
+@dataclasses.dataclass
+class Run:
+    """One migration and what it left."""
+
+    server: str
+    migration: int
+    beats: heartbeat.Recorder
+    path: Any
+    status: str = ''
+
+    def records(self, kind: str) -> list[dict[str, Any]]:
+        """The journal's records of a kind, so far."""
+        if not self.path.exists():
+            return []
+        return [dict(record) for record in journal.read(self.path) if record['kind'] == kind]
+
+    @property
+    def actions(self) -> list[str]:
+        """The names of the actions that were carried out, in order."""
+        return [record['action'] for record in self.records('action') if record['done']]
+
+
+class SteeringTest(base.StackTest):
+    """Runs migrations of guests whose flavor has a policy."""
+
+    nova_conf = {'libvirt': {'live_migration_bandwidth': CAP_MIB_S},
+                 'migpolicy': {'link_mib_s': LINK_MIB_S}}
+    disk_gib = 0
+
+    def start(self, guest: guests.Guest = BUSY, *, image: str | None = None,
+              disk_gib: int | None = None, beats_first: int = 100, **policy: object) -> Run:
+        """Boot a guest on n1, wait until it works, and ask for its migration to n2."""
+        base.SHARED.count += 1
+        flavor = self.admin.flavor(
+            f'policy-{base.SHARED.count}', guest.memory_mib,
+            disk_gib=self.disk_gib if disk_gib is None else disk_gib,
+            extra_specs={f'migpolicy:{key}': value for key, value in policy.items()})
+        self.addCleanup(self.admin.compute, 'DELETE', f'/flavors/{flavor}')
+        server = self.boot(guest, image=image, flavor=flavor)
+        beats = heartbeat.Recorder(*(
+            self.stack.where.host_instances(host) / server / 'console.log'
+            for host in ('n1', 'n2')))
+        self.addCleanup(beats.stop)
+        self.assertTrue(beats.wait_for_beats(beats_first), 'the guest does not beat')
+        migration = self.admin.live_migrate(server, 'n2')
+        uuid = self.admin.migration(server, migration)['uuid']
+        path = self.stack.state_path('n1') / 'migpolicy' / 'journal' / f'{uuid}.jsonl'
+        return Run(server, migration, beats, path)
+
+    def finish(self, run: Run) -> Run:
+        """Wait for the end, and until Nova has settled."""
+        found = self.admin.wait_migration(
+            run.server, run.migration, timeout=MIGRATION_TIMEOUT_S)
+        run.status = str(found['status'])
+        self.admin.wait_server(run.server)
+        return run
+
+    def wait_record(self, run: Run, kind: str, what: str, **fields: Any) -> dict[str, Any]:
+        """Wait until the journal has such a record."""
+        def found() -> list[dict[str, Any]]:
+            return [record for record in run.records(kind)
+                    if all(record.get(name) == value for name, value in fields.items())]
+
+        return dict(lab_client.wait(found, bool, MIGRATION_TIMEOUT_S, what)[0])
+
+    def assert_moved(self, run: Run) -> None:
+        """It runs on the destination, only there, and Nova knows."""
+        self.assertEqual('completed', run.status)
+        self.assert_on(run, 'n2', 'n1')
+        self.assertTrue(run.beats.wait_for_beats(20, log=1), 'silent on the destination')
+        switches = run.beats.switches()
+        self.assertEqual([(0, 1, True)], [
+            (switch.source, switch.destination, switch.same_guest) for switch in switches])
+
+    def assert_stayed(self, run: Run) -> None:
+        """It runs on the source, only there, and Nova knows."""
+        self.assertEqual('cancelled', run.status)
+        self.assert_on(run, 'n1', 'n2')
+        self.assertTrue(run.beats.wait_for_beats(20, log=0), 'silent on the source')
+        self.assertEqual([], run.beats.switches())
+
+    def assert_on(self, run: Run, here: str, not_here: str) -> None:
+        """Nova and libvirt agree on where it is."""
+        server = self.admin.server(run.server)
+        self.assertEqual(('ACTIVE', None, here), (
+            server['status'], server['OS-EXT-STS:task_state'], server['OS-EXT-SRV-ATTR:host']))
+        self.assertIn(run.server, self.domains(here))
+        self.assertNotIn(run.server, self.domains(not_here))
+
+    def domains(self, host: str) -> list[str]:
+        """The UUIDs of all domains that a host's libvirt knows."""
+        connection = self.stack.hosts[host].connect()
+        return [domain.UUIDString() for domain in connection.listAllDomains()]
+
+    def assert_promise(self, run: Run, max_downtime_ms: int) -> None:
+        """The blackout that the heartbeat shows is within the policy's."""
+        blackout_ms = run.beats.blackout_ms
+        self.assertIsNotNone(blackout_ms)
+        # A beat comes each 10 ms, and may be seen late by as much on either side.
+        self.assertLessEqual(blackout_ms, max_downtime_ms + 20)
