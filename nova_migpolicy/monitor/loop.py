@@ -299,7 +299,8 @@ def at_boundary(
     sent = int(rate * late_s)
     if sample.memory_total_bytes is not None:
         sent = min(sent, max(0, sample.memory_total_bytes - remaining))
-    processed = sample.memory_processed_bytes
+    processed, pages = sample.memory_processed_bytes, sample.memory_sent_bytes
     return dataclasses.replace(
         marked, at_s=started.at_s, memory_remaining_bytes=remaining + sent,
-        memory_processed_bytes=None if processed is None else max(0, processed - sent))
+        memory_processed_bytes=None if processed is None else max(0, processed - sent),
+        memory_sent_bytes=None if pages is None else max(0, pages - sent))
