@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import pathlib
 import shutil
 import threading
@@ -110,12 +110,12 @@ class LabDomain:
                         domain.undefine()
 
     def migrate(self, destination: str, *, flags: int = 0, without: int = 0,
-                **params: Any) -> Migration:
+                params: Mapping[str, Any] | None = None) -> Migration:
         """Start to migrate to another host; returns at once.
 
         :param flags: added to FLAGS
         :param without: taken from FLAGS
-        :param params: libvirt's typed parameters, with `_` for `.`: bandwidth=50
+        :param params: libvirt's typed parameters, by libvirt's names: {'bandwidth': 50}
         """
         to = self.lab[destination]
         all_params: dict[str, Any] = {libvirt.VIR_MIGRATE_PARAM_URI: f'tcp://{to.address}'}
@@ -129,7 +129,7 @@ class LabDomain:
                     f.truncate(size * MIB)
         elif self.disks_mib:
             flags |= libvirt.VIR_MIGRATE_UNSAFE
-        all_params.update({name.replace('_', '.'): value for name, value in params.items()})
+        all_params.update(params or {})
         return Migration(self, to, flags, all_params)
 
     def _file(self, host: str, number: int | str) -> pathlib.Path:
@@ -199,11 +199,22 @@ class Migration:
             stats = self.stats()
             return stats if condition(stats) else {}
 
-        return wait_until(look, timeout, 'the migration to come so far', lambda: self.running)
+        try:
+            return wait_until(look, timeout, 'the migration to come so far',
+                              lambda: self.running)
+        except needs.LabError as e:
+            raise needs.LabError(f'{e}; it is {"running" if self.running else "over"}, '
+                                 f'error {self.error}, iterations {self.iterations}') from e
 
     def _run(self, flags: int, params: dict[str, Any]) -> None:
         try:
-            self.domain.migrateToURI3(self.to.uri, params, flags)
+            # On a connection of its own: before libvirt 10.0 a call may hang while another thread
+            # sits in a long call on the same connection, until the next message comes.
+            mine = libvirtd.connect(self.source.machine)
+            try:
+                mine.lookupByName(self.guest.name).migrateToURI3(self.to.uri, params, flags)
+            finally:
+                mine.close()
             self.guest.host = self.to
         except libvirt.libvirtError as e:
             self.error = e

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pair of hosts that is up for a whole run of tests, and guests that go away after each."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import pathlib
+import shutil
+import tempfile
+import time
+
+import libvirt
+import libvirt_qemu
+import testtools
+
+from lab import domain
+from lab import guests
+from lab import hosts
+from lab import needs
+from lab import workdir
+
+_FOLDER = pathlib.Path(tempfile.gettempdir()) / 'migpolicy-lab-tests'
+_up = {}
+
+
+def shared_hosts(flavour='bookworm', storage='block'):
+    """Return the hosts of one kind, started when they are first asked for."""
+    kind = f'{flavour}-{storage}'
+    if kind not in _up:
+        _up[kind] = hosts.Hosts(_FOLDER / kind, flavour=flavour, storage=storage).up()
+        atexit.register(_down, _up[kind])
+    return _up[kind]
+
+
+def _down(lab):
+    lab.down()
+    if _FOLDER.exists() and not any(_FOLDER.iterdir()):
+        _FOLDER.rmdir()
+
+
+class RootTest(testtools.TestCase):
+    """Needs namespaces."""
+
+    def setUp(self):
+        super().setUp()
+        problems = needs.check_hosts() + needs.check_guests()
+        if problems:
+            self.skipTest('; '.join(problems))
+
+    def work_folder(self):
+        """Return a work folder whose lab is taken down after the test."""
+        folder = pathlib.Path(tempfile.mkdtemp(prefix='migpolicy-lab-'))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        self.addCleanup(workdir.down, folder / 'lab')
+        return folder / 'lab'
+
+
+class HostsTest(RootTest):
+    """Needs two hosts; their links are as fast as they get."""
+
+    flavour = 'bookworm'
+    storage = 'block'
+
+    def setUp(self):
+        super().setUp()
+        self.lab = shared_hosts(self.flavour, self.storage)
+        self.guest = None
+
+    def boot(self, kind='sweep', memory_mib=64, set_mib=32, rate_mib_s=80, disks_mib=(), **more):
+        """Start a guest on n1; a recorder of its beats begins with it."""
+        guest = guests.Guest(kind, memory_mib, set_mib, rate_mib_s, **more)
+        self.guest = domain.LabDomain(self.lab, 'guest', guest, disks_mib=disks_mib)
+        self.addCleanup(self.guest.destroy)
+        self.guest.boot()
+        self.beats = self.guest.recorder()
+        self.addCleanup(self.beats.stop)
+        return self.guest
+
+    def migrate(self, to='n2', **more):
+        """Start a migration that is stopped after the test if it still runs then."""
+        migration = self.guest.migrate(to, **more)
+        self.addCleanup(self._end, migration)
+        return migration
+
+    def endless(self, cap_mib_s=40, **more):
+        """Start a migration that never ends by itself, for `boot()`'s guest."""
+        return self.migrate(params={'bandwidth': cap_mib_s, **more.pop('params', {})}, **more)
+
+    def shape(self, **more):
+        """Slow the link of n1 for this test."""
+        self.addCleanup(self.lab.shape, 'n1')
+        self.lab.shape('n1', **more)
+
+    def qmp(self, command, **arguments):
+        """Talk to QEMU past libvirt; returns its answer and how long it took, in seconds."""
+        began = time.monotonic()
+        text = json.dumps({'execute': command, 'arguments': arguments})
+        answer = json.loads(libvirt_qemu.qemuMonitorCommand(self.guest.domain, text, 0))
+        return answer['return'], time.monotonic() - began
+
+    def refused(self, call, *args):
+        """Call what libvirt is to refuse; returns the error code."""
+        return self.assertRaises(libvirt.libvirtError, call, *args).get_error_code()
+
+    def assert_beats(self, host):
+        """The guest beats on a host."""
+        log = self.lab.names.index(host)
+        self.assertTrue(self.beats.wait_for_beats(10, log), f'no beat on {host}')
+
+    def _end(self, migration):
+        if migration.running:
+            try:
+                migration.domain.abortJob()
+            except libvirt.libvirtError as e:
+                self.addDetail('abort', testtools.content.text_content(str(e)))
+        migration.wait()
+
+
+def in_passes(number=2):
+    """Return the condition that the migration is in that pass or a later one."""
+    return lambda stats: (stats.get('memory_iteration') or 0) >= number

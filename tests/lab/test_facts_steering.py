@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Facts: what may be changed while a migration runs, and what is heard of it."""
+
+from __future__ import annotations
+
+import libvirt
+
+from tests.lab import base
+
+MIB = 1 << 20
+
+
+class TestEvents(base.HostsTest):
+
+    def test_each_pass_and_the_end_are_told(self):
+        self.boot(rate_mib_s=20)
+        migration = self.migrate(params={'bandwidth': 40}).wait()
+        self.assertIsNone(migration.error)
+        numbers = [number for _, number in migration.iterations]
+        self.assertEqual(list(range(1, len(numbers) + 1)), numbers)
+        self.assertGreater(len(numbers), 2)
+        completed = migration.completed
+        self.assertEqual(numbers[-1], completed['memory_iteration'])
+        self.assertGreaterEqual(completed['memory_processed'], 64 * MIB)
+        self.assertGreaterEqual(completed['downtime'], completed['downtime_net'])
+
+    def test_the_downtime_told_is_what_the_guest_felt(self):
+        self.boot(rate_mib_s=20)
+        migration = self.migrate(params={'bandwidth': 40}).wait()
+        self.assert_beats('n2')
+        [switch] = self.beats.switches()
+        self.assertTrue(switch.same_guest)
+        # Beats come every 10 ms, and the guest's clock runs on for a moment at both ends.
+        self.assertAlmostEqual(migration.completed['downtime'], switch.blackout_ms, delta=80)
+
+    def test_the_counter_begins_again_after_an_aborted_attempt(self):
+        self.boot()
+        first = self.endless()
+        first.wait_for(base.in_passes(3))
+        first.domain.abortJob()
+        first.wait()
+        second = self.endless()
+        second.wait_for(base.in_passes(1))
+        stats = second.wait_for(lambda _: len(second.iterations) >= 2)
+        self.assertGreater(first.iterations[-1][1], 2)
+        self.assertEqual(1, second.iterations[0][1])
+        self.assertLessEqual(stats['memory_iteration'], 3)
+
+
+class TestDowntime(base.HostsTest):
+
+    def test_a_limit_set_before_the_start_holds_until_it_is_raised(self):
+        self.boot()
+        self.guest.domain.migrateSetMaxDowntime(1)
+        migration = self.endless()
+        migration.wait_for(base.in_passes(4))
+        self.assertEqual(1, self.qmp('query-migrate-parameters')[0]['downtime-limit'])
+        migration.domain.migrateSetMaxDowntime(3000)
+        migration.wait()
+        self.assertIsNone(migration.error)
+        self.assert_beats('n2')
+
+    def test_the_cap_does_not_bind_the_switchover(self):
+        self.boot()
+        migration = self.endless(20)
+        stats = migration.wait_for(base.in_passes(3))
+        self.assertGreater(stats['downtime'], 1000)
+        migration.domain.migrateSetMaxDowntime(3000)
+        migration.wait()
+        self.assert_beats('n2')
+        self.assertLess(self.beats.blackout_ms, 32 / 20 * 1000 / 2)
+
+    def test_a_limit_scaled_by_link_and_cap_keeps_the_promise(self):
+        link, cap, promise_ms = 80, 20, 700
+        self.shape(rate_mib_s=link)
+        self.boot()
+        self.guest.domain.migrateSetMaxDowntime(promise_ms)
+        migration = self.endless(cap)
+        # 32 MiB take 1600 ms under the cap: QEMU would never switch within the promise ...
+        migration.wait_for(base.in_passes(3))
+        # ... although the link could do it in 400 ms.
+        migration.domain.migrateSetMaxDowntime(promise_ms * link // cap)
+        migration.wait()
+        self.assertIsNone(migration.error)
+        self.assert_beats('n2')
+        self.assertLess(self.beats.blackout_ms, promise_ms)
+        self.assertGreater(self.beats.blackout_ms, 32 / link * 1000 / 2)
+
+
+class TestBandwidth(base.HostsTest):
+
+    def test_a_raised_bandwidth_acts_on_the_running_pass(self):
+        self.boot(memory_mib=128)
+        migration = self.endless(10)
+        before = migration.wait_for(lambda stats: stats.get('memory_bps'))
+        self.assertAlmostEqual(10, before['memory_bps'] / MIB, delta=3)
+        migration.domain.migrateSetMaxSpeed(50)
+        after = migration.wait_for(lambda stats: stats.get('memory_bps', 0) > 40 * MIB)
+        self.assertEqual(1, after['memory_iteration'])
+
+    def test_the_dirty_rate_told_never_exceeds_the_send_rate(self):
+        self.boot(rate_mib_s=200)
+        migration = self.endless(20)
+        stats = migration.wait_for(base.in_passes(4))
+        told = stats['memory_dirty_rate'] * stats['memory_page_size'] / MIB
+        self.assertLess(told, 30)
+
+    def test_with_disks_the_cap_is_per_disk_and_memory_has_its_own(self):
+        self.boot('idle', disks_mib=(64, 64))
+        migration = self.endless(16)
+        copying = migration.wait_for(lambda stats: stats.get('disk_processed', 0) > 0)
+        self.assertEqual(128 * MIB, copying['disk_total'])
+        self.assertFalse(copying['memory_total'])
+        # This is for the memory: the disks keep their cap.
+        migration.domain.migrateSetMaxSpeed(30)
+        speeds = {job['speed'] for job in self.qmp('query-block-jobs')[0]}
+        self.assertEqual({16 * MIB}, speeds)
+        self.assertEqual(16, migration.domain.blockJobInfo('vdb', 0)['bandwidth'])
+        migration.wait_for(base.in_passes(1))
+        self.assertEqual(30 * MIB, self.qmp('query-migrate-parameters')[0]['max-bandwidth'])
+
+    def test_a_disks_cap_can_be_changed_past_libvirt(self):
+        self.boot('idle', disks_mib=(64,))
+        migration = self.endless(2)
+        migration.wait_for(lambda stats: stats.get('disk_processed', 0) > 0)
+        [job] = self.qmp('query-block-jobs')[0]
+        self.qmp('block-job-set-speed', device=job['device'], speed=200 * MIB)
+        migration.wait_for(base.in_passes(1), timeout=15)
+
+    def test_the_link_rate_cannot_be_told_before_libvirt_11(self):
+        self.boot('idle')
+        migration = self.migrate(params={'bandwidth.avail.switchover': 1000 * MIB}).wait()
+        self.assertEqual(libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
+                         migration.error.get_error_code())
+
+
+class TestThrottle(base.HostsTest):
+
+    def limits(self, **values):
+        arguments = {name.replace('_', '-'): value for name, value in values.items()}
+        _, seconds = self.qmp('migrate-set-parameters', **arguments)
+        self.assertLess(seconds, 1)
+
+    def throttle(self, stats):
+        return stats.get('auto_converge_throttle') or 0
+
+    def armed(self):
+        self.boot(set_mib=48)
+        return self.endless(
+            flags=libvirt.VIR_MIGRATE_AUTO_CONVERGE,
+            params={libvirt.VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL: 1,
+                    libvirt.VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT: 1})
+
+    def test_it_is_held_off_then_set_then_lowered(self):
+        migration = self.armed()
+        migration.wait_for(base.in_passes(1))
+        self.limits(max_cpu_throttle=1)
+        held = migration.wait_for(base.in_passes(8))
+        self.assertLessEqual(self.throttle(held), 1)
+        self.limits(max_cpu_throttle=70, cpu_throttle_increment=70)
+        up = migration.wait_for(lambda stats: self.throttle(stats) > 1)
+        self.assertEqual(70, self.throttle(up))
+        self.assertLessEqual(up['memory_iteration'], held['memory_iteration'] + 3)
+        seen = len(self.beats.beats())
+        self.limits(max_cpu_throttle=30)
+        down = migration.wait_for(lambda stats: self.throttle(stats) < 70)
+        self.assertEqual(30, self.throttle(down))
+        self.assertGreater(len(self.beats.beats()), seen)
+
+    def test_a_throttled_guest_dirties_less(self):
+        migration = self.armed()
+        full = migration.wait_for(base.in_passes(3))
+        self.limits(max_cpu_throttle=90, cpu_throttle_increment=90)
+        migration.wait_for(lambda stats: self.throttle(stats) == 90)
+        # It converges: what is dirtied in a pass gets less and less.
+        migration.wait()
+        self.assertIsNone(migration.error)
+        self.assertGreater(full['memory_remaining'] + full['memory_processed'], 0)
+        self.assert_beats('n2')
+
+    def test_the_maximum_cannot_be_below_the_initial_throttle(self):
+        self.boot('idle')
+        answer = self.assertRaises(KeyError, self.qmp, 'migrate-set-parameters',
+                                   **{'cpu-throttle-initial': 20, 'max-cpu-throttle': 10})
+        self.assertEqual("'return'", str(answer))

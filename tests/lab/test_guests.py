@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guests do what they are asked for, in real QEMU."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import tempfile
+
+import libvirt
+import testtools
+
+from lab import domain
+from lab import guests
+from lab import heartbeat
+from lab import needs
+from tests.lab import base
+
+PAGES = 256     # per MiB
+
+
+class TestImage(testtools.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        if needs.check_guests():
+            self.skipTest(needs.check_guests()[0])
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = pathlib.Path(folder.name) / 'image'
+
+    def test_an_image_has_a_partition(self):
+        for size in (1, 3):
+            image = guests.Guest().image(self.path, size).read_bytes()
+            self.assertEqual(size << 20, len(image))
+            self.assertEqual(b'\x55\xaa', image[510:512])
+            first, sectors = (int.from_bytes(image[at:at + 4], 'little') for at in (454, 458))
+            self.assertEqual(size * 2048, first + sectors)
+
+    def test_what_does_not_fit_is_refused(self):
+        for wrong, word in (
+                (guests.Guest(memory_mib=4), '8 to 3072'),
+                (guests.Guest('sweep', 64, 63), '62'),
+                (guests.Guest('sweep', 64, 32, rate_mib_s=-1), '-1'),
+                (guests.Guest('hotcold', 64, 32, hot_mib=33), 'hot'),
+                (guests.Guest('bursts', 64, 32, on_ms=600_000), '599'),
+                (guests.Guest('phases', 64, 32, then_set_mib=100), '100')):
+            error = self.assertRaises(needs.LabError, wrong.image, self.path)
+            self.assertIn(word, str(error))
+
+
+class TestRates(base.HostsTest):
+
+    def mib_per_s(self, seconds=2):
+        """Measure what the guest writes, by this machine's clock, from one line to a later one."""
+        marks = self.beats.marks
+        first = len(marks())
+        domain.wait_until(lambda: len(marks()) > first + seconds, what='counters')
+        a, b = marks()[first], marks()[first + seconds]
+        return (b.pages - a.pages) / PAGES / (b.at_s - a.at_s)
+
+    def dirty_mib_per_s(self):
+        """Let QEMU measure how many different pages are dirtied in a second."""
+        self.guest.domain.startDirtyRateCalc(
+            1, libvirt.VIR_DOMAIN_DIRTYRATE_MODE_DIRTY_BITMAP)
+        connection = self.guest.host.connect()
+
+        def measured():
+            [(_, stats)] = connection.domainListGetStats(
+                [self.guest.domain], libvirt.VIR_DOMAIN_STATS_DIRTYRATE)
+            done = stats['dirtyrate.calc_status'] == libvirt.VIR_DOMAIN_DIRTYRATE_MEASURED
+            return (stats['dirtyrate.megabytes_per_second'],) if done else None
+
+        return domain.wait_until(measured)[0]
+
+    def assert_within(self, percent, wanted, got):
+        self.assertLess(abs(got - wanted), wanted * percent / 100, f'{got:.2f} of {wanted:g}')
+
+    def test_rates_are_held_within_ten_percent(self):
+        for kind, rate in (('sweep', 5), ('sweep', 80), ('sweep', 400), ('random', 80),
+                           ('hotcold', 80)):
+            self.boot(kind, 256, 128, rate)
+            self.assert_within(10, rate, self.mib_per_s())
+            self.guest.destroy()
+
+    def test_beats_come_a_hundred_times_a_second(self):
+        self.boot(rate_mib_s=80)
+        began = self.beats.marks()[-1:] or domain.wait_until(self.beats.marks)
+        domain.wait_until(lambda: len(self.beats.marks()) > len(began) + 2)
+        a, b = self.beats.marks()[0], self.beats.marks()[-1]
+        self.assert_within(5, 100, (b.beats - a.beats) / (b.at_s - a.at_s))
+
+    def test_idle_writes_nothing(self):
+        self.boot('idle')
+        self.assertEqual(0, self.mib_per_s())
+
+    def test_a_sweep_touches_each_page_once_a_round(self):
+        self.boot('sweep', 256, 128, 60)
+        self.assert_within(15, 60, self.dirty_mib_per_s())
+
+    def test_a_set_bounds_what_is_dirtied(self):
+        for kind in ('sweep', 'random'):
+            self.boot(kind, 256, 16, 200)
+            self.assert_within(15, 16, self.dirty_mib_per_s())
+            self.guest.destroy()
+
+    def test_hot_pages_get_their_share(self):
+        # 100 MiB/s: 90 of them to 4 MiB, which are dirty at once; 10 to the other 124.
+        self.boot('hotcold', 256, 128, 100, hot_mib=4, hot_share=0.9)
+        self.assert_within(25, 4 + 10, self.dirty_mib_per_s())
+
+    def test_bursts(self):
+        self.boot('bursts', 64, 32, 100, on_ms=1000, off_ms=1000)
+        domain.wait_until(lambda: len(self.beats.marks()) > 5)
+        marks = self.beats.marks()
+        wrote = [b.pages - a.pages for a, b in zip(marks, marks[1:])]
+        self.assert_within(15, 100 * PAGES, wrote[-1] + wrote[-2])
+
+    def test_a_phase_change_comes_once(self):
+        self.boot('phases', 64, 32, 100, change_after_s=2, then_set_mib=4, then_rate_mib_s=10)
+        self.assert_within(10, 100, (self.mib_per_s(1)))
+        domain.wait_until(lambda: self.beats.marks()[-1].beats > 300)
+        self.assert_within(10, 10, self.mib_per_s())
+        self.assert_within(25, 4, self.dirty_mib_per_s())
+
+    def test_what_was_missed_is_not_made_up_for(self):
+        self.boot('sweep', 64, 32, 100)
+        self.assert_within(10, 100, self.mib_per_s(1))
+        before = self.beats.marks()[-1]
+        pid = qemu_process(self.guest.host.machine)
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, pid, signal.SIGCONT)
+        self.assertFalse(self.beats.wait_for_beats(1, timeout=2))
+        os.kill(pid, signal.SIGCONT)
+        domain.wait_until(lambda: self.beats.marks()[-1].beats > before.beats)
+        after = self.beats.marks()[-1]
+        # A hundred beats' worth of pages between two marks, not two seconds' more.
+        hundreds = (after.beats - before.beats) / 100
+        self.assertLess(after.pages - before.pages, 125 * PAGES * hundreds)
+
+
+class TestConsole(base.HostsTest):
+
+    def test_a_recorder_reads_a_running_guests_log(self):
+        self.boot('idle')
+        with heartbeat.Recorder(self.guest.console('n1'), from_start=True) as whole:
+            self.assertTrue(whole.beats())
+        text = self.guest.console('n1').read_text()
+        self.assertIn('MIGPOLICY LAB GUEST', text)
+
+
+def qemu_process(machine):
+    """Return the process of the only guest in a machine."""
+    for pid in machine.processes():
+        words = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()
+        if words.startswith(b'/usr/bin/qemu') and b'guest=guest' in words:
+            return pid
+    raise AssertionError('no guest runs')
