@@ -50,6 +50,13 @@ class Curve:
         return Curve(self.set_bytes * wider, self.rate * factor, self.sweep)
 
 
+    def holding(self, least_bytes: float) -> Curve:
+        """The curve with a set of at least a size: what was seen to remain was written to."""
+        if self.rate <= 0:
+            return self
+        return dataclasses.replace(self, set_bytes=max(self.set_bytes, least_bytes))
+
+
 @dataclasses.dataclass(frozen=True)
 class Point:
     """One observation of U: bytes dirtied in seconds of unthrottled running."""
@@ -171,7 +178,8 @@ def estimate(seen: abc.Sequence[Pass], cap_mib_s: int, expected_rate: float) -> 
     if not seen:
         return None
     recent = list(seen[-KEPT - 3:])
-    size = max(1, seen[0].end_bytes, *(p.end_bytes for p in seen[-12:]))
+    newest = seen[-1]
+    size = max(1, seen[0].dirtied_bytes, *(p.end_bytes for p in seen[-12:] if p.number > 0))
     kept: list[Point] = []
     evidence = 0
     agreed = True
@@ -191,15 +199,15 @@ def estimate(seen: abc.Sequence[Pass], cap_mib_s: int, expected_rate: float) -> 
     most = max(p.dirtied for p in kept)
     low = Curve(most, min(p.dirtied / p.seconds for p in sorted(
         kept, key=lambda p: p.seconds)[:2]), sweep=True)
-    newest = seen[-1]
     after = [p.end_bytes for p in seen[-8:] if p.number > 0] or [newest.end_bytes]
     least = min(after)
     measured = _rate(seen, cap_mib_s)
     rate = measured or expected_rate
     drained = [p.drain_rate / p.wire_rate for p in seen[-3:] if p.wire_bytes and p.number > 0]
+    low, mid, gentle = (curve.holding(newest.end_bytes) for curve in (
+        low, mid, gentle if _error(gentle, kept) < CLOSE else mid))
     return Estimate(
-        low=low, mid=mid, high=mid.faster(1.2, 1.1),
-        gentle=gentle if _error(gentle, kept) < CLOSE else mid, wire_rate=max(rate, 1.0),
+        low=low, mid=mid, high=mid.faster(1.2, 1.1), gentle=gentle, wire_rate=max(rate, 1.0),
         drain=max(1.0, statistics.median(drained)) if drained else 1.0,
         remaining=newest.end_bytes, low_bytes=least, evidence=evidence,
         restless=not agreed and least < 0.6 * newest.end_bytes, saturated=saturated,

@@ -3,8 +3,8 @@
 
 Do nothing while it converges by itself. It takes two passes that agree with each other to say
 that it does not. A remedy that turned out not to do is followed by the next mild one after a pass
-under the new settings, by a harsh one or by giving up after two. A guest that is restless is given time for a quiet moment. How an end is brought
-about is not known here.
+under the new settings, by a harsh one or by giving up after two. A guest that is restless is
+given time for a quiet moment. How an end is brought about is not known here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import dataclasses
 
 from nova_migpolicy.engine import estimator
 from nova_migpolicy.engine import outlook
-from nova_migpolicy.engine import passes
+from nova_migpolicy.engine import passes as passes_module
 from nova_migpolicy.engine import plan as plan_module
 from nova_migpolicy.engine import settings as settings_module
 from nova_migpolicy.engine import words
@@ -27,6 +27,8 @@ FALLING_A_PASS = 0.97
 TREND_PASSES = 10
 FLAT = 0.985
 LATELY_S = 6.0
+OVERDUE_PASSES = 4
+OVERDUE_S = 1.0
 FASTER = 1.1
 LINK_BOUND = 0.8
 # Auto-converge acts at every second sync that is more than a second after the last one.
@@ -45,11 +47,12 @@ class Case:
     """
 
     seen: estimator.Estimate
-    passes: tuple[passes.Pass, ...]
+    passes: tuple[passes_module.Pass, ...]
     now: settings_module.Settings
     means: plan_module.Means
     verdict: Verdict
     plateau_bytes: int | None
+    eta_s: float | None
     settled: int
     waited_s: float
     throttle_percent: int | None
@@ -102,6 +105,14 @@ def sure(case: Case) -> bool:
     return hopeless or not falling(case)
 
 
+def overdue(case: Case) -> bool:
+    """Whether a guest that should have converged by the forecast just does not."""
+    if case.verdict is not Verdict.FINE or min(case.settled, case.seen.evidence) < OVERDUE_PASSES:
+        return False
+    span_s = case.passes[-1].end_s - case.passes[-OVERDUE_PASSES].start_s
+    return span_s > OVERDUE_S + OVERDUE_PASSES * (case.eta_s or 0.0) and not falling(case)
+
+
 def falling(case: Case) -> bool:
     """Whether less and less remains, and not only at first."""
     newest = case.passes[-1]
@@ -132,6 +143,8 @@ def _quiet(case: Case, planner: plan_module.Planner, why: str) -> Judgement | No
 
 def judge(case: Case) -> Judgement | None:
     """What to do now; None for nothing."""
+    if overdue(case):
+        case = dataclasses.replace(case, verdict=Verdict.UNSURE)
     if case.verdict is Verdict.FINE or too_early(case):
         return None
     seen, means = case.seen, case.means

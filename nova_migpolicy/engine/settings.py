@@ -19,7 +19,7 @@ MIB = record.MIB
 
 # A real switchover costs more than sending what remains: the last sync, the state of the
 # devices, starting at the other side. What is held back from the promise pays for that.
-OVERHEAD_MS = 20
+OVERHEAD_MS = 30
 MARGIN = 0.85
 FLOOR = 0.4
 

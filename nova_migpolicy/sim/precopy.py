@@ -70,7 +70,9 @@ class Migration:
         self._part = self._over = 0.0
         self._constant = self._normal = 0
         self._disk_left = float(setup.disk_mib * MIB)
-        self._window = self._window_sent = 0.0
+        self._window = self._window_sent = self._window_rated = 0.0
+        self._part_sent = 0.0
+        self._full = False
         self._rate = 0.0
         self._threshold = 0.0
         self._synced_s = self._period_s = 0.0
@@ -102,7 +104,7 @@ class Migration:
         far = self.remaining - self._threshold
         speed = self._link() if self.state == 'post-copy' else min(
             self._link(), self.cap * MIB or self._link())
-        seconds = 0.01 if far < 3 * WINDOW_S * speed else (
+        seconds = 0.01 if self._window or far < 3 * WINDOW_S * speed else (
             WINDOW_S if far < 30 * speed or self._link() <= 0 else 1.0)
         self._write(seconds)
         self._send(seconds)
@@ -142,6 +144,7 @@ class Migration:
     def _send(self, seconds: float) -> None:
         """Send cells in their order, paced by the window's budget and the link."""
         self._part += self._link() * seconds
+        before = self.sent_bytes + self._part_sent
         paced = bool(self.cap) and self.state != 'post-copy'
         budget = self.cap * MIB * max(WINDOW_S, seconds) - self._over
         while self._dirty and self._part > 0:
@@ -167,6 +170,10 @@ class Migration:
             else:
                 self._normal += self.cell // PAGE
         self._part = min(self._part, self.cell * 1.1)
+        # Of the cell that comes next a part counts as sent already.
+        self._part_sent = self._part if self._dirty else 0.0
+        self._window_rated += self.sent_bytes + self._part_sent - before
+        self._full = paced and self._window_sent >= budget
         if paced and self._window + seconds >= WINDOW_S - 1e-9:
             # A cell is coarse: what it was too much is taken off the next window.
             self._over = max(0.0, self._window_sent - budget)
@@ -176,10 +183,10 @@ class Migration:
         self._window += seconds
         if self._window < WINDOW_S - 1e-9:
             return
-        self._rate = self._window_sent / self._window
+        self._rate = self.cap * MIB if self._full else self._window_rated / self._window
         rate = (self.setup.switchover_mib_s or 0) * MIB or self._rate
         self._threshold = rate * self.limit_ms / 1000
-        self._window = self._window_sent = 0.0
+        self._window = self._window_sent = self._window_rated = 0.0
 
     def _sync(self) -> None:
         before = self._dirty.bit_count()

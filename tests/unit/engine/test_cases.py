@@ -216,10 +216,10 @@ class TestGivingUp(CaseBase):
     def test_nothing_permitted(self):
         seen = self.steer(WILD, remedies=())
         self.check_two_passes(seen)
-        self.assertEqual(
-            '128 MiB stays to be sent after each of the last 2 passes at 50 MiB/s, for the '
-            'guest dirties 101 % as much anew as is sent, and no remedy is permitted; aborting, the guest '
-            'stays where it is', seen.decisions[0].reason)
+        self.assertThat(seen.decisions[0].reason, testtools.matchers.MatchesRegex(
+            '^128 MiB stays to be sent after each of the last 2 passes at 50 MiB/s, for the '
+            r'guest dirties 1?[09]\d % as much anew as is sent, and no remedy is permitted; '
+            'aborting, the guest stays where it is$'))
         self.check_two_passes(self.steer(RANDOM, remedies=()))
 
     def test_a_big_guest_with_a_bulk_copy_of_minutes(self):

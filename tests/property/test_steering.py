@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for every guest, link and policy: steered over the model of pre-copy."""
+
+import os
+
+import hypothesis
+from hypothesis import strategies
+import testtools
+
+from nova_migpolicy.engine import controller as controller_module
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.policy import keys
+from nova_migpolicy.sim import guests
+from nova_migpolicy.sim import precopy
+from nova_migpolicy.sim import run
+
+hypothesis.settings.register_profile(
+    'fixed', derandomize=True, deadline=None, database=None, max_examples=120,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile(
+    'long', deadline=None, max_examples=3000,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
+
+ENDS = (remedies.StartPostCopy, remedies.Pause, remedies.Abort)
+CELL = 1 << 20
+
+
+@strategies.composite
+def loads(draw):
+    memory = draw(strategies.integers(64, 768))
+    size = draw(strategies.integers(1, memory - 8))
+    rate = draw(strategies.floats(0, 500))
+    kind = draw(strategies.sampled_from(
+        ['idle', 'sweep', 'uniform', 'hot_cold', 'bursts', 'phases']))
+    if kind == 'idle':
+        return guests.idle(memory, zero_mib=size)
+    if kind in ('sweep', 'uniform'):
+        return getattr(guests, kind)(memory, size, rate)
+    if kind == 'hot_cold':
+        return guests.hot_cold(memory, max(1, size // 8), max(1, size - size // 8), rate)
+    times = strategies.floats(0.2, 15)
+    if kind == 'bursts':
+        return guests.bursts(memory, size, rate, draw(times), draw(times))
+    return guests.phases(memory, guests.Stretch(draw(times), rate, size), guests.Stretch(
+        1e9, draw(strategies.floats(0, 500)), draw(strategies.integers(1, memory - 8)),
+        sweep=draw(strategies.booleans())))
+
+
+@strategies.composite
+def policies(draw, **fixed):
+    cap = draw(strategies.sampled_from([0, 10, 30, 50, 100]))
+    chosen = {
+        'bandwidth_mib_s': cap,
+        'max_bandwidth_mib_s': draw(strategies.sampled_from([0, cap, 2 * cap, 5 * cap])),
+        'initial_downtime_ms': draw(strategies.integers(10, 500)),
+        'max_downtime_ms': draw(strategies.integers(10, 3000)),
+        'timeout_seconds': draw(strategies.sampled_from([0, 10, 60, 300])),
+        'timeout_seconds_per_gib': 0,
+        'on_timeout': draw(strategies.sampled_from(
+            ['abort', 'force_complete', 'post_copy', 'pause', 'continue'])),
+        'remedies': tuple(draw(strategies.lists(
+            strategies.sampled_from(remedies.HARM_ORDER), unique=True))),
+        'on_stall': draw(strategies.sampled_from(['abort', 'post_copy', 'pause', 'continue'])),
+        'max_throttle_percent': draw(strategies.integers(1, 99)),
+    }
+    return keys.Policy(**{**chosen, **fixed})
+
+
+@strategies.composite
+def worlds(draw):
+    link = draw(strategies.sampled_from([40, 120, 400, 1200]))
+    disk = draw(strategies.sampled_from([0, 0, 0, 500]))
+    setup = precopy.Setup(
+        draw(loads()), link_mib_s=link, disk_mib=disk, cell_bytes=CELL,
+        counter=draw(strategies.integers(0, 9)),
+        sync_every_s=draw(strategies.sampled_from([None, 5.0])))
+    facts = {
+        'can_throttle': draw(strategies.booleans()),
+        'can_post_copy': draw(strategies.booleans()),
+        'link_mib_s': draw(strategies.sampled_from([None, link * 0.9])),
+    }
+    if draw(strategies.integers(0, 4)) == 0:
+        facts['switchover_mib_s'] = link * 0.9
+    return setup, facts
+
+
+@strategies.composite
+def outages(draw):
+    start = draw(strategies.floats(0, 30))
+    return ((start, start + draw(strategies.floats(1, 12))),)
+
+
+def play(world, policy, until_s=1500.0, outage=(), **more):
+    setup, facts = world
+    setup = precopy.dataclasses.replace(setup, outages=outage)
+    controller, plant = run.start(policy, setup, **facts)
+    return controller, run.steer(controller, plant, until_s=until_s, **more)
+
+
+class TestHarm(testtools.TestCase):
+
+    @hypothesis.given(worlds(), policies(), outages())
+    def test_never_more_than_the_policy_allows(self, world, policy, outage):
+        _, seen = play(world, policy, outage=outage)
+        allowed = set(policy.remedies)
+        for decision in seen.decisions:
+            self.assertTrue(decision.reason)
+            for action in decision.actions:
+                if isinstance(action, remedies.SetBandwidth):
+                    self.assertIn('bandwidth', allowed)
+                    self.assertGreater(action.mib_s or 1 << 30, policy.bandwidth_mib_s)
+                    if policy.max_bandwidth_mib_s:
+                        self.assertLessEqual(action.mib_s, policy.max_bandwidth_mib_s)
+                        self.assertGreater(action.mib_s, 0)
+                elif isinstance(action, remedies.SetMaxDowntime):
+                    self.assertLessEqual(action.promised_ms, policy.max_downtime_ms)
+                    if 'downtime' not in allowed:
+                        self.assertLessEqual(action.promised_ms, policy.initial_downtime_ms)
+                elif isinstance(action, remedies.SetThrottle):
+                    self.assertIn('auto_converge', allowed)
+                    self.assertTrue(world[1]['can_throttle'])
+                    self.assertLessEqual(action.percent, policy.max_throttle_percent)
+                elif isinstance(action, remedies.StartPostCopy):
+                    self.assertTrue(world[1]['can_post_copy'])
+                    self.assertTrue('post_copy' in allowed
+                                    or policy.on_stall == 'post_copy'
+                                    or policy.on_timeout in ('post_copy', 'force_complete'))
+                elif isinstance(action, remedies.Pause):
+                    self.assertTrue(policy.may_pause)
+                else:
+                    self.assertIn(decision.rule, ('on_stall', 'on_timeout'))
+
+    @hypothesis.given(worlds(), policies())
+    def test_nothing_after_an_end_has_begun(self, world, policy):
+        _, seen = play(world, policy)
+        for position, action in enumerate(seen.actions):
+            if isinstance(action, ENDS):
+                self.assertEqual(len(seen.actions) - 1, position)
+                self.assertEqual(action, seen.decisions[-1].actions[-1])
+
+    @hypothesis.given(worlds(), policies())
+    def test_the_blackout_is_within_the_promise(self, world, policy):
+        _, seen = play(world, policy)
+        if seen.end != 'completed' or remedies.Pause() in seen.actions:
+            return
+        # A cell of the model is 1 MiB, and a few ms are too short to promise.
+        slack = 1000 * CELL / (world[0].link_mib_s * precopy.MIB) + 25
+        self.assertLessEqual(seen.blackout_ms, policy.max_downtime_ms + slack)
+
+    @hypothesis.given(worlds(), policies())
+    def test_a_guest_that_would_finish_by_itself_in_time_is_never_ended(self, world, policy):
+        policy = precopy.dataclasses.replace(policy, timeout_seconds=0)
+        setup, _ = world
+        writers = setup.load.writers
+        hypothesis.assume(all(len(stretches) == 1 for stretches in writers))
+        total = sum(stretches[0].rate_mib_s for stretches in writers)
+        hypothesis.assume(total < 0.8 * min(policy.bandwidth_mib_s or 1 << 30,
+                                            setup.link_mib_s))
+        # A cell of 1 MiB is too coarse for a smaller threshold.
+        limit = max(policy.initial_downtime_ms, 100)
+        policy = precopy.dataclasses.replace(
+            policy, initial_downtime_ms=limit, max_downtime_ms=max(limit, policy.max_downtime_ms),
+            bandwidth_mib_s=max(policy.bandwidth_mib_s, 50) if policy.bandwidth_mib_s else 0)
+        _, seen = play(world, policy)
+        self.assertEqual(('completed', ()), (seen.end, seen.decisions))
+
+
+class TestEnd(testtools.TestCase):
+
+    @hypothesis.given(worlds(), policies(timeout_seconds=60), outages())
+    def test_there_is_always_one_when_there_is_a_deadline(self, world, policy, outage):
+        hypothesis.assume(policy.on_timeout != 'continue')
+        _, seen = play(world, policy, outage=outage)
+        self.assertIn(seen.end, ('completed', 'aborted'))
+
+    @hypothesis.given(worlds(), policies(timeout_seconds=60),
+                      strategies.sets(strategies.sampled_from(
+                          [*remedies.HARM_ORDER])), strategies.integers(1, 3))
+    def test_there_is_one_though_actions_are_refused(self, world, policy, refused, times):
+        hypothesis.assume(policy.on_timeout != 'continue')
+        count = dict.fromkeys(refused, times)
+        tried = {}
+
+        def refuse(action):
+            tried[action.remedy] = tried.get(action.remedy, 0) + 1
+            if count.get(action.remedy, 0) > 0:
+                count[action.remedy] -= 1
+                return 'libvirt says no'
+            return None
+        _, seen = play(world, policy, refuse=refuse)
+        self.assertIn(seen.end, ('completed', 'aborted'))
+        for remedy in refused:
+            if times > 1 and remedy in tried:
+                self.assertLessEqual(tried[remedy], 2)
+
+
+    @hypothesis.given(worlds(), policies(timeout_seconds=0, on_stall='abort'))
+    def test_a_steady_guest_does_not_go_on_for_ever_without_one(self, world, policy):
+        setup, _ = world
+        hypothesis.assume(all(len(stretches) == 1 for stretches in setup.load.writers))
+        policy = precopy.dataclasses.replace(
+            policy, bandwidth_mib_s=max(policy.bandwidth_mib_s, 30))
+        _, seen = play(world, policy)
+        self.assertIn(seen.end, ('completed', 'aborted'))
+
+
+class TestSameness(testtools.TestCase):
+
+    @hypothesis.given(worlds(), policies(), outages())
+    @hypothesis.settings(max_examples=40)
+    def test_the_same_input_gives_the_same_decisions(self, world, policy, outage):
+        _, first = play(world, policy, outage=outage)
+        _, second = play(world, policy, outage=outage)
+        self.assertEqual([one.to_dict() for one in first.decisions],
+                         [one.to_dict() for one in second.decisions])
+
+
+numbers = strategies.one_of(
+    strategies.none(), strategies.integers(-5, 1 << 62), strategies.integers(0, 1 << 30),
+    strategies.floats(), strategies.text(max_size=3), strategies.booleans())
+junk = strategies.dictionaries(strategies.sampled_from([
+    'memory_total', 'memory_remaining', 'memory_processed', 'memory_normal', 'memory_constant',
+    'memory_iteration', 'memory_dirty_rate', 'memory_page_size', 'disk_total', 'disk_remaining',
+    'disk_processed', 'auto_converge_throttle', 'downtime', 'memory_bps']), numbers)
+
+
+class TestJunk(testtools.TestCase):
+
+    @hypothesis.given(policies(), strategies.lists(strategies.tuples(
+        strategies.floats(-10, 400), strategies.booleans(), junk), max_size=40))
+    def test_statistics_never_raise(self, policy, stream):
+        controller = controller_module.Controller(policy, controller_module.Facts(
+            1 << 30, 0, 0.0, can_post_copy=True, can_throttle=True,
+            bandwidth_mib_s=policy.bandwidth_mib_s,
+            deadline_s=policy.deadline_seconds(1, 0)))
+        ended = None
+        for at_s, boundary, stats in stream:
+            decision = controller.observe(samples.Sample.from_stats(
+                at_s, stats, boundary=boundary))
+            if decision is None:
+                continue
+            self.assertIsNone(ended)
+            for action in decision.actions:
+                controller.applied(action, at_s)
+                ended = action if isinstance(action, ENDS) else ended
+
+    @hypothesis.given(worlds(), policies(), strategies.lists(
+        strategies.tuples(strategies.integers(0, 200), junk), max_size=20))
+    @hypothesis.settings(max_examples=60)
+    def test_statistics_that_jump_never_end_what_would_finish(self, world, policy, jumps):
+        setup, _ = world
+        policy = precopy.dataclasses.replace(
+            policy, timeout_seconds=0, bandwidth_mib_s=0, initial_downtime_ms=300,
+            max_downtime_ms=400)
+        setup = precopy.dataclasses.replace(setup, load=guests.sweep(
+            setup.load.memory_mib, 30, 10))
+        plan = dict(jumps)
+        calls = []
+
+        def change(stats):
+            calls.append(1)
+            return {**stats, **plan.get(len(calls), {})}
+        _, seen = play((setup, world[1]), policy, change=change)
+        self.assertEqual('completed', seen.end)
+        self.assertFalse([one for one in seen.actions if isinstance(one, ENDS)])
