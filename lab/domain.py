@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+import contextlib
 import pathlib
 import shutil
 import threading
@@ -104,9 +105,10 @@ class LabDomain:
             connection = self.lab[name].connect()
             for domain in connection.listAllDomains():
                 if domain.name() == self.name:
-                    if domain.isActive():
+                    # It may end by itself in between.
+                    with contextlib.suppress(libvirt.libvirtError):
                         domain.destroy()
-                    if domain.isPersistent():
+                    with contextlib.suppress(libvirt.libvirtError):
                         domain.undefine()
 
     def migrate(self, destination: str, *, flags: int = 0, without: int = 0,

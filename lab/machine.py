@@ -13,6 +13,7 @@ and what is bound over it; or another tree altogether (`root`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -57,8 +58,8 @@ done 2> /dev/null
 echo {buffers[0]} > /proc/sys/net/ipv4/tcp_rmem
 echo {buffers[1]} > /proc/sys/net/ipv4/tcp_wmem
 {binds}
-echo ready >&{fd}
-exec {fd}>&-
+echo ready
+exec >&2
 exec env --ignore-signal=CHLD sleep infinity
 """
 
@@ -122,18 +123,20 @@ class Machine:
         :raises LabError: with what the kernel or a command said
         """
         self.stop()
+        for outside in self.binds.values():
+            if not outside.exists():
+                raise needs.LabError(f'{self.name}: {outside} does not exist and cannot be bound')
         self.folder.mkdir(parents=True, exist_ok=True)
         names = _name_everyone(self.work, self.name, self.address)
-        reader, writer = os.pipe()
         argv = ['unshare', '--mount', '--uts', '--ipc', '--net', '--pid', '--fork',
                 '--kill-child', '--propagation', 'private', 'sh', '-c',
-                self._script(writer, names), 'lab', str(self.folder)]
+                self._script(names), 'lab', str(self.folder)]
         with open(self.folder / 'machine.log', 'wb') as log:
             self._holder = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                pass_fds=(writer,), start_new_session=True)
-        os.close(writer)
-        with open(reader, 'rb') as pipe:
+                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                start_new_session=True)
+        assert self._holder.stdout is not None
+        with self._holder.stdout as pipe:
             said = pipe.readline()
         if said != b'ready\n':
             self.stop()
@@ -192,7 +195,7 @@ class Machine:
                 f'{self.name}: {shlex.join(argv)} ended with {done.returncode}: {said}')
         return done
 
-    def _script(self, fd: int, names: pathlib.Path) -> str:
+    def _script(self, names: pathlib.Path) -> str:
         tree = _ROOT.format(tree=shlex.quote(str(self.root))) if self.root else ''
         binds = []
         for inside, outside in {'/etc/hosts': names, **self.binds}.items():
@@ -200,7 +203,7 @@ class Machine:
             if outside.is_dir():
                 binds.append(f'mkdir -p {target}')
             binds.append(f'mount --bind {source} {target}')
-        return _INIT.format(name=self.name, root=tree, binds='\n'.join(binds), fd=fd,
+        return _INIT.format(name=self.name, root=tree, binds='\n'.join(binds),
                             congestion=_CONGESTION, buffers=_BUFFERS)
 
 
@@ -274,14 +277,17 @@ def _running(work: pathlib.Path) -> Iterator[tuple[str, int]]:
 
 def _kill(holder: int) -> None:
     inside = _child(holder)
-    for pid in (inside, holder):
-        if pid is not None:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-    # Process 1 of a namespace is gone only when all others in it are.
+    space = _link(f'/proc/{inside}/ns/pid') if inside else None
+    # The holder is left to see its child's end and to end itself: the child would stay a zombie.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(inside or holder, signal.SIGKILL)
+    # Process 1 of a namespace is gone only when all others in it are; then whoever waits outside
+    # for one of those ends.
     while any(pid is not None and _alive(pid) for pid in (inside, holder)):
+        time.sleep(0.005)
+    end = time.monotonic() + 2
+    while time.monotonic() < end and any(
+            _link(f'/proc/{pid}/ns/pid_for_children') == space for pid in _pids() if space):
         time.sleep(0.005)
 
 
