@@ -9,6 +9,7 @@ import os
 import pathlib
 import sys
 import time
+from typing import Any
 
 from lab import machine
 from lab import needs
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _stack():  # type: ignore[no-untyped-def]
+def _stack() -> Any:
     """Return the module of the upper level; None where only the hosts are installed."""
     try:
         return importlib.import_module('lab.openstack.command')
@@ -100,7 +101,7 @@ def _up(args: argparse.Namespace) -> int:
             raise needs.LabError('the stack is not installed here; run tools/setup first')
         stack.up(_work(args), args)
     else:
-        from lab import hosts
+        hosts = _hosts_module()
         names = [f'n{number}' for number in range(1, args.hosts + 1)]
         hosts.Hosts(_work(args), names, args.storage, args.flavour).up()
     print(f'up in {time.monotonic() - began:.1f} s')
@@ -148,7 +149,7 @@ def _shape(args: argparse.Namespace) -> int:
     return 0
 
 
-def _hosts_module():  # type: ignore[no-untyped-def]
+def _hosts_module() -> Any:
     """Return lab.hosts, which needs the libvirt module: said in a sentence if it is absent."""
     needs.require(needs.check_hosts())
     return importlib.import_module('lab.hosts')

@@ -202,8 +202,9 @@ class Migration:
             return stats if condition(stats) else {}
 
         try:
-            return wait_until(look, timeout, 'the migration to come so far',
-                              lambda: self.running)
+            found: dict[str, Any] = wait_until(
+                look, timeout, 'the migration to come so far', lambda: self.running)
+            return found
         except needs.LabError as e:
             raise needs.LabError(f'{e}; it is {"running" if self.running else "over"}, '
                                  f'error {self.error}, iterations {self.iterations}') from e

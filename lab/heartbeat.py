@@ -11,6 +11,7 @@ console.log of an OpenStack compute as well.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pathlib
 import threading
@@ -165,7 +166,7 @@ class Recorder:
         beats = list(self._beats)
         return [Switch(new.at_s, old.log, new.log, (new.at_s - old.at_s) * 1000,
                        new.number == (old.number + 1) % 10)
-                for old, new in zip(beats, beats[1:]) if old.log != new.log]
+                for old, new in itertools.pairwise(beats) if old.log != new.log]
 
     @property
     def blackout_ms(self) -> float | None:
@@ -176,7 +177,7 @@ class Recorder:
     def longest_gap_ms(self, since_s: float = 0.0, until_s: float = float('inf')) -> float:
         """Return the longest time without a beat, in ms, among beats in a span of time."""
         seen = [beat.at_s for beat in list(self._beats) if since_s <= beat.at_s <= until_s]
-        return max((b - a for a, b in zip(seen, seen[1:])), default=0.0) * 1000
+        return max((b - a for a, b in itertools.pairwise(seen)), default=0.0) * 1000
 
     def lost(self, since_s: float, until_s: float) -> int:
         """Return how many beats are missing in a span of time; blackouts in it do not count."""

@@ -17,6 +17,7 @@ import libvirt
 
 from lab import machine
 from lab import needs
+from lab import processes
 
 SOCKET = '/run/libvirt/libvirt-sock'
 IMAGES = '/var/lib/libvirt/images'
@@ -79,7 +80,7 @@ def configure(node: machine.Machine) -> None:
     (node.folder / 'etc/qemu.conf').write_text(_QEMU.format(address=node.address))
 
 
-def start(node: machine.Machine) -> machine.Process:
+def start(node: machine.Machine) -> processes.Process:
     """Start libvirtd in a machine; it may take some 100 ms more until it answers."""
     return node.spawn(['libvirtd', '--listen', '-p', '/run/libvirtd.pid'],
                       node.folder / 'libvirtd.out')

@@ -4,7 +4,7 @@
 It is one `unshare` process and its child, which is process 1 inside. Everything that the machine
 has (processes, network devices, mounts) lives in the namespaces of that child and goes away with
 it, so stopping a machine is one kill, also after a crash of whoever started it. No state is
-kept in files: a machine is found again by the last argument of its `unshare`, the machine's folder.
+kept in files: a machine is found again by the last argument of its `unshare`, its folder.
 
 It is not a container: the file system is the real one, apart from /proc, /sys, /run, /etc/hosts
 and what is bound over it; or another tree altogether (`root`).
@@ -13,21 +13,20 @@ and what is bound over it; or another tree altogether (`root`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-import contextlib
 import hashlib
 import os
 import pathlib
 import shlex
-import signal
 import subprocess
-import time
 from typing import Any
 
 from lab import needs
+from lab import processes
 
+Process = processes.Process
 SWITCH = 'ctl'
-# What hosts usually have, whatever the real system is tuned to. Bytes in these buffers count as sent
-# for QEMU, but the guest waits for them at the switchover: 32 MiB of them may cost 300 ms.
+# What hosts usually have, whatever the real system is tuned to. Bytes in these buffers count as
+# sent for QEMU, but the guest waits for them at the switchover: 32 MiB may cost 300 ms.
 _CONGESTION = 'cubic reno'
 _BUFFERS = ('4096 131072 6291456', '4096 16384 4194304')
 _ROOT = """
@@ -98,9 +97,9 @@ class Machine:
     @property
     def pid(self) -> int:
         """Process 1 of this machine, as seen from outside; LabError if it is not running."""
-        if self._pid is None or not _alive(self._pid):
+        if self._pid is None or not processes.alive(self._pid):
             found = dict(_running(self.work)).get(self.name)
-            self._pid = _child(found) if found else None
+            self._pid = processes.child(found) if found else None
         if self._pid is None:
             raise needs.LabError(f'{self.name} is not running in {self.work}')
         return self._pid
@@ -148,7 +147,7 @@ class Machine:
         """Kill everything in the machine and wait until it is gone; quiet if there is nothing."""
         for name, holder in _running(self.work):
             if name == self.name:
-                _kill(holder)
+                processes.kill(holder)
         if self._holder is not None:
             self._holder.wait()
         self._holder = self._pid = None
@@ -172,23 +171,24 @@ class Machine:
         return self._do(['nsenter', '-t', str(self.pid), '-n', '--', *argv], argv, check)
 
     def spawn(self, argv: Sequence[str], log: pathlib.Path, *, cwd: str | None = None,
-              env: Mapping[str, str] | None = None) -> Process:
+              env: Mapping[str, str] | None = None) -> processes.Process:
         """Start a command inside and leave it running; its output is appended to log."""
         with open(log, 'ab') as out:
             popen = subprocess.Popen(
                 self.argv(argv, cwd), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 env=dict(env) if env is not None else None, start_new_session=True)
-        return Process(popen, shlex.join(argv))
+        return processes.Process(popen, shlex.join(argv))
 
     def processes(self) -> list[int]:
         """Return the ids, as seen from outside, of all processes inside, process 1 first."""
         space = os.readlink(f'/proc/{self.pid}/ns/pid')
-        return sorted(pid for pid in _pids() if _link(f'/proc/{pid}/ns/pid') == space)
+        return sorted(pid for pid in processes.pids()
+                      if processes.link(f'/proc/{pid}/ns/pid') == space)
 
     def _do(self, words: Sequence[str], argv: Sequence[str], check: bool,
             **kwargs: Any) -> subprocess.CompletedProcess[str]:
         kwargs.setdefault('capture_output', 'stdout' not in kwargs and 'stderr' not in kwargs)
-        done = subprocess.run(words, text=True, **kwargs)
+        done = subprocess.run(words, text=True, check=False, **kwargs)
         if check and done.returncode:
             said = (done.stderr or done.stdout or '').strip()
             raise needs.LabError(
@@ -207,36 +207,6 @@ class Machine:
                             congestion=_CONGESTION, buffers=_BUFFERS)
 
 
-class Process:
-    """A command left running in a machine."""
-
-    def __init__(self, popen: subprocess.Popen[bytes], text: str) -> None:
-        self._popen = popen
-        self._text = text
-
-    def __repr__(self) -> str:
-        return f'<Process {self._text}>'
-
-    @property
-    def pid(self) -> int | None:
-        """Its id as seen from outside, or None when it has ended."""
-        return _child(self._popen.pid) if self.alive() else None
-
-    def alive(self) -> bool:
-        """Tell whether it still runs."""
-        return self._popen.poll() is None
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end, in seconds; returns the exit code."""
-        return self._popen.wait(timeout)
-
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send it a signal."""
-        pid = self.pid
-        if pid is not None:
-            os.kill(pid, number)
-
-
 def running(work: pathlib.Path) -> list[str]:
     """Return the names of the machines of a work folder that are up, also after a crash."""
     return sorted(name for name, _ in _running(work.resolve()))
@@ -246,7 +216,7 @@ def stop_all(work: pathlib.Path) -> list[str]:
     """Stop all machines of a work folder, whoever started them; returns their names."""
     found = list(_running(work.resolve()))
     for _, holder in found:
-        _kill(holder)
+        processes.kill(holder)
     return sorted(name for name, _ in found)
 
 
@@ -264,7 +234,7 @@ def _name_everyone(work: pathlib.Path, name: str, address: str) -> pathlib.Path:
 
 def _running(work: pathlib.Path) -> Iterator[tuple[str, int]]:
     """Find the machines of a work folder: name and id of the `unshare` that holds each."""
-    for pid in _pids():
+    for pid in processes.pids():
         try:
             words = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes().split(b'\0')
         except OSError:
@@ -273,46 +243,3 @@ def _running(work: pathlib.Path) -> Iterator[tuple[str, int]]:
             folder = pathlib.Path(os.fsdecode(words[-2]))
             if folder.parent == work:
                 yield folder.name, pid
-
-
-def _kill(holder: int) -> None:
-    inside = _child(holder)
-    space = _link(f'/proc/{inside}/ns/pid') if inside else None
-    # The holder is left to see its child's end and to end itself: the child would stay a zombie.
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(inside or holder, signal.SIGKILL)
-    # Process 1 of a namespace is gone only when all others in it are; then whoever waits outside
-    # for one of those ends.
-    while any(pid is not None and _alive(pid) for pid in (inside, holder)):
-        time.sleep(0.005)
-    end = time.monotonic() + 2
-    while time.monotonic() < end and any(
-            _link(f'/proc/{pid}/ns/pid_for_children') == space for pid in _pids() if space):
-        time.sleep(0.005)
-
-
-def _child(pid: int) -> int | None:
-    try:
-        words = pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
-    except OSError:
-        return None
-    return int(words[0]) if words else None
-
-
-def _alive(pid: int) -> bool:
-    try:
-        stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
-    except OSError:
-        return False
-    return stat.rsplit(')', 1)[1].split()[0] != 'Z'
-
-
-def _pids() -> Iterator[int]:
-    return (int(entry) for entry in os.listdir('/proc') if entry.isdigit())
-
-
-def _link(path: str) -> str | None:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return None

@@ -38,15 +38,15 @@ def missing(commands: dict[str, str]) -> list[str]:
     if not absent:
         return []
     packages = ' '.join(sorted({commands[name] for name in absent}))
-    return [f'{", ".join(absent)} not found; install with: '
-            f'apt-get install --no-install-recommends {packages}']
+    return [(f'{", ".join(absent)} not found; install with: '
+            f'apt-get install --no-install-recommends {packages}')]
 
 
 def check_system() -> list[str]:
     """Return what keeps namespaces from being made here, as sentences."""
     if platform.system() != 'Linux':
-        return [f'the lab is made of Linux namespaces and cannot run on {platform.system()}; '
-                'use a Linux machine, best a Debian 12']
+        return [(f'the lab is made of Linux namespaces and cannot run on {platform.system()}; '
+                'use a Linux machine, best a Debian 12')]
     problems = []
     if os.geteuid() != 0:
         problems.append('the lab makes network and mount namespaces, which takes root; '
@@ -77,6 +77,6 @@ def _libvirt_module() -> list[str]:
     try:
         import libvirt  # noqa: F401
     except ImportError:
-        return ['the Python module libvirt is missing; install with: pip install libvirt-python '
-                '(it compiles: apt-get install libvirt-dev pkg-config gcc), or run tools/setup']
+        return [('the Python module libvirt is missing; install with: pip install libvirt-python '
+                '(it compiles: apt-get install libvirt-dev pkg-config gcc), or run tools/setup')]
     return []

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pathlib
 import signal
@@ -66,17 +67,17 @@ class TestRates(base.HostsTest):
         Each page has a counter of its own, which a write adds one to.
         """
         host, size = self.guest.host, self.guest.guest.memory_mib - guests.RESERVED_MIB
-        counts = []
-        for number in range(2):
-            path = f'{libvirtd.IMAGES}/memory.{number}'
+
+        def counters():
+            path = f'{libvirtd.IMAGES}/memory'
             self.qmp('pmemsave', val=1 << 20, size=size << 20, filename=path)
-            dump = (host.images / f'memory.{number}').read_bytes()
-            counts.append([int.from_bytes(dump[at + 8:at + 12], 'little')
-                           for at in range(0, len(dump), 4096)])
-            if number == 0:
-                first = len(self.beats.marks())
-                domain.wait_until(lambda: len(self.beats.marks()) > first + seconds)
-        return [b - a for a, b in zip(*counts)]
+            dump = (host.images / 'memory').read_bytes()
+            return [int.from_bytes(dump[at + 8:at + 12], 'little')
+                    for at in range(0, len(dump), 4096)]
+
+        before, first = counters(), len(self.beats.marks())
+        domain.wait_until(lambda: len(self.beats.marks()) > first + seconds)
+        return [b - a for a, b in zip(before, counters(), strict=True)]
 
     def assert_within(self, percent, wanted, got):
         self.assertLess(abs(got - wanted), wanted * percent / 100, f'{got:.2f} of {wanted:g}')
@@ -125,7 +126,7 @@ class TestRates(base.HostsTest):
         self.boot('bursts', 64, 32, 100, on_ms=1000, off_ms=1000)
         domain.wait_until(lambda: len(self.beats.marks()) > 5)
         marks = self.beats.marks()
-        wrote = [b.pages - a.pages for a, b in zip(marks, marks[1:])]
+        wrote = [b.pages - a.pages for a, b in itertools.pairwise(marks)]
         self.assert_within(15, 100 * PAGES, wrote[-1] + wrote[-2])
 
     def test_a_phase_change_comes_once(self):

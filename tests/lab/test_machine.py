@@ -218,8 +218,8 @@ class TestLink(base.HostsTest):
     def test_a_cut_cable_can_be_mended(self):
         self.addCleanup(self.lab.mend, 'n1')
         self.lab.cut('n1')
-        probe = [sys.executable, '-c', 'import socket, sys; socket.create_connection('
-                 '(sys.argv[1], 16509), 0.5)', self.lab['n2'].address]
+        script = 'import socket, sys; socket.create_connection((sys.argv[1], 16509), 0.5)'
+        probe = [sys.executable, '-c', script, self.lab['n2'].address]
         self.assertRaises(needs.LabError, self.lab['n1'].machine.run, probe)
         self.lab.mend('n1')
         self.lab['n1'].machine.run(probe)
@@ -252,10 +252,13 @@ class TestMissing(testtools.TestCase):
         self.assertIn('Linux', said)
 
     def test_a_package(self):
-        with mock.patch.object(needs, 'which', side_effect=lambda name: name != 'qemu-img' or None):
-            self.assertEqual(['qemu-img not found; install with: '
-                              'apt-get install --no-install-recommends qemu-utils'],
-                             needs.missing(needs.HYPERVISOR))
+        def which(name):
+            return None if name == 'qemu-img' else name
+
+        with mock.patch.object(needs, 'which', which):
+            [said] = needs.missing(needs.HYPERVISOR)
+        self.assertEqual('qemu-img not found; install with: '
+                         'apt-get install --no-install-recommends qemu-utils', said)
 
     def test_all_is_said_at_once(self):
         error = self.assertRaises(needs.LabError, needs.require, ['one', 'two'])
