@@ -49,7 +49,6 @@ class Curve:
         """The curve of a guest that writes factor times as fast to a set wider times as big."""
         return Curve(self.set_bytes * wider, self.rate * factor, self.sweep)
 
-
     def holding(self, least_bytes: float) -> Curve:
         """The curve with a set of at least a size: what was seen to remain was written to."""
         if self.rate <= 0:

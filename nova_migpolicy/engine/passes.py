@@ -104,6 +104,7 @@ class Tracker:
         self.number = 0
         self.mark_s: float | None = None
         self._mark: _Mark | None = None
+        self._first: _Mark | None = None
         self._iteration: int | None = None
         self._last_s: float | None = None
 
@@ -130,6 +131,7 @@ class Tracker:
         if skipped is None:
             return None
         old, self._mark = self._mark, now
+        self._first = self._first or now
         self.mark_s = sample.at_s
         ended = self._end(old, now, sample, threshold_bytes, skipped)
         if ended is None:
@@ -146,6 +148,7 @@ class Tracker:
 
     def _begin(self, mark: _Mark | None) -> None:
         self._mark = mark
+        self._first = self._first or mark
         self.mark_s = mark.at_s if mark else None
 
     def _enter(self, sample: samples.Sample) -> None:
@@ -210,8 +213,7 @@ class Tracker:
         total = sample.memory_total_bytes
         return bool(now and total and now.remaining < 0.9 * total)
 
-    @staticmethod
-    def _bulk_over(old: _Mark, now: _Mark | None, sample: samples.Sample,
+    def _bulk_over(self, old: _Mark, now: _Mark | None, sample: samples.Sample,
                    threshold_bytes: float) -> bool:
         """Whether a sync ended the bulk copy.
 
@@ -223,5 +225,7 @@ class Tracker:
             return sample.iteration is None or sample.iteration > 1
         if sample.memory_sent_bytes is not None:
             leftover = old.remaining - (now.sent - old.sent)
-            return leftover <= max(0.1 * total, 1.3 * threshold_bytes)
+            first = self._first or old
+            return (leftover <= max(0.1 * total, 1.3 * threshold_bytes)
+                    or now.sent - first.sent >= 0.97 * total)
         return now.remaining < 0.9 * total or now.wire - old.wire > 0.1 * total

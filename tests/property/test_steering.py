@@ -195,7 +195,6 @@ class TestEnd(testtools.TestCase):
             if times > 1 and remedy in tried:
                 self.assertLessEqual(tried[remedy], 2)
 
-
     @hypothesis.given(worlds(), policies(timeout_seconds=0, on_stall='abort'))
     def test_a_steady_guest_does_not_go_on_for_ever_without_one(self, world, policy):
         setup, _ = world
