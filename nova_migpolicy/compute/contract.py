@@ -58,6 +58,8 @@ NAMES: tuple[Name, ...] = (
          ('instance',)),
     Name(f'{DRIVER}._get_vpmems', 'see whether post-copy is possible', ('instance',)),
     Name(f'{HOST}.get_connection', 'subscribe to events', ()),
+    Name(f'{HOST}._connect', 'have a connection for control calls', ('uri', 'read_only')),
+    Name(f'{HOST}.__init__', 'have a connection for control calls', sets=('_uri',)),
     Name(f'{HOST}.get_guest', 'find the domain', ('instance',)),
     Name(f'{HOST}._wrap_libvirt_proxy', 'send monitor commands', ('obj',)),
     Name(f'{GUEST}.__init__', "put our domain in the place of libvirt's", ('domain',),

@@ -8,6 +8,7 @@ passes straight through to Nova's own code.
 from __future__ import annotations
 
 from collections.abc import Callable
+import functools
 import pathlib
 import time
 from typing import Any
@@ -22,6 +23,7 @@ from nova.virt.libvirt import guest as libvirt_guest
 from oslo_log import log as logging
 
 from nova_migpolicy.compute import compat
+from nova_migpolicy.compute import connection
 from nova_migpolicy.compute import plan as plan_mod
 from nova_migpolicy.compute import policies
 from nova_migpolicy.compute import report
@@ -55,6 +57,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._policies = policies.Policies(CONF)
         super().__init__(virtapi, read_only=read_only)
         self._sessions: dict[str, session_mod.Session] = {}
+        self._control = connection.ControlConnection(self._host)
         state = pathlib.Path(CONF.state_path) / 'migpolicy'
         self._journals = journal_mod.prepare_folder(state / 'journal')
         self._links = links_mod.Links(state / 'links.json' if self._journals else None)
@@ -99,7 +102,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         session = session_mod.Session(
             self._start(instance, dest, resolved),
             guest_mod.MigratingGuest(
-                guest._domain, self._qmp(guest._domain) if CONF.migpolicy.allow_qmp else None),
+                functools.partial(self._control.find, instance.uuid),
+                self._qmp() if CONF.migpolicy.allow_qmp else None),
             inbox,
             session_mod.journal_for(
                 self._journals, migrate_data.migration.uuid, inbox.clock(),
@@ -107,8 +111,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             self._links)
         self._sessions[instance.uuid] = session
         try:
-            connection = self._host.get_connection()
-            with events.subscribed(connection, guest._domain, inbox) as session.has_events:
+            with events.subscribed(self._host.get_connection(), guest._domain,
+                                   inbox) as session.has_events:
                 super()._live_migration(context, instance, dest, post_method, recover_method,
                                         block_migration, migrate_data)
         finally:
@@ -177,7 +181,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             raise PostCopyBroken(reason=outcome.reason)
 
     def _start(self, instance: Any, dest: str, resolved: Any) -> session_mod.Start:
-        connection = self._host.get_connection()
+        libvirtd = self._host.get_connection()
         nova_flags = self._live_migration_flags | self._block_migration_flags
         return session_mod.Start(
             instance=instance,
@@ -191,14 +195,14 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 mirrored_disks=0,
                 nova_post_copy=bool(nova_flags & libvirt.VIR_MIGRATE_POSTCOPY),
                 allow_qmp=CONF.migpolicy.allow_qmp,
-                libvirt_version=connection.getLibVersion(),
-                qemu_version=connection.getVersion()))
+                libvirt_version=libvirtd.getLibVersion(),
+                qemu_version=libvirtd.getVersion()))
 
-    def _qmp(self, domain: Any) -> guest_mod.Qmp:
+    def _qmp(self) -> guest_mod.Qmp:
         """Sends monitor commands in the way of the threading mode, as Nova's own calls do."""
         proxy = self._host._wrap_libvirt_proxy(libvirt_qemu)
 
-        def send(command: str) -> str:
+        def send(domain: Any, command: str) -> str:
             answer: str = proxy.qemuMonitorCommand(
                 domain, command, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT)
             return answer

@@ -37,7 +37,7 @@ UNSUPPORTED = frozenset((
 
 Domain = Any
 # Sends one QMP command (JSON) to the domain and returns its JSON answer.
-Qmp = Callable[[str], str]
+Qmp = Callable[[Domain, str], str]
 
 
 def bandwidth_for_libvirt(mib_s: int) -> int:
@@ -48,13 +48,28 @@ def bandwidth_for_libvirt(mib_s: int) -> int:
 class MigratingGuest:
     """The calls that a migration's monitor may make on its domain.
 
-    :param domain: a libvirt virDomain (or a proxy of one) on the source host
+    :param find: looks the domain up on the source host, as a libvirt virDomain
+        (or a proxy of one); called again after an error, since libvirtd may
+        have been restarted
     :param qmp: sends a QMP command; None when the operator forbids it
     """
 
-    def __init__(self, domain: Domain, qmp: Qmp | None = None) -> None:
-        self._domain = domain
+    def __init__(self, find: Callable[[], Domain], qmp: Qmp | None = None) -> None:
+        self._find = find
+        self._found: Domain = None
         self._qmp = qmp
+
+    def _domain(self) -> Domain:
+        if self._found is None:
+            self._found = self._find()
+        return self._found
+
+    def _error(self, call: str, error: libvirt.libvirtError) -> exception.GuestError:
+        """The error in our terms; what may have come from a dead connection loses it."""
+        code = error.get_error_code()
+        if code not in NO_JOB | UNSUPPORTED:
+            self._found = None
+        return _guest_error(call, error)
 
     def apply(self, action: remedies.Action) -> None:
         """Do what a decision asks.
@@ -132,11 +147,11 @@ class MigratingGuest:
         :raises GuestError: libvirt does not answer
         """
         try:
-            stats = self._domain.jobStats(0)
+            stats = self._domain().jobStats(0)
         except libvirt.libvirtError as error:
             if error.get_error_code() in GONE | NO_JOB:
                 return None
-            raise _guest_error('jobStats', error) from error
+            raise self._error('jobStats', error) from error
         return dict(stats) if isinstance(stats, Mapping) else None
 
     def final_stats(self) -> dict[str, Any]:
@@ -144,7 +159,7 @@ class MigratingGuest:
         try:
             flags = (libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED |
                      libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED)
-            stats = self._domain.jobStats(flags)
+            stats = self._domain().jobStats(flags)
         except libvirt.libvirtError:
             return {}
         return dict(stats) if isinstance(stats, Mapping) else {}
@@ -155,11 +170,11 @@ class MigratingGuest:
         :raises GuestError: libvirt does not answer
         """
         try:
-            state, reason = self._domain.state(0)
+            state, reason = self._domain().state(0)
         except libvirt.libvirtError as error:
             if error.get_error_code() in GONE:
                 return None
-            raise _guest_error('state', error) from error
+            raise self._error('state', error) from error
         return int(state), int(reason)
 
     def disk_bytes(self, paths: Sequence[str]) -> int:
@@ -171,7 +186,7 @@ class MigratingGuest:
         total = 0
         for path in paths:
             try:
-                total += int(self._domain.blockInfo(path, 0)[0])
+                total += int(self._domain().blockInfo(path, 0)[0])
             except libvirt.libvirtError as error:
                 LOG.warning('The size of disk %s is not known: %s', path, error)
         return total
@@ -186,9 +201,9 @@ class MigratingGuest:
                 command, 'monitor commands are not permitted ([migpolicy] allow_qmp)')
         request = json.dumps({'execute': command, 'arguments': dict(arguments)})
         try:
-            answer = self._qmp(request)
+            answer = self._qmp(self._domain(), request)
         except libvirt.libvirtError as error:
-            raise _guest_error(command, error) from error
+            raise self._error(command, error) from error
         try:
             refused = json.loads(answer).get('error')
         except (ValueError, AttributeError, TypeError):
@@ -198,9 +213,9 @@ class MigratingGuest:
 
     def _call(self, name: str, *args: int) -> None:
         try:
-            getattr(self._domain, name)(*args)
+            getattr(self._domain(), name)(*args)
         except libvirt.libvirtError as error:
-            raise _guest_error(name, error) from error
+            raise self._error(name, error) from error
 
 
 def _guest_error(call: str, error: libvirt.libvirtError) -> exception.GuestError:

@@ -17,9 +17,9 @@ class PhaseTests:
 
     def in_disks(self, **policy):
         run = self.start(disk_gib=1, **ENDLESS | policy)
-        self.wait_record(run, 'sample', 'the disk phase', memory_remaining_bytes=None)
         lab_client.wait(
-            lambda: [s for s in run.records('sample') if s.get('disk_remaining_bytes')], bool,
+            lambda: [s for s in run.records('sample')
+                     if s.get('disk_remaining_bytes') and not s.get('memory_total_bytes')], bool,
             steering.MIGRATION_TIMEOUT_S, 'disks to be copied')
         return run
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from lab import client as lab_client
 from lab import guests
 from lab import heartbeat
 from nova_migpolicy.monitor import journal
@@ -80,14 +79,6 @@ class SteeringTest(base.StackTest):
         run.status = str(found['status'])
         self.admin.wait_server(run.server)
         return run
-
-    def wait_record(self, run: Run, kind: str, what: str, **fields: Any) -> dict[str, Any]:
-        """Wait until the journal has such a record."""
-        def found() -> list[dict[str, Any]]:
-            return [record for record in run.records(kind)
-                    if all(record.get(name) == value for name, value in fields.items())]
-
-        return dict(lab_client.wait(found, bool, MIGRATION_TIMEOUT_S, what)[0])
 
     def assert_moved(self, run: Run) -> None:
         """It runs on the destination, only there, and Nova knows."""

@@ -38,6 +38,12 @@ class Domain:
         self.answers: dict[str, Any] = {
             'jobStats': {'type': libvirt.VIR_DOMAIN_JOB_NONE}, 'state': RUNNING, **answers}
         self.calls: list[tuple[Any, ...]] = []
+        self.found = 0
+
+    def __call__(self) -> Domain:
+        """Be found; as a look-up of the domain it counts the looks."""
+        self.found += 1
+        return self
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(*args: Any) -> Any:

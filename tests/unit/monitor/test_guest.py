@@ -51,6 +51,23 @@ class GuestTest(testtools.TestCase):
                 self.assertEqual(code, caught.code)
                 self.assertIn(name, str(caught))
 
+    def test_after_an_error_of_the_connection_the_domain_is_looked_up_again(self):
+        for code, looks in ((libvirt.VIR_ERR_RPC, 2), (libvirt.VIR_ERR_INTERNAL_ERROR, 2),
+                            (libvirt.VIR_ERR_OPERATION_INVALID, 1)):
+            domain = fakes.Domain(suspend=[fakes.error(code), 0])
+            migrating = guest.MigratingGuest(domain)
+            self.assertRaises(exception.GuestError, migrating.apply, remedies.Pause())
+            migrating.apply(remedies.Pause())
+            self.assertEqual(looks, domain.found)
+
+    def test_a_libvirt_that_cannot_be_reached_is_a_guest_error(self):
+        def find():
+            raise fakes.error(libvirt.VIR_ERR_NO_CONNECT, 'no daemon')
+
+        caught = self.assertRaises(
+            exception.GuestError, guest.MigratingGuest(find).apply, remedies.Abort())
+        self.assertIn('no daemon', str(caught))
+
     def test_statistics_of_a_domain_that_has_gone_are_none(self):
         for code in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
             migrating = guest.MigratingGuest(fakes.Domain(jobStats=fakes.error(code)))
@@ -71,7 +88,7 @@ class GuestTest(testtools.TestCase):
     def test_a_throttle_never_starts_above_its_maximum(self):
         sent = []
 
-        def qmp(command):
+        def qmp(_domain, command):
             sent.append(json.loads(command))
             return '{"return": {}}'
 
@@ -79,13 +96,13 @@ class GuestTest(testtools.TestCase):
             guest.MigratingGuest(fakes.Domain(), qmp).apply(remedies.SetThrottle(percent))
         for command in sent:
             arguments = command['arguments']
-            self.assertTrue(
-                arguments['cpu-throttle-initial'] <= arguments['max-cpu-throttle'])
+            self.assertLessEqual(
+                arguments['cpu-throttle-initial'], arguments['max-cpu-throttle'])
         self.assertEqual([1, 15, 60, 99], [c['arguments']['max-cpu-throttle'] for c in sent])
 
     def test_qemus_refusal_and_a_garbled_answer_are_errors(self):
         for answer in ('{"error": {"desc": "no"}}', 'garbage', '[]', ''):
-            migrating = guest.MigratingGuest(fakes.Domain(), lambda _command, a=answer: a)
+            migrating = guest.MigratingGuest(fakes.Domain(), lambda _domain, _command, a=answer: a)
             self.assertRaises(
                 exception.GuestError, migrating.apply, remedies.SetThrottle(40))
 

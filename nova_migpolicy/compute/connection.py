@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A connection to libvirt for the monitors' short calls, beside Nova's own.
+
+Nova's connection carries the migrate call for as long as the migration takes.
+In a libvirt client before 10.0 another thread's call on that connection may
+then hang until the next message arrives on it: for a whole pass. Short calls
+alone, on a connection of their own, do not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslo_log import log as logging
+
+LOG = logging.getLogger(__name__)
+
+
+class ControlConnection:
+    """Opened when it is first needed, and again once it is dead.
+
+    :param host: Nova's Host, which knows how to connect in this threading mode
+    """
+
+    def __init__(self, host: Any) -> None:
+        self._host = host
+        self._connection: Any = None
+
+    def find(self, domain_uuid: str) -> Any:
+        """The domain on this connection.
+
+        :raises libvirt.libvirtError: libvirt cannot be reached, or has no such domain
+        """
+        # Two monitors that find it dead at once open two; the one that is not
+        # kept goes with its last domain. That is cheaper than a lock held
+        # while libvirt is called.
+        connection = self._connection
+        if connection is None or not connection.isAlive():
+            connection = self._host._connect(self._host._uri, False)
+            LOG.debug('Opened a connection to libvirt for control calls')
+            self._connection = connection
+        return connection.lookupByUUIDString(domain_uuid)
