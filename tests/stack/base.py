@@ -108,10 +108,15 @@ class StackTest(testtools.TestCase):
         return flavor
 
     def boot(self, guest: guests.Guest = IDLE, *, image: str | None = None,
-             flavor: str | None = None, host: str = 'n1') -> str:
-        """Boot a guest and wait until it runs; it is deleted after the test."""
-        server = self.admin.boot(self.id().rsplit('.', 1)[-1], image or self.image(guest),
-                                 flavor or self.flavor(guest.memory_mib), host=host)
+             flavor: str | None = None, host: str = 'n1',
+             owner: lab_client.Client | None = None) -> str:
+        """Boot a guest and wait until it runs; it is deleted after the test.
+
+        :param owner: a tenant whose server it is to be; it cannot choose the host
+        """
+        server = (owner or self.admin).boot(
+            self.id().rsplit('.', 1)[-1], image or self.image(guest),
+            flavor or self.flavor(guest.memory_mib), host=None if owner else host)
         self._later(self._delete, server)
         self.admin.wait_server(server)
         return server

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from lab import client as lab_client
 from lab import guests
 from lab import heartbeat
 from nova_migpolicy.monitor import journal
@@ -21,6 +22,7 @@ LINK_MIB_S = 100
 # Never finishes under stock Nova at that cap.
 BUSY = guests.Guest(kind='sweep', memory_mib=256, set_mib=128, rate_mib_s=80)
 MIGRATION_TIMEOUT_S = 120.0
+HOSTS = ('n1', 'n2')
 
 
 @dataclasses.dataclass
@@ -28,6 +30,8 @@ class Run:
     """One migration and what it left."""
 
     server: str
+    source: str
+    destination: str
     migration: int
     beats: heartbeat.Recorder
     path: Any
@@ -53,24 +57,30 @@ class SteeringTest(base.StackTest):
     disk_gib = 0
 
     def start(self, guest: guests.Guest = BUSY, *, image: str | None = None,
-              disk_gib: int | None = None, beats_first: int = 100, **policy: object) -> Run:
-        """Boot a guest on n1, wait until it works, and ask for its migration to n2."""
+              disk_gib: int | None = None, owner: lab_client.Client | None = None,
+              beats_first: int = 100, **policy: object) -> Run:
+        """Boot a guest on n1, wait until it works, and ask for its migration to the other host.
+
+        :param owner: whose server it is; only an admin may choose its host
+        """
         base.SHARED.count += 1
         flavor = self.admin.flavor(
             f'policy-{base.SHARED.count}', guest.memory_mib,
             disk_gib=self.disk_gib if disk_gib is None else disk_gib,
             extra_specs={f'migpolicy:{key}': value for key, value in policy.items()})
         self.addCleanup(self.admin.compute, 'DELETE', f'/flavors/{flavor}')
-        server = self.boot(guest, image=image, flavor=flavor)
+        server = self.boot(guest, image=image, flavor=flavor, owner=owner)
         beats = heartbeat.Recorder(*(
             self.stack.where.host_instances(host) / server / 'console.log'
-            for host in ('n1', 'n2')))
+            for host in HOSTS))
         self.addCleanup(beats.stop)
         self.assertTrue(beats.wait_for_beats(beats_first), 'the guest does not beat')
-        migration = self.admin.live_migrate(server, 'n2')
+        source = self.admin.host(server)
+        destination = 'n2' if source == 'n1' else 'n1'
+        migration = self.admin.live_migrate(server, destination)
         uuid = self.admin.migration(server, migration)['uuid']
-        path = self.stack.state_path('n1') / 'migpolicy' / 'journal' / f'{uuid}.jsonl'
-        return Run(server, migration, beats, path)
+        path = self.stack.state_path(source) / 'migpolicy' / 'journal' / f'{uuid}.jsonl'
+        return Run(server, source, destination, migration, beats, path)
 
     def finish(self, run: Run) -> Run:
         """Wait for the end, and until Nova has settled."""
@@ -83,17 +93,19 @@ class SteeringTest(base.StackTest):
     def assert_moved(self, run: Run) -> None:
         """It runs on the destination, only there, and Nova knows."""
         self.assertEqual('completed', run.status)
-        self.assert_on(run, 'n2', 'n1')
-        self.assertTrue(run.beats.wait_for_beats(20, log=1), 'silent on the destination')
+        self.assert_on(run, run.destination, run.source)
+        there = HOSTS.index(run.destination)
+        self.assertTrue(run.beats.wait_for_beats(20, log=there), 'silent on the destination')
         switches = run.beats.switches()
-        self.assertEqual([(0, 1, True)], [
+        self.assertEqual([(HOSTS.index(run.source), there, True)], [
             (switch.source, switch.destination, switch.same_guest) for switch in switches])
 
     def assert_stayed(self, run: Run) -> None:
         """It runs on the source, only there, and Nova knows."""
         self.assertEqual('cancelled', run.status)
-        self.assert_on(run, 'n1', 'n2')
-        self.assertTrue(run.beats.wait_for_beats(20, log=0), 'silent on the source')
+        self.assert_on(run, run.source, run.destination)
+        self.assertTrue(run.beats.wait_for_beats(20, log=HOSTS.index(run.source)),
+                        'silent on the source')
         self.assertEqual([], run.beats.switches())
 
     def assert_on(self, run: Run, here: str, not_here: str) -> None:
