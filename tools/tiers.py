@@ -16,7 +16,7 @@ import time
 
 import runs
 
-SOURCES = ('nova_migpolicy', 'lab', 'tests', 'tools', 'shim', 'setup.py')
+SOURCES = ('nova_migpolicy', 'bench', 'lab', 'tests', 'tools', 'shim', 'setup.py')
 
 
 @dataclasses.dataclass

@@ -12,8 +12,8 @@ from tests.stack import steering
 ENDLESS = {'remedies': 'none', 'on_stall': 'continue', 'timeout_seconds': 600}
 
 
-class PhaseTests:
-    """In the disk phase, the bulk copy, the passes and post-copy."""
+class InPhase:
+    """Brings a migration into a phase, where it stays for a while."""
 
     def in_disks(self, **policy):
         run = self.start(disk_gib=1, **ENDLESS | policy)
@@ -23,8 +23,8 @@ class PhaseTests:
             steering.MIGRATION_TIMEOUT_S, 'disks to be copied')
         return run
 
-    def in_bulk_copy(self, **policy):
-        run = self.start(**ENDLESS | policy)
+    def in_bulk_copy(self, guest=steering.BUSY, **policy):
+        run = self.start(guest, **ENDLESS | policy)
         lab_client.wait(
             lambda: [s for s in run.records('sample') if s.get('memory_remaining_bytes')], bool,
             steering.MIGRATION_TIMEOUT_S, 'memory to be copied')
@@ -36,6 +36,10 @@ class PhaseTests:
             lambda: [s for s in run.records('sample') if (s.get('iteration') or 0) > 2], bool,
             steering.MIGRATION_TIMEOUT_S, 'the passes')
         return run
+
+
+class PhaseTests(InPhase):
+    """In the disk phase, the bulk copy, the passes and post-copy."""
 
     def abort(self, run):
         self.admin.wait_migration(run.server, run.migration, status={'running'})
