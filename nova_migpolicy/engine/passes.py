@@ -204,7 +204,7 @@ class Tracker:
         if sample.memory_sent_bytes is not None and dirtied < -sent // 8 - _SLACK_BYTES:
             return None
         return Pass(number, old.at_s, now.at_s, old.remaining, now.remaining,
-                    max(0, old.remaining - sent), max(0, min(dirtied, now.remaining)), sent,
+                    max(0, old.remaining - sent), max(0, dirtied), sent,
                     wire, old.throttle, 0, count=max(1, skipped if number else 1))
 
     @staticmethod

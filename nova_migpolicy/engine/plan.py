@@ -104,9 +104,8 @@ class Planner:
         speed = 1 - max(throttle, self.throttle) / 100
         left = self.means.time_left_s
         horizon = HARD_STOP_S if left is None else left
-        # Auto-converge begins with 20 % and adds 10 % at every second sync.
-        steps = 1 + max(0, throttle - max(self.throttle, 20)) / 10
-        wait = 2 * steps * self.seen.remaining / drain if throttle > self.throttle else 0.0
+        # Auto-converge acts at every second sync.
+        wait = 2 * self.seen.remaining / drain if throttle > self.throttle else 0.0
         mid = self.seen.mid
         hard = mid.faster(1.15 * speed, 1.03)
         if self.seen.saturated and not throttle:

@@ -232,7 +232,7 @@ class Migration:
         elif isinstance(action, remedies.SetMaxDowntime):
             self.limit_ms = action.limit_ms
         elif isinstance(action, remedies.SetThrottle):
-            self.throttle_max, self.throttle_step = action.percent, 10
+            self.throttle_max = self.throttle_step = action.percent
         elif isinstance(action, remedies.StartPostCopy):
             if self.state == 'disks':
                 return 'post-copy cannot start yet'

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a promised blackout means to QEMU."""
+
+import testtools
+from testtools import matchers
+
+from nova_migpolicy.engine import record
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import settings
+from nova_migpolicy.policy import keys
+
+Link = settings.Link
+Settings = settings.Settings
+MIB = 1 << 20
+
+
+class TestLimit(testtools.TestCase):
+
+    def test_part_of_the_promise_is_held_back(self):
+        for promised in (10, 50, 100, 500, 5000):
+            usable = settings.usable_ms(promised)
+            self.assertThat(usable, matchers.GreaterThan(0))
+            self.assertThat(usable, matchers.LessThan(0.86 * promised))
+        self.assertEqual(395, settings.usable_ms(500))
+
+    def test_a_cap_scales_it_by_the_link(self):
+        self.assertEqual(4 * 395, settings.limit_ms(500, 50, Link(200.0)))
+        # What may remain is then the same under each cap.
+        for cap in (50, 100, 200):
+            limit = settings.limit_ms(500, cap, Link(200.0))
+            self.assertEqual(79, settings.threshold_bytes(limit, cap * MIB, Link(200.0)) / MIB)
+
+    def test_nothing_is_scaled_where_nothing_is_known(self):
+        self.assertEqual(500, settings.limit_ms(500, 50, Link()))
+
+    def test_nothing_is_scaled_without_a_cap(self):
+        for link in (Link(), Link(200.0)):
+            self.assertEqual(395, settings.limit_ms(500, 0, link))
+
+    def test_a_cap_above_the_link_is_not_scaled_down(self):
+        self.assertEqual(395, settings.limit_ms(500, 400, Link(200.0)))
+
+    def test_qemu_that_knows_the_link_needs_no_scaling(self):
+        link = Link(100.0, 200.0)
+        self.assertEqual(395, settings.limit_ms(500, 50, link))
+        self.assertEqual(79, settings.threshold_bytes(395, 50 * MIB, link) / MIB)
+
+    def test_it_is_never_zero(self):
+        self.assertEqual(1, settings.limit_ms(1, 0, Link()))
+
+    def test_the_blackout_is_that_of_the_link(self):
+        self.assertEqual(530, settings.blackout_ms(100 * MIB, 50 * MIB, Link(200.0)))
+        # Not known: it is at least as fast as what was seen.
+        self.assertEqual(2030, settings.blackout_ms(100 * MIB, 50 * MIB, Link()))
+
+    def test_the_start(self):
+        facts = record.Facts(1 << 30, 0, 0.0, link_mib_s=200.0, bandwidth_mib_s=50)
+        policy = keys.Policy(initial_downtime_ms=200, max_downtime_ms=500)
+        self.assertEqual(settings.limit_ms(200, 50, Link(200.0)),
+                         settings.initial_limit_ms(policy, facts))
+        policy = keys.Policy(initial_downtime_ms=200, max_downtime_ms=100)
+        self.assertEqual(settings.limit_ms(100, 50, Link(200.0)),
+                         settings.initial_limit_ms(policy, facts))
+
+
+class TestChanges(testtools.TestCase):
+
+    def test_a_limit_goes_down_before_the_cap_goes_up(self):
+        actions = settings.changes(Settings(50, 1600, 500), Settings(100, 800, 500))
+        self.assertEqual((remedies.SetMaxDowntime(800, 500), remedies.SetBandwidth(100)),
+                         actions)
+
+    def test_a_limit_goes_up_after_everything_else(self):
+        actions = settings.changes(Settings(50, 100, 100), Settings(100, 800, 500, 40))
+        self.assertEqual((remedies.SetBandwidth(100), remedies.SetThrottle(40),
+                          remedies.SetMaxDowntime(800, 500)), actions)
+
+    def test_what_stays_is_left_alone(self):
+        self.assertEqual((), settings.changes(Settings(50, 100, 100), Settings(50, 100, 100)))
+
+
+class TestActions(testtools.TestCase):
+
+    def test_they_are_data(self):
+        self.assertEqual({'action': 'set_max_downtime', 'limit_ms': 8, 'promised_ms': 5},
+                         remedies.SetMaxDowntime(8, 5).to_dict())
+        for action in (remedies.SetBandwidth(1), remedies.SetThrottle(2),
+                       remedies.StartPostCopy(), remedies.Pause(), remedies.Abort()):
+            self.assertEqual(action.name, action.to_dict()['action'])
+
+    def test_harm(self):
+        order = [remedies.SetBandwidth(1), remedies.SetMaxDowntime(1, 1),
+                 remedies.SetThrottle(1), remedies.StartPostCopy(), remedies.Pause()]
+        self.assertEqual(order, sorted(reversed(order), key=remedies.harm))
+        self.assertEqual(0, remedies.harm(remedies.Abort()))
+
+    def test_records_are_plain(self):
+        decision = record.Decision(1.23456, (remedies.Pause(),), 'pause', 'because',
+                                   record.Forecast(True, eta_s=2.00012))
+        self.assertEqual({
+            'at_s': 1.235, 'actions': [{'action': 'pause'}], 'rule': 'pause',
+            'reason': 'because',
+            'forecast': {'converges': True, 'eta_s': 2.0, 'pass_number': 0}},
+            decision.to_dict())

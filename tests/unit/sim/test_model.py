@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model of pre-copy: guests that write, and QEMU's rules."""
+
+import testtools
+from testtools import matchers
+
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.sim import guests
+from nova_migpolicy.sim import precopy
+
+MIB = 1 << 20
+CELL = 1 << 18
+
+
+def dirtied(load, seconds, step=0.05):
+    """MiB that are different after some time, writer by writer."""
+    writers = guests.writers(load, CELL)
+    cells = 0
+    for _ in range(round(seconds / step)):
+        for writer in writers:
+            cells |= writer.write(step, 1.0)
+    return cells.bit_count() * CELL / MIB
+
+
+class TestGuests(testtools.TestCase):
+
+    def test_a_sweep_dirties_at_its_rate_and_then_no_more(self):
+        load = guests.sweep(256, 100, 40)
+        self.assertEqual(40, dirtied(load, 1.0))
+        self.assertEqual(100, dirtied(load, 2.5))
+        self.assertEqual(100, dirtied(load, 20.0))
+
+    def test_a_random_writer_saturates(self):
+        load = guests.uniform(256, 100, 100)
+        # 100 * (1 - exp(-t))
+        for seconds, expected in ((0.5, 39.3), (1.0, 63.2), (3.0, 95.0)):
+            self.assertThat(abs(dirtied(load, seconds) - expected), matchers.LessThan(5))
+
+    def test_hot_and_cold(self):
+        load = guests.hot_cold(256, 10, 100, 100)
+        self.assertThat(abs(dirtied(load, 1.0) - 10 - 9.5), matchers.LessThan(2))
+
+    def test_bursts_and_phases_follow_their_times(self):
+        load = guests.bursts(256, 200, 10, on_s=2, off_s=3)
+        for seconds, expected in ((2, 20), (4, 20), (5, 20), (7, 40)):
+            self.assertThat(abs(dirtied(load, seconds) - expected), matchers.LessThan(1))
+        load = guests.phases(256, guests.Stretch(2, 10, 200), guests.Stretch(9, 20, 100, 100))
+        for seconds, expected in ((2, 20), (3, 40)):
+            self.assertThat(abs(dirtied(load, seconds) - expected), matchers.LessThan(1))
+
+    def test_a_throttle_slows_it(self):
+        [writer] = guests.writers(guests.sweep(256, 200, 40), CELL)
+        self.assertEqual(10, writer.write(1.0, 0.25).bit_count() * CELL / MIB)
+
+    def test_idle(self):
+        self.assertEqual([], guests.writers(guests.idle(64), CELL))
+
+
+class TestMigration(testtools.TestCase):
+
+    def run_until(self, plant, syncs=None, until_s=600):
+        while not plant.over and plant.now_s < until_s:
+            if plant.step() and syncs is not None and plant.syncs >= syncs:
+                break
+        return plant
+
+    def start(self, load, **setup):
+        return precopy.Migration(precopy.Setup(load, **{'link_mib_s': 400, **setup}))
+
+    def test_an_idle_guest_takes_one_copy(self):
+        plant = self.run_until(self.start(guests.idle(400), cap_mib_s=40))
+        self.assertEqual('completed', plant.state)
+        self.assertThat(abs(plant.now_s - 10), matchers.LessThan(0.6))
+
+    def test_zero_pages_cost_next_to_nothing(self):
+        plant = self.run_until(self.start(guests.idle(400, zero_mib=300), cap_mib_s=40))
+        self.assertThat(abs(plant.now_s - 2.5), matchers.LessThan(0.5))
+        self.assertThat(plant.stats()['memory_processed'], matchers.LessThan(103 * MIB))
+
+    def test_a_pass_lasts_what_remains_over_the_rate_less_the_limit(self):
+        plant = self.start(guests.sweep(256, 128, 80), cap_mib_s=50, limit_ms=500)
+        self.run_until(plant, syncs=2)
+        start_s, left = plant.now_s, plant.remaining / MIB
+        self.run_until(plant, syncs=3)
+        self.assertThat(abs(plant.now_s - start_s - (left / 50 - 0.5)), matchers.LessThan(0.15))
+
+    def test_the_reported_dirty_rate_does_not_exceed_the_rate_of_sending(self):
+        plant = self.start(guests.sweep(256, 128, 400), cap_mib_s=20)
+        self.run_until(plant, syncs=5)
+        self.assertThat(plant.stats()['memory_dirty_rate'] * 4096 / MIB, matchers.LessThan(22))
+
+    def test_the_cap_does_not_bind_the_switchover(self):
+        plant = self.run_until(self.start(guests.sweep(256, 64, 80), cap_mib_s=50,
+                                          limit_ms=2000))
+        self.assertEqual('completed', plant.state)
+        # Up to 100 MiB at 400 MiB/s, where 2000 ms were expected.
+        self.assertThat(plant.blackout_s, matchers.LessThan(0.3))
+
+    def test_a_stated_rate_of_the_link_sets_the_threshold(self):
+        plant = self.start(guests.sweep(256, 128, 80), cap_mib_s=50, limit_ms=400,
+                           switchover_mib_s=400.0)
+        self.assertEqual('completed', self.run_until(plant).state)
+
+    def test_auto_converge_slows_at_every_second_sync(self):
+        plant = self.start(guests.sweep(256, 128, 80), cap_mib_s=50, auto_converge=True)
+        plant.apply(remedies.SetThrottle(60))
+        self.run_until(plant, syncs=3)
+        self.assertEqual(60, plant.throttle)
+        self.assertEqual('completed', self.run_until(plant).state)
+
+    def test_post_copy_ends_in_any_case(self):
+        plant = self.start(guests.sweep(256, 128, 400), cap_mib_s=50)
+        self.run_until(plant, syncs=3)
+        plant.apply(remedies.StartPostCopy())
+        at_s = plant.now_s
+        self.assertEqual('completed', self.run_until(plant).state)
+        self.assertThat(plant.now_s - at_s, matchers.LessThan(1.0))
+
+    def test_a_pause_is_all_blackout(self):
+        plant = self.start(guests.sweep(256, 128, 400), cap_mib_s=50)
+        self.run_until(plant, syncs=3)
+        plant.apply(remedies.Pause())
+        self.assertEqual('completed', self.run_until(plant).state)
+        self.assertThat(abs(plant.blackout_s - 128 / 50), matchers.LessThan(0.4))
+
+    def test_disks_come_first(self):
+        plant = self.start(guests.idle(64), disk_mib=100, cap_mib_s=50)
+        self.assertEqual('post-copy cannot start yet', plant.apply(remedies.StartPostCopy()))
+        self.run_until(plant, until_s=1.0)
+        self.assertEqual({'disk_total', 'disk_remaining', 'disk_processed'},
+                         set(plant.stats()))
+        self.run_until(plant, syncs=1)
+        self.assertThat(abs(plant.now_s - 2.0), matchers.LessThan(0.2))
+
+    def test_an_outage_moves_nothing(self):
+        plant = self.start(guests.idle(400), cap_mib_s=40, outages=((2.0, 12.0),))
+        self.run_until(plant, until_s=3)
+        before = plant.sent_bytes
+        self.run_until(plant, until_s=11)
+        self.assertEqual(before, plant.sent_bytes)
+        self.assertThat(abs(self.run_until(plant).now_s - 20), matchers.LessThan(0.6))
+
+    def test_an_abort_ends_it(self):
+        plant = self.start(guests.idle(400), cap_mib_s=40)
+        plant.apply(remedies.Abort())
+        self.assertTrue(plant.over)
+        self.assertFalse(plant.step())
+        self.assertEqual('the migration is over', plant.apply(remedies.Pause()))
+
+    def test_syncs_can_be_forced(self):
+        plant = self.start(guests.idle(1000), cap_mib_s=40, auto_converge=True,
+                           sync_every_s=5.0)
+        self.run_until(plant, until_s=21)
+        self.assertEqual(5, plant.syncs)
