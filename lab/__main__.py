@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib
 import os
 import pathlib
@@ -11,6 +12,7 @@ import sys
 import time
 from typing import Any
 
+from lab import guests
 from lab import machine
 from lab import needs
 from lab import workdir
@@ -28,6 +30,7 @@ examples:
   python -m lab up stack                an OpenStack with two nova-computes on top
   python -m lab on n1 virsh list        run a command inside a host
   python -m lab shape n1 --rate 50      50 MiB/s to and from n1 (--clear: fast again)
+  python -m lab guest busy.raw --kind sweep --memory 256 --set 128 --rate 80
   python -m lab status
   python -m lab down
 """
@@ -37,7 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, 1 when the lab cannot, 2 for a wrong usage."""
     args = _parser().parse_args(argv)
     try:
-        needs.require(needs.check_system())
+        if args.do is not _guest:
+            needs.require(needs.check_system())
         return int(args.do(args))
     except needs.LabError as e:
         print(f'lab: {e}', file=sys.stderr)
@@ -80,7 +84,29 @@ def _parser() -> argparse.ArgumentParser:
     shape.add_argument('--delay', type=float, metavar='MS', help='milliseconds more, each way')
     shape.add_argument('--clear', action='store_true', help='fast again')
     shape.set_defaults(do=_shape)
+    _add_guest(commands.add_parser('guest', help="write a guest's boot image"))
     return parser
+
+
+def _add_guest(parser: argparse.ArgumentParser) -> None:
+    usual = guests.Guest()
+    parser.add_argument('image', type=pathlib.Path, help='the raw image to write')
+    parser.add_argument('--kind', choices=guests.KINDS, default='sweep', help='(default: sweep)')
+    for name, field, unit, about in (
+            ('memory', 'memory_mib', 'MIB', 'memory of the machine that it will run on'),
+            ('set', 'set_mib', 'MIB', 'writable set'),
+            ('rate', 'rate_mib_s', 'MIB_S', 'pages written, in MiB per second'),
+            ('hot', 'hot_mib', 'MIB', 'hotcold: the hot part of the set'),
+            ('share', 'hot_share', '0..1', 'hotcold: share of the writes that go there'),
+            ('on', 'on_ms', 'MS', 'bursts: how long one lasts'),
+            ('off', 'off_ms', 'MS', 'bursts: the quiet time'),
+            ('after', 'change_after_s', 'S', 'phases: when the change comes'),
+            ('then-set', 'then_set_mib', 'MIB', 'phases: writable set from then on'),
+            ('then-rate', 'then_rate_mib_s', 'MIB_S', 'phases: rate from then on')):
+        value = getattr(usual, field)
+        parser.add_argument(f'--{name}', dest=field, type=type(value), default=value,
+                            metavar=unit, help=f'{about} (default: {value})')
+    parser.set_defaults(do=_guest)
 
 
 def _stack() -> Any:
@@ -146,6 +172,13 @@ def _shape(args: argparse.Namespace) -> int:
         raise needs.LabError('give --rate, --delay or --clear')
     _hosts_module().attach(_work(args)).shape(
         args.host, rate_mib_s=args.rate, delay_ms=args.delay)
+    return 0
+
+
+def _guest(args: argparse.Namespace) -> int:
+    fields = {field.name: getattr(args, field.name) for field in dataclasses.fields(guests.Guest)}
+    guests.Guest(**fields).image(args.image)
+    print(f'{args.image}: give its machine {args.memory_mib} MiB and a serial console')
     return 0
 
 

@@ -75,15 +75,15 @@ class Guest:
 
     kind: Kind = 'idle'
     memory_mib: int = 128
-    set_mib: float = 64
-    rate_mib_s: float = 20
-    hot_mib: float = 8
+    set_mib: float = 64.0
+    rate_mib_s: float = 20.0
+    hot_mib: float = 8.0
     hot_share: float = 0.9
     on_ms: int = 2000
     off_ms: int = 2000
-    change_after_s: float = 10
-    then_set_mib: float = 8
-    then_rate_mib_s: float = 5
+    change_after_s: float = 10.0
+    then_set_mib: float = 8.0
+    then_rate_mib_s: float = 5.0
 
     def phases(self) -> tuple[list[Phase], int]:
         """Return what it does in turn, and the index of what follows the last one."""

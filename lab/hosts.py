@@ -123,7 +123,7 @@ class Hosts:
         with workdir.locked(self.work):
             workdir.clean(self.work)
             if self.flavour == 'trixie':
-                trixie.prepare(self.work / workdir.CACHE)
+                trixie.prepare()
             try:
                 self._start()
             except BaseException:
@@ -151,7 +151,7 @@ class Hosts:
         link.mend(self[name].machine, self.ctl)
 
     def _make(self, name: str, number: int) -> Host:
-        root = trixie.tree(self.work / workdir.CACHE) if self.flavour == 'trixie' else None
+        root = trixie.tree() if self.flavour == 'trixie' else None
         node = machine.Machine(self.work, name, link.address(number), root=root)
         return Host(node, self.flavour)
 

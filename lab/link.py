@@ -56,7 +56,7 @@ def shape(node: machine.Machine, switch: machine.Machine, *, rate_mib_s: float |
             # the stack hands down in one piece; the queue behind it, 20 ms.
             burst = max(int(rate_mib_s * MIB / 100), 160 * 1024)
             _tc(where, 'qdisc', 'add', 'dev', device, *parent, 'tbf',
-                'rate', f'{int(rate_mib_s * MIB)}bps', 'burst', str(burst), 'latency', '20ms')
+                'rate', f'{int(rate_mib_s * MIB)}bps', 'burst', str(burst), 'latency', '50ms')
             parent = ['parent', '1:1', 'handle', '10:']
         if delay_ms is not None:
             _delay(where, device, parent, delay_ms)

@@ -296,6 +296,16 @@ class TestCommand(base.RootTest):
         self.assertIn('python -m lab up', status.stderr)
         self.assertNotIn('Traceback', status.stderr)
 
+    def test_a_guests_image_is_written(self):
+        work = self.work_folder()
+        image = work.parent / 'image'
+        done = self.lab(work, 'guest', str(image), '--kind', 'random', '--set', '32.5')
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual(1 << 20, image.stat().st_size)
+        too_much = self.lab(work, 'guest', str(image), '--set', '500')
+        self.assertEqual(1, too_much.returncode)
+        self.assertIn('does not fit', too_much.stderr)
+
     def test_wrong_usage(self):
         for words in (['up', '--hosts', '0'], ['shape', 'n1'], ['on', 'n1']):
             done = self.lab(self.work_folder(), *words)

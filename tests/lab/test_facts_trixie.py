@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same facts with Debian 13's libvirt 11.3 and QEMU 10.0, and what is new there."""
+
+from __future__ import annotations
+
+from lab import trixie
+from tests.lab import base
+from tests.lab import test_facts_endings
+from tests.lab import test_facts_steering
+
+MIB = 1 << 20
+
+
+class Trixie:
+    """On hosts of Debian 13, where their tree can be made."""
+
+    flavour = 'trixie'
+
+    def setUp(self):
+        missing = trixie.check()
+        if missing:
+            self.skipTest(missing[0])
+        super().setUp()
+
+
+class TestHosts(Trixie, base.HostsTest):
+
+    def test_they_are_newer(self):
+        connection = self.lab['n1'].connect()
+        self.assertGreaterEqual(connection.getLibVersion(), 11_001_000)
+        self.assertGreaterEqual(connection.getVersion(), 10_000_000)
+
+    def test_the_link_rate_can_be_told(self):
+        # In MiB/s. QEMU then knows what the limit means at the switchover, whatever the cap is.
+        self.shape(rate_mib_s=80)
+        self.boot(set_mib=24)
+        self.guest.domain.migrateSetMaxDowntime(500)
+        migration = self.migrate(params={'bandwidth': 10, 'bandwidth.avail.switchover': 80})
+        migration.wait_for(base.in_passes(1))
+        told = self.qmp('query-migrate-parameters')[0]['avail-switchover-bandwidth']
+        self.assertEqual(80 * MIB, told)
+        migration.wait()
+        self.assertIsNone(migration.error)
+        self.assert_beats('n2')
+        # It is used up: 40 MiB at 96 % of the link's rate, and the moment of stopping.
+        self.assertLess(self.beats.blackout_ms, 650)
+        self.assertGreater(self.beats.blackout_ms, 250)
+
+
+class TestEvents(Trixie, test_facts_steering.TestEvents):
+    pass
+
+
+class TestDowntime(Trixie, test_facts_steering.TestDowntime):
+    pass
+
+
+class TestThrottle(Trixie, test_facts_steering.TestThrottle):
+    pass
+
+
+class TestAbort(Trixie, test_facts_endings.TestAbort):
+    pass
+
+
+class TestSuspend(Trixie, test_facts_endings.TestSuspend):
+    pass
+
+
+class TestPostCopy(Trixie, test_facts_endings.TestPostCopy):
+    pass
