@@ -203,8 +203,12 @@ def estimate(seen: abc.Sequence[Pass], cap_mib_s: int, expected_rate: float) -> 
     measured = _rate(seen, cap_mib_s)
     rate = measured or expected_rate
     drained = [p.drain_rate / p.wire_rate for p in seen[-3:] if p.wire_bytes and p.number > 0]
-    low, mid, gentle = (curve.holding(newest.end_bytes) for curve in (
-        low, mid, gentle if _error(gentle, kept) < CLOSE else mid))
+    if _error(gentle, kept) >= CLOSE:
+        gentle = mid
+        if evidence >= 2 and not saturated and _error(mid, kept) < 2 * CLOSE:
+            # The curve is plain to see, so the guest is not much gentler than that.
+            low = mid.faster(0.8)
+    low, mid, gentle = (curve.holding(newest.end_bytes) for curve in (low, mid, gentle))
     return Estimate(
         low=low, mid=mid, high=mid.faster(1.2, 1.1), gentle=gentle, wire_rate=max(rate, 1.0),
         drain=max(1.0, statistics.median(drained)) if drained else 1.0,
