@@ -106,7 +106,7 @@ class Controller:
 
     def update_link(self, mib_s: float | None) -> None:
         """The rate of the link is better known now; None for not known any more."""
-        self._watch.link = dataclasses.replace(self._watch.link, mib_s=mib_s)
+        self._watch.known_link = dataclasses.replace(self._watch.known_link, mib_s=mib_s)
 
     def force_complete(self, at_s: float) -> Decision:
         """A person wants it to end now: post-copy if it can, else a pause."""

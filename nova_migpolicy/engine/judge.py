@@ -30,7 +30,6 @@ LATELY_S = 6.0
 OVERDUE_PASSES = 4
 OVERDUE_S = 1.0
 FASTER = 1.1
-LINK_BOUND = 0.8
 # Auto-converge acts at every second sync that is more than a second after the last one.
 THROTTLE_PASSES = 6
 QUIET_PASSES = 8

@@ -63,14 +63,11 @@ class Steering:
         usable = tuple(one for one in self._policy.remedies
                        if can.get(one, True) and self._books.available(one)
                        and self._holds.frees(one))
-        seen, cap = self._watch.seen, self._books.now.cap_mib_s
-        slow = (seen is not None and seen.measured and cap > 0
-                and seen.wire_rate < judge.LINK_BOUND * cap * MIB)
         return plan.Means(
             usable, self._policy.max_bandwidth_mib_s, self._policy.max_downtime_ms,
             self._policy.max_throttle_percent, self._watch.link,
-            can_rescale=self._books.available(remedies.DOWNTIME), link_bound=slow,
-            time_left_s=self._watch.time_left(at_s))
+            can_rescale=self._books.available(remedies.DOWNTIME),
+            link_bound=self._watch.link_bound, time_left_s=self._watch.time_left(at_s))
 
     def at_pass(self, at_s: float) -> Found:
         """Judge at the end of a pass."""
@@ -106,7 +103,7 @@ class Steering:
         if at_s - self._hurried_s < HURRY_S or left / rate <= time_left:
             return None
         # A pace below the cap is a slow link or slow host, and no cap helps with that.
-        if rate < judge.LINK_BOUND * now.cap_mib_s * MIB:
+        if rate < watch_module.LINK_BOUND * now.cap_mib_s * MIB:
             return None
         top = means.max_bandwidth_mib_s
         needed = math.ceil(now.cap_mib_s * left / rate / (time_left * HURRY_SHARE))

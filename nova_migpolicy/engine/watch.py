@@ -7,6 +7,8 @@ decides by it.
 
 from __future__ import annotations
 
+import dataclasses
+
 from nova_migpolicy.engine import estimator
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import outlook
@@ -20,6 +22,8 @@ MIB = record.MIB
 Phase = samples.Phase
 # Reckoned with as long as nothing at all is known of the rate.
 GUESS_MIB_S = 100.0
+# Less than this share of the cap is not what the cap makes of it.
+LINK_BOUND = 0.8
 
 
 class Watch:
@@ -27,7 +31,7 @@ class Watch:
 
     def __init__(self, facts: record.Facts, books: ledger.Ledger) -> None:
         self.facts = facts
-        self.link = settings_module.Link(facts.link_mib_s, facts.switchover_mib_s)
+        self.known_link = settings_module.Link(facts.link_mib_s, facts.switchover_mib_s)
         self.tracker = passes.Tracker()
         self.pace = progress.Pace()
         self.last: samples.Sample | None = None
@@ -59,6 +63,21 @@ class Watch:
         elif self.tracker.phase in (Phase.DISKS, Phase.BULK):
             self._look_at_copy(sample)
         return ended
+
+    @property
+    def link(self) -> settings_module.Link:
+        """What is known of the link, or seen of it where the cap does not hold it down."""
+        known, seen = self.known_link, self.seen
+        if known.mib_s or seen is None or not self.link_bound:
+            return known
+        return dataclasses.replace(known, mib_s=seen.wire_rate / MIB)
+
+    @property
+    def link_bound(self) -> bool:
+        """Whether the passes show that something slower than the cap holds the rate down."""
+        seen, cap = self.seen, self._books.now.cap_mib_s
+        return (seen is not None and seen.measured and cap > 0
+                and seen.wire_rate < LINK_BOUND * cap * MIB)
 
     def time_left(self, at_s: float) -> float | None:
         """Seconds to the deadline; None when there is none."""

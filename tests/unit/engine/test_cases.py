@@ -222,6 +222,10 @@ class TestGivingUp(CaseBase):
             'aborting, the guest stays where it is$'))
         self.check_two_passes(self.steer(RANDOM, remedies=()))
 
+    def test_a_limit_of_a_good_part_of_the_set(self):
+        self.check_two_passes(self.steer(WILD, remedies=(), initial_downtime_ms=150, link=400,
+                                         facts={'link_mib_s': 300.0}))
+
     def test_a_big_guest_with_a_bulk_copy_of_minutes(self):
         self.check_two_passes(self.steer(guests.uniform(16_384, 4096, 2000), remedies=()))
 

@@ -2,6 +2,7 @@
 """How a guest writes, learnt from passes."""
 
 import dataclasses
+import itertools
 
 import testtools
 from testtools import matchers
@@ -49,11 +50,11 @@ class TestCurve(testtools.TestCase):
         for sweep in (True, False):
             curve = Curve(100.0, 50.0, sweep)
             values = [curve.dirtied(0.1 * n) for n in range(100)]
-            steps = [b - a for a, b in zip(values, values[1:], strict=False)]
+            steps = [b - a for a, b in itertools.pairwise(values)]
             self.assertEqual(0.0, values[0])
             self.assertThat(steps[0], near(5.0))
             self.assertTrue(all(one >= 0 for one in steps))
-            self.assertTrue(all(a >= b - 1e-9 for a, b in zip(steps, steps[1:], strict=False)))
+            self.assertTrue(all(a >= b - 1e-9 for a, b in itertools.pairwise(steps)))
             self.assertThat(curve.dirtied(60), near(100.0, 0.01))
 
     def test_nothing_comes_of_nothing(self):

@@ -73,7 +73,7 @@ class TestPlan(testtools.TestCase):
     def test_both_where_one_is_not_enough(self):
         got = self.choose(curve=WILD, max_bandwidth_mib_s=52, max_downtime_ms=900)
         self.assertEqual(('downtime',), got.used)
-        got = self.choose(max_bandwidth_mib_s=68, max_downtime_ms=350)
+        got = self.choose(max_bandwidth_mib_s=66, max_downtime_ms=220)
         self.assertEqual(('bandwidth', 'downtime'), got.used)
         self.assertTrue(got.settings.cap_mib_s > 50 and got.settings.promised_ms > 50)
 

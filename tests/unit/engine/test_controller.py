@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands, holds, refusals and what is kept of them."""
+
+import testtools
+from testtools import matchers
+
+from nova_migpolicy.engine import controller as controller_module
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import settings
+from nova_migpolicy.policy import keys
+from nova_migpolicy.sim import guests
+from nova_migpolicy.sim import precopy
+from nova_migpolicy.sim import run
+
+WILD = guests.sweep(256, 128, 80)
+ABORT, PAUSE, POST_COPY = remedies.Abort(), remedies.Pause(), remedies.StartPostCopy()
+
+
+class ControllerBase(testtools.TestCase):
+
+    def start(self, load=WILD, facts=None, setup=None, **policy):
+        policy = {'bandwidth_mib_s': 50, 'max_bandwidth_mib_s': 95, 'initial_downtime_ms': 50,
+                  'max_downtime_ms': 500, 'timeout_seconds': 600, 'remedies': (), **policy}
+        self.controller, self.plant = run.start(
+            keys.Policy(**policy), precopy.Setup(load, link_mib_s=200, **(setup or {})),
+            **(facts or {}))
+        return self.controller
+
+    def go(self, until_s=60.0, **more):
+        """On to a time or the end; the run so far."""
+        return run.steer(self.controller, self.plant, until_s=until_s, **more)
+
+    def do(self, decision):
+        for action in decision.actions:
+            self.assertIsNone(self.plant.apply(action))
+            self.controller.applied(action, self.plant.now_s)
+        return decision
+
+
+class TestForceComplete(ControllerBase):
+
+    def test_in_the_bulk_copy_and_in_the_passes(self):
+        for at_s in (2.0, 6.0):
+            self.start(facts={'can_post_copy': True})
+            self.go(at_s)
+            decision = self.do(self.controller.force_complete(at_s))
+            self.assertEqual(((POST_COPY,), 'operator'), (decision.actions, decision.rule))
+            self.assertTrue(self.controller.over)
+            self.assertIs(samples.Phase.POST_COPY, self.controller.phase)
+            seen = self.go()
+            self.assertEqual(('completed', ()), (seen.end, seen.decisions))
+
+    def test_a_pause_where_post_copy_is_not_possible(self):
+        self.start()
+        self.go(6.0)
+        decision = self.do(self.controller.force_complete(6.0))
+        self.assertEqual((PAUSE,), decision.actions)
+        self.assertIn('all of which is blackout', decision.reason)
+        seen = self.go()
+        self.assertEqual(('completed', ()), (seen.end, seen.decisions))
+
+    def test_it_waits_for_the_memory(self):
+        for facts, action in (({'can_post_copy': True}, POST_COPY), ({}, PAUSE)):
+            self.start(facts=facts, setup={'disk_mib': 200})
+            self.go(1.0)
+            decision = self.controller.force_complete(1.0)
+            self.assertEqual((), decision.actions)
+            self.assertIn('as soon as the memory is being sent', decision.reason)
+            seen = self.go()
+            self.assertEqual(('completed', [action]), (seen.end, list(seen.actions)))
+            self.assertThat(seen.applied[0][0], matchers.LessThan(6.5))
+
+    def test_a_refused_post_copy_is_tried_again_and_then_paused(self):
+        self.start(facts={'can_post_copy': True}, timeout_seconds=0, timeout_seconds_per_gib=0)
+        self.go(6.0)
+        decision = self.controller.force_complete(6.0)
+        self.controller.failed(decision.actions[0], 6.0, 'no')
+        seen = self.go(refuse=lambda action: 'no' if action == POST_COPY else None)
+        self.assertEqual([(POST_COPY,), (PAUSE,)], [one.actions for one in seen.decisions])
+        self.assertIn('refused before: no', seen.decisions[-1].reason)
+        self.assertEqual('completed', seen.end)
+
+    def test_once_is_enough(self):
+        self.start()
+        self.go(6.0)
+        self.do(self.controller.force_complete(6.0))
+        again = self.controller.force_complete(6.5)
+        self.assertEqual((), again.actions)
+        self.assertIn('it is paused', again.reason)
+
+
+class TestAbort(ControllerBase):
+
+    def test_in_each_phase_but_post_copy(self):
+        for at_s, disk in ((1.0, 200), (2.0, 0), (6.0, 0)):
+            self.start(setup={'disk_mib': disk})
+            self.go(at_s)
+            decision = self.do(self.controller.abort(at_s, 'cancelled through the API'))
+            self.assertEqual(((ABORT,), 'cancelled through the API'),
+                             (decision.actions, decision.reason))
+            self.assertIsNone(self.controller.observe(samples.Sample(at_s=at_s + 1)))
+
+    def test_it_is_refused_in_post_copy(self):
+        self.start(facts={'can_post_copy': True})
+        self.go(6.0)
+        self.do(self.controller.force_complete(6.0))
+        decision = self.controller.abort(6.1, 'cancelled')
+        self.assertEqual((), decision.actions)
+        self.assertIn('cannot be aborted', decision.reason)
+
+    def test_a_paused_one_can_be_aborted(self):
+        self.start()
+        self.go(6.0)
+        self.do(self.controller.force_complete(6.0))
+        self.assertEqual((ABORT,), self.controller.abort(6.1, 'cancelled').actions)
+
+
+class TestHold(ControllerBase):
+
+    def test_what_is_held_is_not_steered(self):
+        self.start(remedies=('bandwidth', 'downtime'), max_downtime_ms=1000,
+                   facts={'link_mib_s': 190.0})
+        self.go(2.0)
+        decision = self.do(self.controller.hold('bandwidth_mib_s', 40, 2.0))
+        self.assertIn(remedies.SetBandwidth(40), decision.actions)
+        seen = self.go()
+        self.assertEqual(('completed', {'set_max_downtime'}),
+                         (seen.end, {action.name for action in seen.actions}))
+
+    def test_the_limit_follows_a_held_cap(self):
+        self.start(facts={'link_mib_s': 190.0})
+        self.go(2.0)
+        decision = self.controller.hold('bandwidth_mib_s', 100, 2.0)
+        limit = settings.limit_ms(50, 100, settings.Link(190.0))
+        self.assertEqual((remedies.SetMaxDowntime(limit, 50), remedies.SetBandwidth(100)),
+                         decision.actions)
+
+    def test_a_person_may_go_further_than_the_policy(self):
+        self.start(remedies=('bandwidth',), max_bandwidth_mib_s=60)
+        self.go(2.0)
+        self.do(self.controller.hold('max_downtime_ms', 4000, 2.0))
+        seen = self.go()
+        self.assertEqual(('completed', ()), (seen.end, seen.decisions))
+
+    def test_released_it_is_steered_again(self):
+        self.start(remedies=('bandwidth',), timeout_seconds=0, timeout_seconds_per_gib=0,
+                   on_stall='continue')
+        self.go(2.0)
+        self.do(self.controller.hold('bandwidth_mib_s', 40, 2.0))
+        seen = self.go(30.0)
+        self.assertEqual((), seen.actions)
+        self.assertEqual((), self.controller.release('bandwidth_mib_s', 30.0).actions)
+        seen = self.go()
+        self.assertEqual('completed', seen.end)
+        self.assertEqual({'set_bandwidth'}, {action.name for action in seen.actions})
+
+    def test_a_refused_hold_is_tried_once_more(self):
+        self.start()
+        self.go(2.0)
+        decision = self.controller.hold('bandwidth_mib_s', 40, 2.0)
+        self.controller.failed(decision.actions[0], 2.0, 'busy')
+        seen = self.go(8.0, refuse=lambda _: 'busy')
+        self.assertEqual([(remedies.SetBandwidth(40),)],
+                         [one.actions for one in seen.decisions])
+        self.assertIn('refused: busy', seen.decisions[0].reason)
+
+    def test_a_throttle_needs_auto_converge(self):
+        self.start()
+        self.assertEqual((), self.controller.hold('max_throttle_percent', 50, 1.0).actions)
+        self.start(facts={'can_throttle': True})
+        self.assertEqual((remedies.SetThrottle(50),),
+                         self.controller.hold('max_throttle_percent', 50, 1.0).actions)
+
+    def test_nothing_can_be_held_that_is_not_a_setting(self):
+        self.start()
+        self.assertRaises(KeyError, self.controller.hold, 'on_timeout', 5, 1.0)
+
+    def test_nothing_changes_once_an_end_has_begun(self):
+        self.start()
+        self.go(6.0)
+        self.do(self.controller.force_complete(6.0))
+        self.assertEqual((), self.controller.hold('bandwidth_mib_s', 90, 6.1).actions)
+
+
+class TestRefusals(ControllerBase):
+
+    def test_an_action_is_tried_once_more_and_then_the_next_remedy(self):
+        self.start(remedies=('bandwidth', 'pause'))
+        seen = self.go(refuse=lambda a: 'no' if a.name == 'set_bandwidth' else None)
+        self.assertEqual(['set_bandwidth', 'set_bandwidth', 'pause'],
+                         [one.actions[0].name for one in seen.decisions])
+        self.assertEqual('completed', seen.end)
+
+    def test_one_refusal_is_forgiven(self):
+        self.start(remedies=('bandwidth',))
+        answers = ['no']
+        seen = self.go(refuse=lambda _: answers.pop() if answers else None)
+        self.assertEqual(('completed', [remedies.SetBandwidth(95)]),
+                         (seen.end, list(seen.actions)))
+
+    def test_a_remedy_that_ends_it_is_followed_by_on_stall(self):
+        self.start(remedies=('pause',))
+        seen = self.go(refuse=lambda a: 'no' if a == PAUSE else None)
+        self.assertEqual([(PAUSE,), (PAUSE,), (), (ABORT,)],
+                         [one.actions for one in seen.decisions])
+
+    def test_post_copy_on_stall_is_followed_by_a_pause_where_one_is_permitted(self):
+        for on_timeout, last in (('abort', ABORT), ('pause', PAUSE)):
+            self.start(on_stall='post_copy', on_timeout=on_timeout,
+                       facts={'can_post_copy': True})
+            seen = self.go(refuse=lambda a: 'no' if a == POST_COPY else None)
+            self.assertEqual([POST_COPY, POST_COPY, last],
+                             [one.actions[0] for one in seen.decisions])
+
+    def test_an_abort_that_is_refused_is_not_tried_for_ever(self):
+        self.start(on_stall='abort')
+        seen = self.go(refuse=lambda a: 'no')
+        self.assertEqual([(ABORT,), (ABORT,), ()], [one.actions for one in seen.decisions][:3])
+        self.assertIn('refused: no', seen.decisions[2].reason)
+
+    def test_an_answer_is_waited_for(self):
+        self.start(remedies=())
+        while self.plant.now_s < 40:
+            synced = self.plant.step()
+            if synced and self.controller.observe(samples.Sample.from_stats(
+                    self.plant.now_s, self.plant.stats(), boundary=True)):
+                break
+        asked_s = self.plant.now_s
+        while self.plant.now_s < asked_s + 25:
+            synced = self.plant.step()
+            self.assertIsNone(self.controller.observe(samples.Sample.from_stats(
+                self.plant.now_s, self.plant.stats(), boundary=synced)))
+
+
+class TestPromise(ControllerBase):
+
+    def test_a_link_that_turns_out_slower_lowers_the_limit(self):
+        self.start(load=guests.sweep(256, 64, 20), facts={'link_mib_s': 190.0},
+                   initial_downtime_ms=500)
+        self.go(2.0)
+        self.controller.update_link(100.0)
+        seen = self.go()
+        self.assertEqual(['keep_promise'], [one.rule for one in seen.decisions])
+        self.assertEqual(settings.limit_ms(500, 50, settings.Link(100.0)),
+                         seen.actions[0].limit_ms)
+
+    def test_a_link_that_turns_out_faster_changes_nothing(self):
+        self.start(load=guests.sweep(256, 64, 20), facts={'link_mib_s': 100.0})
+        self.go(2.0)
+        self.controller.update_link(190.0)
+        self.assertEqual((), self.go().decisions)
+
+    def test_an_unknown_link_is_taken_for_the_cap(self):
+        self.start(load=guests.sweep(256, 64, 20), facts={'link_mib_s': 190.0},
+                   initial_downtime_ms=500)
+        self.go(2.0)
+        self.controller.update_link(None)
+        seen = self.go()
+        self.assertEqual([remedies.SetMaxDowntime(500, 500)], list(seen.actions))
+        self.assertIn('unknown', seen.decisions[0].reason)
+
+
+class TestSeen(ControllerBase):
+
+    def test_forecast_phase_passes_and_settings(self):
+        controller = self.start(remedies=('bandwidth',), setup={'disk_mib': 300})
+        self.assertIsNone(controller.forecast)
+        self.assertIs(samples.Phase.SETUP, controller.phase)
+        self.go(5.0)
+        self.assertIs(samples.Phase.DISKS, controller.phase)
+        self.assertThat(controller.forecast.eta_s, matchers.GreaterThan(5.0))
+        self.go(10.5)
+        self.assertIs(samples.Phase.BULK, controller.phase)
+        self.assertThat(abs(controller.forecast.eta_s - 0.7), matchers.LessThan(2.0))
+        self.go(16.0)
+        self.assertIs(samples.Phase.PASSES, controller.phase)
+        self.assertEqual([0, 1], [one.number for one in controller.passes])
+        self.assertEqual(50, controller.settings.cap_mib_s)
+        self.go()
+        self.assertEqual(95, controller.settings.cap_mib_s)
+        self.assertThat(controller.forecast.eta_s, matchers.LessThan(1.0))
+
+    def test_time_that_runs_backwards_is_ignored(self):
+        controller = self.start()
+        self.go(6.0)
+        self.assertIsNone(controller.observe(samples.Sample(at_s=1.0, post_copy=True)))
+        self.assertFalse(controller.over)
+
+    def test_post_copy_that_somebody_else_began(self):
+        controller = self.start()
+        self.go(6.0)
+        self.assertIsNone(controller.observe(samples.Sample(at_s=7.0, post_copy=True)))
+        self.assertTrue(controller.over)
+        self.assertEqual((), controller.abort(8.0, 'cancelled').actions)
+
+    def test_the_start(self):
+        facts = controller_module.Facts(1 << 30, 0, 0.0, link_mib_s=200.0, bandwidth_mib_s=50)
+        self.assertEqual(
+            settings.limit_ms(100, 50, settings.Link(200.0)),
+            controller_module.initial_limit_ms(keys.Policy(), facts))

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Progress, pace and the rate of the link."""
+
+import testtools
+from testtools import matchers
+
+from nova_migpolicy.engine import linkrate
+from nova_migpolicy.engine import progress
+from nova_migpolicy.engine import sample as samples
+from tests.unit.engine import test_estimator
+
+MIB = 1 << 20
+
+
+def memory(remaining, total=100):
+    return samples.Sample(at_s=1.0, memory_total_bytes=total, memory_remaining_bytes=remaining)
+
+
+def disks(remaining, total=300):
+    return samples.Sample(at_s=1.0, disk_total_bytes=total, disk_remaining_bytes=remaining)
+
+
+class TestProgress(testtools.TestCase):
+
+    def test_disks_and_memory(self):
+        got = progress.Progress(100, 300)
+        self.assertEqual([0.0, 25.0, 75.0, 87.5],
+                         [got.observe(one) for one in (disks(300), disks(200), disks(0),
+                                                       memory(50))])
+        self.assertEqual(100.0, got.finish())
+
+    def test_it_never_runs_backwards(self):
+        got = progress.Progress(100, 0)
+        self.assertEqual([90.0, 90.0, 95.0],
+                         [got.observe(one) for one in (memory(10), memory(60), memory(5))])
+        self.assertEqual(95.0, got.percent)
+
+    def test_only_the_end_is_the_end(self):
+        self.assertEqual(99.0, progress.Progress(100, 0).observe(memory(0)))
+
+    def test_nothing_is_known(self):
+        got = progress.Progress(0, 0)
+        self.assertEqual(0.0, got.observe(samples.Sample(at_s=1.0)))
+        self.assertEqual(50.0, got.observe(memory(50)))
+        self.assertEqual(50.0, got.observe(samples.Sample(at_s=2.0)))
+
+
+class TestPace(testtools.TestCase):
+
+    def test_it_is_that_of_the_last_half_minute(self):
+        pace = progress.Pace()
+        for second in range(100):
+            pace.add(float(second), 10_000 - (10 * second if second < 60 else 600))
+        self.assertIsNone(pace.rate())
+        for second in range(100, 140):
+            pace.add(float(second), 9400 - 50 * (second - 99))
+        self.assertThat(pace.rate(), test_estimator.near(50, 0.01))
+
+    def test_a_rise_starts_afresh(self):
+        pace = progress.Pace()
+        for at_s, left in ((0, 100), (5, 50)):
+            pace.add(at_s, left)
+        self.assertEqual(10.0, pace.rate())
+        pace.add(6, 80)
+        pace.add(7, None)
+        self.assertIsNone(pace.rate())
+
+
+class TestLinkRate(testtools.TestCase):
+
+    def test_an_uncapped_pass(self):
+        went = test_estimator.went
+        self.assertThat(linkrate.from_pass(went(0, 5, 100, rate=200, cap=0)),
+                        test_estimator.near(180, 0.01))
+        for useless in (went(0, 5, 100, cap=50), went(1, 0.1, 5, rate=200, cap=0),
+                        went(1, 2, 1, rate=1, cap=0), went(1, 5, 100, cap=0, steady=False)):
+            self.assertIsNone(linkrate.from_pass(useless))
+
+    def test_a_switchover(self):
+        # 1.5 s at 50 MiB/s and then 0.5 s at 200 MiB/s.
+        got = linkrate.from_switchover(175 * MIB, 2.0, 50, 500)
+        self.assertThat(got, test_estimator.near(200, 0.01))
+        got = linkrate.from_switchover(400 * MIB, 2.0, 0, 500)
+        self.assertThat(got, test_estimator.near(200, 0.01))
+
+    def test_a_switchover_that_says_nothing(self):
+        for sent, seconds, cap, downtime in (
+                (80 * MIB, 2.0, 50, 500), (175 * MIB, 2.0, 50, 5), (175 * MIB, 0.1, 50, 500),
+                (0, 2.0, 0, 500)):
+            self.assertIsNone(linkrate.from_switchover(sent, seconds, cap, downtime))
+
+    def test_it_is_taken_low(self):
+        self.assertEqual(100.0, linkrate.merge(None, 100.0))
+        self.assertEqual(100.0, linkrate.merge(100.0, None))
+        self.assertEqual(60.0, linkrate.merge(100.0, 60.0))
+        self.assertThat(linkrate.merge(100.0, 200.0), matchers.LessThan(150))
