@@ -85,8 +85,8 @@ def prospect(plan: plan_module.Plan, now: settings_module.Settings,
     will = 'will' if plan.certain else 'may'
     when = f'in about {span(plan.seconds)}' if plan.certain else (
         f'in {span(plan.seconds)} at best,')
-    return (f'{measures(plan, now)} it {will} finish {when} with a '
-            f'{blackout(plan.blackout_ms)} blackout')
+    return (f'{measures(plan, now)} it {will} finish {when} with a blackout of about '
+            f'{blackout(plan.blackout_ms)}')
 
 
 def permitted(means: plan_module.Means, now: settings_module.Settings) -> str:

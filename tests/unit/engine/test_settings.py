@@ -91,7 +91,8 @@ class TestActions(testtools.TestCase):
     def test_harm(self):
         order = [remedies.SetBandwidth(1), remedies.SetMaxDowntime(1, 1),
                  remedies.SetThrottle(1), remedies.StartPostCopy(), remedies.Pause()]
-        self.assertEqual(order, sorted(order[::-1], key=remedies.harm))
+        mixed = [order[place] for place in (3, 0, 4, 2, 1)]
+        self.assertEqual(order, sorted(mixed, key=remedies.harm))
         self.assertEqual(0, remedies.harm(remedies.Abort()))
 
     def test_records_are_plain(self):
