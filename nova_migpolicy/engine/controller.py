@@ -108,6 +108,10 @@ class Controller:
         """The rate of the link is better known now; None for not known any more."""
         self._watch.known_link = dataclasses.replace(self._watch.known_link, mib_s=mib_s)
 
+    def forget_switchover(self) -> None:
+        """QEMU was not told of the link's rate after all: its limit is held to the cap."""
+        self._watch.link = dataclasses.replace(self._watch.link, switchover_mib_s=None)
+
     def force_complete(self, at_s: float) -> Decision:
         """A person wants it to end now: post-copy if it can, else a pause."""
         if self.over:
@@ -196,6 +200,9 @@ class Controller:
                 f'{due.reason}; that will be done as soon as the memory is being sent'))
         left = self._watch.left()
         rate = self._watch.rate()
+        if isinstance(action, remedies.StartPostCopy):
+            # The cap does not bind it.
+            rate = max(rate, (self._watch.link.mib_s or 0) * record.MIB)
         says = ending.says(action, words.size(left) if left is not None else 'memory',
                            words.span(left / rate) if left is not None else None)
         again = f' (refused before: {self._books.error})' if self._books.failed_s else ''

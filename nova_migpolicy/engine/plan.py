@@ -15,49 +15,18 @@ import math
 
 from nova_migpolicy.engine import estimator
 from nova_migpolicy.engine import forecast
+from nova_migpolicy.engine import means as means_module
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_module
 
 MIB = settings_module.MIB
 Settings = settings_module.Settings
+Means = means_module.Means
+Plan = means_module.Plan
 STEP = 1.06
 UNKNOWN_CEILING = 16
 MILD = (remedies.BANDWIDTH, remedies.DOWNTIME)
 HARD_STOP_S = 86_400.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Means:
-    """What may be used, and its bounds (max_bandwidth_mib_s 0: none).
-
-    remedies: in the order of the policy, less what a person holds and what was refused.
-    can_rescale: QEMU's limit can still be set, which a change of the cap may need.
-    link_bound: the cap is not what holds the transfer down.
-    """
-
-    remedies: tuple[str, ...]
-    max_bandwidth_mib_s: int
-    max_downtime_ms: int
-    max_throttle_percent: int
-    link: settings_module.Link
-    can_rescale: bool = True
-    link_bound: bool = False
-    time_left_s: float | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """The remedies used, the settings they lead to (or the step that ends it), and what to expect.
-
-    certain: the forecast says that it will do; otherwise it may.
-    """
-
-    used: tuple[str, ...]
-    settings: Settings
-    certain: bool
-    seconds: float
-    blackout_ms: float
-    step: remedies.Action | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +173,9 @@ class Planner:
         if remedy == remedies.PAUSE:
             return Plan((remedy,), self.now, True, seconds, seconds * 1000,
                         remedies.Pause())
-        return Plan((remedy,), self.now, True, seconds,
+        # The cap does not bind post-copy.
+        free = max(rate, (link.mib_s or 0) * MIB)
+        return Plan((remedy,), self.now, True, self.seen.remaining / free,
                     settings_module.blackout_ms(0, rate, link), remedies.StartPostCopy())
 
     def plans(self) -> abc.Iterator[Plan]:

@@ -157,6 +157,11 @@ class TestRemedies(CaseBase):
         self.assertEqual(('completed', [remedies.StartPostCopy()]),
                          (seen.end, list(seen.actions)))
         self.assertIn('runs the guest at the destination', seen.decisions[0].reason)
+        self.assertIn('in about 2.5 s', seen.decisions[0].reason)
+        # The cap does not bind it where the link is known to be faster.
+        seen = self.steer(WILD, remedies=('post_copy',),
+                          facts={'can_post_copy': True, 'link_mib_s': 190.0})
+        self.assertIn('in about 0.7 s', seen.decisions[0].reason)
 
     def test_pause_says_what_it_costs(self):
         seen = self.steer(WILD, remedies=('pause',))
