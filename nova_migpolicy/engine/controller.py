@@ -110,7 +110,8 @@ class Controller:
 
     def forget_switchover(self) -> None:
         """QEMU was not told of the link's rate after all: its limit is held to the cap."""
-        self._watch.link = dataclasses.replace(self._watch.link, switchover_mib_s=None)
+        self._watch.known_link = dataclasses.replace(
+            self._watch.known_link, switchover_mib_s=None)
 
     def force_complete(self, at_s: float) -> Decision:
         """A person wants it to end now: post-copy if it can, else a pause."""
