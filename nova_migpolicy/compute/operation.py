@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import libvirt
 from oslo_log import log as logging
 
 from nova_migpolicy.compute import plan as plan_mod
@@ -33,7 +34,17 @@ class PlannedDomain:
     ) -> int:
         """libvirt's call, with the plan's flags and parameters."""
         self._call.started = True
-        result: int = self._domain.migrateToURI3(
-            destination, params=self._plan.edit_params(params),
-            flags=self._plan.edit_flags(flags))
-        return result
+        edited = self._plan.edit_params(params)
+        flags = self._plan.edit_flags(flags)
+        try:
+            return int(self._domain.migrateToURI3(destination, params=edited, flags=flags))
+        except libvirt.libvirtError as error:
+            if (error.get_error_code() != libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED
+                    or edited.pop(plan_mod.SWITCHOVER_PARAM, None) is None):
+                raise
+            # libvirt shows the destination all parameters, and an older one
+            # refuses this one before anything has begun.
+            LOG.info("The destination's libvirt does not know %s; going on without it: %s",
+                     plan_mod.SWITCHOVER_PARAM, error)
+        self._call.switchover_refused = True
+        return int(self._domain.migrateToURI3(destination, params=edited, flags=flags))

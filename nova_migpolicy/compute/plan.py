@@ -19,6 +19,11 @@ from nova_migpolicy.policy import keys
 PARALLEL_COMPRESSION_LIBVIRT = 9_004_000
 # QEMU runs post-copy over parallel connections from this version on.
 PARALLEL_POST_COPY_QEMU = 10_001_000
+# From these versions on QEMU can be told what the link takes at the switchover.
+SWITCHOVER_LIBVIRT = 11_001_000
+SWITCHOVER_QEMU = 8_002_000
+# libvirt's name for it, in MiB/s; libvirt-python knows it by no constant.
+SWITCHOVER_PARAM = 'bandwidth.avail.switchover'
 # The throttle of an auto-converge that is armed but not yet wanted, in percent.
 ARMED_THROTTLE_PERCENT = 1
 
@@ -38,6 +43,7 @@ class Circumstances:
     :ivar allow_qmp: monitor commands may be used.
     :ivar libvirt_version: of the source, as libvirt numbers it.
     :ivar qemu_version: likewise.
+    :ivar link_mib_s: rate of the link to the destination; None where it is not known.
     """
 
     paused: bool
@@ -47,6 +53,7 @@ class Circumstances:
     allow_qmp: bool
     libvirt_version: int
     qemu_version: int
+    link_mib_s: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +63,7 @@ class Plan:
     :ivar bandwidth_mib_s: the cap for the whole stream (0: none).
     :ivar start_bandwidth_mib_s: the cap handed to libvirt at the start, which
         gives it to each mirrored disk.
+    :ivar switchover_mib_s: what QEMU is told of the link; None where it cannot be told.
     """
 
     flags: int
@@ -64,6 +72,7 @@ class Plan:
     start_bandwidth_mib_s: int
     can_post_copy: bool
     can_throttle: bool
+    switchover_mib_s: int | None
     notes: tuple[str, ...]
 
     def edit_flags(self, flags: int) -> int:
@@ -108,12 +117,26 @@ def make(policy: keys.Policy, circumstances: Circumstances) -> Plan:
         flags |= libvirt.VIR_MIGRATE_COMPRESSED
         params[libvirt.VIR_MIGRATE_PARAM_COMPRESSION] = method
 
+    switchover = _switchover(circumstances)
+    if switchover:
+        params[SWITCHOVER_PARAM] = switchover
+
     cap = policy.bandwidth_mib_s
     share = max(1, cap // max(1, circumstances.mirrored_disks)) if cap else 0
     params[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = share
     return Plan(
         flags=flags, params=params, bandwidth_mib_s=cap, start_bandwidth_mib_s=share,
-        can_post_copy=can_post_copy, can_throttle=can_throttle, notes=tuple(notes))
+        can_post_copy=can_post_copy, can_throttle=can_throttle,
+        switchover_mib_s=switchover, notes=tuple(notes))
+
+
+def _switchover(circumstances: Circumstances) -> int | None:
+    """The link's rate in whole MiB/s, rounded down, where this QEMU can be told of it."""
+    if (circumstances.link_mib_s is None or circumstances.link_mib_s < 1
+            or circumstances.libvirt_version < SWITCHOVER_LIBVIRT
+            or circumstances.qemu_version < SWITCHOVER_QEMU):
+        return None
+    return int(circumstances.link_mib_s)
 
 
 def _post_copy(

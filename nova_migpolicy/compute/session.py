@@ -72,6 +72,9 @@ class Session:
         self.call = outcome_mod.Call()
         self.has_events = True
         self._links = links
+        # The operator's word, else what was learnt, else unknown; kept as it
+        # is now, so that both threads make the same plan of it.
+        self.link_mib_s = start.link_mib_s or links.get(start.destination)
         self._started_s = inbox.clock()
 
     @property
@@ -79,15 +82,10 @@ class Session:
         """The effective policy."""
         return self.start.resolved.policy
 
-    @property
-    def link_mib_s(self) -> float | None:
-        """The link's rate: the operator's word, else what was learnt, else unknown."""
-        return self.start.link_mib_s or self._links.get(self.start.destination)
-
     def plan(self, mirrored_disks: int) -> plan_mod.Plan:
         """The plan, the same for each thread that asks."""
         return plan_mod.make(self.policy, dataclasses.replace(
-            self.start.circumstances, mirrored_disks=mirrored_disks))
+            self.start.circumstances, mirrored_disks=mirrored_disks, link_mib_s=self.link_mib_s))
 
     def facts(self, plan: plan_mod.Plan, disk_bytes: int) -> controller_mod.Facts:
         """What the engine is told."""
@@ -98,6 +96,7 @@ class Session:
             disk_bytes=disk_bytes,
             started_s=self._started_s,
             link_mib_s=self.link_mib_s,
+            switchover_mib_s=plan.switchover_mib_s,
             can_throttle=plan.can_throttle,
             can_post_copy=plan.can_post_copy,
             bandwidth_mib_s=plan.bandwidth_mib_s,

@@ -148,6 +148,8 @@ class Monitor:
         except exception.GuestError as error:
             self._complain(str(error))
             stats = {}
+        if self._call.switchover_refused:
+            self._controller.forget_switchover()
         sample = self._sample(stats, boundary, self._inbox.clock())
         decision = self._ask(lambda _at_s: self._controller.observe(sample))
         forecast = self._controller.forecast

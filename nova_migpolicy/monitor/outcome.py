@@ -42,11 +42,13 @@ class End(enum.Enum):
 class Call:
     """The libvirt migrate call, written by the thread that makes it.
 
-    `started` is set just before the call and `done` last of all.
+    `started` is set just before the call and `done` last of all;
+    `switchover_refused` when QEMU could not be told of the link's rate.
     """
 
     started: bool = False
     done: bool = False
+    switchover_refused: bool = False
     error: Exception | None = None
 
 

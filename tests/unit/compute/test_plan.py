@@ -81,3 +81,13 @@ class PlanTest(testtools.TestCase):
             self.assertIn('is left out', made.notes[0])
         made = make({'libvirt_version': 9_004_000}, compression='zstd', parallel_connections=4)
         self.assertEqual('zstd', made.params['compression'])
+
+    def test_qemu_is_told_of_the_link_where_it_can_be(self):
+        new = {'libvirt_version': 11_003_000, 'qemu_version': 10_000_000}
+        for circumstances, told in (
+                ({**new, 'link_mib_s': 123.9}, 123), (new, None), ({'link_mib_s': 123.9}, None),
+                ({**new, 'qemu_version': 7_002_000, 'link_mib_s': 80}, None),
+                ({**new, 'link_mib_s': 0.5}, None)):
+            made = make(circumstances)
+            self.assertEqual(told, made.switchover_mib_s)
+            self.assertEqual(told, made.params.get(plan.SWITCHOVER_PARAM))

@@ -63,6 +63,9 @@ class Controller:
     def failed(self, action, at_s, error):
         self.heard.append(('failed', action))
 
+    def forget_switchover(self):
+        self.heard.append(('forget_switchover', None))
+
     def abort(self, at_s, why):
         return decide(remedies.Abort(), reason=why)
 
