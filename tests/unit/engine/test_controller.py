@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands, holds, refusals and what is kept of them."""
 
+import dataclasses
+
 import testtools
 from testtools import matchers
 
@@ -250,6 +252,18 @@ class TestPromise(ControllerBase):
         self.go(2.0)
         self.controller.update_link(190.0)
         self.assertEqual((), self.go().decisions)
+
+    def test_qemu_that_was_not_told_of_the_link_after_all(self):
+        self.start(remedies=('downtime',), max_downtime_ms=1000,
+                   facts={'link_mib_s': 190.0, 'switchover_mib_s': 190.0})
+        self.plant.setup = dataclasses.replace(self.plant.setup, switchover_mib_s=None)
+        self.controller.forget_switchover()
+        seen = self.go()
+        self.assertEqual('completed', seen.end)
+        limit = seen.actions[-1]
+        self.assertEqual(settings.limit_ms(limit.promised_ms, 50, settings.Link(190.0)),
+                         limit.limit_ms)
+        self.assertThat(seen.blackout_ms, matchers.LessThan(1000))
 
     def test_an_unknown_link_is_taken_for_the_cap(self):
         self.start(load=guests.sweep(256, 64, 20), facts={'link_mib_s': 190.0},
