@@ -70,7 +70,8 @@ class Estimate:
 
     wire_rate: bytes/s sent at the present settings; measured: that was seen in a pass.
     drain: guest bytes dealt with per byte sent.
-    gentle: the curve of a guest that writes in order, if that fits as well; else mid.
+    gentle: what fits best if nothing was hidden, of a guest that writes in order if that can
+        be.
     evidence: how many passes in a row agree with each other, the bulk copy not counted.
     restless: what remains varied widely of late; low_bytes is the least that remained.
     saturated: every pass saw the whole set dirty, so how fast it is written is unknown, and
@@ -168,6 +169,54 @@ def _rate(seen: abc.Sequence[Pass], cap_mib_s: int) -> float | None:
     return statistics.median_high(rates[-3:]) if rates else None
 
 
+@dataclasses.dataclass(frozen=True)
+class _Kept:
+    """The newest points that agree, oldest first: raw as counted, and with what was hidden."""
+
+    raw: tuple[Point, ...]
+    points: tuple[Point, ...]
+    evidence: int
+    agreed: bool
+
+
+def _keep(seen: abc.Sequence[Pass]) -> _Kept:
+    size = max(1, seen[0].dirtied_bytes, *(p.end_bytes for p in seen[-12:] if p.number > 0))
+    points: list[Point] = []
+    raw: list[Point] = []
+    evidence = 0
+    agreed = True
+    for one in reversed(seen[-KEPT - 3:]):
+        found = point(one, size)
+        if found is None:
+            continue
+        agreed = all(agree(found, other) for other in points)
+        if len(points) >= KEPT or not agreed:
+            break
+        points.insert(0, found)
+        raw.insert(0, Point(found.seconds, one.dirtied_bytes / one.count))
+        evidence += one.number > 0
+    if not points:
+        points = raw = [Point(max(seen[-1].duration_s, 0.02), seen[-1].end_bytes)]
+    return _Kept(tuple(raw), tuple(points), evidence, agreed)
+
+
+def _curves(kept: _Kept, least_bytes: float) -> tuple[Curve, Curve, Curve, bool]:
+    """The low, mid and gentle curves, and whether mid's rate is a guess."""
+    mid, saturated = fit(kept.points)
+    short = sorted(kept.points, key=lambda p: p.seconds)[:2]
+    low = Curve(max(p.dirtied for p in kept.points),
+                min(p.dirtied / p.seconds for p in short), sweep=True)
+    gentle = line(kept.raw)
+    if _error(gentle, kept.raw) >= CLOSE:
+        curve, guess = fit(kept.raw)
+        gentle = gentle if guess else curve
+        if kept.evidence >= 2 and not saturated and _error(mid, kept.raw) < 2 * CLOSE:
+            # The curve is plain to see, so the guest is not much gentler than that.
+            low = mid.faster(0.8)
+    low, mid, gentle = (curve.holding(least_bytes) for curve in (low, mid, gentle))
+    return low, mid, gentle, saturated
+
+
 def estimate(seen: abc.Sequence[Pass], cap_mib_s: int, expected_rate: float) -> Estimate | None:
     """Judge the passes so far, oldest first; None when there is none.
 
@@ -176,42 +225,16 @@ def estimate(seen: abc.Sequence[Pass], cap_mib_s: int, expected_rate: float) -> 
     """
     if not seen:
         return None
-    recent = list(seen[-KEPT - 3:])
     newest = seen[-1]
-    size = max(1, seen[0].dirtied_bytes, *(p.end_bytes for p in seen[-12:] if p.number > 0))
-    kept: list[Point] = []
-    evidence = 0
-    agreed = True
-    for one in reversed(recent):
-        found = point(one, size)
-        if found is None:
-            continue
-        agreed = all(agree(found, other) for other in kept)
-        if len(kept) >= KEPT or not agreed:
-            break
-        kept.insert(0, found)
-        evidence += one.number > 0
-    if not kept:
-        kept = [Point(max(recent[-1].duration_s, 0.02), recent[-1].end_bytes)]
-    mid, saturated = fit(kept)
-    gentle = line(kept)
-    most = max(p.dirtied for p in kept)
-    low = Curve(most, min(p.dirtied / p.seconds for p in sorted(
-        kept, key=lambda p: p.seconds)[:2]), sweep=True)
-    after = [p.end_bytes for p in seen[-8:] if p.number > 0] or [newest.end_bytes]
-    least = min(after)
+    kept = _keep(seen)
+    low, mid, gentle, saturated = _curves(kept, newest.end_bytes)
+    least = min([p.end_bytes for p in seen[-8:] if p.number > 0] or [newest.end_bytes])
     measured = _rate(seen, cap_mib_s)
-    rate = measured or expected_rate
     drained = [p.drain_rate / p.wire_rate for p in seen[-3:] if p.wire_bytes and p.number > 0]
-    if _error(gentle, kept) >= CLOSE:
-        gentle = mid
-        if evidence >= 2 and not saturated and _error(mid, kept) < 2 * CLOSE:
-            # The curve is plain to see, so the guest is not much gentler than that.
-            low = mid.faster(0.8)
-    low, mid, gentle = (curve.holding(newest.end_bytes) for curve in (low, mid, gentle))
     return Estimate(
-        low=low, mid=mid, high=mid.faster(1.2, 1.1), gentle=gentle, wire_rate=max(rate, 1.0),
+        low=low, mid=mid, high=mid.faster(1.2, 1.1), gentle=gentle,
+        wire_rate=max(measured or expected_rate, 1.0),
         drain=max(1.0, statistics.median(drained)) if drained else 1.0,
-        remaining=newest.end_bytes, low_bytes=least, evidence=evidence,
-        restless=not agreed and least < 0.6 * newest.end_bytes, saturated=saturated,
+        remaining=newest.end_bytes, low_bytes=least, evidence=kept.evidence,
+        restless=not kept.agreed and least < 0.6 * newest.end_bytes, saturated=saturated,
         measured=measured is not None)
