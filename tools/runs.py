@@ -94,7 +94,12 @@ def tests(run: Run, regex: str | None, end: float, count: Count, *, strict: bool
         print(f'   {run.label}: stopped, it took too long', flush=True)
     elif process.returncode and count.failed == before.failed:
         count.failed += 1
-        print(_indent(b''.join(errors).decode(errors='replace')[-8000:]), flush=True)
+        # Mostly a test module that cannot be imported, about which only `list` says more.
+        listed = subprocess.run([*argv[:5], 'list'], cwd=ROOT, env={**os.environ, **run.env},
+                                capture_output=True, text=True, check=False)
+        said = b''.join(errors).decode(errors='replace')
+        print(_indent((said if listed.returncode == 0 else listed.stdout + listed.stderr)[-8000:]),
+              flush=True)
         print(f'   {run.label}: stestr ended with {process.returncode}', flush=True)
     print(f'   {run.label}: {count.passed - before.passed} passed, '
           f'{count.failed - before.failed} failed, {count.skipped - before.skipped} skipped',

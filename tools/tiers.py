@@ -132,4 +132,7 @@ def _sum_up(counts: dict[str, runs.Count]) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
