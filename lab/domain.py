@@ -119,9 +119,15 @@ class LabDomain:
         :param without: taken from FLAGS
         :param params: libvirt's typed parameters, by libvirt's names: {'bandwidth': 50}
         """
-        to = self.lab[destination]
-        all_params: dict[str, Any] = {libvirt.VIR_MIGRATE_PARAM_URI: f'tcp://{to.address}'}
-        flags |= FLAGS & ~without
+        own, usual = self.arguments(destination)
+        return Migration(self, self.lab[destination], flags | usual & ~without,
+                         {**own, **(params or {})})
+
+    def arguments(self, destination: str) -> tuple[dict[str, Any], int]:
+        """Return libvirt's parameters and flags for a migration; the disks are made there."""
+        all_params: dict[str, Any] = {
+            libvirt.VIR_MIGRATE_PARAM_URI: f'tcp://{self.lab[destination].address}'}
+        flags = FLAGS
         if self.disks_mib and self.lab.storage == 'block':
             flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK
             all_params[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = [
@@ -131,8 +137,7 @@ class LabDomain:
                     f.truncate(size * MIB)
         elif self.disks_mib:
             flags |= libvirt.VIR_MIGRATE_UNSAFE
-        all_params.update(params or {})
-        return Migration(self, to, flags, all_params)
+        return all_params, flags
 
     def _file(self, host: str, number: int | str) -> pathlib.Path:
         return self.lab[host].images / f'{self.name}.{number}'

@@ -49,6 +49,10 @@ class Host:
             self._connection = libvirtd.connect(self.machine)
         return self._connection
 
+    def another_connection(self) -> libvirt.virConnect:
+        """Return a connection of the caller's own: for a call that takes long."""
+        return libvirtd.connect(self.machine)
+
     def close(self) -> None:
         """Close the connection, if there is one."""
         if self._connection is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import pathlib
 import shutil
 import tempfile
@@ -20,7 +21,8 @@ from lab import hosts
 from lab import needs
 from lab import workdir
 
-_FOLDER = pathlib.Path(tempfile.gettempdir()) / 'migpolicy-lab-tests'
+# Of this process alone: somebody else's run may be under way.
+_FOLDER = pathlib.Path(tempfile.gettempdir()) / f'migpolicy-lab-tests-{os.getpid()}'
 _up = {}
 
 

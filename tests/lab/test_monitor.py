@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plugin's monitor and plan on real hosts, without Nova between them and libvirt."""
+
+from __future__ import annotations
+
+import threading
+import time
+import types
+import uuid
+
+from lab import domain as lab_domain
+from nova_migpolicy.compute import plan
+from nova_migpolicy.compute import session
+from nova_migpolicy.monitor import events
+from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import journal
+from nova_migpolicy.monitor import links
+from nova_migpolicy.monitor import outcome
+from nova_migpolicy.policy import resolve
+from tests.lab import base
+from tests.lab import test_facts_trixie
+
+MIB = 1 << 20
+# A heartbeat is seen to about 10 ms on either side.
+BEAT_MS = 20
+
+
+class Report:
+    """Takes what would go into Nova's database."""
+
+    def __init__(self):
+        self.percents = []
+
+    def operation_done(self):
+        return False
+
+    def report(self, sample, percent):
+        self.percents.append(percent)
+
+    def post_copy_started(self):
+        pass
+
+
+class MonitoredTest(base.HostsTest):
+    """Migrates the guest of `boot()` under a policy, as the driver does."""
+
+    link_mib_s: float | None = None
+
+    def session(self, *, versions=None, **policy):
+        """Make a session for the guest; nothing has started yet."""
+        connection = self.lab['n1'].connect()
+        libvirt_version, qemu_version = versions or (
+            connection.getLibVersion(), connection.getVersion())
+        clock = inbox.Inbox()
+        return session.Session(
+            session.Start(
+                instance=types.SimpleNamespace(uuid=str(uuid.uuid4())), destination='n2',
+                resolved=resolve.resolve(resolve.Sources(flavor=policy)),
+                memory_bytes=self.guest.guest.memory_mib * MIB, link_mib_s=self.link_mib_s,
+                circumstances=plan.Circumstances(
+                    paused=False, persistent_memory=False, mirrored_disks=0,
+                    nova_post_copy=False, allow_qmp=True, libvirt_version=libvirt_version,
+                    qemu_version=qemu_version)),
+            guest_mod.MigratingGuest(lambda: self.guest.domain), clock,
+            journal.Journal(None, clock.clock(), 0), links.Links(None))
+
+    def run_session(self, made, while_it_runs=None):
+        """Migrate to n2; returns the outcome."""
+        disks = len(self.guest.disks_mib)
+        params, flags = self.guest.arguments('n2')
+
+        def operate():
+            error = None
+            try:
+                own = self.lab['n1'].another_connection()
+                planned = made.planned_domain(own.lookupByName(self.guest.name), disks)
+                planned.migrateToURI3(self.lab['n2'].uri, params=params, flags=flags)
+            except Exception as failure:
+                error = failure
+            made.operation_over(error)
+
+        connection = self.lab['n1'].connect()
+        with events.subscribed(connection, self.guest.domain, made.inbox) as made.has_events:
+            operation = threading.Thread(target=operate)
+            operation.start()
+            self.addCleanup(operation.join)
+            watcher = threading.Thread(target=while_it_runs or (lambda: None))
+            watcher.start()
+            self.report = Report()
+            ended = made.watch(self.report, [f'vd{"bcdefg"[n]}' for n in range(disks)],
+                               time.sleep)
+            watcher.join()
+        return ended
+
+    def records(self, made, kind):
+        return [record for record in made.journal.records() if record['kind'] == kind]
+
+    def assert_arrived(self, ended):
+        self.assertIs(outcome.End.COMPLETED, ended.end, ended.reason)
+        self.assert_beats('n2')
+
+
+class TestDisks(MonitoredTest):
+
+    def test_the_cap_is_for_all_disks_together_and_then_for_memory(self):
+        self.boot(set_mib=8, rate_mib_s=5, disks_mib=(96, 96))
+        made = self.session(bandwidth_mib_s='20', max_bandwidth_mib_s='20')
+        seen = {}
+
+        def look():
+            domain = self.guest.domain
+            seen['disks'] = lab_domain.wait_until(
+                lambda: [domain.blockJobInfo(name, 0).get('bandwidth')
+                         for name in ('vdb', 'vdc')] if domain.blockJobInfo('vdc', 0) else None,
+                what='both disks to be copied')
+            lab_domain.wait_until(
+                lambda: [r for r in self.records(made, 'action')
+                         if r['action'] == 'set_bandwidth'], what='the cap of the memory phase')
+            seen['memory'] = self.qmp('query-migrate-parameters')[0]['max-bandwidth']
+
+        self.assert_arrived(self.run_session(made, look))
+        self.assertEqual([10, 10], seen['disks'])
+        self.assertEqual(20 * MIB, seen['memory'])
+        self.assertEqual(sorted(self.report.percents), self.report.percents)
+
+
+class TestOlderDestination(MonitoredTest):
+
+    link_mib_s = 80
+
+    def test_a_libvirt_that_cannot_be_told_of_the_link(self):
+        self.shape(rate_mib_s=self.link_mib_s)
+        self.boot(set_mib=24)
+        made = self.session(versions=(11_003_000, 10_000_000), bandwidth_mib_s='20',
+                            max_bandwidth_mib_s='20', max_downtime_ms='800')
+        self.assert_arrived(self.run_session(made))
+        self.assertTrue(made.call.switchover_refused)
+        self.assertLessEqual(self.beats.blackout_ms, 800 + BEAT_MS)
+
+
+class TestPromise(MonitoredTest):
+    """The real blackout under a cap, on a link whose rate is known."""
+
+    link_mib_s = 80
+
+    def test_the_promise_holds_under_a_cap(self):
+        self.shape(rate_mib_s=self.link_mib_s)
+        self.boot(set_mib=24)
+        made = self.session(bandwidth_mib_s='20', max_bandwidth_mib_s='20',
+                            max_downtime_ms='600', remedies='downtime')
+        self.assert_arrived(self.run_session(made))
+        self.assertLessEqual(self.beats.blackout_ms, 600 + BEAT_MS)
+        self.assertEqual([True], [r['done'] for r in self.records(made, 'action')])
+
+
+class TestPromiseTrixie(test_facts_trixie.Trixie, TestPromise):
+    """The same where QEMU is told of the link itself."""
+
+    def test_qemu_is_told(self):
+        self.shape(rate_mib_s=self.link_mib_s)
+        self.boot(set_mib=24)
+        made = self.session(bandwidth_mib_s='20', max_bandwidth_mib_s='20',
+                            max_downtime_ms='600', remedies='downtime')
+        told = []
+
+        def look():
+            lab_domain.wait_until(lambda: self.records(made, 'sample'), what='the copy')
+            told.append(self.qmp('query-migrate-parameters')[0]['avail-switchover-bandwidth'])
+
+        self.assert_arrived(self.run_session(made, look))
+        self.assertEqual([self.link_mib_s * MIB], told)
+        [start] = self.records(made, 'start')
+        self.assertEqual(self.link_mib_s, start['facts']['switchover_mib_s'])
+        self.assertFalse(made.call.switchover_refused)
