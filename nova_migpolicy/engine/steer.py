@@ -124,7 +124,7 @@ class Steering:
 
     def keep_promise(self, at_s: float) -> Decision | None:
         """Lower a limit that would break the promise, as a changed link or cap makes it do."""
-        now, link = self._books.now, self._watch.link
+        now, link = self._books.now, self._watch.known_link
         most = max(self._policy.max_downtime_ms, self._holds.get(hold.DOWNTIME) or 0)
         limit = settings_module.limit_ms(most, now.cap_mib_s, link)
         if now.limit_ms <= limit * 1.02 + 1 or not self._books.available(remedies.DOWNTIME):

@@ -57,6 +57,10 @@ class TestLeftAlone(CaseBase):
                              initial_downtime_ms=177, max_downtime_ms=177,
                              facts={'switchover_mib_s': 360.0})
 
+    def test_a_link_that_nobody_knows_is_slower_than_the_cap(self):
+        self.check_untouched(guests.sweep(256, 12, 6), link=40, initial_downtime_ms=100,
+                             max_downtime_ms=100)
+
     def test_bursts_switch_over_in_the_quiet_time(self):
         self.check_untouched(guests.bursts(256, 128, 80, on_s=5, off_s=4))
 
