@@ -72,7 +72,7 @@ gdt:    .quad   0
         .quad   0x00cf92000000ffff      /* 16: data, all 4 GiB */
 gdtr:   .word   gdtr - gdt - 1
         .long   gdt
-idtr:   .word   0x21 * 8 - 1
+idtr:   .word   0x30 * 8 - 1
         .long   IDT
         .org    446                     /* the partition table is written by guests.py */
         .org    510
@@ -101,12 +101,14 @@ main:   movw    $16, %ax
         movw    %ax, %ss
         movl    $start, %esp
         cld
-        movl    $tick, %eax             /* interrupt 0x20: the PIT */
-        movw    %ax, IDT + 0x20 * 8
-        movw    $8, IDT + 0x20 * 8 + 2
-        movw    $0x8e00, IDT + 0x20 * 8 + 4
-        shrl    $16, %eax
-        movw    %ax, IDT + 0x20 * 8 + 6
+        movl    $IDT + 0x20 * 8, %edi   /* interrupts 0x20 to 0x2f; all lie below 64 KiB */
+        movl    $16, %ecx
+1:      movl    $(8 << 16) + spurious, (%edi)
+        movl    $0x8e00, 4(%edi)
+        addl    $8, %edi
+        decl    %ecx
+        jnz     1b
+        movw    $tick, IDT + 0x20 * 8   /* the first is the PIT's */
         lidt    idtr
         movb    $0x11, %al              /* both PICs to 0x20, 0x28; all masked but the PIT */
         outb    %al, $0x20
@@ -323,6 +325,7 @@ tick:   pushl   %eax                    /* the interrupt: only to wake */
         movb    $0x20, %al
         outb    %al, $0x20
         popl    %eax
+spurious:                               /* the PIC sends 0x27 for a pulse that is over already */
         iret
 
 hello:  .asciz  "\nMIGPOLICY LAB GUEST\n"

@@ -70,5 +70,5 @@ def _make() -> None:
     if done.returncode:
         last = log.read_text(errors='replace').strip().splitlines()[-1:]
         raise needs.LabError(f'the Debian 13 tree could not be made: {"".join(last)} (all of it: '
-                             f'{log}); it takes Debian\'s package archive')
+                             f'{log}); it takes the package archive of Debian')
     new.rename(tree())

@@ -10,6 +10,7 @@ import signal
 import tempfile
 
 import testtools
+from testtools import content
 
 from lab import domain
 from lab import guests
@@ -59,6 +60,7 @@ class TestRates(base.HostsTest):
         first = len(marks())
         domain.wait_until(lambda: len(marks()) > first + seconds, what='counters')
         a, b = marks()[first], marks()[first + seconds]
+        self.addDetail('marks', content.text_content(repr(marks())))
         return (b.pages - a.pages) / PAGES / (b.at_s - a.at_s)
 
     def wrote(self, seconds=2):
