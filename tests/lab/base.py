@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -21,24 +23,38 @@ from lab import hosts
 from lab import needs
 from lab import workdir
 
-# Of this process alone: somebody else's run may be under way.
-_FOLDER = pathlib.Path(tempfile.gettempdir()) / f'migpolicy-lab-tests-{os.getpid()}'
 _up = {}
+
+
+@functools.cache
+def _folder():
+    """Return a folder that no other run of tests uses; what a crashed run left there is cleaned."""
+    for number in range(1, 100):
+        folder = pathlib.Path(tempfile.gettempdir()) / f'migpolicy-lab-tests-{number}'
+        folder.mkdir(exist_ok=True)
+        fd = os.open(folder, os.O_RDONLY)       # held until this process ends
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            continue
+        return folder
+    raise needs.LabError('too many runs of the lab tests at once')
 
 
 def shared_hosts(flavour='bookworm', storage='block'):
     """Return the hosts of one kind, started when they are first asked for."""
     kind = f'{flavour}-{storage}'
     if kind not in _up:
-        _up[kind] = hosts.Hosts(_FOLDER / kind, flavour=flavour, storage=storage).up()
+        _up[kind] = hosts.Hosts(_folder() / kind, flavour=flavour, storage=storage).up()
         atexit.register(_down, _up[kind])
     return _up[kind]
 
 
 def _down(lab):
     lab.down()
-    if _FOLDER.exists() and not any(_FOLDER.iterdir()):
-        _FOLDER.rmdir()
+    if not any(_folder().iterdir()):
+        _folder().rmdir()
 
 
 class RootTest(testtools.TestCase):
