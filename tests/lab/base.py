@@ -28,7 +28,7 @@ _up = {}
 
 @functools.cache
 def _folder():
-    """Return a folder that no other run of tests uses; what a crashed run left there is cleaned."""
+    """Return a folder that no other run of tests uses; a crashed one's is used again."""
     for number in range(1, 100):
         folder = pathlib.Path(tempfile.gettempdir()) / f'migpolicy-lab-tests-{number}'
         folder.mkdir(exist_ok=True)
