@@ -54,6 +54,12 @@ def kill(holder: int) -> None:
     # The holder is left to see its child's end and to end itself: the child would stay a zombie.
     with contextlib.suppress(ProcessLookupError):
         os.kill(inside or holder, signal.SIGKILL)
+    # A stopped process inside has stopped the `nsenter` that waits for it outside, too: that one
+    # must go on to see its end, or process 1 never ends.
+    for pid in pids():
+        if space and link(f'/proc/{pid}/ns/pid_for_children') == space:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
     # Process 1 of a namespace is gone only when all others in it are; then whoever waits outside
     # for one of those ends.
     while any(pid is not None and alive(pid) for pid in (inside, holder)):

@@ -8,6 +8,7 @@ link that is cut, a guest that goes down, a database that does not answer.
 from __future__ import annotations
 
 import os
+import pathlib
 import signal
 
 import libvirt
@@ -37,6 +38,11 @@ class FaultTest(phases.InPhase, steering.SteeringTest):
         self.kill(host, 'libvirtd')
         libvirtd.start(self.stack.hosts[host].machine)
         self.stack.hosts[host].connect()
+
+    @staticmethod
+    def parent(pid):
+        stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
+        return int(stat.rsplit(')', 1)[1].split()[1])
 
     def settle(self, run):
         """Wait for the end of the migration and of what Nova does after it."""
@@ -116,4 +122,6 @@ class FaultTest(phases.InPhase, steering.SteeringTest):
             lab_client.wait(lambda: run.actions, bool, TIMEOUT_S, 'the remedy, all the same')
         finally:
             os.kill(pid, signal.SIGCONT)
+            # What waits for it outside of the machine stopped together with it.
+            os.kill(self.parent(pid), signal.SIGCONT)
         self.assert_moved(self.finish(run))
