@@ -20,6 +20,7 @@ from lab import hosts
 from lab import link
 from lab import machine
 from lab import needs
+from lab import processes
 from lab import workdir
 from tests.lab import base
 
@@ -150,11 +151,8 @@ class TestMachine(base.HostsTest):
         self.addCleanup(process.kill)
         domain.wait_until(lambda: process.pid in node.processes())
 
-        def zombies():
-            return [pid for pid in node.processes()
-                    if pathlib.Path(f'/proc/{pid}/stat').read_text().split(')')[1][1] == 'Z']
-
-        domain.wait_until(lambda: not zombies())
+        # Neither running nor waited for: it is gone, or a zombie for good.
+        domain.wait_until(lambda: all(processes.alive(pid) for pid in node.processes()))
         process.kill()
         self.assertEqual(-signal.SIGKILL, process.wait(5) or -signal.SIGKILL)
         self.assertFalse(process.alive())
