@@ -29,7 +29,7 @@ def main() -> int:
         print(line, file=sys.stderr, flush=True)
 
     try:
-        figures = quiet.run(CHECKOUT / '.lab' / 'bench', args.runs, args.cap, say)
+        figures = quiet.run(CHECKOUT / '.lab-bench', args.runs, args.cap, say)
     except needs.LabError as error:
         print(f'bench: {error}', file=sys.stderr)
         return 1

@@ -28,7 +28,9 @@ def main() -> int:
     parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path('demo-out'),
                         metavar='DIR', help='where demo.png and demo.json go (default: demo-out)')
     out: pathlib.Path = parser.parse_args().out
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Also where whoever started it had interrupts ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     screen = screen_mod.Screen()
     try:
         return _run(out, screen)
@@ -47,7 +49,7 @@ def _run(out: pathlib.Path, screen: screen_mod.Screen) -> int:
     conf = {'libvirt': {'live_migration_bandwidth': scenario.CAP_MIB_S},
             'DEFAULT': {'max_concurrent_live_migrations': len(scenario.SERVERS)}}
     # The stack's lines carry a time of their own.
-    stack = lab_stack.Stack(CHECKOUT / '.lab' / 'demo', nova_conf=conf,
+    stack = lab_stack.Stack(CHECKOUT / '.lab-demo', nova_conf=conf,
                             say=lambda line: screen.step(line.split(' s  ', 1)[-1]))
     with stack, tempfile.TemporaryDirectory() as scratch:
         demo = scenario.Demo(stack, screen, pathlib.Path(scratch))
@@ -59,6 +61,8 @@ def _run(out: pathlib.Path, screen: screen_mod.Screen) -> int:
         {'cap_mib_s': scenario.CAP_MIB_S,
          'migrations': [track.to_dict() for track in demo.tracks]}, indent=2))
     screen.console.print(screen_mod.results(demo.tracks))
+    if any(track.server_status == 'ERROR' for track in demo.tracks):
+        screen.step('ERROR is what stock Nova makes of an aborted migration: the server runs on')
     screen.step(f'saved {out / "demo.png"} and {out / "demo.json"}')
     for line in wrong:
         screen.step(f'[red]not as it should be: {line}[/]')

@@ -75,12 +75,16 @@ def one_line(track: track_mod.Track) -> str:
 
 def eta(track: track_mod.Track) -> str:
     """When it will be over, where somebody forecasts it."""
+    if track.over:
+        return f'over after {track.total_s or 0:.1f} s'
     if not track.forecast:
         return 'no forecast' if track.points else ''
     if not track.forecast.get('converges'):
         return 'does not converge as it is'
     seconds = track.forecast.get('eta_s')
-    return f'ends in about {seconds:.0f} s' if seconds is not None else 'converges'
+    if seconds is None:
+        return 'converges'
+    return f'ends in about {seconds:.0f} s' if seconds >= 1 else 'ends any moment'
 
 
 def running(tracks: Sequence[track_mod.Track]) -> rich_table.Table:
@@ -93,13 +97,13 @@ def running(tracks: Sequence[track_mod.Track]) -> rich_table.Table:
     table.add_column('sent', justify='right')
     table.add_column('forecast and last decision')
     for track in tracks:
-        last = track.points[-1] if track.points else None
+        last = track.points[-1] if track.points and not track.over else None
         said = track.decisions[-1].reason if track.decisions else ''
         table.add_row(
             track.title, track.status,
             f'{last.memory_remaining_mib + last.disk_remaining_mib:.0f} MiB' if last else '',
             f'{last.bandwidth_mib_s:.0f} MiB/s' if last else '',
-            f'{last.sent_mib:.0f} MiB' if last else '',
+            f'{track.sent_mib:.0f} MiB' if track.sent_mib else '',
             '\n'.join(part for part in (eta(track), f'[magenta]{said}[/]' if said else '')
                       if part))
     return table
