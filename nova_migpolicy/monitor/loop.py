@@ -10,7 +10,6 @@ error of libvirt, of the engine or of the journal is recorded and survived.
 from __future__ import annotations
 
 from collections.abc import Callable
-import dataclasses
 from typing import Any, Protocol
 
 from oslo_log import log as logging
@@ -24,14 +23,14 @@ from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy.monitor import sampler
 
 LOG = logging.getLogger(__name__)
 
 # The watchdog's tick. Passes steer by events; this serves deadlines, links
 # that stand still and, without events, everything.
 TICK_S = 2.0
-# An event older than this is taken back to its own moment.
-STALE_S = 0.02
+CANCELLED = 'cancelled through the API'
 # A person's cancel that came before there was a job to end is tried again.
 CANCEL_AGAIN_S = 0.25
 # How long to wait for the final statistics after the call has returned.
@@ -82,14 +81,13 @@ class Monitor:
         self._call = call
         self._host = host
         self._sleep = sleep
-        self._has_events = has_events
+        self._sampler = sampler.Sampler(has_events)
         self._memory_cap_mib_s = memory_cap_mib_s
         self._steering = True
         self._post_copy = False
         self._paused = False
         self._abort_reason: str | None = None
         self._cancel_again: controller_mod.Decision | None = None
-        self._iteration: int | None = None
         self._looked_s = inbox.clock()
         self._last_complaint = ''
         self.final_stats: dict[str, Any] = {}
@@ -125,10 +123,11 @@ class Monitor:
             elif isinstance(item, inbox_mod.JobCompleted):
                 self._completed(item)
             elif isinstance(item, inbox_mod.ForceComplete):
-                self._apply(self._ask(self._controller.force_complete))
+                self._command(self._controller.force_complete, remedies.Pause(),
+                              'A person asked to complete it')
             elif isinstance(item, inbox_mod.Cancel):
-                self._apply(self._ask(lambda at_s: self._controller.abort(
-                    at_s, 'cancelled through the API')))
+                self._command(lambda at_s: self._controller.abort(at_s, CANCELLED),
+                              remedies.Abort(), CANCELLED)
         if self._over():
             return
         if self._cancel_again is not None:
@@ -136,6 +135,15 @@ class Monitor:
         now_s = self._inbox.clock()
         if boundary is not None or now_s - self._looked_s >= TICK_S:
             self._look(boundary, now_s)
+
+    def _command(self, decide: Callable[[float], controller_mod.Decision],
+                 plainly: remedies.Action, reason: str) -> None:
+        """A person's command; one is done plainly where the engine has failed."""
+        decision = self._ask(decide)
+        if decision is None and not self._post_copy:
+            decision = controller_mod.Decision(
+                self._inbox.clock(), (plainly,), 'operator', reason)
+        self._apply(decision)
 
     def _completed(self, item: inbox_mod.JobCompleted) -> None:
         self.final_stats = item.stats
@@ -150,8 +158,10 @@ class Monitor:
             stats = {}
         if self._call.switchover_refused:
             self._controller.forget_switchover()
-        sample = self._sample(stats, boundary, self._inbox.clock())
+        sample = self._sampler.make(stats, boundary, self._inbox.clock(), self._post_copy)
         decision = self._ask(lambda _at_s: self._controller.observe(sample))
+        if not self._steering:
+            decision = self._deadline_without_engine(sample.at_s)
         forecast = self._controller.forecast
         self._journal.add('sample', sample.at_s, **sample.to_dict(),
                           forecast=forecast.to_dict() if forecast else None)
@@ -163,19 +173,6 @@ class Monitor:
             self._give_memory_the_whole_cap(sample.at_s)
         self._guarded('progress', lambda: self._host.report(
             sample, int(self._progress.observe(sample))))
-
-    def _sample(
-        self, stats: dict[str, Any], boundary: inbox_mod.PassStarted | None, now_s: float,
-    ) -> sample_mod.Sample:
-        sample = sample_mod.Sample.from_stats(now_s, stats, post_copy=self._post_copy)
-        if boundary is not None:
-            return at_boundary(sample, boundary)
-        if self._has_events or sample.iteration is None:
-            return sample
-        # Without events a new pass shows as a counter that has grown.
-        grown = self._iteration is not None and sample.iteration > self._iteration
-        self._iteration = sample.iteration
-        return dataclasses.replace(sample, boundary=grown)
 
     def _ask(
         self, decide: Callable[[float], controller_mod.Decision | None],
@@ -190,6 +187,16 @@ class Monitor:
             self._event('the engine failed: only watching from now on')
             self._steering = False
             return None
+
+    def _deadline_without_engine(self, at_s: float) -> controller_mod.Decision | None:
+        """The one thing that is owed when the engine has failed: an end."""
+        deadline_s = self._controller.facts.deadline_s
+        if (deadline_s is None or at_s < deadline_s or self._post_copy or self._paused
+                or self._abort_reason is not None):
+            return None
+        return controller_mod.Decision(
+            at_s, (remedies.Abort(),), 'on_timeout',
+            'The deadline has passed, and after an error nothing else can be decided')
 
     def _apply(self, decision: controller_mod.Decision | None) -> None:
         if decision is None:
@@ -241,6 +248,8 @@ class Monitor:
             self._event(str(error))
         else:
             self._abort_reason = decision.reason
+            self._guarded('engine', lambda: self._controller.applied(
+                remedies.Abort(), self._inbox.clock()))
         self._cancel_again = None
 
     def _give_memory_the_whole_cap(self, at_s: float) -> None:
@@ -278,31 +287,3 @@ class Monitor:
 
     def _event(self, text: str) -> None:
         self._journal.add('event', self._inbox.clock(), text=text)
-
-
-def at_boundary(
-    sample: sample_mod.Sample, started: inbox_mod.PassStarted,
-) -> sample_mod.Sample:
-    """The sample as it was when the pass began, where it was read a little later.
-
-    Under eventlet an event is seen up to 0.1 s late, and that much was already
-    sent of the new pass: at the reported rate it is added to what remains. A
-    libvirt that answered so late that the next pass has begun tells nothing of
-    this one; that pass has an event of its own.
-    """
-    if sample.iteration is not None and sample.iteration > started.iteration:
-        return sample
-    marked = dataclasses.replace(sample, boundary=True, iteration=started.iteration)
-    late_s = sample.at_s - started.at_s
-    rate = sample.memory_rate_bytes_s
-    remaining = sample.memory_remaining_bytes
-    if late_s < STALE_S or not rate or remaining is None:
-        return marked
-    sent = int(rate * late_s)
-    if sample.memory_total_bytes is not None:
-        sent = min(sent, max(0, sample.memory_total_bytes - remaining))
-    processed, pages = sample.memory_processed_bytes, sample.memory_sent_bytes
-    return dataclasses.replace(
-        marked, at_s=started.at_s, memory_remaining_bytes=remaining + sent,
-        memory_processed_bytes=None if processed is None else max(0, processed - sent),
-        memory_sent_bytes=None if pages is None else max(0, pages - sent))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import types
+
 import libvirt
 import testtools
 
@@ -15,6 +17,7 @@ from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
 from nova_migpolicy.monitor import loop
 from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import sampler
 from tests.unit.monitor import fakes
 
 RUNNING_JOB = {
@@ -49,6 +52,7 @@ class Controller:
         self.heard = []
         self.phase = sample_mod.Phase.BULK
         self.forecast = None
+        self.facts = types.SimpleNamespace(deadline_s=None)
 
     def observe(self, sample):
         self.heard.append(('observe', sample))
@@ -137,6 +141,22 @@ class LoopTest(testtools.TestCase):
         self.assertIn('engine failed', self.kinds('event')[0]['text'])
         self.assertEqual(3, len(self.kinds('sample')))
 
+    def test_without_the_engine_a_persons_commands_are_still_done(self):
+        for command, call in ((inbox.Cancel(0.0), 'abortJob'),
+                              (inbox.ForceComplete(0.0), 'suspend')):
+            domain = fakes.Domain(jobStats=[RUNNING_JOB])
+            self.run_loop(domain, Controller([ValueError('a bug')]), [[], [command]])
+            self.assertEqual(1, len(domain.called(call)))
+
+    def test_without_the_engine_a_deadline_is_still_an_end(self):
+        domain = fakes.Domain(jobStats=[RUNNING_JOB, RUNNING_JOB, {'type': 0}])
+        controller = Controller([ValueError('a bug')])
+        controller.facts = types.SimpleNamespace(deadline_s=fakes.Clock()() + 3)
+        ended = self.run_loop(domain, controller, [[], [], []], ABORTED)
+        self.assertIs(outcome.End.CANCELLED, ended.end)
+        self.assertIn('deadline', ended.reason)
+        self.assertEqual(1, len(domain.called('abortJob')))
+
     def test_a_libvirt_that_does_not_answer_is_said_once(self):
         controller = Controller()
         self.run_loop(fakes.Domain(jobStats=fakes.error(libvirt.VIR_ERR_RPC)), controller,
@@ -215,7 +235,7 @@ class BoundaryTest(testtools.TestCase):
             'memory_total': 10_000, 'memory_processed': 9000, 'memory_iteration': 2, **stats})
 
     def test_a_late_look_is_taken_back_to_the_event(self):
-        moved = loop.at_boundary(
+        moved = sampler.at_boundary(
             self.sample(10.5, memory_remaining=5000, memory_bps=1000),
             inbox.PassStarted(10.0, 2))
         self.assertEqual((True, 2, 10.0, 5500, 8500), (
@@ -223,14 +243,14 @@ class BoundaryTest(testtools.TestCase):
             moved.memory_processed_bytes))
 
     def test_never_above_the_total(self):
-        moved = loop.at_boundary(
+        moved = sampler.at_boundary(
             self.sample(11.0, memory_remaining=9900, memory_bps=1000),
             inbox.PassStarted(10.0, 2))
         self.assertEqual(10_000, moved.memory_remaining_bytes)
 
     def test_statistics_of_a_later_pass_say_nothing_of_this_one(self):
         sample = self.sample(12.0, memory_remaining=9900, memory_bps=1000)
-        self.assertEqual(sample, loop.at_boundary(sample, inbox.PassStarted(10.0, 1)))
+        self.assertEqual(sample, sampler.at_boundary(sample, inbox.PassStarted(10.0, 1)))
 
     def test_without_events_a_pass_is_a_counter_that_has_grown(self):
         looks = [dict(RUNNING_JOB, memory_iteration=n) for n in (7, 7, 8, 8, 9)]

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the engine's samples of what libvirt says, and sees where a pass begins.
+
+It calls nothing: statistics and events come in, samples go out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.monitor import inbox as inbox_mod
+
+# An event older than this is taken back to its own moment.
+STALE_S = 0.02
+
+
+class Sampler:
+    """Samples of one migration.
+
+    :param has_events: whether libvirt tells when a pass begins
+    """
+
+    def __init__(self, has_events: bool) -> None:
+        self._has_events = has_events
+        self._iteration: int | None = None
+
+    def make(self, stats: Mapping[str, Any], boundary: inbox_mod.PassStarted | None,
+             now_s: float, post_copy: bool) -> sample_mod.Sample:
+        """A sample of statistics that were read at `now_s`, after a pass began or at a tick."""
+        sample = sample_mod.Sample.from_stats(now_s, stats, post_copy=post_copy)
+        if boundary is not None:
+            return at_boundary(sample, boundary)
+        if self._has_events or sample.iteration is None:
+            return sample
+        # Without events a new pass shows as a counter that has grown.
+        grown = self._iteration is not None and sample.iteration > self._iteration
+        self._iteration = sample.iteration
+        return dataclasses.replace(sample, boundary=grown)
+
+
+def at_boundary(
+    sample: sample_mod.Sample, started: inbox_mod.PassStarted,
+) -> sample_mod.Sample:
+    """The sample as it was when the pass began, where it was read a little later.
+
+    Under eventlet an event is seen up to 0.1 s late, and that much was already
+    sent of the new pass: at the reported rate it is added to what remains. A
+    libvirt that answered so late that the next pass has begun tells nothing of
+    this one; that pass has an event of its own.
+    """
+    if sample.iteration is not None and sample.iteration > started.iteration:
+        return sample
+    marked = dataclasses.replace(sample, boundary=True, iteration=started.iteration)
+    late_s = sample.at_s - started.at_s
+    rate = sample.memory_rate_bytes_s
+    remaining = sample.memory_remaining_bytes
+    if late_s < STALE_S or not rate or remaining is None:
+        return marked
+    sent = int(rate * late_s)
+    if sample.memory_total_bytes is not None:
+        sent = min(sent, max(0, sample.memory_total_bytes - remaining))
+    processed, pages = sample.memory_processed_bytes, sample.memory_sent_bytes
+    return dataclasses.replace(
+        marked, at_s=started.at_s, memory_remaining_bytes=remaining + sent,
+        memory_processed_bytes=None if processed is None else max(0, processed - sent),
+        memory_sent_bytes=None if pages is None else max(0, pages - sent))
