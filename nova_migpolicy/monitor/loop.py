@@ -19,6 +19,7 @@ from nova_migpolicy.engine import progress as progress_mod
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as sample_mod
 from nova_migpolicy import exception
+from nova_migpolicy.monitor import actor
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
@@ -74,6 +75,8 @@ class Monitor:
             disk began with a share of it
         """
         self._guest = guest
+        self._actor = actor.Actor(
+            guest, controller, journal, inbox.clock, host.post_copy_started)
         self._controller = controller
         self._progress = progress
         self._inbox = inbox
@@ -84,10 +87,6 @@ class Monitor:
         self._sampler = sampler.Sampler(has_events)
         self._memory_cap_mib_s = memory_cap_mib_s
         self._steering = True
-        self._post_copy = False
-        self._paused = False
-        self._abort_reason: str | None = None
-        self._cancel_again: controller_mod.Decision | None = None
         self._looked_s = inbox.clock()
         self._last_complaint = ''
         self.final_stats: dict[str, Any] = {}
@@ -97,12 +96,12 @@ class Monitor:
     def run(self) -> outcome_mod.Outcome:
         """Watch and steer until the migration is over; returns how it ended."""
         while not self._over():
-            self._round(self._inbox.wait(CANCEL_AGAIN_S if self._cancel_again else TICK_S))
+            self._round(self._inbox.wait(CANCEL_AGAIN_S if self._actor.cancel_is_due else TICK_S))
         outcome = outcome_mod.settle(
-            self._guest, self._call, abort_reason=self._abort_reason,
-            may_abort=not self._post_copy, sleep=self._sleep)
+            self._guest, self._call, abort_reason=self._actor.abort_reason,
+            may_abort=not self._actor.post_copy, sleep=self._sleep)
         self._collect_final_stats(outcome)
-        if self._paused and outcome.end in (
+        if self._actor.paused and outcome.end in (
                 outcome_mod.End.CANCELLED, outcome_mod.End.FAILED):
             trouble = outcome_mod.resume_if_paused(self._guest)
             if trouble:
@@ -130,8 +129,7 @@ class Monitor:
                               remedies.Abort(), CANCELLED)
         if self._over():
             return
-        if self._cancel_again is not None:
-            self._try_cancel_again(self._cancel_again)
+        self._actor.cancel_again()
         now_s = self._inbox.clock()
         if boundary is not None or now_s - self._looked_s >= TICK_S:
             self._look(boundary, now_s)
@@ -140,10 +138,10 @@ class Monitor:
                  plainly: remedies.Action, reason: str) -> None:
         """A person's command; one is done plainly where the engine has failed."""
         decision = self._ask(decide)
-        if decision is None and not self._post_copy:
+        if decision is None and not self._actor.post_copy:
             decision = controller_mod.Decision(
                 self._inbox.clock(), (plainly,), 'operator', reason)
-        self._apply(decision)
+        self._actor.apply(decision)
 
     def _completed(self, item: inbox_mod.JobCompleted) -> None:
         self.final_stats = item.stats
@@ -158,20 +156,21 @@ class Monitor:
             stats = {}
         if self._call.switchover_refused:
             self._controller.forget_switchover()
-        sample = self._sampler.make(stats, boundary, self._inbox.clock(), self._post_copy)
+        sample = self._sampler.make(stats, boundary, self._inbox.clock(),
+                                    self._actor.post_copy)
         decision = self._ask(lambda _at_s: self._controller.observe(sample))
         if not self._steering:
             decision = self._deadline_without_engine(sample.at_s)
         forecast = self._controller.forecast
         self._journal.add('sample', sample.at_s, **sample.to_dict(),
                           forecast=forecast.to_dict() if forecast else None)
-        self._apply(decision)
+        self._actor.apply(decision)
         if sample.memory_remaining_bytes:
             self.last_sample = sample
         if (self._memory_cap_mib_s is not None and
                 self._controller.phase in (sample_mod.Phase.BULK, sample_mod.Phase.PASSES)):
             self._give_memory_the_whole_cap(sample.at_s)
-        self._guarded('progress', lambda: self._host.report(
+        self._actor.survive('progress', lambda: self._host.report(
             sample, int(self._progress.observe(sample))))
 
     def _ask(
@@ -191,71 +190,16 @@ class Monitor:
     def _deadline_without_engine(self, at_s: float) -> controller_mod.Decision | None:
         """The one thing that is owed when the engine has failed: an end."""
         deadline_s = self._controller.facts.deadline_s
-        if (deadline_s is None or at_s < deadline_s or self._post_copy or self._paused
-                or self._abort_reason is not None):
+        if deadline_s is None or at_s < deadline_s or self._actor.ended:
             return None
         return controller_mod.Decision(
             at_s, (remedies.Abort(),), 'on_timeout',
             'The deadline has passed, and after an error nothing else can be decided')
 
-    def _apply(self, decision: controller_mod.Decision | None) -> None:
-        if decision is None:
-            return
-        LOG.info('Decision %(rule)s: %(reason)s', {
-            'rule': decision.rule, 'reason': decision.reason})
-        self._journal.add('decision', decision.at_s, **decision.to_dict())
-        for action in decision.actions:
-            if not self._do(action, decision):
-                # The rest was meant to come after this one.
-                break
-
-    def _do(self, action: remedies.Action, decision: controller_mod.Decision) -> bool:
-        try:
-            self._guest.apply(action)
-        except exception.GuestError as error:
-            self._refused(action, decision, error)
-            return False
-        at_s = self._inbox.clock()
-        self._journal.add('action', at_s, **action.to_dict(), done=True)
-        if isinstance(action, remedies.StartPostCopy):
-            self._post_copy = True
-            self._guarded('Nova', self._host.post_copy_started)
-        elif isinstance(action, remedies.Pause):
-            self._paused = True
-        elif isinstance(action, remedies.Abort):
-            self._abort_reason = decision.reason
-        self._guarded('engine', lambda: self._controller.applied(action, at_s))
-        return True
-
-    def _refused(self, action: remedies.Action, decision: controller_mod.Decision,
-                 error: exception.GuestError) -> None:
-        at_s = self._inbox.clock()
-        text = str(error)
-        LOG.warning('%(action)s was refused: %(error)s', {'action': action.name, 'error': text})
-        self._journal.add('action', at_s, **action.to_dict(), done=False, error=text)
-        if isinstance(action, remedies.Abort) and isinstance(error, exception.JobGone):
-            self._cancel_again = decision
-        else:
-            self._guarded('engine', lambda: self._controller.failed(action, at_s, text))
-
-    def _try_cancel_again(self, decision: controller_mod.Decision) -> None:
-        """There was no job to end yet: nothing is said until there is one."""
-        try:
-            self._guest.abort()
-        except exception.JobGone:
-            return
-        except exception.GuestError as error:
-            self._event(str(error))
-        else:
-            self._abort_reason = decision.reason
-            self._guarded('engine', lambda: self._controller.applied(
-                remedies.Abort(), self._inbox.clock()))
-        self._cancel_again = None
-
     def _give_memory_the_whole_cap(self, at_s: float) -> None:
         """libvirt gives the cap to each disk, so they began with a share of it."""
         cap_mib_s, self._memory_cap_mib_s = self._memory_cap_mib_s or 0, None
-        self._apply(controller_mod.Decision(
+        self._actor.apply(controller_mod.Decision(
             at_s=at_s, actions=(remedies.SetBandwidth(cap_mib_s),), rule='memory_begins',
             reason=f'the disks are in sync: memory gets the whole {cap_mib_s} MiB/s',
             forecast=None))
@@ -270,13 +214,6 @@ class Monitor:
                     self._completed(item)
         if not self.final_stats:
             self.final_stats = self._guest.final_stats()
-
-    def _guarded(self, whose: str, do: Callable[[], object]) -> None:
-        try:
-            do()
-        except Exception as error:
-            LOG.exception('The migration goes on after an error of %s', whose)
-            self._event(f'error of {whose}: {error}')
 
     def _complain(self, what: str) -> None:
         """Say a trouble once, not at each tick."""

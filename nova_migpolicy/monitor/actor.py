@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does what a decision asks, action by action, and tells the engine what came of each.
+
+It also remembers what cannot be taken back: a pause, the start of post-copy, an
+abort. When to ask for decisions is the loop's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from oslo_log import log as logging
+
+from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy.engine import remedies
+from nova_migpolicy import exception
+from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import journal as journal_mod
+
+LOG = logging.getLogger(__name__)
+
+
+class Actor:
+    """Applies the decisions of one migration.
+
+    :ivar post_copy: the guest runs on the destination.
+    :ivar paused: it was paused for the rest of the transfer.
+    :ivar abort_reason: why libvirt was told to end the job; None if it was not.
+    """
+
+    def __init__(
+        self,
+        guest: guest_mod.MigratingGuest,
+        controller: controller_mod.Controller,
+        journal: journal_mod.Journal,
+        clock: Callable[[], float],
+        post_copy_started: Callable[[], None],
+    ) -> None:
+        self._guest = guest
+        self._controller = controller
+        self._journal = journal
+        self._clock = clock
+        self._post_copy_started = post_copy_started
+        self._cancel: controller_mod.Decision | None = None
+        self.post_copy = False
+        self.paused = False
+        self.abort_reason: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether a step has been taken after which there is only waiting."""
+        return self.post_copy or self.paused or self.abort_reason is not None
+
+    @property
+    def cancel_is_due(self) -> bool:
+        """Whether an abort came before there was a job to end."""
+        return self._cancel is not None
+
+    def apply(self, decision: controller_mod.Decision | None) -> None:
+        """Write a decision down and do it; None is nothing to do."""
+        if decision is None:
+            return
+        LOG.info('Decision %(rule)s: %(reason)s', {
+            'rule': decision.rule, 'reason': decision.reason})
+        self._journal.add('decision', decision.at_s, **decision.to_dict())
+        for action in decision.actions:
+            try:
+                self._guest.apply(action)
+            except exception.GuestError as error:
+                self._refused(action, decision, error)
+                # The rest was meant to come after this one.
+                break
+            self._done(action, decision)
+
+    def cancel_again(self) -> None:
+        """Try an abort that came too early; nothing is said until there is a job."""
+        decision = self._cancel
+        if decision is None:
+            return
+        try:
+            self._guest.abort()
+        except exception.JobGone:
+            return
+        except exception.GuestError as error:
+            self._event(str(error))
+        else:
+            self._done(remedies.Abort(), decision)
+        self._cancel = None
+
+    def survive(self, whose: str, do: Callable[[], object]) -> None:
+        """Do something whose failure must not cost the guest its monitor."""
+        try:
+            do()
+        except Exception as error:
+            LOG.exception('The migration goes on after an error of %s', whose)
+            self._event(f'error of {whose}: {error}')
+
+    def _done(self, action: remedies.Action, decision: controller_mod.Decision) -> None:
+        at_s = self._clock()
+        self._journal.add('action', at_s, **action.to_dict(), done=True)
+        if isinstance(action, remedies.StartPostCopy):
+            self.post_copy = True
+            self.survive('Nova', self._post_copy_started)
+        elif isinstance(action, remedies.Pause):
+            self.paused = True
+        elif isinstance(action, remedies.Abort):
+            self.abort_reason = decision.reason
+        self.survive('engine', lambda: self._controller.applied(action, at_s))
+
+    def _refused(self, action: remedies.Action, decision: controller_mod.Decision,
+                 error: exception.GuestError) -> None:
+        at_s, text = self._clock(), str(error)
+        LOG.warning('%(action)s was refused: %(error)s', {'action': action.name, 'error': text})
+        self._journal.add('action', at_s, **action.to_dict(), done=False, error=text)
+        if isinstance(action, remedies.Abort) and isinstance(error, exception.JobGone):
+            self._cancel = decision
+        else:
+            self.survive('engine', lambda: self._controller.failed(action, at_s, text))
+
+    def _event(self, text: str) -> None:
+        self._journal.add('event', self._clock(), text=text)
