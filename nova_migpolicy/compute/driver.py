@@ -103,7 +103,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             self._start(instance, dest, resolved),
             guest_mod.MigratingGuest(
                 functools.partial(self._control.find, instance.uuid),
-                self._qmp() if CONF.migpolicy.allow_qmp else None),
+                self._qmp() if CONF.migpolicy.allow_qmp else None, instance.uuid),
             inbox,
             session_mod.journal_for(
                 self._journals, migrate_data.migration.uuid, inbox.clock(),

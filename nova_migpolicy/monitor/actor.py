@@ -61,7 +61,7 @@ class Actor:
         if decision is None:
             return
         LOG.info('Decision %(rule)s: %(reason)s', {
-            'rule': decision.rule, 'reason': decision.reason})
+            'rule': decision.rule, 'reason': decision.reason}, instance_uuid=self._guest.uuid)
         self._journal.add('decision', decision.at_s, **decision.to_dict())
         for action in decision.actions:
             try:
@@ -92,7 +92,8 @@ class Actor:
         try:
             do()
         except Exception as error:
-            LOG.exception('The migration goes on after an error of %s', whose)
+            LOG.exception('The migration goes on after an error of %s', whose,
+                          instance_uuid=self._guest.uuid)
             self._event(f'error of {whose}: {error}')
 
     def _done(self, action: remedies.Action, decision: controller_mod.Decision) -> None:
@@ -110,7 +111,8 @@ class Actor:
     def _refused(self, action: remedies.Action, decision: controller_mod.Decision,
                  error: exception.GuestError) -> None:
         at_s, text = self._clock(), str(error)
-        LOG.warning('%(action)s was refused: %(error)s', {'action': action.name, 'error': text})
+        LOG.warning('%(action)s was refused: %(error)s', {
+            'action': action.name, 'error': text}, instance_uuid=self._guest.uuid)
         self._journal.add('action', at_s, **action.to_dict(), done=False, error=text)
         if isinstance(action, remedies.Abort) and isinstance(error, exception.JobGone):
             self._cancel = decision

@@ -46,7 +46,7 @@ def subscribed(connection: Any, domain: Any, inbox: inbox_mod.Inbox) -> Iterator
             ids.append(connection.domainEventRegisterAny(domain, event, callback, inbox))
     except libvirt.libvirtError as error:
         LOG.warning('No events for this migration (%s): its statistics will be read at each '
-                    'watchdog tick only', error)
+                    'watchdog tick only', error, instance_uuid=domain.UUIDString())
     try:
         yield len(ids) == len(wanted)
     finally:

@@ -52,9 +52,12 @@ class MigratingGuest:
         (or a proxy of one); called again after an error, since libvirtd may
         have been restarted
     :param qmp: sends a QMP command; None when the operator forbids it
+    :param uuid: the server's, for lines in the log
     """
 
-    def __init__(self, find: Callable[[], Domain], qmp: Qmp | None = None) -> None:
+    def __init__(self, find: Callable[[], Domain], qmp: Qmp | None = None,
+                 uuid: str = '') -> None:
+        self.uuid = uuid
         self._find = find
         self._found: Domain = None
         self._qmp = qmp
@@ -188,7 +191,8 @@ class MigratingGuest:
             try:
                 total += int(self._domain().blockInfo(path, 0)[0])
             except libvirt.libvirtError as error:
-                LOG.warning('The size of disk %s is not known: %s', path, error)
+                LOG.warning('The size of disk %s is not known: %s', path, error,
+                            instance_uuid=self.uuid)
         return total
 
     def qmp(self, command: str, arguments: Mapping[str, int]) -> None:

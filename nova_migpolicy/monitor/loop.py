@@ -105,7 +105,7 @@ class Monitor:
                 outcome_mod.End.CANCELLED, outcome_mod.End.FAILED):
             trouble = outcome_mod.resume_if_paused(self._guest)
             if trouble:
-                LOG.error('%s', trouble)
+                LOG.error('%s', trouble, instance_uuid=self._guest.uuid)
                 self._event(trouble)
         return outcome
 
@@ -182,7 +182,8 @@ class Monitor:
             return decide(self._inbox.clock())
         except Exception:
             # A bug of ours must not cost the guest its monitor.
-            LOG.exception('The engine failed: this migration is only watched from now on')
+            LOG.exception('The engine failed: this migration is only watched from now on',
+                          instance_uuid=self._guest.uuid)
             self._event('the engine failed: only watching from now on')
             self._steering = False
             return None
@@ -219,7 +220,8 @@ class Monitor:
         """Say a trouble once, not at each tick."""
         if what != self._last_complaint:
             self._last_complaint = what
-            LOG.warning('No statistics of this migration: %s', what)
+            LOG.warning('No statistics of this migration: %s', what,
+                        instance_uuid=self._guest.uuid)
             self._event(what)
 
     def _event(self, text: str) -> None:

@@ -96,7 +96,8 @@ def settle(
         if outcome is not None:
             return outcome
         if waited_s % SAY_EVERY_S == 0:
-            LOG.warning('Waiting to learn where the guest runs: %s', why)
+            LOG.warning('Waiting to learn where the guest runs: %s', why,
+                        instance_uuid=guest.uuid)
         sleep(ASK_EVERY_S)
         waited_s += ASK_EVERY_S
 
