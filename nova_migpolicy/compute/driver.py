@@ -8,6 +8,7 @@ passes straight through to Nova's own code.
 from __future__ import annotations
 
 from collections.abc import Callable
+import contextlib
 import functools
 import pathlib
 import time
@@ -72,7 +73,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
     def live_migration_abort(self, instance: Any) -> None:
         """Stop a running migration: through its monitor where there is one."""
         session = self._sessions.get(instance.uuid)
-        if session is None or session.call.done:
+        if session is None or session.over:
             super().live_migration_abort(instance)
         else:
             session.inbox.put(inbox_mod.Cancel(session.inbox.clock()))
@@ -80,7 +81,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
     def live_migration_force_complete(self, instance: Any) -> None:
         """Finish a running migration now: through its monitor where there is one."""
         session = self._sessions.get(instance.uuid)
-        if session is None:
+        if session is None or session.over:
             super().live_migration_force_complete(instance)
         else:
             session.inbox.put(inbox_mod.ForceComplete(session.inbox.clock()))
@@ -89,17 +90,43 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self, context: Any, instance: Any, dest: str, post_method: Callable[..., None],
         recover_method: Callable[..., None], block_migration: bool, migrate_data: Any,
     ) -> None:
-        resolved = self._policies.resolve(instance)
-        if resolved.policy.is_stock:
-            LOG.info("Profile nova (%s): Nova's own monitor watches this live migration",
-                     resolved.origins['profile'], instance=instance)
+        session = self._prepare(instance, dest, migrate_data)
+        if session is None:
             super()._live_migration(context, instance, dest, post_method, recover_method,
                                     block_migration, migrate_data)
             return
-        self._remove_old_journals()
-        guest = self._host.get_guest(instance)
+        self._sessions[instance.uuid] = session
+        try:
+            with self._events(instance, session) as session.has_events:
+                super()._live_migration(context, instance, dest, post_method, recover_method,
+                                        block_migration, migrate_data)
+        finally:
+            del self._sessions[instance.uuid]
+
+    def _prepare(
+        self, instance: Any, dest: str, migrate_data: Any,
+    ) -> session_mod.Session | None:
+        """A session, or None where Nova's own monitor is to watch this migration."""
+        try:
+            resolved = self._policies.resolve(instance)
+            if resolved.policy.is_stock:
+                LOG.info("Profile nova (%s): Nova's own monitor watches this live migration",
+                         resolved.origins['profile'], instance=instance)
+                return None
+            self._remove_old_journals()
+            return self._session(instance, dest, resolved, migrate_data)
+        except Exception:
+            # Nothing has begun: stock behaviour is better than a failed
+            # request, which would leave a running server in ERROR.
+            LOG.exception("The policy cannot be applied: Nova's own monitor watches this live "
+                          'migration', instance=instance)
+            return None
+
+    def _session(
+        self, instance: Any, dest: str, resolved: Any, migrate_data: Any,
+    ) -> session_mod.Session:
         inbox = compat.make_inbox()
-        session = session_mod.Session(
+        return session_mod.Session(
             self._start(instance, dest, resolved),
             guest_mod.MigratingGuest(
                 functools.partial(self._control.find, instance.uuid),
@@ -109,14 +136,12 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 self._journals, migrate_data.migration.uuid, inbox.clock(),
                 CONF.migpolicy.journal_max_kib * 1024),
             self._links)
-        self._sessions[instance.uuid] = session
-        try:
-            with events.subscribed(self._host.get_connection(), guest._domain,
-                                   inbox) as session.has_events:
-                super()._live_migration(context, instance, dest, post_method, recover_method,
-                                        block_migration, migrate_data)
-        finally:
-            del self._sessions[instance.uuid]
+
+    def _events(
+        self, instance: Any, session: session_mod.Session,
+    ) -> contextlib.AbstractContextManager[bool]:
+        return events.subscribed(
+            self._host.get_connection(), self._host.get_guest(instance)._domain, session.inbox)
 
     def _live_migration_operation(
         self, context: Any, instance: Any, dest: str, block_migration: bool,
@@ -162,6 +187,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             self._conclude(outcome, context, instance, dest, post_method, recover_method,
                            block_migration, migrate_data)
         finally:
+            session.over = True
             self._clear_empty_migration(instance)
 
     @staticmethod

@@ -71,6 +71,8 @@ class Session:
         self.journal = journal
         self.call = outcome_mod.Call()
         self.has_events = True
+        # Nobody reads the inbox any more.
+        self.over = False
         self._links = links
         # The operator's word, else what was learnt, else unknown; kept as it
         # is now, so that both threads make the same plan of it.
@@ -155,14 +157,20 @@ class Session:
             memory_cap_mib_s=(plan.bandwidth_mib_s
                               if plan.start_bandwidth_mib_s != plan.bandwidth_mib_s else None))
         outcome = monitor.run()
-        self._finish(monitor, outcome)
+        try:
+            self._finish(monitor, controller, plan, outcome)
+        except Exception:
+            # What Nova does next decides about the guest; this does not.
+            LOG.exception('What the migration leaves was not kept whole',
+                          instance=self.start.instance)
+        return outcome
+
+    def _finish(self, monitor: loop.Monitor, controller: controller_mod.Controller,
+                plan: plan_mod.Plan, outcome: outcome_mod.Outcome) -> None:
         if outcome.end is outcome_mod.End.COMPLETED:
             self._learn_link(monitor, controller)
         elif plan.can_throttle:
             self._try(self.guest.free_throttle)
-        return outcome
-
-    def _finish(self, monitor: loop.Monitor, outcome: outcome_mod.Outcome) -> None:
         stats = monitor.final_stats
         figures = final_figures(stats)
         took_s = self.inbox.clock() - self._started_s
