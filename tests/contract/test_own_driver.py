@@ -114,3 +114,23 @@ class TestMigration(base.ContractCase):
         [(_, _, params, flags)] = self.domain.calls
         self.assertEqual((0, libvirt.VIR_MIGRATE_LIVE),
                          (params[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH], flags))
+
+    def test_a_policy_that_cannot_be_applied_leaves_it_to_nova(self):
+        with mock.patch.object(self.tested._policies, 'resolve', side_effect=RuntimeError), \
+                mock.patch.object(
+                    libvirt_driver.LibvirtDriver, '_live_migration_monitor') as monitor:
+            self.tested._live_migration(
+                self.context, self.instance(), 'dest', self.post, self.recover, False,
+                self.migrate_data())
+        monitor.assert_called_once()
+        self.assertEqual({}, self.tested._sessions)
+
+    def test_when_the_monitor_dies_the_job_is_ended_in_libvirt(self):
+        self.domain.abortJob = mock.Mock()
+        with mock.patch.object(session.Session, 'watch', side_effect=RuntimeError('a bug')):
+            self.assertRaises(
+                RuntimeError, self.tested._live_migration, self.context, self.instance(),
+                'dest', self.post, self.recover, False, self.migrate_data())
+        self.domain.abortJob.assert_called_once()
+        self.post.assert_not_called()
+        self.check_cleared()
