@@ -20,7 +20,7 @@ def draw(tracks: Sequence[track_mod.Track], path: pathlib.Path) -> None:
     matplotlib.use('Agg')
     from matplotlib import pyplot
     figure, axes = pyplot.subplots(
-        2, len(tracks), figsize=(6.5 * len(tracks), 7.5), sharex='col', sharey='row',
+        2, len(tracks), figsize=(6.5 * len(tracks), 7.5), sharex=True, sharey='row',
         squeeze=False)
     for column, track in enumerate(tracks):
         _remaining(axes[0][column], track)
@@ -45,7 +45,7 @@ def _remaining(axis: Any, track: track_mod.Track) -> None:
     axis.plot([p.at_s for p in memory], [p.memory_remaining_mib for p in memory],
               color=REMAINING)
     axis.grid(alpha=0.25)
-    ending = track.status
+    ending = 'aborted by hand' if track.aborted else track.status
     if track.total_s is not None:
         ending += f' after {track.total_s:.1f} s'
     if track.blackout_ms is not None:
@@ -59,7 +59,7 @@ def _rates(axis: Any, track: track_mod.Track) -> None:
     axis.plot([p.at_s for p in track.points], [p.dirty_mib_s for p in track.points],
               color=DIRTY, linestyle='--', label='dirtied (as QEMU counts it)')
     axis.grid(alpha=0.25)
-    axis.legend(loc='center right', fontsize=9)
+    axis.legend(loc='upper left', fontsize=9)
 
 
 def _decisions(upper: Any, lower: Any, track: track_mod.Track) -> None:
@@ -68,5 +68,5 @@ def _decisions(upper: Any, lower: Any, track: track_mod.Track) -> None:
             axis.axvline(decided.at_s, color=DECISION, linewidth=1.2, linestyle=':')
         upper.annotate(
             textwrap.fill('; '.join(decided.actions), 24), (decided.at_s, 1),
-            xycoords=('data', 'axes fraction'), xytext=(4, -12 - 30 * (number % 3)),
+            xycoords=('data', 'axes fraction'), xytext=(4, -8 - 30 * (number % 3)),
             textcoords='offset points', fontsize=8, color=DECISION, va='top')

@@ -129,6 +129,7 @@ class Demo:
                  str(server.watcher.migration_id))
         self._screen.step(f'{server.track.title}: $ {" ".join(words)}')
         self._stack.cli(words)
+        server.track.aborted = True
         self._watch_until(lambda: server.track.over, MIGRATION_TIMEOUT_S)
 
     def _conclude(self) -> None:

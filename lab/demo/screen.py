@@ -116,7 +116,8 @@ def results(tracks: Sequence[track_mod.Track]) -> rich_table.Table:
     for track in tracks:
         table.add_column(track.title)
     rows = (
-        ('outcome', [f'{track.status}; server {track.server_status} on {track.host}'
+        ('outcome', [f'{"aborted by hand: " if track.aborted else ""}{track.status}; '
+                     f'server {track.server_status} on {track.host}'
                      for track in tracks]),
         ('total time', [f'{track.total_s:.1f} s' if track.total_s is not None else '-'
                         for track in tracks]),

@@ -47,6 +47,7 @@ class Track:
     forecast: dict[str, Any] = dataclasses.field(default_factory=dict)
     status: str = 'not started'
     server_status: str = ''
+    aborted: bool = False
     total_s: float | None = None
     blackout_ms: float | None = None
     sent_mib: float = 0.0
