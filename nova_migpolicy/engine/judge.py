@@ -95,13 +95,26 @@ def sure(case: Case) -> bool:
     Two have to agree, and what remains must not be falling, unless the guest clearly writes
     faster than it is sent: then it will not fall for long.
     """
-    if min(case.settled, case.seen.evidence) < 2:
+    if min(case.settled, case.seen.evidence) < 2 or not had_a_chance(case):
         return False
     seen = case.seen
     awake = 1 - min(case.throttle_percent or 0, 99) / 100
     slowest = min(seen.mid.rate, seen.gentle.rate) * awake
     hopeless = slowest > FASTER * seen.wire_rate * seen.drain
     return hopeless or not falling(case)
+
+
+def had_a_chance(case: Case) -> bool:
+    """Whether the present settings were in force for as long as two passes before them took.
+
+    A higher limit makes passes short: two of them may both lie in one burst of a guest that the
+    limit would catch in its next quiet time.
+    """
+    after = [one for one in case.passes if one.number > 0]
+    if case.settled >= len(after):
+        return True
+    longest_s = max(one.duration_s for one in after[:-case.settled])
+    return after[-1].end_s - after[-case.settled].start_s >= 2 * longest_s
 
 
 def overdue(case: Case) -> bool:

@@ -173,3 +173,45 @@ class TestPromiseTrixie(test_facts_trixie.Trixie, TestPromise):
         [start] = self.records(made, 'start')
         self.assertEqual(self.link_mib_s, start['facts']['switchover_mib_s'])
         self.assertFalse(made.call.switchover_refused)
+
+
+class TestKinds(MonitoredTest):
+    """Guests that are not as regular as a sweep."""
+
+    link_mib_s = 80
+
+    def steer(self, kind, guest, **policy):
+        self.shape(rate_mib_s=self.link_mib_s)
+        self.boot(kind, **guest)
+        made = self.session(bandwidth_mib_s='20', **{
+            'max_bandwidth_mib_s': '20', 'max_downtime_ms': '400', 'timeout_seconds': '120',
+            **policy})
+        self.assert_arrived(self.run_session(made))
+        self.assertLessEqual(self.beats.blackout_ms, 400 + BEAT_MS)
+        return [record['action'] for record in self.records(made, 'action')]
+
+    def test_bursts_end_in_a_quiet_time(self):
+        actions = self.steer(
+            'bursts', {'memory_mib': 96, 'set_mib': 40, 'rate_mib_s': 60, 'on_ms': 1500,
+                       'off_ms': 1500}, remedies='downtime')
+        self.assertLessEqual(set(actions), {'set_max_downtime'})
+
+    def test_a_change_for_the_better_needs_nothing(self):
+        actions = self.steer(
+            'phases', {'memory_mib': 96, 'set_mib': 40, 'rate_mib_s': 60, 'change_after_s': 12,
+                       'then_set_mib': 4, 'then_rate_mib_s': 2},
+            remedies='none', on_stall='continue')
+        self.assertEqual([], actions)
+
+    def test_a_hot_part(self):
+        actions = self.steer(
+            'hotcold', {'memory_mib': 96, 'set_mib': 60, 'rate_mib_s': 60, 'hot_mib': 6,
+                        'hot_share': 0.9}, remedies='bandwidth,downtime',
+            max_bandwidth_mib_s='60')
+        self.assertLessEqual(set(actions), {'set_bandwidth', 'set_max_downtime'})
+
+    def test_random_writes(self):
+        actions = self.steer(
+            'random', {'memory_mib': 96, 'set_mib': 50, 'rate_mib_s': 40},
+            remedies='bandwidth,downtime', max_bandwidth_mib_s='60')
+        self.assertIn('set_bandwidth', actions)
