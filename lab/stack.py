@@ -92,8 +92,10 @@ class Stack:
         try:
             self._start(say)
         except BaseException:
-            self._keep_logs()
-            self.down()
+            try:
+                self._keep_logs()
+            finally:
+                self.down()
             raise
         say(f'OpenStack is up: Nova {self.where.nova}, driver {self.driver}')
         return self

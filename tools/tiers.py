@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import signal
 import sys
 import time
 
@@ -71,6 +72,8 @@ TIERS = (
 def main() -> int:
     """Run the tiers that were asked for; 0 when something ran and nothing failed."""
     args = _parse()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     if args.list:
         for tier in TIERS:
             print(f'{tier.name:9} {tier.about}{" (needs root)" if tier.root else ""}')
@@ -83,6 +86,10 @@ def main() -> int:
         count = counts[tier.name] = _tier(tier, args.k)
         count.seconds = time.monotonic() - began
     return _sum_up(counts)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt     # which ends what runs, and what that has started
 
 
 def _parse() -> argparse.Namespace:

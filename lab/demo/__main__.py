@@ -16,8 +16,10 @@ from lab.demo import scenario
 from lab.demo import screen as screen_mod
 from lab import needs
 from lab import stack as lab_stack
+from lab import workdir
 
-CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+WORK = workdir.DEFAULT.parent / '.lab-demo'
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
@@ -29,12 +31,16 @@ def main() -> int:
                         metavar='DIR', help='where demo.png and demo.json go (default: demo-out)')
     out: pathlib.Path = parser.parse_args().out
     # Also where whoever started it had interrupts ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, _interrupt)
     screen = screen_mod.Screen()
     try:
         return _run(out, screen)
     except KeyboardInterrupt:
+        # It may have come in the middle of the tidying up, and must not come again in this.
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        workdir.down(WORK)
         screen.pause_following()
         screen.step('stopped; everything that was started is gone')
         return 130
@@ -49,12 +55,12 @@ def _run(out: pathlib.Path, screen: screen_mod.Screen) -> int:
     conf = {'libvirt': {'live_migration_bandwidth': scenario.CAP_MIB_S},
             'DEFAULT': {'max_concurrent_live_migrations': len(scenario.SERVERS)}}
     # The stack's lines carry a time of their own.
-    stack = lab_stack.Stack(CHECKOUT / '.lab-demo', nova_conf=conf,
+    stack = lab_stack.Stack(WORK, nova_conf=conf,
                             say=lambda line: screen.step(line.split(' s  ', 1)[-1]))
     with stack, tempfile.TemporaryDirectory() as scratch:
         demo = scenario.Demo(stack, screen, pathlib.Path(scratch))
         demo.run()
-        wrong = scenario.failures(demo)
+        wrong = scenario.failures(*demo.tracks)
     out.mkdir(parents=True, exist_ok=True)
     plot.draw(demo.tracks, out / 'demo.png')
     (out / 'demo.json').write_text(json.dumps(

@@ -68,7 +68,9 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         super().init_host(host)
         self._remove_old_journals()
         sighup.install(CONF, self.virtapi._compute.reset)
-        LOG.info('Live migrations are steered by policy; %s', self._policies.describe())
+        LOG.info('Live migrations are steered by policy; %(policy)s; %(threads)s', {
+            'policy': self._policies.describe(),
+            'threads': 'native threads' if compat.is_threaded() else 'eventlet'})
 
     def live_migration_abort(self, instance: Any) -> None:
         """Stop a running migration: through its monitor where there is one."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Nova is relied on for, checked against the Nova that is found first on PYTHONPATH.
 
-Run once for each release, and from 32 on once more with native threads:
+Run once for each release, and from 33 on once more with native threads:
 OS_NOVA_DISABLE_EVENTLET_PATCHING is "true" for those and "false" for eventlet. Nova decides about
 its threads when it is imported, so that comes first.
 """

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import types
 import uuid
+
+import libvirt
 
 from lab import domain as lab_domain
 from nova_migpolicy.compute import plan
@@ -82,16 +85,23 @@ class MonitoredTest(base.HostsTest):
 
         connection = self.lab['n1'].connect()
         with events.subscribed(connection, self.guest.domain, made.inbox) as made.has_events:
-            operation = threading.Thread(target=operate)
+            operation = threading.Thread(target=operate, daemon=True)
             operation.start()
-            self.addCleanup(operation.join)
-            watcher = threading.Thread(target=while_it_runs or (lambda: None))
+            self.addCleanup(self.end, operation)
+            watcher = threading.Thread(target=while_it_runs or (lambda: None), daemon=True)
             watcher.start()
             self.report = Report()
             ended = made.watch(self.report, [f'vd{"bcdefg"[n]}' for n in range(disks)],
                                time.sleep)
             watcher.join()
         return ended
+
+    def end(self, operation):
+        """Stop a migration that a failed test has left."""
+        if operation.is_alive():
+            with contextlib.suppress(libvirt.libvirtError):
+                self.guest.domain.abortJob()
+        operation.join(30)
 
     def records(self, made, kind):
         return [record for record in made.journal.records() if record['kind'] == kind]

@@ -24,7 +24,8 @@ class InPhase:
         return run
 
     def in_bulk_copy(self, guest=steering.BUSY, **policy):
-        run = self.start(guest, **ENDLESS | policy)
+        # Slowly, so that it lasts until a command has come through.
+        run = self.start(guest, **ENDLESS | {'bandwidth_mib_s': 12} | policy)
         lab_client.wait(
             lambda: [s for s in run.records('sample') if s.get('memory_remaining_bytes')], bool,
             steering.MIGRATION_TIMEOUT_S, 'memory to be copied')
@@ -41,42 +42,59 @@ class InPhase:
 class PhaseTests(InPhase):
     """In the disk phase, the bulk copy, the passes and post-copy."""
 
-    def abort(self, run):
+    def assert_phase(self, run, phase):
+        """The command came in the phase that it was meant for."""
+        decision = next(d for d in run.records('decision') if d['rule'] == 'operator')
+        last = [s for s in run.records('sample') if s['at'] <= decision['at']][-1]
+        if phase == 'disks':
+            self.assertTrue(last['disk_remaining_bytes'])
+            self.assertFalse(last.get('memory_total_bytes'))
+        elif phase == 'bulk copy':
+            self.assertEqual(1, last['iteration'])
+        else:
+            self.assertGreater(last['iteration'], 2)
+        return decision
+
+    def abort(self, run, phase):
         self.admin.wait_migration(run.server, run.migration, status={'running'})
         self.admin.abort(run.server, run.migration)
         self.assert_stayed(self.finish(run))
         self.assertEqual(['abort'], run.actions)
         [end] = run.records('end')
         self.assertIn('API', end['reason'])
+        self.assert_phase(run, phase)
 
-    def force(self, run, *actions):
+    def force(self, run, phase, action, cost):
         self.admin.wait_migration(run.server, run.migration, status={'running'})
         self.admin.force_complete(run.server, run.migration)
         self.assert_moved(self.finish(run))
-        self.assertEqual(list(actions), [a for a in run.actions if a != 'set_bandwidth'])
-        decision = next(d for d in run.records('decision') if d['rule'] == 'operator')
-        self.assertIn('person', decision['reason'])
+        self.assertEqual([action], run.actions)
+        self.assertIn('person', self.assert_phase(run, phase)['reason'])
+        # It says what it costs when it is done, which may be later than it was asked for.
+        [done] = [d for d in run.records('decision') if d['actions']]
+        self.assertIn(cost, done['reason'])
 
     def test_abort_in_disks(self):
-        self.abort(self.in_disks())
+        self.abort(self.in_disks(), 'disks')
 
     def test_abort_in_bulk_copy(self):
-        self.abort(self.in_bulk_copy())
+        self.abort(self.in_bulk_copy(), 'bulk copy')
 
     def test_abort_in_passes(self):
-        self.abort(self.in_passes())
+        self.abort(self.in_passes(), 'passes')
 
     def test_force_complete_in_disks(self):
-        self.force(self.in_disks(on_timeout='post_copy'), 'start_post_copy')
+        self.force(self.in_disks(on_timeout='post_copy'), 'disks', 'start_post_copy', 'fetches')
 
     def test_force_complete_in_bulk_copy(self):
-        self.force(self.in_bulk_copy(on_timeout='post_copy'), 'start_post_copy')
+        self.force(self.in_bulk_copy(on_timeout='post_copy'), 'bulk copy', 'start_post_copy',
+                   'fetches')
 
     def test_force_complete_in_passes_by_post_copy(self):
-        self.force(self.in_passes(on_timeout='post_copy'), 'start_post_copy')
+        self.force(self.in_passes(on_timeout='post_copy'), 'passes', 'start_post_copy', 'fetches')
 
     def test_force_complete_in_passes_by_pause(self):
-        self.force(self.in_passes(), 'pause')
+        self.force(self.in_passes(), 'passes', 'pause', 'blackout')
 
     def test_post_copy_is_finished_and_not_aborted(self):
         """A slow link makes post-copy last: neither command may hurt it."""

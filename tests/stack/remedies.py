@@ -51,7 +51,7 @@ class EachRemedyTests:
         # libvirt counts the bulk copy as the first pass.
         boundaries = [s['iteration'] for s in run.records('sample')
                       if s['boundary'] and s['at'] <= decision['at']]
-        self.assertLessEqual(max(boundaries), min(boundaries) + 3)
+        self.assertLessEqual(max(boundaries), 4)
         self.assertIn(decision['reason'], self.stack.log('n1').read_text())
         [end] = run.records('end')
         self.assertEqual(('cancelled', decision['reason']), (end['outcome'], end['reason']))

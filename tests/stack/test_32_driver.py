@@ -16,4 +16,4 @@ class TestDriver(base.StackTest):
         self.assertEqual('n2', self.admin.host(server))
         log = self.stack.log('n1').read_text()
         self.assertIn('Starting compute node (version 32.', log)
-        self.assertIn('Live migrations are steered by policy', log)
+        self.assertIn('Live migrations are steered by policy; profile balanced; eventlet', log)

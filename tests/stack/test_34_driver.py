@@ -15,7 +15,7 @@ class TestDriver(base.StackTest):
         for host in self.stack.hosts.names:
             log = self.stack.log(host).read_text()
             self.assertIn("Loading compute driver 'migpolicy.LibvirtDriver'", log)
-            self.assertIn('Live migrations are steered by policy; profile balanced', log)
+            self.assertIn('steered by policy; profile balanced; native threads', log)
 
     def test_a_server_goes_to_the_other_host_and_back(self):
         server = self.boot(host='n1')

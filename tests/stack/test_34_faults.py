@@ -100,7 +100,8 @@ class FaultTest(phases.InPhase, steering.SteeringTest):
 
     def test_a_link_that_stalls_and_comes_back(self):
         guest = guests.Guest(kind='sweep', memory_mib=256, set_mib=32, rate_mib_s=10)
-        run = self.in_bulk_copy(guest, on_stall='abort', remedies='auto_converge,post_copy,pause')
+        run = self.in_bulk_copy(guest, on_stall='abort', bandwidth_mib_s=steering.CAP_MIB_S,
+                                remedies='auto_converge,post_copy,pause')
         before = run.records('sample')[-1]['memory_processed_bytes']
         self.stack.hosts.cut('n1')
         self.addCleanup(self.stack.hosts.mend, 'n1')

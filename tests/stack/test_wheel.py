@@ -44,7 +44,8 @@ class TestWheel(testtools.TestCase):
         self.assertEqual(set(), {path for path in ours if not (site / path).exists()})
 
     def useFixtureFolder(self):
-        folder = tempfile.TemporaryDirectory()
+        # Beside the overlay: links do not cross file systems.
+        folder = tempfile.TemporaryDirectory(dir=OVERLAY.parent)
         self.addCleanup(folder.cleanup)
         return folder.name
 
