@@ -75,7 +75,9 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
     def live_migration_abort(self, instance: Any) -> None:
         """Stop a running migration: through its monitor where there is one."""
         session = self._sessions.get(instance.uuid)
-        if session is None or session.over:
+        if session is not None and session.broken:
+            LOG.error('Nothing is aborted: the memory is on both hosts', instance=instance)
+        elif session is None or session.over:
             super().live_migration_abort(instance)
         else:
             session.inbox.put(inbox_mod.Cancel(session.inbox.clock()))
@@ -154,12 +156,14 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             super()._live_migration_operation(
                 context, instance, dest, block_migration, migrate_data, guest, device_names)
             return
-        error: Exception | None = None
+        # Also what is no Exception, such as a thread that is killed, is no success.
+        error: Exception | None = RuntimeError('the operation was not finished')
         try:
             planned = session.planned_domain(guest._domain, len(device_names))
             super()._live_migration_operation(
                 context, instance, dest, block_migration, migrate_data,
                 libvirt_guest.Guest(planned), device_names)
+            error = None
         except Exception as failure:
             # Nova 32 and later raise it again after a clean rollback, which
             # would put a server that runs well into ERROR. The monitor gets it
@@ -184,6 +188,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             compat.progress_interval_s(CONF), session.inbox.clock)
         try:
             outcome = session.watch(reporter, disk_paths, time.sleep)
+            session.broken = outcome.end is outcome_mod.End.BROKEN
             if outcome.end is not outcome_mod.End.COMPLETED:
                 report.explain(context, instance, CONF.host, outcome.reason)
             self._conclude(outcome, context, instance, dest, post_method, recover_method,
@@ -206,6 +211,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         elif outcome.end is outcome_mod.End.FAILED:
             recover_method(context, instance, dest, migrate_data)
         else:
+            # Nova's wrapper asks for an abort then, which must not be tried.
             raise PostCopyBroken(reason=outcome.reason)
 
     def _start(self, instance: Any, dest: str, resolved: Any) -> session_mod.Start:
@@ -221,6 +227,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 paused=instance.vm_state == vm_states.PAUSED,
                 persistent_memory=bool(self._get_vpmems(instance)),
                 mirrored_disks=0,
+                tunnelled=bool(nova_flags & libvirt.VIR_MIGRATE_TUNNELLED),
                 nova_post_copy=bool(nova_flags & libvirt.VIR_MIGRATE_POSTCOPY),
                 allow_qmp=CONF.migpolicy.allow_qmp,
                 libvirt_version=libvirtd.getLibVersion(),

@@ -39,6 +39,7 @@ class Circumstances:
     :ivar paused: Nova holds the server paused: post-copy cannot work.
     :ivar persistent_memory: it has vpmem, which post-copy cannot move.
     :ivar mirrored_disks: how many disks are copied; 0 on shared storage.
+    :ivar tunnelled: the data goes through libvirtd, which excludes post-copy and parallel streams.
     :ivar nova_post_copy: [libvirt] live_migration_permit_post_copy.
     :ivar allow_qmp: monitor commands may be used.
     :ivar libvirt_version: of the source, as libvirt numbers it.
@@ -49,6 +50,7 @@ class Circumstances:
     paused: bool
     persistent_memory: bool
     mirrored_disks: int
+    tunnelled: bool
     nova_post_copy: bool
     allow_qmp: bool
     libvirt_version: int
@@ -75,6 +77,14 @@ class Plan:
     switchover_mib_s: int | None
     notes: tuple[str, ...]
 
+    def without_throttle(self) -> Plan:
+        """The same, with auto-converge left out: its limits could not be set."""
+        own = (libvirt.VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL,
+               libvirt.VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT)
+        return dataclasses.replace(
+            self, can_throttle=False, flags=self.flags & ~libvirt.VIR_MIGRATE_AUTO_CONVERGE,
+            params={name: value for name, value in self.params.items() if name not in own})
+
     def edit_flags(self, flags: int) -> int:
         """Nova's flags with those that are the policy's replaced."""
         return flags & ~OWNED_FLAGS | self.flags
@@ -94,6 +104,9 @@ def make(policy: keys.Policy, circumstances: Circumstances) -> Plan:
     params: dict[str, Any] = {}
 
     parallel = policy.parallel_connections > 1
+    if parallel and circumstances.tunnelled:
+        parallel = False
+        notes.append('parallel_connections is left out: the migration is tunnelled')
     if parallel:
         flags |= libvirt.VIR_MIGRATE_PARALLEL
         params[libvirt.VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS] = policy.parallel_connections
@@ -148,6 +161,8 @@ def _post_copy(
     obstacle = None
     if circumstances.paused:
         obstacle = 'the server is paused'
+    elif circumstances.tunnelled:
+        obstacle = 'the migration is tunnelled'
     elif circumstances.persistent_memory:
         obstacle = 'the server has persistent memory'
     elif parallel and circumstances.qemu_version < PARALLEL_POST_COPY_QEMU:

@@ -19,6 +19,8 @@ from nova_migpolicy.engine import sample as sample_mod
 LOG = logging.getLogger(__name__)
 
 POST_COPY_STATUS = 'running (post-copy)'
+# Seconds to leave the database alone after a write that failed.
+AFTER_FAILURE_S = 60.0
 # The name of the event under the server's live-migration action.
 EVENT_NAME = 'compute_live_migration_policy'
 
@@ -54,10 +56,8 @@ class Reporter:
 
     def report(self, sample: sample_mod.Sample, percent: int) -> None:
         """Write the sizes and the percentage, unless that was done a moment ago."""
-        now_s = self._clock()
-        if now_s < self._next_s:
+        if self._clock() < self._next_s:
             return
-        self._next_s = now_s + self._interval_s
         if self._owes_post_copy:
             self.post_copy_started()
         for kind in ('memory', 'disk'):
@@ -66,8 +66,11 @@ class Reporter:
                 if value is not None:
                     setattr(self._migration, f'{kind}_{part}', value)
         self._instance.progress = percent
-        self._save(self._migration)
-        self._save(self._instance)
+        # A save that fails may have blocked for as long as the bus waits for an
+        # answer: the guest is looked after for a while before the next.
+        written = self._save(self._migration) and self._save(self._instance)
+        self._next_s = self._clock() + (
+            self._interval_s if written else max(self._interval_s, AFTER_FAILURE_S))
 
     def post_copy_started(self) -> None:
         """Let Nova's API know that it cannot be cancelled any more."""

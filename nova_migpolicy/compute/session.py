@@ -73,6 +73,8 @@ class Session:
         self.has_events = True
         # Nobody reads the inbox any more.
         self.over = False
+        # Post-copy broke off: neither copy of the guest may be touched.
+        self.broken = False
         self._links = links
         # The operator's word, else what was learnt, else unknown; kept as it
         # is now, so that both threads make the same plan of it.
@@ -118,17 +120,19 @@ class Session:
             self.journal.add('event', self.inbox.clock(), text=note)
         limit_ms = self.facts(plan, 0).qemu_limit_ms
         self._try(lambda: self.guest.set_max_downtime(limit_ms))
-        if plan.can_throttle:
-            self._try(self.guest.hold_throttle)
+        if plan.can_throttle and not self._try(self.guest.hold_throttle):
+            plan = plan.without_throttle()
         return operation.PlannedDomain(domain, plan, self.call)
 
-    def _try(self, do: Callable[[], None]) -> None:
+    def _try(self, do: Callable[[], None]) -> bool:
         """Something that makes the migration better, but not what it hangs on."""
         try:
             do()
+            return True
         except exception.GuestError as error:
             LOG.warning('%s', error, instance=self.start.instance)
             self.journal.add('event', self.inbox.clock(), text=str(error))
+            return False
 
     def operation_over(self, error: Exception | None) -> None:
         """The operation's thread has come to its end."""
@@ -154,8 +158,7 @@ class Session:
             progress=progress.Progress(facts.memory_bytes, facts.disk_bytes),
             inbox=self.inbox, journal=self.journal, call=self.call, host=reporter, sleep=sleep,
             has_events=self.has_events,
-            memory_cap_mib_s=(plan.bandwidth_mib_s
-                              if plan.start_bandwidth_mib_s != plan.bandwidth_mib_s else None))
+            cap_is_shared=plan.start_bandwidth_mib_s != plan.bandwidth_mib_s)
         outcome = monitor.run()
         try:
             self._finish(monitor, controller, plan, outcome)
@@ -185,8 +188,9 @@ class Session:
         seen_mib_s = [rate for rate in map(linkrate.from_pass, controller.passes) if rate]
         last, stats = monitor.last_sample, monitor.final_stats
         sent, downtime_ms = stats.get('memory_processed'), stats.get('downtime')
-        if (not seen_mib_s and last and last.memory_processed_bytes and monitor.ended_s
-                and isinstance(sent, int) and isinstance(downtime_ms, int)):
+        # What post-copy fetched, or a paused guest left, says nothing of a switchover.
+        if (not seen_mib_s and not controller.over and last and last.memory_processed_bytes
+                and monitor.ended_s and isinstance(sent, int) and isinstance(downtime_ms, int)):
             rate = linkrate.from_switchover(
                 sent - last.memory_processed_bytes, monitor.ended_s - last.at_s,
                 controller.settings.cap_mib_s, downtime_ms)

@@ -82,7 +82,7 @@ class Controller:
             return None
         ended = self._watch.observe(sample)
         at_s = sample.at_s
-        if self.over or self._books.waiting(at_s):
+        if self._books.waiting(at_s) or (self.over and not self._owes_abort()):
             return None
         found = self._end(at_s, ended is not None) or self._deadline(at_s)
         if found is None and self._ending is None:
@@ -118,7 +118,7 @@ class Controller:
         if self.over:
             return self._say(at_s, 'operator', f'Nothing to do: it is {self._state()}')
         self._ending = ending.Ending(
-            ending.PERSON, 'operator', 'A person asked to complete it', patient=True)
+            ending.PERSON, 'operator', 'A person asked to complete it')
         self._wait_said = False
         self._books.failed_s = None
         found = self._end(at_s, True)
@@ -158,6 +158,12 @@ class Controller:
         when = at_s if at_s is not None else last.at_s if last else self.facts.started_s
         return self._say(when, 'operator', f'{setting} is steered by the policy again')
 
+    def _owes_abort(self) -> bool:
+        """Whether a person's abort of a paused guest was refused and is still due."""
+        return (self._ending is not None and self._ending.chain == (ending.ABORT,)
+                and isinstance(self._books.ended_by, remedies.Pause)
+                and self.phase is not Phase.POST_COPY)
+
     def _out(self, decision: Decision) -> Decision:
         self._books.ask(decision.actions, decision.at_s)
         return decision
@@ -193,7 +199,7 @@ class Controller:
             self._ending = None
             return self._say(at_s, due.rule, (
                 f'{due.reason}; but that was refused: {self._books.error or "not possible"}'))
-        if ending.must_wait(due, action, self.phase):
+        if ending.must_wait(action, self.phase):
             if self._wait_said:
                 return None
             self._wait_said = True

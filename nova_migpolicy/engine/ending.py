@@ -33,12 +33,11 @@ PERSON: Chain = (POST_COPY, PAUSE)
 
 @dataclasses.dataclass(frozen=True)
 class Ending:
-    """An end that is due, and why. patient: it does not pause before the memory is sent."""
+    """An end that is due, and why."""
 
     chain: Chain
     rule: str
     reason: str
-    patient: bool = False
 
 
 def step(ending: Ending, books: ledger_module.Ledger, can_post_copy: bool
@@ -52,12 +51,11 @@ def step(ending: Ending, books: ledger_module.Ledger, can_post_copy: bool
     return None
 
 
-def must_wait(due: Ending, action: remedies.Action, phase: samples.Phase) -> bool:
-    """Whether it is too early for a step in this phase."""
+def must_wait(action: remedies.Action, phase: samples.Phase) -> bool:
+    """Whether it is too early for a step: a paused guest makes no disk copy faster."""
     if phase not in (samples.Phase.SETUP, samples.Phase.DISKS):
         return False
-    return isinstance(action, remedies.StartPostCopy) or (
-        due.patient and isinstance(action, remedies.Pause))
+    return isinstance(action, (remedies.StartPostCopy, remedies.Pause))
 
 
 def chain(way: str, can_post_copy: bool, may_pause: bool) -> Chain:

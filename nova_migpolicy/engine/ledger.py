@@ -70,7 +70,3 @@ class Ledger:
     def available(self, remedy: str) -> bool:
         """Whether actions of this kind may still be tried."""
         return self._failures.get(remedy, 0) < TRIES
-
-    def tried(self, remedy: str) -> bool:
-        """Whether the last action of this kind failed."""
-        return self._failures.get(remedy, 0) > 0

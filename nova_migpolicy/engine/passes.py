@@ -17,6 +17,7 @@ Phase = samples.Phase
 _SLACK_BYTES = 64 << 20
 # Shorter passes are taken together: QEMU paces itself in windows of 0.1 s.
 SHORT_S = 0.3
+KEPT_PASSES = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +145,8 @@ class Tracker:
             self.passes[-1] = ended
         else:
             self.passes.append(ended)
+            # The bulk copy and what is recent: a migration may go round for days.
+            del self.passes[1:-KEPT_PASSES]
         return ended if ended.number == 0 or ended.duration_s >= SHORT_S else None
 
     def _begin(self, mark: _Mark | None) -> None:

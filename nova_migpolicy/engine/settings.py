@@ -54,13 +54,10 @@ def usable_ms(promised_ms: float) -> float:
 def limit_ms(promised_ms: int, cap_mib_s: int, link: Link) -> int:
     """The limit to hand to QEMU so that the real blackout stays within promised_ms.
 
-    Under a cap on a link of unknown rate the limit is the promise itself: the link is at least
-    as fast as the cap.
+    Under a cap on a link of unknown rate the cap counts as the link.
     """
-    if link.switchover_mib_s or not cap_mib_s:
+    if link.switchover_mib_s or not cap_mib_s or not link.mib_s:
         return max(1, int(usable_ms(promised_ms)))
-    if not link.mib_s:
-        return promised_ms
     return max(1, int(usable_ms(promised_ms) * max(1.0, link.mib_s / cap_mib_s)))
 
 

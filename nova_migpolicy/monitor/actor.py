@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import libvirt
 from oslo_log import log as logging
 
 from nova_migpolicy.engine import controller as controller_mod
@@ -56,10 +57,10 @@ class Actor:
         """Whether an abort came before there was a job to end."""
         return self._cancel is not None
 
-    def apply(self, decision: controller_mod.Decision | None) -> None:
-        """Write a decision down and do it; None is nothing to do."""
+    def apply(self, decision: controller_mod.Decision | None) -> bool:
+        """Write a decision down and do it, None being nothing; whether all of it was done."""
         if decision is None:
-            return
+            return True
         LOG.info('Decision %(rule)s: %(reason)s', {
             'rule': decision.rule, 'reason': decision.reason}, instance_uuid=self._guest.uuid)
         self._journal.add('decision', decision.at_s, **decision.to_dict())
@@ -67,10 +68,12 @@ class Actor:
             try:
                 self._guest.apply(action)
             except exception.GuestError as error:
-                self._refused(action, decision, error)
-                # The rest was meant to come after this one.
-                break
+                if not self._happened_all_the_same(action):
+                    self._refused(action, decision, error)
+                    # The rest was meant to come after this one.
+                    return False
             self._done(action, decision)
+        return True
 
     def cancel_again(self) -> None:
         """Try an abort that came too early; nothing is said until there is a job."""
@@ -95,6 +98,16 @@ class Actor:
             LOG.exception('The migration goes on after an error of %s', whose,
                           instance_uuid=self._guest.uuid)
             self._event(f'error of {whose}: {error}')
+
+    def _happened_all_the_same(self, action: remedies.Action) -> bool:
+        """Whether post-copy runs although the answer to its start was an error, or lost."""
+        if not isinstance(action, remedies.StartPostCopy):
+            return False
+        try:
+            state = self._guest.state()
+        except exception.GuestError:
+            return False
+        return state == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY)
 
     def _done(self, action: remedies.Action, decision: controller_mod.Decision) -> None:
         at_s = self._clock()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The only place that calls libvirt for a running migration.
 
-Each method is one libvirt call made from the migration's own thread; each
+Each method is one libvirt call made from the migration's own threads; each
 libvirtError becomes a GuestError that names the call, libvirt's code and its
 message. It decides nothing and remembers nothing.
 """
@@ -63,9 +63,11 @@ class MigratingGuest:
         self._qmp = qmp
 
     def _domain(self) -> Domain:
-        if self._found is None:
-            self._found = self._find()
-        return self._found
+        # The operation's thread calls too, before the start: what one of them
+        # found must not be forgotten by the other between look and use.
+        found = self._found or self._find()
+        self._found = found
+        return found
 
     def _error(self, call: str, error: libvirt.libvirtError) -> exception.GuestError:
         """The error in our terms; what may have come from a dead connection loses it."""

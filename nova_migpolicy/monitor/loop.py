@@ -10,6 +10,7 @@ error of libvirt, of the engine or of the journal is recorded and survived.
 from __future__ import annotations
 
 from collections.abc import Callable
+import functools
 from typing import Any, Protocol
 
 from oslo_log import log as logging
@@ -66,13 +67,13 @@ class Monitor:
         host: Host,
         sleep: Callable[[float], None],
         has_events: bool = True,
-        memory_cap_mib_s: int | None = None,
+        cap_is_shared: bool = False,
     ) -> None:
         """Take over a migration whose operation is about to start.
 
         :param has_events: whether libvirt tells when a pass begins
-        :param memory_cap_mib_s: the cap to set when memory begins, where each
-            disk began with a share of it
+        :param cap_is_shared: each disk has a share of the cap, and memory would
+            begin with that share alone
         """
         self._guest = guest
         self._actor = actor.Actor(
@@ -85,7 +86,7 @@ class Monitor:
         self._host = host
         self._sleep = sleep
         self._sampler = sampler.Sampler(has_events)
-        self._memory_cap_mib_s = memory_cap_mib_s
+        self._cap_is_shared = cap_is_shared
         self._steering = True
         self._looked_s = inbox.clock()
         self._last_complaint = ''
@@ -96,7 +97,8 @@ class Monitor:
     def run(self) -> outcome_mod.Outcome:
         """Watch and steer until the migration is over; returns how it ended."""
         while not self._over():
-            self._round(self._inbox.wait(CANCEL_AGAIN_S if self._actor.cancel_is_due else TICK_S))
+            items = self._inbox.wait(CANCEL_AGAIN_S if self._actor.cancel_is_due else TICK_S)
+            self._actor.survive('the monitor', functools.partial(self._round, items))
         outcome = outcome_mod.settle(
             self._guest, self._call, abort_reason=self._actor.abort_reason,
             may_abort=not self._actor.post_copy, sleep=self._sleep)
@@ -164,12 +166,12 @@ class Monitor:
         forecast = self._controller.forecast
         self._journal.add('sample', sample.at_s, **sample.to_dict(),
                           forecast=forecast.to_dict() if forecast else None)
+        if self._cap_is_shared and self._controller.phase in (
+                sample_mod.Phase.BULK, sample_mod.Phase.PASSES):
+            self._give_memory_the_whole_cap(sample.at_s)
         self._actor.apply(decision)
         if sample.memory_remaining_bytes:
             self.last_sample = sample
-        if (self._memory_cap_mib_s is not None and
-                self._controller.phase in (sample_mod.Phase.BULK, sample_mod.Phase.PASSES)):
-            self._give_memory_the_whole_cap(sample.at_s)
         self._actor.survive('progress', lambda: self._host.report(
             sample, int(self._progress.observe(sample))))
 
@@ -199,8 +201,8 @@ class Monitor:
 
     def _give_memory_the_whole_cap(self, at_s: float) -> None:
         """libvirt gives the cap to each disk, so they began with a share of it."""
-        cap_mib_s, self._memory_cap_mib_s = self._memory_cap_mib_s or 0, None
-        self._actor.apply(controller_mod.Decision(
+        cap_mib_s = self._controller.settings.cap_mib_s
+        self._cap_is_shared = not self._actor.apply(controller_mod.Decision(
             at_s=at_s, actions=(remedies.SetBandwidth(cap_mib_s),), rule='memory_begins',
             reason=f'the disks are in sync: memory gets the whole {cap_mib_s} MiB/s',
             forecast=None))

@@ -86,12 +86,12 @@ def settle(
     waited_s = 0.0
     while True:
         try:
-            outcome = _judge(guest, call, abort_reason)
+            outcome, stoppable = _judge(guest, call, abort_reason)
         except exception.GuestError as error:
             outcome, why = None, str(error)
         else:
             why = 'its job is still running, though the call has ended'
-            if outcome is None and may_abort:
+            if outcome is None and may_abort and stoppable:
                 why = _stop_orphan(guest, why)
         if outcome is not None:
             return outcome
@@ -104,9 +104,30 @@ def settle(
 
 def _judge(
     guest: guest_mod.MigratingGuest, call: Call, abort_reason: str | None,
-) -> Outcome | None:
-    """The outcome, or None while the job still runs in libvirt."""
+) -> tuple[Outcome | None, bool]:
+    """The outcome, or None while the job still runs in libvirt, and whether it may be stopped.
+
+    The job is asked for first: with no job left the state will not change any
+    more, while a guest that runs here beside a job may be gone a moment later.
+    """
+    stats = guest.job_stats() or {}
     state = guest.state()
+    if state == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED):
+        # libvirt keeps the job of a post-copy that broke off.
+        return _final(state, call, abort_reason), False
+    if state is None:
+        return _final(state, call, abort_reason), False
+    if stats.get('type', libvirt.VIR_DOMAIN_JOB_NONE) in (
+            libvirt.VIR_DOMAIN_JOB_UNBOUNDED, libvirt.VIR_DOMAIN_JOB_BOUNDED):
+        post_copy = state[0] == libvirt.VIR_DOMAIN_PAUSED and state[1] in POST_COPY_REASONS
+        return None, not post_copy
+    return _final(state, call, abort_reason), False
+
+
+def _final(
+    state: tuple[int, int] | None, call: Call, abort_reason: str | None,
+) -> Outcome:
+    """What a state without a job means."""
     said = f': {call.error}' if call.error else ''
     if state is None:
         if call.started:
@@ -117,10 +138,6 @@ def _judge(
         if value == libvirt.VIR_DOMAIN_SHUTOFF and reason == libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED:
             return Outcome(End.COMPLETED, f'the guest has left the source{said}', call.error)
         return Outcome(End.FAILED, f'the guest stopped on the source{said}', call.error)
-    stats = guest.job_stats() or {}
-    if stats.get('type', libvirt.VIR_DOMAIN_JOB_NONE) in (
-            libvirt.VIR_DOMAIN_JOB_UNBOUNDED, libvirt.VIR_DOMAIN_JOB_BOUNDED):
-        return None
     if value == libvirt.VIR_DOMAIN_PAUSED and reason in POST_COPY_REASONS:
         return Outcome(End.BROKEN, f'post-copy broke off{said}', call.error)
     if abort_reason is not None:

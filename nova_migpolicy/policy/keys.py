@@ -70,7 +70,7 @@ class Policy:
         100, 'int',
         'The blackout to try for at the start; the remedy downtime raises it, up to '
         'max_downtime_ms, when the migration needs it.',
-        unit='ms', minimum=1, maximum=2_000_000, sources=AT_START, gentler='lower')
+        unit='ms', minimum=1, maximum=2_000_000, sources=AT_START, gentler='lower', image_floor=50)
     bandwidth_mib_s: int = _key(
         0, 'int',
         'The rate at which the transfer starts, for all of its streams together.',

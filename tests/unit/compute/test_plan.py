@@ -12,7 +12,8 @@ from nova_migpolicy.compute import plan
 from nova_migpolicy.policy import keys
 
 BASE = plan.Circumstances(
-    paused=False, persistent_memory=False, mirrored_disks=0, nova_post_copy=False,
+    paused=False, persistent_memory=False, mirrored_disks=0, tunnelled=False,
+    nova_post_copy=False,
     allow_qmp=True, libvirt_version=9_000_000, qemu_version=7_002_000)
 NOVAS_FLAGS = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
 
@@ -43,7 +44,7 @@ class PlanTest(testtools.TestCase):
         self.assertTrue(make({'nova_post_copy': True}).can_post_copy)
 
     def test_post_copy_is_left_out_with_a_word_where_it_cannot_work(self):
-        for obstacle in ({'paused': True}, {'persistent_memory': True}):
+        for obstacle in ({'paused': True}, {'persistent_memory': True}, {'tunnelled': True}):
             made = make(obstacle, remedies=('post_copy',))
             self.assertFalse(made.can_post_copy)
             self.assertFalse(made.flags & libvirt.VIR_MIGRATE_POSTCOPY)

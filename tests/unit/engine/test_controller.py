@@ -271,7 +271,7 @@ class TestPromise(ControllerBase):
         self.go(2.0)
         self.controller.update_link(None)
         seen = self.go()
-        self.assertEqual([remedies.SetMaxDowntime(500, 500)], list(seen.actions))
+        self.assertEqual([remedies.SetMaxDowntime(395, 500)], list(seen.actions))
         self.assertIn('unknown', seen.decisions[0].reason)
 
 

@@ -31,7 +31,7 @@ class TestLimit(testtools.TestCase):
             self.assertEqual(79, settings.threshold_bytes(limit, cap * MIB, Link(200.0)) / MIB)
 
     def test_nothing_is_scaled_where_nothing_is_known(self):
-        self.assertEqual(500, settings.limit_ms(500, 50, Link()))
+        self.assertEqual(395, settings.limit_ms(500, 50, Link()))
 
     def test_nothing_is_scaled_without_a_cap(self):
         for link in (Link(), Link(200.0)):

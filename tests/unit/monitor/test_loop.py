@@ -52,6 +52,7 @@ class Controller:
         self.heard = []
         self.phase = sample_mod.Phase.BULK
         self.forecast = None
+        self.settings = types.SimpleNamespace(cap_mib_s=50)
         self.facts = types.SimpleNamespace(deadline_s=None)
 
     def observe(self, sample):
@@ -98,7 +99,7 @@ def decide(*actions, reason='because'):
 
 class LoopTest(testtools.TestCase):
 
-    def run_loop(self, domain, controller, rounds, error=None, cap=None):
+    def run_loop(self, domain, controller, rounds, error=None, shared=False):
         self.clock = fakes.Clock()
         self.call = outcome.Call(started=True)
         self.host = Host()
@@ -107,7 +108,7 @@ class LoopTest(testtools.TestCase):
             guest=guest.MigratingGuest(domain), controller=controller,
             progress=progress.Progress(1 << 30, 0),
             inbox=Script(self.clock, self.call, rounds, error), journal=self.journal,
-            call=self.call, host=self.host, sleep=self.clock.sleep, memory_cap_mib_s=cap)
+            call=self.call, host=self.host, sleep=self.clock.sleep, cap_is_shared=shared)
         return self.monitor.run()
 
     def kinds(self, kind):
@@ -197,11 +198,25 @@ class LoopTest(testtools.TestCase):
         def memory_begins(sample):
             controller.phase = sample_mod.Phase.BULK
 
-        self.run_loop(domain, controller, [[]], cap=50)
+        self.run_loop(domain, controller, [[]], shared=True)
         self.assertEqual([], domain.called('migrateSetMaxSpeed'))
         controller.observe = memory_begins
-        self.run_loop(domain, controller, [[], []], cap=50)
+        self.run_loop(domain, controller, [[], []], shared=True)
         self.assertEqual([(50, 0)], domain.called('migrateSetMaxSpeed'))
+
+    def test_the_whole_cap_is_tried_again_where_it_was_refused(self):
+        domain = fakes.Domain(jobStats=RUNNING_JOB, migrateSetMaxSpeed=[
+            fakes.error(libvirt.VIR_ERR_OPERATION_TIMEOUT), 0])
+        self.run_loop(domain, Controller(), [[], [], []], shared=True)
+        self.assertEqual([(50, 0)] * 2, domain.called('migrateSetMaxSpeed'))
+
+    def test_a_post_copy_whose_answer_was_lost_has_begun(self):
+        domain = fakes.Domain(
+            jobStats=RUNNING_JOB, migrateStartPostCopy=fakes.error(libvirt.VIR_ERR_RPC),
+            state=(libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY))
+        self.run_loop(domain, Controller(), [[inbox.ForceComplete(0.0)], []])
+        self.assertEqual(1, self.host.post_copy)
+        self.assertEqual([True], [r['done'] for r in self.kinds('action')])
 
     def test_the_final_figures_come_from_the_event(self):
         stats = {'downtime': 42}

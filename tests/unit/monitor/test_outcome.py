@@ -85,10 +85,26 @@ class SettleTest(testtools.TestCase):
         domain = fakes.Domain(state=[BROKEN_PIPE] * 100 + [NO_DOMAIN])
         self.assertIs(outcome.End.COMPLETED, settle(domain, BROKEN_PIPE).end)
 
-    def test_a_broken_post_copy_is_told_apart(self):
+    def test_a_broken_post_copy_is_told_apart_though_libvirt_keeps_its_job(self):
         state = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
-        ended = settle(fakes.Domain(state=state), fakes.error(1), may_abort=False)
-        self.assertIs(outcome.End.BROKEN, ended.end)
+        for stats in (NO_JOB, ACTIVE_JOB):
+            for may_abort in (True, False):
+                domain = fakes.Domain(state=state, jobStats=stats)
+                ended = settle(domain, fakes.error(1), may_abort=may_abort)
+                self.assertIs(outcome.End.BROKEN, ended.end)
+                self.assertEqual([], domain.called('abortJob'))
+
+    def test_a_guest_that_leaves_between_two_questions_has_left(self):
+        domain = fakes.Domain(jobStats=NO_DOMAIN, state=[NO_DOMAIN, fakes.RUNNING])
+        self.assertIs(outcome.End.COMPLETED, settle(domain, BROKEN_PIPE).end)
+        domain = fakes.Domain(jobStats=[ACTIVE_JOB, NO_DOMAIN], state=[fakes.RUNNING, NO_DOMAIN])
+        self.assertIs(outcome.End.COMPLETED, settle(domain, BROKEN_PIPE).end)
+
+    def test_somebody_elses_post_copy_is_not_aborted(self):
+        state = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY)
+        domain = fakes.Domain(state=[state, NO_DOMAIN], jobStats=[ACTIVE_JOB, NO_DOMAIN])
+        self.assertIs(outcome.End.COMPLETED, settle(domain, BROKEN_PIPE).end)
+        self.assertEqual([], domain.called('abortJob'))
 
 
 class ResumeTest(testtools.TestCase):
