@@ -112,7 +112,8 @@ class TestMigrateCall(base.ContractCase):
     def test_through_our_domain(self):
         plan = plan_mod.make(
             base.policy(bandwidth_mib_s=70, remedies=('post_copy',)), plan_mod.Circumstances(
-                paused=False, persistent_memory=False, mirrored_disks=0, nova_post_copy=False,
+                paused=False, persistent_memory=False, mirrored_disks=0, tunnelled=False,
+                nova_post_copy=False,
                 allow_qmp=True, libvirt_version=9_000_000, qemu_version=7_002_000))
         domain, call = base.FakeDomain(), outcome.Call()
         self.call(operation.PlannedDomain(domain, plan, call))

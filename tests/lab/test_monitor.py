@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import pathlib
+import signal
 import threading
 import time
 import types
@@ -225,3 +228,28 @@ class TestKinds(MonitoredTest):
             'random', {'memory_mib': 96, 'set_mib': 50, 'rate_mib_s': 40},
             remedies='bandwidth,downtime', max_bandwidth_mib_s='60')
         self.assertIn('set_bandwidth', actions)
+
+
+class TestBrokenPostCopy(MonitoredTest):
+
+    def test_neither_copy_is_touched(self):
+        """The destination's QEMU dies while memory is still at the source."""
+        self.shape(rate_mib_s=8)
+        self.boot(set_mib=40)
+        made = self.session(remedies='post_copy', bandwidth_mib_s='40')
+
+        def break_it():
+            lab_domain.wait_until(
+                lambda: [r for r in self.records(made, 'action')
+                         if r['action'] == 'start_post_copy' and r['done']],
+                timeout=60, what='post-copy')
+            for pid in self.lab['n2'].machine.processes():
+                if b'qemu-system' in pathlib.Path(f'/proc/{pid}/cmdline').read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+
+        ended = self.run_session(made, break_it)
+        self.assertIs(outcome.End.BROKEN, ended.end, ended.reason)
+        self.assertEqual(
+            [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED],
+            self.lab['n1'].connect().lookupByName(self.guest.name).state())
+        self.assertNotIn('abort', [r['action'] for r in self.records(made, 'action')])
