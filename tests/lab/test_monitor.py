@@ -240,9 +240,10 @@ class TestBrokenPostCopy(MonitoredTest):
 
         def break_it():
             lab_domain.wait_until(
-                lambda: [r for r in self.records(made, 'action')
-                         if r['action'] == 'start_post_copy' and r['done']],
-                timeout=60, what='post-copy')
+                lambda: self.guest.domain.state() == [
+                    libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY],
+                timeout=60, what='the guest to run on the destination')
+            self.assert_beats('n2')
             for pid in self.lab['n2'].machine.processes():
                 if b'qemu-system' in pathlib.Path(f'/proc/{pid}/cmdline').read_bytes():
                     os.kill(pid, signal.SIGKILL)
