@@ -254,3 +254,31 @@ class TestBrokenPostCopy(MonitoredTest):
             [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED],
             self.lab['n1'].connect().lookupByName(self.guest.name).state())
         self.assertNotIn('abort', [r['action'] for r in self.records(made, 'action')])
+
+
+class TestStreams(MonitoredTest):
+    """How the stream is sent, as QEMU has it."""
+
+    def capabilities(self, **policy):
+        self.boot(set_mib=8, rate_mib_s=5)
+        made = self.session(bandwidth_mib_s='20', max_bandwidth_mib_s='20', **policy)
+        seen = {}
+
+        def look():
+            lab_domain.wait_until(lambda: self.records(made, 'sample'), what='the copy')
+            seen.update((one['capability'], one['state'])
+                        for one in self.qmp('query-migrate-capabilities')[0])
+
+        self.assert_arrived(self.run_session(made, look))
+        return seen
+
+    def test_compression(self):
+        self.assertTrue(self.capabilities(compression='xbzrle')['xbzrle'])
+
+    def test_parallel_connections(self):
+        self.assertTrue(self.capabilities(parallel_connections='2')['multifd'])
+
+    def test_plain(self):
+        seen = self.capabilities()
+        self.assertFalse(seen['xbzrle'] or seen['multifd'] or seen['postcopy-ram']
+                         or seen['auto-converge'])
