@@ -72,7 +72,9 @@ TIERS = (
 def main() -> int:
     """Run the tiers that were asked for; 0 when something ran and nothing failed."""
     args = _parse()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT as well: where it was ignored at the start, what is run would ignore it, too, and
+    # could not be told to take its lab down.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     if args.list:
         for tier in TIERS:

@@ -4,16 +4,10 @@
 from __future__ import annotations
 
 from tests.stack import base
+from tests.stack import older
 
 
-class TestDriver(base.StackTest):
+class TestDriver(older.OlderReleaseTests, base.StackTest):
+    """Nova 31."""
 
     nova = '31'
-
-    def test_a_server_migrates(self):
-        server = self.boot(host='n1')
-        self.assertEqual('completed', self.migrate(server)['status'])
-        self.assertEqual('n2', self.admin.host(server))
-        log = self.stack.log('n1').read_text()
-        self.assertIn('Starting compute node (version 31.', log)
-        self.assertIn('Live migrations are steered by policy; profile balanced; eventlet', log)
