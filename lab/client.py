@@ -28,7 +28,7 @@ class Client:
     """One user's view of the lab's OpenStack.
 
     :param pid: a process in the controller's network
-    :param user: 'admin', or 'member' or 'reader' of the project 'demo'
+    :param user: one of layout.USERS
     """
 
     def __init__(self, pid: int, user: str = 'admin') -> None:
@@ -36,10 +36,23 @@ class Client:
         self._session = catalog.session(pid, user)
 
     def compute(self, method: str, path: str, *, microversion: str = MICROVERSION,
-                **kwargs: Any) -> Any:
+                headers: Mapping[str, str] | None = None, **kwargs: Any) -> Any:
         """Send a request to Nova; returns the answer's JSON, None if it has none."""
-        headers = {'OpenStack-API-Version': f'compute {microversion}'}
-        return self._ask('compute', method, path, headers=headers, **kwargs)
+        answer = self.answer(method, path, microversion=microversion, headers=headers,
+                             raise_exc=True, connect_retries=2, **kwargs)
+        return answer.json() if answer.content else None
+
+    def answer(self, method: str, path: str, *, microversion: str = MICROVERSION,
+               headers: Mapping[str, str] | None = None, raise_exc: bool = False,
+               **kwargs: Any) -> Any:
+        """Send a request to Nova; returns the whole answer (of `requests`), also a refusal.
+
+        :param headers: are laid over the one with the microversion
+        """
+        return self._session.request(
+            path, method, endpoint_filter={'service_type': 'compute'}, raise_exc=raise_exc,
+            headers={'OpenStack-API-Version': f'compute {microversion}', **(headers or {})},
+            **kwargs)
 
     def flavor(self, name: str, memory_mib: int, *, disk_gib: int = 1,
                extra_specs: Mapping[str, object] | None = None) -> str:
@@ -107,15 +120,18 @@ class Client:
              lambda found: all(one['id'] != server for one in found), timeout,
              f'server {server} to be gone')
 
-    def live_migrate(self, server: str, host: str | None = None,
-                     timeout: float = 30.0) -> int:
+    def live_migrate(self, server: str, host: str | None = None, timeout: float = 30.0, *,
+                     migpolicy: Mapping[str, object] | None = None) -> int:
         """Start a live migration; returns its id as soon as Nova has a record of it.
 
         :param host: the destination, None to let the scheduler choose
+        :param migpolicy: a policy for this migration alone
         """
         before = {one['id'] for one in self.migrations(server)}
-        self.compute('POST', f'/servers/{server}/action', json={
-            'os-migrateLive': {'host': host, 'block_migration': 'auto'}})
+        body: dict[str, object] = {'host': host, 'block_migration': 'auto'}
+        if migpolicy is not None:
+            body['migpolicy'] = migpolicy
+        self.compute('POST', f'/servers/{server}/action', json={'os-migrateLive': body})
         found = wait(lambda: [one for one in self.migrations(server) if one['id'] not in before],
                      bool, timeout, f'a migration of {server} to appear')
         return int(found[0]['id'])
@@ -161,6 +177,32 @@ class Client:
         self.compute('POST', f'/servers/{server}/migrations/{migration}/action',
                      json={'force_complete': None})
 
+    def policy(self, server: str, migration: int) -> dict[str, Any]:
+        """Return what a migration may do to its server, and who said so."""
+        return dict(self._ours('GET', server, migration, 'policy')['policy'])
+
+    def forecast(self, server: str, migration: int) -> dict[str, Any]:
+        """Return how far a migration is, and when it is expected to end."""
+        return dict(self._ours('GET', server, migration, 'progress')['progress'])
+
+    def timeline(self, server: str, migration: int, **query: object) -> dict[str, Any]:
+        """Return a page of what was seen and decided, with the link to the next one."""
+        return dict(self._ours('GET', server, migration, 'timeline', params=query))
+
+    def tune(self, server: str, migration: int, **changes: object) -> dict[str, Any]:
+        """Change a running migration; `release` is a list of keys to give back."""
+        return dict(self._ours('PUT', server, migration, 'tuning',
+                               json={'tuning': changes})['tuning'])
+
+    def act(self, server: str, migration: int, action: str) -> dict[str, Any]:
+        """Demand post_copy or pause of a running migration, now."""
+        return dict(self._ours('POST', server, migration, 'action',
+                               json={action: None})['action'])
+
+    def cancel_all(self, **what: str) -> dict[str, Any]:
+        """Cancel all migrations of a host (and direction) or of a project_id."""
+        return dict(self.compute('POST', '/os-migrations/cancel', json={'cancel': what}))
+
     def actions(self, server: str) -> list[dict[str, Any]]:
         """Return what was done to a server, newest first, each with its events."""
         path = f'/servers/{server}/os-instance-actions'
@@ -180,6 +222,11 @@ class Client:
         answer = self._session.get(path, endpoint_filter={'service_type': 'network'},
                                    raise_exc=False)
         return int(answer.status_code)
+
+    def _ours(self, method: str, server: str, migration: int, what: str, **kwargs: Any) -> Any:
+        versions = f'compute {MICROVERSION}, migration-policy 1.0'
+        return self.compute(method, f'/servers/{server}/migrations/{migration}/{what}',
+                            headers={'OpenStack-API-Version': versions}, **kwargs)
 
     def _ask(self, service: str, method: str, path: str, **kwargs: Any) -> Any:
         answer = self._session.request(path, method, endpoint_filter={'service_type': service},

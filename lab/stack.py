@@ -111,7 +111,7 @@ class Stack:
                 for one in self.client().services()]
 
     def client(self, user: str = 'admin') -> client.Client:
-        """Return the client of 'admin', 'member' or 'reader'."""
+        """Return the client of one of layout.USERS."""
         if user not in self._clients:
             self._clients[user] = client.Client(self.hosts.ctl.pid, user)
         return self._clients[user]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who and what keystone knows: the services' addresses, and the users that tests act as.
 
-`admin` may do everything; `member` and `reader` are ordinary users of the project `demo`.
+`admin` may do everything; `manager`, `member` and `reader` are users of the project `demo`, and
+`stranger` is the manager of another one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def session(pid: int, user: str = 'admin') -> Any:
     """Return a keystoneauth session of a user.
 
     :param pid: a process in the controller's network
-    :param user: 'admin', 'member' or 'reader'
+    :param user: one of layout.USERS
     """
     auth = v3.Password(auth_url=layout.AUTH_URL, username=user, password=layout.PASSWORD,
                        project_name=layout.USERS[user][0], user_domain_id='default',
@@ -46,13 +47,16 @@ def fill(pid: int) -> None:
             admin.post(f'{keystone}/endpoints', json={'endpoint': {
                 'service_id': service, 'interface': interface, 'url': url,
                 'region_id': layout.REGION}})
-    project = admin.post(f'{keystone}/projects', json={
-        'project': {'name': 'demo', 'domain_id': 'default'}}).json()['project']['id']
-    for user, (_, role) in layout.USERS.items():
-        if user != 'admin':
-            made = admin.post(f'{keystone}/users', json={'user': {
-                'name': user, 'password': layout.PASSWORD, 'domain_id': 'default'}})
-            _grant(admin, project, made.json()['user']['id'], roles[role])
+    projects: dict[str, str] = {}
+    for user, (project, role) in layout.USERS.items():
+        if user == 'admin':
+            continue
+        if project not in projects:
+            projects[project] = admin.post(f'{keystone}/projects', json={'project': {
+                'name': project, 'domain_id': 'default'}}).json()['project']['id']
+        made = admin.post(f'{keystone}/users', json={'user': {
+            'name': user, 'password': layout.PASSWORD, 'domain_id': 'default'}})
+        _grant(admin, projects[project], made.json()['user']['id'], roles[role])
 
 
 def _grant(admin: Any, project: str, user: str, role: str) -> None:

@@ -19,9 +19,13 @@ TRANSPORT = f'rabbit://guest:guest@{CONTROLLER}:5672/'
 PASSWORD = 'secret'
 REGION = 'RegionOne'
 #: user -> project and role; all have the same password
-USERS = {'admin': ('admin', 'admin'), 'member': ('demo', 'member'), 'reader': ('demo', 'reader')}
+USERS = {'admin': ('admin', 'admin'), 'manager': ('demo', 'manager'),
+         'member': ('demo', 'member'), 'reader': ('demo', 'reader'),
+         'stranger': ('other', 'manager')}
 RELEASES = ('31', '32', '33', '34')
 NEWEST = '34'
+#: what api-paste.ini names, right before the application that answers
+API_FILTER = 'egg:nova_migpolicy'
 DRIVERS = {'migpolicy': 'migpolicy.LibvirtDriver', 'stock': 'libvirt.LibvirtDriver'}
 
 
@@ -126,7 +130,7 @@ class Layout:
 def openrc(user: str = 'admin') -> dict[str, str]:
     """Return the environment that makes `openstack` and `nova` act as a user.
 
-    :param user: 'admin', 'member' or 'reader'
+    :param user: one of USERS
     """
     return {'OS_AUTH_URL': AUTH_URL, 'OS_IDENTITY_API_VERSION': '3', 'OS_USERNAME': user,
             'OS_PASSWORD': PASSWORD, 'OS_PROJECT_NAME': USERS[user][0],

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import pathlib
-import shutil
 from typing import Any
 
+from lab import needs
 from lab.openstack import layout
 
 Sections = dict[str, dict[str, Any]]
+_APP = 'osapi_compute_app_v21'
 _AUTH: dict[str, Any] = {
     'auth_type': 'password', 'auth_url': layout.AUTH_URL, 'username': 'admin',
     'password': layout.PASSWORD, 'project_name': 'admin', 'user_domain_id': 'default',
@@ -51,7 +52,18 @@ def write_all(where: layout.Layout) -> None:
                    'database': {'connection': layout.database('nova_cell1')}}
         write(where.conf(f'nova/{service}.conf'),
               merge(_nova(where, service, 'ctl', layout.CONTROLLER), control))
-    shutil.copy(where.paste, where.conf('nova/api-paste.ini'))
+    where.conf('nova/api-paste.ini').write_text(with_filter(where.paste.read_text()))
+
+
+def with_filter(paste: str) -> str:
+    """Put our filter into the pipelines of Nova's api-paste.ini, as an operator would.
+
+    :raises LabError: if it is not in the place that is told in the docs
+    """
+    place = f'keystonecontext {_APP}'
+    if place not in paste:
+        raise needs.LabError(f'no pipeline of api-paste.ini has {place!r} in it')
+    return paste.replace(place, f'keystonecontext {layout.API_FILTER} {_APP}')
 
 
 def compute(where: layout.Layout, host: str, number: int, migration_address: str,
