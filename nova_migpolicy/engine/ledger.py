@@ -15,6 +15,7 @@ from nova_migpolicy.engine import settings as settings_module
 TRIES = 2
 # An action that nobody answered for is taken as lost after this.
 ANSWER_S = 30.0
+ENDS = (remedies.StartPostCopy, remedies.Pause, remedies.Abort)
 
 
 class Ledger:
@@ -26,12 +27,17 @@ class Ledger:
         self.failed_s: float | None = None
         self.ended_by: remedies.Action | None = None
         self.error = ''
+        # A step that ends it, which is on its way: it cannot be called back.
+        self.end_in_flight: remedies.Action | None = None
         self._asked: list[tuple[remedies.Action, float]] = []
         self._failures: dict[str, int] = {}
 
     def ask(self, actions: tuple[remedies.Action, ...], at_s: float) -> None:
         """A decision with these actions goes out."""
         self._asked.extend((action, at_s) for action in actions)
+        for action in actions:
+            if isinstance(action, ENDS):
+                self.end_in_flight = action
 
     def waiting(self, at_s: float) -> bool:
         """Whether an answer to an action is still to come."""
@@ -49,6 +55,8 @@ class Ledger:
         """The action took effect."""
         self._answer(action)
         self._failures.pop(action.remedy, None)
+        if action == self.end_in_flight:
+            self.end_in_flight = None
         if isinstance(action, remedies.SetBandwidth):
             self.now = dataclasses.replace(self.now, cap_mib_s=action.mib_s)
         elif isinstance(action, remedies.SetMaxDowntime):
@@ -63,9 +71,16 @@ class Ledger:
     def failed(self, action: remedies.Action, at_s: float, error: str) -> None:
         """The action was refused; the others of its decision are not waited for any more."""
         self._asked.clear()
+        if action == self.end_in_flight:
+            self.end_in_flight = None
         self._failures[action.remedy] = self._failures.get(action.remedy, 0) + 1
         self.failed_s = at_s
         self.error = error
+
+    def forgive(self, *kinds: str) -> None:
+        """Count actions of these kinds as available again: a person asked for them."""
+        for kind in kinds:
+            self._failures.pop(kind, None)
 
     def available(self, remedy: str) -> bool:
         """Whether actions of this kind may still be tried."""

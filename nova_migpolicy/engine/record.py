@@ -25,7 +25,7 @@ class Facts:
     can_throttle: auto-converge was armed at the start and its limits can be set.
     can_post_copy: the migration was started with post-copy permitted.
     qemu_limit_ms, bandwidth_mib_s: the settings in force at the start (a cap of 0 is none).
-    deadline_s: absolute, on the clock of the samples; None for no deadline.
+    deadline_s: absolute, on the clock of the samples; None for no deadline. A retune moves it.
     """
 
     memory_bytes: int
@@ -76,6 +76,8 @@ class Decision:
 
     rule is a short fixed label for metrics. The actions are to be applied in their order; a
     decision without actions only says something that an operator should know.
+
+    refused: a person's command cannot be done; the reason names the phase and what to do next.
     """
 
     at_s: float
@@ -83,10 +85,12 @@ class Decision:
     rule: str
     reason: str
     forecast: Forecast | None = None
+    refused: bool = False
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for the journal."""
         return {'at_s': round(self.at_s, 3),
                 'actions': [action.to_dict() for action in self.actions],
                 'rule': self.rule, 'reason': self.reason,
+                **({'refused': True} if self.refused else {}),
                 'forecast': self.forecast.to_dict() if self.forecast else None}

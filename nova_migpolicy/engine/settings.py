@@ -101,6 +101,7 @@ def changes(old: Settings, new: Settings) -> tuple[remedies.Action, ...]:
         actions.append(remedies.SetBandwidth(new.cap_mib_s))
     if new.throttle_percent != old.throttle_percent:
         actions.append(remedies.SetThrottle(new.throttle_percent))
-    if new.limit_ms > old.limit_ms:
+    if new.limit_ms > old.limit_ms or (
+            new.limit_ms == old.limit_ms and new.promised_ms != old.promised_ms):
         actions.append(limit)
     return tuple(actions)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from nova_migpolicy.engine import hold
 from nova_migpolicy.engine import judge
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import outlook
@@ -19,9 +18,9 @@ from nova_migpolicy.engine import plan
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_module
+from nova_migpolicy.engine import terms as terms_module
 from nova_migpolicy.engine import watch as watch_module
 from nova_migpolicy.engine import words
-from nova_migpolicy.policy import keys
 
 MIB = record.MIB
 Decision = record.Decision
@@ -46,26 +45,26 @@ class Found:
 class Steering:
     """The hands on the wheel; they hold no state but for how long they have waited."""
 
-    def __init__(self, policy: keys.Policy, facts: record.Facts, books: ledger.Ledger,
-                 watch: watch_module.Watch, holds: hold.Holds) -> None:
-        self._policy = policy
+    def __init__(self, terms: terms_module.Terms, facts: record.Facts, books: ledger.Ledger,
+                 watch: watch_module.Watch) -> None:
+        self._terms = terms
         self._facts = facts
         self._books = books
         self._watch = watch
-        self._holds = holds
         self._restless_s: float | None = None
         self._hurried_s = facts.started_s
 
     def means(self, at_s: float) -> plan.Means:
         """What may be used now."""
+        policy = self._terms.policy
         can = {remedies.AUTO_CONVERGE: self._facts.can_throttle,
                remedies.POST_COPY: self._facts.can_post_copy}
-        usable = tuple(one for one in self._policy.remedies
+        usable = tuple(one for one in policy.remedies
                        if can.get(one, True) and self._books.available(one)
-                       and self._holds.frees(one))
+                       and self._terms.frees(one))
         return plan.Means(
-            usable, self._policy.max_bandwidth_mib_s, self._policy.max_downtime_ms,
-            self._policy.max_throttle_percent, self._watch.link,
+            usable, policy.max_bandwidth_mib_s, policy.max_downtime_ms,
+            policy.max_throttle_percent, self._watch.link,
             can_rescale=self._books.available(remedies.DOWNTIME),
             link_bound=self._watch.link_bound, time_left_s=self._watch.time_left(at_s))
 
@@ -123,17 +122,28 @@ class Steering:
                 f'{words.span(time_left)}; {cap} MiB/s {does}'), watch.forecast)
 
     def keep_promise(self, at_s: float) -> Decision | None:
-        """Lower a limit that would break the promise, as a changed link or cap makes it do."""
+        """Bring the limit in line with the promise, which a changed link or cap has bent.
+
+        One that would break the promise is lowered. It is raised only where a person holds what
+        it is made of: otherwise a higher one is a remedy, to be taken when there is need.
+        """
         now, link = self._books.now, self._watch.known_link
-        most = max(self._policy.max_downtime_ms, self._holds.get(hold.DOWNTIME) or 0)
-        limit = settings_module.limit_ms(most, now.cap_mib_s, link)
-        if now.limit_ms <= limit * 1.02 + 1 or not self._books.available(remedies.DOWNTIME):
+        if not self._books.available(remedies.DOWNTIME):
             return None
+        most = self._terms.most_downtime_ms
+        highest = settings_module.limit_ms(most, now.cap_mib_s, link)
         promised = min(now.promised_ms, most)
         limit = settings_module.limit_ms(promised, now.cap_mib_s, link)
+        if now.limit_ms > highest * 1.02 + 1:
+            effect = f'would break the promised {words.blackout(most)} blackout'
+        elif self._terms.limit_is_held and limit > now.limit_ms * 1.02 + 1:
+            effect = f'does not use the {words.blackout(promised)} of blackout that are permitted'
+        else:
+            return None
         rate = link.switchover_mib_s or link.mib_s
         where = f'With the link at {words.rate(rate * MIB)}' if rate else (
             'With the rate of the link unknown')
+        does = 'keeps it' if limit < now.limit_ms else 'does'
         return Decision(at_s, (remedies.SetMaxDowntime(limit, promised),), 'keep_promise', (
-            f'{where} a limit of {now.limit_ms} ms would break the promised '
-            f'{words.blackout(most)} blackout; {limit} ms keeps it'), self._watch.forecast)
+            f'{where} a limit of {now.limit_ms} ms {effect}; {limit} ms {does}'),
+            self._watch.forecast)

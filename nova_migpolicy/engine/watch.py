@@ -17,6 +17,7 @@ from nova_migpolicy.engine import progress
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import sample as samples
 from nova_migpolicy.engine import settings as settings_module
+from nova_migpolicy.engine import terms as terms_module
 
 MIB = record.MIB
 Phase = samples.Phase
@@ -29,7 +30,8 @@ LINK_BOUND = 0.8
 class Watch:
     """The eyes of one migration's controller."""
 
-    def __init__(self, facts: record.Facts, books: ledger.Ledger) -> None:
+    def __init__(self, facts: record.Facts, books: ledger.Ledger,
+                 terms: terms_module.Terms) -> None:
         self.facts = facts
         self.known_link = settings_module.Link(facts.link_mib_s, facts.switchover_mib_s)
         self.tracker = passes.Tracker()
@@ -40,6 +42,7 @@ class Watch:
         self.verdict = outlook.Verdict.FINE
         self.throttle_percent: int | None = None
         self._books = books
+        self._terms = terms
 
     def observe(self, sample: samples.Sample) -> passes.Pass | None:
         """Take in a sample; the pass that it ended, if it did.
@@ -81,7 +84,8 @@ class Watch:
 
     def time_left(self, at_s: float) -> float | None:
         """Seconds to the deadline; None when there is none."""
-        return None if self.facts.deadline_s is None else self.facts.deadline_s - at_s
+        deadline_s = self._terms.deadline_s
+        return None if deadline_s is None else deadline_s - at_s
 
     def rate(self) -> float:
         """Bytes/s sent, as seen in the passes or else as expected."""

@@ -89,7 +89,8 @@ class TestForceComplete(ControllerBase):
         self.do(self.controller.force_complete(6.0))
         again = self.controller.force_complete(6.5)
         self.assertEqual((), again.actions)
-        self.assertIn('it is paused', again.reason)
+        self.assertTrue(again.refused)
+        self.assertIn('in the phase paused', again.reason)
 
 
 class TestAbort(ControllerBase):
@@ -116,73 +117,6 @@ class TestAbort(ControllerBase):
         self.go(6.0)
         self.do(self.controller.force_complete(6.0))
         self.assertEqual((ABORT,), self.controller.abort(6.1, 'cancelled').actions)
-
-
-class TestHold(ControllerBase):
-
-    def test_what_is_held_is_not_steered(self):
-        self.start(remedies=('bandwidth', 'downtime'), max_downtime_ms=1000,
-                   facts={'link_mib_s': 190.0})
-        self.go(2.0)
-        decision = self.do(self.controller.hold('bandwidth_mib_s', 40, 2.0))
-        self.assertIn(remedies.SetBandwidth(40), decision.actions)
-        seen = self.go()
-        self.assertEqual(('completed', {'set_max_downtime'}),
-                         (seen.end, {action.name for action in seen.actions}))
-
-    def test_the_limit_follows_a_held_cap(self):
-        self.start(facts={'link_mib_s': 190.0})
-        self.go(2.0)
-        decision = self.controller.hold('bandwidth_mib_s', 100, 2.0)
-        limit = settings.limit_ms(50, 100, settings.Link(190.0))
-        self.assertEqual((remedies.SetMaxDowntime(limit, 50), remedies.SetBandwidth(100)),
-                         decision.actions)
-
-    def test_a_person_may_go_further_than_the_policy(self):
-        self.start(remedies=('bandwidth',), max_bandwidth_mib_s=60)
-        self.go(2.0)
-        self.do(self.controller.hold('max_downtime_ms', 4000, 2.0))
-        seen = self.go()
-        self.assertEqual(('completed', ()), (seen.end, seen.decisions))
-
-    def test_released_it_is_steered_again(self):
-        self.start(remedies=('bandwidth',), timeout_seconds=0, timeout_seconds_per_gib=0,
-                   on_stall='continue')
-        self.go(2.0)
-        self.do(self.controller.hold('bandwidth_mib_s', 40, 2.0))
-        seen = self.go(30.0)
-        self.assertEqual((), seen.actions)
-        self.assertEqual((), self.controller.release('bandwidth_mib_s', 30.0).actions)
-        seen = self.go()
-        self.assertEqual('completed', seen.end)
-        self.assertEqual({'set_bandwidth'}, {action.name for action in seen.actions})
-
-    def test_a_refused_hold_is_tried_once_more(self):
-        self.start()
-        self.go(2.0)
-        decision = self.controller.hold('bandwidth_mib_s', 40, 2.0)
-        self.controller.failed(decision.actions[0], 2.0, 'busy')
-        seen = self.go(8.0, refuse=lambda _: 'busy')
-        self.assertEqual([(remedies.SetBandwidth(40),)],
-                         [one.actions for one in seen.decisions])
-        self.assertIn('refused: busy', seen.decisions[0].reason)
-
-    def test_a_throttle_needs_auto_converge(self):
-        self.start()
-        self.assertEqual((), self.controller.hold('max_throttle_percent', 50, 1.0).actions)
-        self.start(facts={'can_throttle': True})
-        self.assertEqual((remedies.SetThrottle(50),),
-                         self.controller.hold('max_throttle_percent', 50, 1.0).actions)
-
-    def test_nothing_can_be_held_that_is_not_a_setting(self):
-        self.start()
-        self.assertRaises(KeyError, self.controller.hold, 'on_timeout', 5, 1.0)
-
-    def test_nothing_changes_once_an_end_has_begun(self):
-        self.start()
-        self.go(6.0)
-        self.do(self.controller.force_complete(6.0))
-        self.assertEqual((), self.controller.hold('bandwidth_mib_s', 90, 6.1).actions)
 
 
 class TestRefusals(ControllerBase):
