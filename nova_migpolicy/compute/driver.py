@@ -8,6 +8,7 @@ passes straight through to Nova's own code.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 import contextlib
 import functools
 import pathlib
@@ -19,23 +20,31 @@ import libvirt_qemu
 from nova.compute import vm_states
 import nova.conf
 from nova import exception as nova_exception
+from nova import objects
 from nova.virt.libvirt import driver as libvirt_driver
 from nova.virt.libvirt import guest as libvirt_guest
 from oslo_log import log as logging
 
 from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import connection
+from nova_migpolicy.compute import control
+from nova_migpolicy.compute import early
 from nova_migpolicy.compute import plan as plan_mod
 from nova_migpolicy.compute import policies
+from nova_migpolicy.compute import queue
 from nova_migpolicy.compute import report
+from nova_migpolicy.compute import requests
+from nova_migpolicy.compute import rpc
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.compute import sighup
+from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import events
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import links as links_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy.policy import resolve
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
@@ -58,19 +67,34 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._policies = policies.Policies(CONF)
         super().__init__(virtapi, read_only=read_only)
         self._sessions: dict[str, session_mod.Session] = {}
+        self._stock: dict[str, str] = {}
+        self._early = early.Early()
         self._control = connection.ControlConnection(self._host)
         state = pathlib.Path(CONF.state_path) / 'migpolicy'
         self._journals = journal_mod.prepare_folder(state / 'journal')
         self._links = links_mod.Links(state / 'links.json' if self._journals else None)
+        self._requests = requests.Requests(state / 'requests')
+        self._channel: Any = None
 
     def init_host(self, host: str) -> None:
         """Start as Nova does, and clear away old journals."""
         super().init_host(host)
         self._remove_old_journals()
         sighup.install(CONF, self.virtapi._compute.reset)
+        self._channel = rpc.serve(host, control.Control(
+            self._sessions, self._stock, early=self._early, requests=self._requests,
+            journals=self._journals, resolve_for=self._resolve_for,
+            waits_for=lambda server: queue.waits_for(
+                self.virtapi._compute._waiting_live_migrations, server, host)))
         LOG.info('Live migrations are steered by policy; %(policy)s; %(threads)s', {
             'policy': self._policies.describe(),
             'threads': 'native threads' if compat.is_threaded() else 'eventlet'})
+
+    def cleanup_host(self, host: str) -> None:
+        """Stop as Nova does, and stop to listen."""
+        if self._channel is not None:
+            self._channel.stop()
+        super().cleanup_host(host)
 
     def live_migration_abort(self, instance: Any) -> None:
         """Stop a running migration: through its monitor where there is one."""
@@ -80,7 +104,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         elif session is None or session.over:
             super().live_migration_abort(instance)
         else:
-            session.inbox.put(inbox_mod.Cancel(session.inbox.clock()))
+            session.inbox.ask(inbox_mod.Command(inbox_mod.CANCEL))
 
     def live_migration_force_complete(self, instance: Any) -> None:
         """Finish a running migration now: through its monitor where there is one."""
@@ -88,37 +112,52 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         if session is None or session.over:
             super().live_migration_force_complete(instance)
         else:
-            session.inbox.put(inbox_mod.ForceComplete(session.inbox.clock()))
+            session.inbox.ask(inbox_mod.Command(inbox_mod.FORCE_COMPLETE))
 
     def _live_migration(
         self, context: Any, instance: Any, dest: str, post_method: Callable[..., None],
         recover_method: Callable[..., None], block_migration: bool, migrate_data: Any,
     ) -> None:
-        session = self._prepare(instance, dest, migrate_data)
-        if session is None:
-            super()._live_migration(context, instance, dest, post_method, recover_method,
-                                    block_migration, migrate_data)
+        migration = migrate_data.migration.uuid
+        command = self._early.take(migration)
+        if command == inbox_mod.CANCEL:
+            LOG.info('%s before it began', commands.CANCELLED, instance=instance)
+            self._requests.take(instance.uuid, context.request_id)
+            recover_method(context, instance, dest, migrate_data, migration_status='cancelled')
             return
+        session = self._prepare(context, instance, dest, migrate_data)
+        given = (context, instance, dest, post_method, recover_method, block_migration,
+                 migrate_data)
+        if session is None:
+            self._stock[instance.uuid] = migration
+            try:
+                super()._live_migration(*given)
+            finally:
+                del self._stock[instance.uuid]
+            return
+        if command is not None:
+            session.inbox.ask(inbox_mod.Command(command))
         self._sessions[instance.uuid] = session
         try:
             with self._events(instance, session) as session.has_events:
-                super()._live_migration(context, instance, dest, post_method, recover_method,
-                                        block_migration, migrate_data)
+                super()._live_migration(*given)
         finally:
             del self._sessions[instance.uuid]
 
     def _prepare(
-        self, instance: Any, dest: str, migrate_data: Any,
+        self, context: Any, instance: Any, dest: str, migrate_data: Any,
     ) -> session_mod.Session | None:
         """A session, or None where Nova's own monitor is to watch this migration."""
         try:
-            resolved = self._policies.resolve(instance)
+            request = self._requests.take(instance.uuid, context.request_id)
+            resolved = self._policies.resolve(instance, request)
             if resolved.policy.is_stock:
                 LOG.info("Profile nova (%s): Nova's own monitor watches this live migration",
                          resolved.origins['profile'], instance=instance)
                 return None
             self._remove_old_journals()
-            return self._session(instance, dest, resolved, migrate_data)
+            return self._session(instance, dest, migrate_data.migration.uuid, resolved,
+                                 self._policies.resolver(instance, request))
         except Exception:
             # Nothing has begun: stock behaviour is better than a failed
             # request, which would leave a running server in ERROR.
@@ -126,19 +165,26 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                           'migration', instance=instance)
             return None
 
+    def _resolve_for(self, context: Any, server: str, request: Mapping[str, object],
+                     ) -> resolve.Resolved:
+        """The policy that a server's migration would have now."""
+        instance = objects.Instance.get_by_uuid(
+            context.elevated(), server, expected_attrs=['flavor', 'system_metadata'])
+        return self._policies.resolver(instance, request)({})
+
     def _session(
-        self, instance: Any, dest: str, resolved: Any, migrate_data: Any,
+        self, instance: Any, dest: str, migration: str, resolved: resolve.Resolved,
+        resolver: policies.Resolver,
     ) -> session_mod.Session:
         inbox = compat.make_inbox()
         return session_mod.Session(
-            self._start(instance, dest, resolved),
+            self._start(instance, dest, migration, resolved, resolver),
             guest_mod.MigratingGuest(
                 functools.partial(self._control.find, instance.uuid),
                 self._qmp() if CONF.migpolicy.allow_qmp else None, instance.uuid),
             inbox,
             session_mod.journal_for(
-                self._journals, migrate_data.migration.uuid, inbox.clock(),
-                CONF.migpolicy.journal_max_kib * 1024),
+                self._journals, migration, inbox.clock(), CONF.migpolicy.journal_max_kib * 1024),
             self._links)
 
     def _events(
@@ -214,13 +260,16 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             # Nova's wrapper asks for an abort then, which must not be tried.
             raise PostCopyBroken(reason=outcome.reason)
 
-    def _start(self, instance: Any, dest: str, resolved: Any) -> session_mod.Start:
+    def _start(self, instance: Any, dest: str, migration: str, resolved: resolve.Resolved,
+               resolver: policies.Resolver) -> session_mod.Start:
         libvirtd = self._host.get_connection()
         nova_flags = self._live_migration_flags | self._block_migration_flags
         return session_mod.Start(
             instance=instance,
+            migration=migration,
             destination=dest,
             resolved=resolved,
+            resolver=resolver,
             memory_bytes=instance.flavor.memory_mb * MIB,
             link_mib_s=CONF.migpolicy.link_mib_s or None,
             circumstances=plan_mod.Circumstances(

@@ -6,14 +6,19 @@ Which value wins is decided in ``policy.resolve``; this is where its problems be
 
 from __future__ import annotations
 
+from collections import abc
+import functools
 from typing import Any
 
 from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_migpolicy.compute import metadata
+from nova_migpolicy import exception
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import settings
+
+Resolver = abc.Callable[[abc.Mapping[str, object]], resolve.Resolved]
 
 LOG = logging.getLogger(__name__)
 
@@ -32,11 +37,35 @@ class Policies:
         """The settings in force, in a line."""
         return self._store.settings.describe()
 
-    def resolve(self, instance: Any) -> resolve.Resolved:
-        """The policy for a migration of this server; one warning for each problem."""
-        image, problems = metadata.read_image(instance)
-        resolved = resolve.resolve(self._store.settings.sources(
-            flavor=metadata.read_flavor(instance), image=image, earlier=problems))
+    def resolve(self, instance: Any, request: abc.Mapping[str, object]) -> resolve.Resolved:
+        """The policy for a migration of this server that begins now; a warning for each problem.
+
+        :param request: the keys that came with the request. It was checked when it was made; what
+            the host has been told since may forbid it, and then none of it counts.
+        """
+        resolver = self.resolver(instance, request)
+        try:
+            resolved = resolver({})
+        except exception.PolicyError as error:
+            LOG.warning('Migration policy: the policy of the request does not count: %s', error,
+                        instance=instance)
+            resolved = self.resolver(instance, {})({})
         for problem in resolved.problems:
             LOG.warning('Migration policy: %s', problem, instance=instance)
         return resolved
+
+    def resolver(self, instance: Any, request: abc.Mapping[str, object]) -> Resolver:
+        """What resolves the policy of a server with a retune, under the settings of this moment.
+
+        :raises exception.BadRequest: the resolver does, where the request or the retune cannot be
+            honoured
+        """
+        image, problems = metadata.read_image(instance)
+        return functools.partial(
+            _resolve, self._store.settings, flavor=metadata.read_flavor(instance), image=image,
+            earlier=problems, request=dict(request))
+
+
+def _resolve(now: settings.Settings, retune: abc.Mapping[str, object], **given: Any
+             ) -> resolve.Resolved:
+    return resolve.resolve(now.sources(retune=retune, **given))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
+import datetime
 import pathlib
 import time
 from typing import Any
@@ -30,6 +31,9 @@ from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import links as links_mod
 from nova_migpolicy.monitor import loop
 from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy.monitor import tuning
+from nova_migpolicy.monitor import view
+from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import resolve
 
 LOG = logging.getLogger(__name__)
@@ -41,14 +45,18 @@ GIB = 2 ** 30
 class Start:
     """What the driver knows when it makes a session.
 
+    :ivar migration: the UUID of Nova's record.
+    :ivar resolver: resolves the policy again, with a retune on top.
     :ivar memory_bytes: the server's memory.
     :ivar link_mib_s: the operator's word for the link's rate; None where it is to be learnt.
     :ivar circumstances: all but the number of disks, which Nova tells later.
     """
 
     instance: Any
+    migration: str
     destination: str
     resolved: resolve.Resolved
+    resolver: tuning.Resolver
     memory_bytes: int
     link_mib_s: float | None
     circumstances: plan_mod.Circumstances
@@ -80,11 +88,24 @@ class Session:
         # is now, so that both threads make the same plan of it.
         self.link_mib_s = start.link_mib_s or links.get(start.destination)
         self._started_s = inbox.clock()
+        self._started_at = datetime.datetime.now(datetime.timezone.utc)
+        self._monitor: loop.Monitor | None = None
 
     @property
-    def policy(self) -> Any:
-        """The effective policy."""
+    def policy(self) -> keys.Policy:
+        """The policy at the start."""
         return self.start.resolved.policy
+
+    def view(self) -> dict[str, Any]:
+        """How it stands, as of the monitor's last look."""
+        monitor = self._monitor
+        if monitor is None:
+            return view.blank(
+                started_at=self._started_at.isoformat(timespec='milliseconds'),
+                elapsed_seconds=round(self.inbox.clock() - self._started_s, 1))
+        # In this order: a newer view with an older moment is only called too old.
+        viewed_s = monitor.viewed_s
+        return view.aged(monitor.view, max(0.0, self.inbox.clock() - viewed_s))
 
     def plan(self, mirrored_disks: int) -> plan_mod.Plan:
         """The plan, the same for each thread that asks."""
@@ -93,8 +114,6 @@ class Session:
 
     def facts(self, plan: plan_mod.Plan, disk_bytes: int) -> controller_mod.Facts:
         """What the engine is told."""
-        deadline_s = self.policy.deadline_seconds(
-            self.start.memory_bytes / GIB, disk_bytes / GIB)
         facts = controller_mod.Facts(
             memory_bytes=self.start.memory_bytes,
             disk_bytes=disk_bytes,
@@ -104,10 +123,15 @@ class Session:
             can_throttle=plan.can_throttle,
             can_post_copy=plan.can_post_copy,
             bandwidth_mib_s=plan.bandwidth_mib_s,
-            deadline_s=None if deadline_s is None else self._started_s + deadline_s,
+            deadline_s=self._deadline_s(self.policy, disk_bytes),
         )
         return dataclasses.replace(
             facts, qemu_limit_ms=controller_mod.initial_limit_ms(self.policy, facts))
+
+    def _deadline_s(self, policy: keys.Policy, disk_bytes: int) -> float | None:
+        """When the migration must be done under a policy, on the monitor's clock."""
+        whole_s = policy.deadline_seconds(self.start.memory_bytes / GIB, disk_bytes / GIB)
+        return None if whole_s is None else self._started_s + whole_s
 
     def planned_domain(self, domain: Any, mirrored_disks: int) -> operation.PlannedDomain:
         """The domain to hand to Nova's operation; QEMU's limit is set on the way.
@@ -153,10 +177,13 @@ class Session:
             **self.start.resolved.to_dict(),
             facts=dataclasses.asdict(facts), notes=list(plan.notes))
         controller = controller_mod.Controller(self.policy, facts)
-        monitor = loop.Monitor(
+        monitor = self._monitor = loop.Monitor(
             guest=self.guest, controller=controller,
             progress=progress.Progress(facts.memory_bytes, facts.disk_bytes),
             inbox=self.inbox, journal=self.journal, call=self.call, host=reporter, sleep=sleep,
+            tuning=tuning.Tuning(
+                self.start.resolver, self.start.resolved,
+                lambda policy: self._deadline_s(policy, facts.disk_bytes)),
             has_events=self.has_events,
             cap_is_shared=plan.start_bandwidth_mib_s != plan.bandwidth_mib_s)
         outcome = monitor.run()
@@ -181,7 +208,8 @@ class Session:
             'end': outcome.end.value, 'took': took_s, 'reason': outcome.reason,
             'figures': figures}, instance=self.start.instance)
         self.journal.add('end', self.inbox.clock(), outcome=outcome.end.value,
-                         reason=outcome.reason, total_seconds=round(took_s, 3), **figures)
+                         reason=outcome.reason, total_seconds=round(took_s, 3),
+                         percent=monitor.view['percent'], **figures)
 
     def _learn_link(self, monitor: loop.Monitor, controller: controller_mod.Controller) -> None:
         """Keep what this migration got over the link, for the next one to the same host."""

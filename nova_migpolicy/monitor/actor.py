@@ -14,6 +14,7 @@ from oslo_log import log as logging
 
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import sample as sample_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import journal as journal_mod
@@ -57,23 +58,30 @@ class Actor:
         """Whether an abort came before there was a job to end."""
         return self._cancel is not None
 
-    def apply(self, decision: controller_mod.Decision | None) -> bool:
-        """Write a decision down and do it, None being nothing; whether all of it was done."""
+    def apply(self, decision: controller_mod.Decision | None) -> str:
+        """Write a decision down and do it, None being nothing; returns what was refused, if so."""
         if decision is None:
-            return True
+            return ''
         LOG.info('Decision %(rule)s: %(reason)s', {
             'rule': decision.rule, 'reason': decision.reason}, instance_uuid=self._guest.uuid)
         self._journal.add('decision', decision.at_s, **decision.to_dict())
         for action in decision.actions:
             try:
-                self._guest.apply(action)
+                self._apply(action)
             except exception.GuestError as error:
                 if not self._happened_all_the_same(action):
                     self._refused(action, decision, error)
                     # The rest was meant to come after this one.
-                    return False
+                    return str(error)
             self._done(action, decision)
-        return True
+        return ''
+
+    def _apply(self, action: remedies.Action) -> None:
+        if (isinstance(action, remedies.SetBandwidth)
+                and self._controller.phase is sample_mod.Phase.DISKS):
+            # libvirt's own call reaches the memory alone.
+            self._guest.set_disk_bandwidth(action.mib_s)
+        self._guest.apply(action)
 
     def cancel_again(self) -> None:
         """Try an abort that came too early; nothing is said until there is a job."""

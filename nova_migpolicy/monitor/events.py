@@ -29,6 +29,14 @@ def _job_completed(
     inbox.put(inbox_mod.JobCompleted(inbox.clock(), dict(stats)))
 
 
+def _changed(
+    _conn: Any, _domain: Any, event: int, detail: int, inbox: inbox_mod.Inbox,
+) -> None:
+    if (event, detail) == (libvirt.VIR_DOMAIN_EVENT_SUSPENDED,
+                           libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED):
+        inbox.put(inbox_mod.Switchover(inbox.clock()))
+
+
 @contextlib.contextmanager
 def subscribed(connection: Any, domain: Any, inbox: inbox_mod.Inbox) -> Iterator[bool]:
     """Deliver the domain's migration events to `inbox` inside the block.
@@ -39,6 +47,7 @@ def subscribed(connection: Any, domain: Any, inbox: inbox_mod.Inbox) -> Iterator
     wanted = (
         (libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, _pass_started),
         (libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, _job_completed),
+        (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, _changed),
     )
     ids = []
     try:

@@ -25,6 +25,7 @@ LOG = logging.getLogger(__name__)
 # What libvirt itself takes for "no limit" (INT64_MAX bytes/s in whole MiB/s):
 # its bandwidth call has no other word for it.
 UNLIMITED_MIB_S = (2 ** 63 - 1) // 2 ** 20
+MIB = 1 << 20
 
 # The domain is not, or no longer, on this host.
 GONE = frozenset((libvirt.VIR_ERR_NO_DOMAIN,))
@@ -99,6 +100,20 @@ class MigratingGuest:
     def set_bandwidth(self, mib_s: int) -> None:
         """Cap the memory stream at `mib_s` MiB/s (0: no cap)."""
         self._call('migrateSetMaxSpeed', bandwidth_for_libvirt(mib_s), 0)
+
+    def set_disk_bandwidth(self, mib_s: int) -> None:
+        """Share `mib_s` MiB/s (0: no cap) among the disks that are being copied.
+
+        libvirt's own call for it does not return before the migration ends.
+
+        :raises GuestError: not permitted here, or refused
+        """
+        jobs = self.qmp('query-block-jobs', {})
+        copied = [job['device'] for job in jobs if isinstance(job, dict)
+                  and job.get('type') == 'mirror'] if isinstance(jobs, list) else []
+        share = mib_s * MIB // len(copied) if copied else 0
+        for device in copied:
+            self.qmp('block-job-set-speed', {'device': device, 'speed': share})
 
     def set_max_downtime(self, limit_ms: int) -> None:
         """Set QEMU's own limit, in ms; valid before the start, too."""
@@ -197,8 +212,8 @@ class MigratingGuest:
                             instance_uuid=self.uuid)
         return total
 
-    def qmp(self, command: str, arguments: Mapping[str, int]) -> None:
-        """One QMP command with whole-number arguments, none of them from a user.
+    def qmp(self, command: str, arguments: Mapping[str, Any]) -> Any:
+        """What QEMU returns for one QMP command, none of whose arguments is a user's text.
 
         :raises GuestError: not permitted here, refused, or answered with an error
         """
@@ -211,11 +226,13 @@ class MigratingGuest:
         except libvirt.libvirtError as error:
             raise self._error(command, error) from error
         try:
-            refused = json.loads(answer).get('error')
+            said = json.loads(answer)
+            refused = said.get('error')
         except (ValueError, AttributeError, TypeError):
             raise exception.GuestError(command, f'QEMU answered {answer!r}') from None
         if refused:
             raise exception.GuestError(command, f'QEMU says {refused!r}')
+        return said.get('return')
 
     def _call(self, name: str, *args: int) -> None:
         try:

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable
+from collections.abc import Mapping
 import dataclasses
 import threading
 import time
 from typing import Any
+
+from nova_migpolicy.monitor import answer
 
 # How long a monitor under eventlet may be late for an event, in seconds.
 LOOK_EVERY_S = 0.1
@@ -44,20 +47,47 @@ class CallReturned:
 
 
 @dataclasses.dataclass(frozen=True)
-class ForceComplete:
-    """A person wants it finished now, whatever it costs the guest."""
+class Switchover:
+    """The guest has stopped on the source, for the last part of its memory to be sent."""
 
     at_s: float
+
+
+# What a person may want of a running migration, whatever its state.
+CANCEL = 'cancel'
+FORCE_COMPLETE = 'force_complete'
+POST_COPY = 'post_copy'
+PAUSE = 'pause'
+COMMANDS = (CANCEL, FORCE_COMPLETE, POST_COPY, PAUSE)
 
 
 @dataclasses.dataclass(frozen=True)
-class Cancel:
-    """A person wants it stopped."""
+class Command:
+    """A person wants one of COMMANDS done."""
 
-    at_s: float
+    name: str
+    reply: answer.Reply = dataclasses.field(default_factory=answer.Reply)
 
 
-Item = PassStarted | JobCompleted | CallReturned | ForceComplete | Cancel
+@dataclasses.dataclass(frozen=True)
+class Tune:
+    """A person changes policy keys, or gives some back to the engine."""
+
+    values: Mapping[str, Any]
+    release: tuple[str, ...]
+    reply: answer.Reply = dataclasses.field(default_factory=answer.Reply)
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Somebody wants to see how it is now, not how it was at the last look."""
+
+    reply: answer.Reply = dataclasses.field(default_factory=answer.Reply)
+
+
+Event = PassStarted | JobCompleted | CallReturned | Switchover
+Request = Command | Tune | Look
+Item = Event | Request
 
 
 class Inbox:
@@ -67,11 +97,21 @@ class Inbox:
         self.clock = clock
         self._items: collections.deque[Item] = collections.deque()
         self._arrived = threading.Event()
+        self._closed = False
 
-    def put(self, item: Item) -> None:
-        """Add an item; from any thread, never blocks."""
+    def put(self, item: Event) -> None:
+        """Add what has happened; from any thread, never blocks."""
         self._items.append(item)
         self._arrived.set()
+
+    def ask(self, item: Request) -> bool:
+        """Add what a person wants; False where nobody reads it any more.
+
+        Not to be called by libvirt's own thread.
+        """
+        self._items.append(item)
+        self._arrived.set()
+        return not self._closed
 
     def wait(self, timeout_s: float) -> list[Item]:
         """What has come, oldest first; empty when nothing came within `timeout_s`."""
@@ -79,6 +119,14 @@ class Inbox:
         # Cleared before it is emptied: an item that comes in between is taken
         # now and wakes one empty round later, but is never slept over.
         self._arrived.clear()
+        return self._take()
+
+    def close(self) -> list[Item]:
+        """What has come since the last look, which was the last one.
+
+        Who asks at the same moment is either among these or told so by `ask`, or both.
+        """
+        self._closed = True
         return self._take()
 
     def _take(self) -> list[Item]:
@@ -89,18 +137,22 @@ class Inbox:
 
 
 class PolledInbox(Inbox):
-    """For a nova-compute under eventlet: `put` only appends, `wait` looks now and then."""
+    """For a nova-compute under eventlet: `put` only appends, `wait` looks now and then.
 
-    def put(self, item: Item) -> None:
-        """Add an item; safe in a native thread beside eventlet's."""
+    A person's request comes in a green thread and may wake the monitor, which is one, too.
+    """
+
+    def put(self, item: Event) -> None:
+        """Add what has happened; safe in a native thread beside eventlet's."""
         self._items.append(item)
 
     def wait(self, timeout_s: float) -> list[Item]:
-        """As Inbox.wait, late by up to LOOK_EVERY_S."""
+        """As Inbox.wait; late for an event by up to LOOK_EVERY_S."""
         end_s = self.clock() + timeout_s
         while not self._items:
             left_s = end_s - self.clock()
             if left_s <= 0:
                 break
-            time.sleep(min(LOOK_EVERY_S, left_s))
+            self._arrived.wait(min(LOOK_EVERY_S, left_s))
+        self._arrived.clear()
         return self._take()

@@ -6,8 +6,9 @@ One JSON line a record, oldest first:
 ``{"at": seconds since the start, "time": ISO 8601, "kind": KIND, ...}``
 
 KIND is ``start`` (policy, origins, facts), ``sample``, ``decision``,
-``action`` (what became of one action of a decision), ``event`` (anything else
-worth knowing) or ``end`` (outcome and final figures). Decisions, actions,
+``action`` (what became of one action of a decision), ``retune`` (what a person
+changed, and the policy afterwards), ``event`` (anything else worth knowing) or
+``end`` (outcome and final figures). Decisions, actions,
 starts and ends are always written; samples stop when the file has reached its
 bound. It never raises: a full disk must not end a migration.
 """
@@ -50,6 +51,7 @@ class Journal:
         self.started_s = started_s
         self.max_bytes = max_bytes
         self._records: collections.deque[Record] = collections.deque(maxlen=MEMORY_RECORDS)
+        self._latest: dict[str, Record] = {}
         self._written_bytes = 0
 
     def add(self, kind: str, at_s: float, /, **fields: Any) -> None:
@@ -63,6 +65,7 @@ class Journal:
         # Records of the engine carry the monitor's clock: `at` says it already.
         record.update((name, value) for name, value in fields.items() if name != 'at_s')
         self._records.append(record)
+        self._latest[kind] = record
         if self.path is not None and (
                 kind != 'sample' or self._written_bytes < self.max_bytes):
             self._write(self.path, record)
@@ -70,6 +73,10 @@ class Journal:
     def records(self) -> list[Record]:
         """The records in memory, oldest first."""
         return list(self._records)
+
+    def latest(self, kind: str) -> Record | None:
+        """The last record of a kind; None where there is none."""
+        return self._latest.get(kind)
 
     def _write(self, path: pathlib.Path, record: Record) -> None:
         try:

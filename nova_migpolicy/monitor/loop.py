@@ -10,6 +10,7 @@ error of libvirt, of the engine or of the journal is recorded and survived.
 from __future__ import annotations
 
 from collections.abc import Callable
+import datetime
 import functools
 from typing import Any, Protocol
 
@@ -21,18 +22,23 @@ from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as sample_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import actor
+from nova_migpolicy.monitor import answer
+from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import sampler
+from nova_migpolicy.monitor import tuning as tuning_mod
+from nova_migpolicy.monitor import view as view_mod
 
 LOG = logging.getLogger(__name__)
 
 # The watchdog's tick. Passes steer by events; this serves deadlines, links
 # that stand still and, without events, everything.
 TICK_S = 2.0
-CANCELLED = 'cancelled through the API'
+# Nobody is shown a fresher look than this, however often they ask.
+FRESH_S = 0.5
 # A person's cancel that came before there was a job to end is tried again.
 CANCEL_AGAIN_S = 0.25
 # How long to wait for the final statistics after the call has returned.
@@ -64,6 +70,7 @@ class Monitor:
         inbox: inbox_mod.Inbox,
         journal: journal_mod.Journal,
         call: outcome_mod.Call,
+        tuning: tuning_mod.Tuning,
         host: Host,
         sleep: Callable[[float], None],
         has_events: bool = True,
@@ -90,9 +97,20 @@ class Monitor:
         self._steering = True
         self._looked_s = inbox.clock()
         self._last_complaint = ''
-        self.final_stats: dict[str, Any] = {}
-        self.ended_s: float | None = None
+        self._switched = False
+        self.last_look: sample_mod.Sample | None = None
         self.last_sample: sample_mod.Sample | None = None
+        self.ended_s: float | None = None
+        self._tuning = tuning
+        self._started_at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(
+            seconds=max(0.0, inbox.clock() - controller.facts.started_s))
+        self._commands = commands.Commands(
+            controller, self._actor, journal, tuning, clock=inbox.clock, ask=self._ask,
+            phase=lambda: self.phase)
+        self.view: view_mod.View = {}
+        self.viewed_s = inbox.clock()
+        self._publish()
+        self.final_stats: dict[str, Any] = {}
 
     def run(self) -> outcome_mod.Outcome:
         """Watch and steer until the migration is over; returns how it ended."""
@@ -102,6 +120,8 @@ class Monitor:
         outcome = outcome_mod.settle(
             self._guest, self._call, abort_reason=self._actor.abort_reason,
             may_abort=not self._actor.post_copy, sleep=self._sleep)
+        self._commands.end(self._inbox.close(), outcome.reason,
+                           cancelled=outcome.end is outcome_mod.End.CANCELLED)
         self._collect_final_stats(outcome)
         if self._actor.paused and outcome.end in (
                 outcome_mod.End.CANCELLED, outcome_mod.End.FAILED):
@@ -111,11 +131,28 @@ class Monitor:
                 self._event(trouble)
         return outcome
 
+    @property
+    def phase(self) -> str:
+        """The phase now, in words."""
+        return view_mod.phase_of(
+            self._controller.phase, switched=self._switched,
+            ended=self._over() or self.ended_s is not None)
+
+    def _publish(self) -> None:
+        """Put a new view in place of the last one; other threads read it."""
+        now_s = self._inbox.clock()
+        self.view = view_mod.of_running(
+            self._controller, self.last_look, phase=self.phase, percent=self._progress.percent,
+            policy=self._tuning.resolved.policy, at_s=now_s, started_at=self._started_at,
+            last_decision=self._journal.latest('decision'))
+        self.viewed_s = now_s
+
     def _over(self) -> bool:
         return self._call.done or self._host.operation_done()
 
     def _round(self, items: list[inbox_mod.Item]) -> None:
         boundary: inbox_mod.PassStarted | None = None
+        looks: list[answer.Reply] = []
         for item in items:
             if isinstance(item, inbox_mod.PassStarted):
                 # Statistics are those of now: of several passes that began
@@ -123,27 +160,24 @@ class Monitor:
                 boundary = item
             elif isinstance(item, inbox_mod.JobCompleted):
                 self._completed(item)
-            elif isinstance(item, inbox_mod.ForceComplete):
-                self._command(self._controller.force_complete, remedies.Pause(),
-                              'A person asked to complete it')
-            elif isinstance(item, inbox_mod.Cancel):
-                self._command(lambda at_s: self._controller.abort(at_s, CANCELLED),
-                              remedies.Abort(), CANCELLED)
-        if self._over():
-            return
-        self._actor.cancel_again()
-        now_s = self._inbox.clock()
-        if boundary is not None or now_s - self._looked_s >= TICK_S:
-            self._look(boundary, now_s)
-
-    def _command(self, decide: Callable[[float], controller_mod.Decision],
-                 plainly: remedies.Action, reason: str) -> None:
-        """A person's command; one is done plainly where the engine has failed."""
-        decision = self._ask(decide)
-        if decision is None and not self._actor.post_copy:
-            decision = controller_mod.Decision(
-                self._inbox.clock(), (plainly,), 'operator', reason)
-        self._actor.apply(decision)
+            elif isinstance(item, inbox_mod.Switchover):
+                self._switched = True
+            elif isinstance(item, inbox_mod.Command):
+                self._commands.act(item)
+            elif isinstance(item, inbox_mod.Tune):
+                self._commands.tune(item)
+            elif isinstance(item, inbox_mod.Look):
+                looks.append(item.reply)
+        if not self._over():
+            self._actor.cancel_again()
+            self._commands.answer_cancels()
+            now_s = self._inbox.clock()
+            due_s = FRESH_S if looks else TICK_S
+            if boundary is not None or now_s - self._looked_s >= due_s:
+                self._look(boundary, now_s)
+        self._publish()
+        for reply in looks:
+            reply.give(answer.Answer(answer.OK))
 
     def _completed(self, item: inbox_mod.JobCompleted) -> None:
         self.final_stats = item.stats
@@ -164,6 +198,7 @@ class Monitor:
         if not self._steering:
             decision = self._deadline_without_engine(sample.at_s)
         forecast = self._controller.forecast
+        self.last_look = sample
         self._journal.add('sample', sample.at_s, **sample.to_dict(),
                           forecast=forecast.to_dict() if forecast else None)
         if self._cap_is_shared and self._controller.phase in (
@@ -202,10 +237,10 @@ class Monitor:
     def _give_memory_the_whole_cap(self, at_s: float) -> None:
         """libvirt gives the cap to each disk, so they began with a share of it."""
         cap_mib_s = self._controller.settings.cap_mib_s
-        self._cap_is_shared = not self._actor.apply(controller_mod.Decision(
+        self._cap_is_shared = bool(self._actor.apply(controller_mod.Decision(
             at_s=at_s, actions=(remedies.SetBandwidth(cap_mib_s),), rule='memory_begins',
             reason=f'the disks are in sync: memory gets the whole {cap_mib_s} MiB/s',
-            forecast=None))
+            forecast=None)))
 
     def _collect_final_stats(self, outcome: outcome_mod.Outcome) -> None:
         if outcome.end is not outcome_mod.End.COMPLETED:

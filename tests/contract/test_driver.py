@@ -176,8 +176,8 @@ class TestThreads(base.ContractCase):
     def test_inbox_fits(self):
         inbox = compat.make_inbox()
         self.assertEqual(not compat.is_threaded(), isinstance(inbox, inbox_mod.PolledInbox))
-        inbox.put(inbox_mod.Cancel(0))
-        self.assertEqual([inbox_mod.Cancel(0)], inbox.wait(10))
+        inbox.put(inbox_mod.CallReturned(0))
+        self.assertEqual([inbox_mod.CallReturned(0)], inbox.wait(10))
 
     def test_proxy_passes_calls_on(self):
         target = mock.Mock()

@@ -61,8 +61,11 @@ class MonitoredTest(base.HostsTest):
         clock = inbox.Inbox()
         return session.Session(
             session.Start(
-                instance=types.SimpleNamespace(uuid=str(uuid.uuid4())), destination='n2',
+                instance=types.SimpleNamespace(uuid=str(uuid.uuid4())),
+                migration=str(uuid.uuid4()), destination='n2',
                 resolved=resolve.resolve(resolve.Sources(flavor=policy)),
+                resolver=lambda retune: resolve.resolve(
+                    resolve.Sources(flavor=policy, retune=retune)),
                 memory_bytes=self.guest.guest.memory_mib * MIB, link_mib_s=self.link_mib_s,
                 circumstances=plan.Circumstances(
                     paused=False, persistent_memory=False, mirrored_disks=0,

@@ -28,11 +28,19 @@ class InboxTest(testtools.TestCase):
 
     def test_wakes_for_another_thread(self):
         box = self.kind()
-        item = inbox.Cancel(1.0)
-        sender = threading.Timer(0.05, box.put, (item,))
-        sender.start()
-        self.addCleanup(sender.join)
-        self.assertEqual([item], box.wait(LONG_S))
+        for send, item in ((box.put, inbox.CallReturned(1.0)),
+                           (box.ask, inbox.Command(inbox.CANCEL))):
+            sender = threading.Timer(0.05, send, (item,))
+            sender.start()
+            self.addCleanup(sender.join)
+            self.assertEqual([item], box.wait(LONG_S))
+
+    def test_who_asks_when_nobody_reads_any_more_is_told(self):
+        box = self.kind()
+        early, late = inbox.Look(), inbox.Look()
+        self.assertTrue(box.ask(early))
+        self.assertEqual([early], box.close())
+        self.assertFalse(box.ask(late))
 
     def test_loses_nothing_under_many_senders(self):
         box = self.kind()

@@ -18,6 +18,9 @@ from nova_migpolicy.monitor import journal
 from nova_migpolicy.monitor import loop
 from nova_migpolicy.monitor import outcome
 from nova_migpolicy.monitor import sampler
+from nova_migpolicy.monitor import tuning
+from nova_migpolicy.policy import keys
+from nova_migpolicy.policy import resolve
 from tests.unit.monitor import fakes
 
 RUNNING_JOB = {
@@ -34,6 +37,7 @@ class Script:
         self.call = call
         self.rounds = list(rounds)
         self.error = error
+        self.too_late = []
 
     def wait(self, timeout_s):
         self.clock.sleep(timeout_s)
@@ -42,6 +46,9 @@ class Script:
         self.call.error = self.error
         self.call.done = True
         return []
+
+    def close(self):
+        return self.too_late
 
 
 class Controller:
@@ -52,8 +59,10 @@ class Controller:
         self.heard = []
         self.phase = sample_mod.Phase.BULK
         self.forecast = None
-        self.settings = types.SimpleNamespace(cap_mib_s=50)
-        self.facts = types.SimpleNamespace(deadline_s=None)
+        self.settings = types.SimpleNamespace(cap_mib_s=50, limit_ms=100, promised_ms=100)
+        self.facts = types.SimpleNamespace(deadline_s=None, started_s=0.0)
+        self.policy = keys.Policy()
+        self.held = {}
 
     def observe(self, sample):
         self.heard.append(('observe', sample))
@@ -97,6 +106,12 @@ def decide(*actions, reason='because'):
     return controller_mod.Decision(0.0, actions, 'test', reason, None)
 
 
+def no_tuning():
+    """The tuning of a migration that nobody tunes."""
+    resolved = resolve.resolve(resolve.Sources())
+    return tuning.Tuning(lambda retune: resolved, resolved, lambda policy: None)
+
+
 class LoopTest(testtools.TestCase):
 
     def run_loop(self, domain, controller, rounds, error=None, shared=False):
@@ -108,7 +123,8 @@ class LoopTest(testtools.TestCase):
             guest=guest.MigratingGuest(domain), controller=controller,
             progress=progress.Progress(1 << 30, 0),
             inbox=Script(self.clock, self.call, rounds, error), journal=self.journal,
-            call=self.call, host=self.host, sleep=self.clock.sleep, cap_is_shared=shared)
+            call=self.call, tuning=no_tuning(), host=self.host, sleep=self.clock.sleep,
+            cap_is_shared=shared)
         return self.monitor.run()
 
     def kinds(self, kind):
@@ -143,8 +159,8 @@ class LoopTest(testtools.TestCase):
         self.assertEqual(3, len(self.kinds('sample')))
 
     def test_without_the_engine_a_persons_commands_are_still_done(self):
-        for command, call in ((inbox.Cancel(0.0), 'abortJob'),
-                              (inbox.ForceComplete(0.0), 'suspend')):
+        for command, call in ((inbox.Command(inbox.CANCEL), 'abortJob'),
+                              (inbox.Command(inbox.FORCE_COMPLETE), 'suspend')):
             domain = fakes.Domain(jobStats=[RUNNING_JOB])
             self.run_loop(domain, Controller([ValueError('a bug')]), [[], [command]])
             self.assertEqual(1, len(domain.called(call)))
@@ -152,7 +168,8 @@ class LoopTest(testtools.TestCase):
     def test_without_the_engine_a_deadline_is_still_an_end(self):
         domain = fakes.Domain(jobStats=[RUNNING_JOB, RUNNING_JOB, {'type': 0}])
         controller = Controller([ValueError('a bug')])
-        controller.facts = types.SimpleNamespace(deadline_s=fakes.Clock()() + 3)
+        controller.facts = types.SimpleNamespace(
+            deadline_s=fakes.Clock()() + 3, started_s=0.0)
         ended = self.run_loop(domain, controller, [[], [], []], ABORTED)
         self.assertIs(outcome.End.CANCELLED, ended.end)
         self.assertIn('deadline', ended.reason)
@@ -169,7 +186,8 @@ class LoopTest(testtools.TestCase):
         domain = fakes.Domain(abortJob=[
             fakes.error(libvirt.VIR_ERR_OPERATION_INVALID),
             fakes.error(libvirt.VIR_ERR_OPERATION_INVALID), None])
-        ended = self.run_loop(domain, Controller(), [[inbox.Cancel(0.0)], [], [], []], ABORTED)
+        ended = self.run_loop(
+            domain, Controller(), [[inbox.Command(inbox.CANCEL)], [], [], []], ABORTED)
         self.assertEqual(outcome.End.CANCELLED, ended.end)
         self.assertIn('API', ended.reason)
         self.assertEqual(3, len(domain.called('abortJob')))
@@ -178,7 +196,7 @@ class LoopTest(testtools.TestCase):
     def test_post_copy_is_told_to_nova_and_to_the_engine(self):
         domain = fakes.Domain(jobStats=RUNNING_JOB)
         controller = Controller()
-        self.run_loop(domain, controller, [[inbox.ForceComplete(0.0)], []])
+        self.run_loop(domain, controller, [[inbox.Command(inbox.FORCE_COMPLETE)], []])
         self.assertEqual(1, self.host.post_copy)
         self.assertTrue(controller.heard[-1][1].post_copy)
 
@@ -214,7 +232,7 @@ class LoopTest(testtools.TestCase):
         domain = fakes.Domain(
             jobStats=RUNNING_JOB, migrateStartPostCopy=fakes.error(libvirt.VIR_ERR_RPC),
             state=(libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY))
-        self.run_loop(domain, Controller(), [[inbox.ForceComplete(0.0)], []])
+        self.run_loop(domain, Controller(), [[inbox.Command(inbox.FORCE_COMPLETE)], []])
         self.assertEqual(1, self.host.post_copy)
         self.assertEqual([True], [r['done'] for r in self.kinds('action')])
 
@@ -238,7 +256,7 @@ class LoopTest(testtools.TestCase):
             guest=guest.MigratingGuest(fakes.Domain(jobStats=RUNNING_JOB)),
             controller=controller, progress=progress.Progress(1 << 30, 0),
             inbox=Script(self.clock, call, [[], []]),
-            journal=journal.Journal(None, 0.0, 0), call=call, host=host,
+            journal=journal.Journal(None, 0.0, 0), call=call, tuning=no_tuning(), host=host,
             sleep=self.clock.sleep)
         self.assertIs(outcome.End.COMPLETED, monitor.run().end)
 
@@ -275,7 +293,7 @@ class BoundaryTest(testtools.TestCase):
         loop.Monitor(
             guest=guest.MigratingGuest(fakes.Domain(jobStats=looks)), controller=controller,
             progress=progress.Progress(1 << 30, 0), inbox=Script(clock, call, [[]] * 5),
-            journal=journal.Journal(None, 0.0, 0), call=call, host=Host(), sleep=clock.sleep,
-            has_events=False).run()
+            journal=journal.Journal(None, 0.0, 0), call=call, tuning=no_tuning(), host=Host(),
+            sleep=clock.sleep, has_events=False).run()
         self.assertEqual([False, False, True, False, True],
                          [sample.boundary for _, sample in controller.heard])

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policies that came with a request to migrate, kept until that migration begins.
+
+A request is known by its id, which Nova carries from its API through the conductor to the source
+host. Each is a small file, so that a restart in between loses none. Checking what is in them is
+not done here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import os
+import pathlib
+import re
+import tempfile
+import time
+from typing import Any
+import uuid
+
+from oslo_log import log as logging
+from oslo_serialization import jsonutils
+
+LOG = logging.getLogger(__name__)
+
+# Nova's own queue is the longest that a request may wait in.
+KEEP_S = 7 * 86400
+SUFFIX = '.json'
+_REQUEST_ID = re.compile(r'req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
+
+
+class Requests:
+    """The requests that are on their way to this host.
+
+    :param folder: where they are kept; it is made when it is needed
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._folder = folder
+
+    def keep(self, server: str, request_id: str, values: Mapping[str, Any]) -> None:
+        """Keep the policy keys of a request.
+
+        :raises ValueError: an id is none (they become a file's name)
+        :raises OSError: it cannot be written
+        """
+        path = self._path(server, request_id)
+        self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._remove_old()
+        handle, name = tempfile.mkstemp(dir=self._folder)
+        try:
+            with os.fdopen(handle, 'w', encoding='utf-8') as out:
+                out.write(jsonutils.dumps(dict(values)))
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+
+    def take(self, server: str, request_id: str | None) -> dict[str, Any]:
+        """The policy keys of a request, which are forgotten; empty where it had none."""
+        try:
+            path = self._path(server, request_id or '')
+            values = _read(path)
+            path.unlink(missing_ok=True)
+        except (OSError, ValueError):
+            return {}
+        return values
+
+    def drop(self, server: str, request_id: str) -> None:
+        """Forget a request that came to nothing."""
+        self.take(server, request_id)
+
+    def waiting(self, server: str) -> dict[str, Any]:
+        """The policy keys of the last request for a server that has not begun yet."""
+        try:
+            paths = sorted(self._folder.glob(f'{uuid.UUID(server)}.*{SUFFIX}'),
+                           key=lambda path: path.stat().st_mtime)
+            return _read(paths[-1]) if paths else {}
+        except (OSError, ValueError):
+            return {}
+
+    def _path(self, server: str, request_id: str) -> pathlib.Path:
+        if not _REQUEST_ID.fullmatch(request_id):
+            raise ValueError(f'{request_id!r} is no request id')
+        return self._folder / f'{uuid.UUID(server)}.{request_id}{SUFFIX}'
+
+    def _remove_old(self) -> None:
+        limit_s = time.time() - KEEP_S
+        for entry in os.scandir(self._folder):
+            if entry.stat().st_mtime < limit_s:
+                os.unlink(entry.path)
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    """The keys in a file; empty where it is not there or not whole.
+
+    :raises OSError: it cannot be read
+    """
+    try:
+        values = jsonutils.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        LOG.warning('The request in %s is not whole and does not count: %s', path, error)
+        return {}
+    return values if isinstance(values, dict) else {}

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy of a running migration, as persons change it.
+
+Works out what a change means and whether it may be; nothing is applied here. What a person sets
+of the rate, the blackout and the throttle is held, so the policy beneath it stays what it was
+and is there again when it is released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+
+from nova_migpolicy.engine import hold
+from nova_migpolicy.engine import tuning
+from nova_migpolicy import exception
+from nova_migpolicy.policy import keys
+from nova_migpolicy.policy import resolve
+
+# Resolves the policy again, with these keys as a retune.
+Resolver = Callable[[Mapping[str, object]], resolve.Resolved]
+HOLDABLE = frozenset((hold.BANDWIDTH, hold.DOWNTIME, hold.THROTTLE))
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+    """A change that may be made: what the engine is told, and what is in force afterwards."""
+
+    change: tuning.Change
+    resolved: resolve.Resolved
+    retuned: Mapping[str, object]
+
+
+class Tuning:
+    """What is in force now.
+
+    :param resolver: resolves with a retune
+    :param resolved: the policy at the start
+    :param deadline_s: of a policy, on the monitor's clock; None for no deadline
+    """
+
+    def __init__(self, resolver: Resolver, resolved: resolve.Resolved,
+                 deadline_s: Callable[[keys.Policy], float | None]) -> None:
+        self._resolver = resolver
+        self._deadline_s = deadline_s
+        self.resolved = resolved
+        self.retuned: Mapping[str, object] = {}
+
+    def propose(self, values: Mapping[str, object], release: Sequence[str],
+                held: Mapping[str, int]) -> Proposal:
+        """What a change would mean.
+
+        :param held: what is held now
+        :raises exception.PolicyError: it cannot be honoured; all that is wrong is named
+        """
+        unknown = [name for name in release if name not in keys.KEYS]
+        both = [name for name in release if name in values]
+        if unknown:
+            keys.find(unknown[0])
+        if both:
+            raise exception.BadValue(both[0], values[both[0]], 'it is set and released at once')
+        retuned = {name: value for name, value in {**self.retuned, **values}.items()
+                   if name not in release}
+        kept = {name: value for name, value in held.items() if name not in release}
+        # Judged with all of it in place, since one key may bound another.
+        whole = self._resolver({**retuned, **{
+            name: value for name, value in kept.items() if name not in values}})
+        steered = {name: value for name, value in retuned.items() if name not in HOLDABLE}
+        resolved = self._resolver(steered)
+        changed = resolved.policy != self.resolved.policy
+        change = tuning.Change(
+            hold={name: getattr(whole.policy, name) for name in values if name in HOLDABLE},
+            release=frozenset(name for name in release if name in HOLDABLE),
+            policy=resolved.policy if changed else None,
+            deadline_s=self._deadline_s(resolved.policy) if changed else None)
+        return Proposal(change, resolved, steered)
+
+    def accept(self, proposal: Proposal) -> None:
+        """The change has been made."""
+        self.resolved = proposal.resolved
+        self.retuned = proposal.retuned

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a migration stands, as plain data for people: the same for one that runs and one that ended.
+
+The monitor's thread makes it after each look and puts it in place of the last one, so that any
+other thread may read it. Figures that are not known are None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import datetime
+from typing import Any
+
+from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.policy import keys
+
+Phase = sample_mod.Phase
+
+# The phases that the engine does not know, and its first one in the words for people.
+PREPARING = 'preparing'
+SWITCHOVER = 'switchover'
+FINISHING = 'finishing'
+DONE = 'done'
+MIB = 1 << 20
+
+View = Mapping[str, Any]
+
+_EMPTY: dict[str, Any] = {
+    'phase': PREPARING, 'percent': 0.0, 'age_seconds': 0.0, 'started_at': None,
+    'elapsed_seconds': None, 'memory': None, 'disk': None, 'bandwidth_mib_s': None,
+    'dirty_mib_s': None, 'throttle_percent': None, 'pass_number': None, 'settings': None,
+    'held': [], 'expected_blackout_ms': None, 'converges': None, 'eta_seconds': None,
+    'deadline_at': None, 'deadline_in_seconds': None, 'makes_deadline': None,
+    'last_decision': None, 'waits_for': None, 'outcome': None, 'reason': None, 'final': None,
+}
+
+
+def blank(**known: Any) -> dict[str, Any]:
+    """A view in which nothing is known but this."""
+    return {**_EMPTY, **known}
+
+
+def phase_of(phase: Phase, *, switched: bool, ended: bool) -> str:
+    """The phase in words.
+
+    :param switched: the guest has stopped on the source for the switchover
+    :param ended: libvirt's job is over, what is left is Nova's
+    """
+    if ended or phase is Phase.DONE:
+        return FINISHING
+    if phase is Phase.POST_COPY:
+        return phase.value
+    if switched:
+        return SWITCHOVER
+    return PREPARING if phase is Phase.SETUP else phase.value
+
+
+def of_running(
+    controller: controller_mod.Controller,
+    sample: sample_mod.Sample | None,
+    *,
+    phase: str,
+    percent: float,
+    policy: keys.Policy,
+    at_s: float,
+    started_at: datetime.datetime,
+    last_decision: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """A migration that runs.
+
+    :param sample: the last one; None before the first
+    :param policy: the one in force
+    :param at_s: now, on the monitor's clock
+    """
+    facts, settings, forecast = controller.facts, controller.settings, controller.forecast
+    deadline_s = controller.facts.deadline_s
+    view = blank(
+        phase=phase, percent=round(percent, 1), started_at=_text(started_at),
+        elapsed_seconds=round(at_s - facts.started_s, 1),
+        pass_number=forecast.pass_number if forecast else None,
+        settings={
+            'bandwidth_mib_s': settings.cap_mib_s, 'max_downtime_ms': settings.promised_ms,
+            'qemu_limit_ms': settings.limit_ms,
+            'max_throttle_percent': policy.max_throttle_percent},
+        held=sorted(controller.held), last_decision=decision(last_decision))
+    if sample is not None:
+        view.update(
+            memory=sizes(sample, 'memory'), disk=sizes(sample, 'disk'),
+            bandwidth_mib_s=_mib(sample.memory_rate_bytes_s),
+            dirty_mib_s=_mib(sample.dirty_bytes_s), throttle_percent=sample.throttle_percent)
+    if deadline_s is not None:
+        view.update(
+            deadline_in_seconds=round(deadline_s - at_s, 1),
+            deadline_at=_text(started_at + datetime.timedelta(
+                seconds=deadline_s - facts.started_s)))
+    if forecast is not None and phase != FINISHING:
+        view.update(_forecast(forecast))
+    return view
+
+
+def _forecast(forecast: controller_mod.Forecast) -> dict[str, Any]:
+    known: dict[str, Any] = {'expected_blackout_ms': _round(forecast.blackout_ms, 0),
+                             'converges': forecast.converges,
+                             'makes_deadline': forecast.makes_deadline}
+    if forecast.eta_s is not None:
+        known['eta_seconds'] = {
+            'low': _round(forecast.eta_low_s), 'expected': _round(forecast.eta_s),
+            'high': _round(forecast.eta_high_s)}
+    return known
+
+
+def aged(view: View, age_s: float) -> dict[str, Any]:
+    """A view that was made `age_s` ago, with what counts down counted down."""
+    fresh = {**view, 'age_seconds': round(age_s, 1)}
+    if fresh['elapsed_seconds'] is not None and fresh['outcome'] is None:
+        fresh['elapsed_seconds'] = round(fresh['elapsed_seconds'] + age_s, 1)
+    if fresh['deadline_in_seconds'] is not None:
+        fresh['deadline_in_seconds'] = round(fresh['deadline_in_seconds'] - age_s, 1)
+    if fresh['eta_seconds'] is not None:
+        fresh['eta_seconds'] = {
+            name: None if value is None else round(max(0.0, value - age_s), 1)
+            for name, value in fresh['eta_seconds'].items()}
+    return fresh
+
+
+def sizes(sample: sample_mod.Sample, kind: str) -> dict[str, int | None]:
+    """The bytes of 'memory' or 'disk' in a sample."""
+    return {f'{part}_bytes': getattr(sample, f'{kind}_{part}_bytes')
+            for part in ('total', 'processed', 'remaining')}
+
+
+def decision(record: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What to tell of a decision's record in the journal."""
+    if record is None:
+        return None
+    return {name: record.get(name) for name in ('time', 'at', 'rule', 'reason', 'actions')}
+
+
+def _text(moment: datetime.datetime) -> str:
+    return moment.isoformat(timespec='milliseconds')
+
+
+def _mib(rate_bytes_s: int | None) -> float | None:
+    return None if rate_bytes_s is None else round(rate_bytes_s / MIB, 1)
+
+
+def _round(value: float | None, digits: int = 1) -> float | None:
+    return None if value is None else round(value, digits)
