@@ -78,6 +78,8 @@ class Key:
             value = int(given)
         elif isinstance(given, int) and not isinstance(given, bool):
             value = given
+        elif isinstance(given, float) and given.is_integer():
+            value = int(given)      # JSON has one kind of number only
         else:
             raise exception.BadValue(self.name, given, 'not a whole number')
         if self.minimum is not None and value < self.minimum:
@@ -128,3 +130,28 @@ class Key:
         if self.kind == 'list':
             return 'a list of ' + (', '.join(self.choices) or 'names')
         return 'a name'
+
+    def json_schema(self) -> dict[str, object]:
+        """What JSON may hold for the key, as a fragment of a schema (draft 2020-12).
+
+        ``parse`` takes all that fits it, and text as well.
+        """
+        schema: dict[str, object] = {'description': self._described()}
+        if self.kind == 'int':
+            schema.update(type='integer', minimum=self.minimum, maximum=self.maximum)
+        elif self.kind == 'choice':
+            schema.update(type='string', enum=list(self.choices))
+        elif self.kind == 'list':
+            word: dict[str, object] = {'type': 'string', 'pattern': f'^{_NAME.pattern}$'}
+            if self.choices:
+                word = {'type': 'string', 'enum': list(self.choices)}
+            schema.update(type='array', items=word, uniqueItems=True)
+        else:
+            schema.update(type='string', pattern=f'^({_NAME.pattern})?$')
+        return schema
+
+    def _described(self) -> str:
+        text = self.help
+        if self.unit:
+            text += f' In {self.unit}.'
+        return f'{text} 0 means {self.zero}.' if self.zero else text

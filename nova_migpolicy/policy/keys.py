@@ -191,3 +191,13 @@ def find(name: str) -> Key:
         return KEYS[name]
     except KeyError:
         raise exception.UnknownKey(name, difflib.get_close_matches(name, KEYS, n=2)) from None
+
+
+def tunable() -> tuple[Key, ...]:
+    """The keys that a retune may change in a running migration, in the order of the table."""
+    return tuple(key for key in KEYS.values() if 'retune' in key.sources and key.in_effect)
+
+
+def requestable() -> tuple[Key, ...]:
+    """The keys that a request may set for its migration, in the order of the table."""
+    return tuple(key for key in KEYS.values() if 'request' in key.sources)

@@ -6,6 +6,7 @@ import dataclasses
 import ddt
 import hypothesis
 from hypothesis import strategies
+import jsonschema
 import testtools
 
 from nova_migpolicy import exception
@@ -83,16 +84,74 @@ class TestTable(testtools.TestCase):
         check()
 
 
+ANYTHING = strategies.recursive(
+    strategies.none() | strategies.booleans() | strategies.text() | strategies.floats()
+    | strategies.integers() | strategies.sampled_from(sorted(keys.WORDS)),
+    lambda inner: strategies.lists(inner, max_size=4))
+
+
+@ddt.ddt
+class TestJsonSchema(testtools.TestCase):
+
+    @ddt.data(*keys.KEYS)
+    def test_each_value_fits_and_what_fits_is_a_value(self, name):
+        key = keys.KEYS[name]
+        schema = key.json_schema()
+        jsonschema.Draft202012Validator.check_schema(schema)
+        judge = jsonschema.Draft202012Validator(schema)
+
+        @hypothesis.given(values_of(key))
+        def check_value(value):
+            judge.validate(list(value) if isinstance(value, tuple) else value)
+        check_value()
+
+        @hypothesis.given(values_of(key).map(
+            lambda value: list(value) if isinstance(value, tuple) else value) | ANYTHING)
+        def check_anything(given):
+            if judge.is_valid(given):
+                key.parse(given)
+        check_anything()
+
+    @ddt.data(('bandwidth_mib_s', 'In MiB/s. 0 means no cap.'), ('max_downtime_ms', 'In ms.'),
+              ('remedies', 'permits nothing.'))
+    @ddt.unpack
+    def test_the_description_has_the_unit(self, name, end):
+        self.assertTrue(keys.KEYS[name].json_schema()['description'].endswith(end))
+
+    def test_limits(self):
+        schema = keys.KEYS['max_throttle_percent'].json_schema()
+        self.assertEqual(('integer', 1, 99),
+                         (schema['type'], schema['minimum'], schema['maximum']))
+        self.assertEqual(['abort', 'post_copy', 'pause', 'continue'],
+                         keys.KEYS['on_stall'].json_schema()['enum'])
+
+
+class TestWho(testtools.TestCase):
+
+    def test_what_a_retune_may_change(self):
+        self.assertEqual(
+            ['profile', 'max_downtime_ms', 'bandwidth_mib_s', 'max_bandwidth_mib_s',
+             'timeout_seconds', 'timeout_seconds_per_gib', 'on_timeout', 'remedies', 'on_stall',
+             'max_throttle_percent'], [key.name for key in keys.tunable()])
+
+    def test_a_request_may_set_all_that_a_retune_may_and_what_counts_at_the_start(self):
+        names = [key.name for key in keys.requestable()]
+        self.assertLess({key.name for key in keys.tunable()}, set(names))
+        self.assertLess({'initial_downtime_ms', 'parallel_connections', 'compression'},
+                        set(names))
+
+
 @ddt.ddt
 class TestParse(testtools.TestCase):
 
-    @ddt.data((' 300 ', 300), ('+7', 7), (12, 12))
+    @ddt.data((' 300 ', 300), ('+7', 7), (12, 12), (12.0, 12))
     @ddt.unpack
     def test_numbers(self, given, value):
         self.assertEqual(value, keys.KEYS['max_downtime_ms'].parse(given))
 
     @ddt.data(('5oo', 'not a whole number'), ('', 'not a whole number'),
-              ('1.5', 'not a whole number'), (True, 'not a whole number'),
+              ('1.5', 'not a whole number'), (1.5, 'not a whole number'),
+              (True, 'not a whole number'),
               ('9' * 40, 'not a whole number'), ('0', 'below the minimum of 1'),
               ('-3', 'below the minimum of 1'), ('2000001', 'above the maximum of 2000000'))
     @ddt.unpack
