@@ -49,11 +49,12 @@ def phase_of(phase: Phase, *, switched: bool, ended: bool) -> str:
     """
     if ended or phase is Phase.DONE:
         return FINISHING
+    words: str = phase.value
     if phase is Phase.POST_COPY:
-        return phase.value
+        return words
     if switched:
         return SWITCHOVER
-    return PREPARING if phase is Phase.SETUP else phase.value
+    return PREPARING if phase is Phase.SETUP else words
 
 
 def of_running(

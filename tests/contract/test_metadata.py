@@ -70,7 +70,7 @@ class TestPolicies(base.ContractCase):
         resolved = self.policies.resolve(self.instance(
             {'migpolicy:max_downtime_ms': '300'},
             {'image_migpolicy_max_downtime_ms': '900',
-             'image_migpolicy_timeout_seconds': '200'}))
+             'image_migpolicy_timeout_seconds': '200'}), {})
         self.assertEqual((300, 200), (
             resolved.policy.max_downtime_ms, resolved.policy.timeout_seconds))
         self.assertEqual('image, clamped by flavor', resolved.origins['max_downtime_ms'])
@@ -78,11 +78,22 @@ class TestPolicies(base.ContractCase):
     def test_a_warning_for_each_problem(self):
         self.policies.resolve(self.instance(
             {'migpolicy:max_downtime_ms': '5oo', 'migpolicy:priority': '3'},
-            {'image_migpolicy_on_stall': 'pause'}))
+            {'image_migpolicy_on_stall': 'pause'}), {})
         for words in ("flavor: max_downtime_ms = '5oo': ignored, not a whole number",
                       'flavor: priority = 3: accepted, but this version does not act on it',
                       "image: on_stall = 'pause': ignored, images may not set it"):
             self.assertEqual(1, self.log.output.count(words), words)
+
+    def test_a_request_is_above_the_image(self):
+        resolved = self.policies.resolve(
+            self.instance({'migpolicy:max_downtime_ms': '300'}), {'max_downtime_ms': 700})
+        self.assertEqual((700, 'request'), (
+            resolved.policy.max_downtime_ms, resolved.origins['max_downtime_ms']))
+
+    def test_a_request_that_is_not_permitted_any_more_does_not_count(self):
+        resolved = self.policies.resolve(self.instance(), {'max_downtime_ms': 700, 'profile': 'x'})
+        self.assertEqual(500, resolved.policy.max_downtime_ms)
+        self.assertIn('the policy of the request does not count', self.log.output)
 
     def test_describe(self):
         self.assertEqual('profile balanced', self.policies.describe())

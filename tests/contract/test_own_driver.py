@@ -65,7 +65,7 @@ class TestMigration(base.ContractCase):
     def check_cleared(self):
         self.assertEqual({}, self.tested.active_migrations)
         self.assertEqual({}, self.tested._sessions)
-        self.assertEqual(2, self.connection.domainEventDeregisterAny.call_count)
+        self.assertEqual(3, self.connection.domainEventDeregisterAny.call_count)
 
     def test_completed(self):
         self.run_one(outcome.End.COMPLETED)
