@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting live migrations through Nova, and finding the migrations that come of it.
+
+Nova answers before it has a record of the migration, so that is looked for afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import time
+from typing import Any
+
+from nova_migpolicy.osc import errors
+from nova_migpolicy.osc import find
+from nova_migpolicy.osc import http
+from nova_migpolicy.osc import words
+
+#: What of a host can be live-migrated.
+MOVABLE = frozenset({'ACTIVE', 'PAUSED'})
+#: Seconds to wait until Nova shows the migrations that were asked for.
+APPEARS_S = 30.0
+_LOOK_EVERY_S = 0.5
+#: Seconds between two servers of a host.
+_PACE_S = 0.1
+
+
+@dataclasses.dataclass
+class Started:
+    """What became of asking for one server's migration.
+
+    :ivar error: why there is none, empty if it was asked for
+    """
+
+    server: find.Server
+    migration: find.Migration | None = None
+    error: str = ''
+
+
+class Launcher:
+    """Starts migrations.
+
+    :param host: the destination, None to let Nova's scheduler choose
+    :param policy: for these migrations alone; empty for what their servers have
+    """
+
+    def __init__(self, api: http.Api, host: str | None, policy: Mapping[str, Any], *,
+                 clock: Callable[[], float] = time.monotonic,
+                 sleep: Callable[[float], None] = time.sleep) -> None:
+        self._api = api
+        self._body: dict[str, Any] = {'host': host, 'block_migration': 'auto'}
+        if policy:
+            self._body['migpolicy'] = dict(policy)
+        self._clock = clock
+        self._sleep = sleep
+
+    def start(self, server: find.Server) -> Started:
+        """Start one server's migration and find it.
+
+        :raises Failed: it could not be asked for
+        """
+        known = [one.id for one in find.migrations(self._api, server)]
+        self._ask(server)
+        started = Started(server)
+        self._find([started], max(known, default=0),
+                   lambda: find.migrations(self._api, server))
+        return started
+
+    def drain(self, host: str, say: Callable[[str], None]) -> list[Started]:
+        """Start the migrations of all servers of a host, and find them.
+
+        :param say: called with a line when there is something to tell
+        :raises Failed: the servers of the host are not to be seen
+        """
+        servers = find.on_host(self._api, host)
+        known = _ids(find.listed(self._api, {'host': host, 'limit': 1}))
+        asked: list[Started] = []
+        started = []
+        for server in servers:
+            one = Started(server, error=_unmovable(server))
+            started.append(one)
+            if one.error:
+                continue
+            try:
+                self._ask(server)
+            except errors.NoPlugin:
+                raise
+            except errors.Failed as error:
+                one.error = str(error)
+                continue
+            asked.append(one)
+            self._sleep(_PACE_S)
+        say(f'{len(servers)} servers on {host}, migrations of {len(asked)} asked for')
+        self._find(asked, max(known, default=0), lambda: self._listed(host, servers))
+        return started
+
+    def _ask(self, server: find.Server) -> None:
+        path, body = f'/servers/{server.id}/action', {'os-migrateLive': self._body}
+        if 'migpolicy' in self._body:
+            self._api.ours('POST', path, json=body)
+        else:
+            self._api.nova('POST', path, json=body)
+
+    def _listed(self, host: str, servers: Sequence[find.Server]) -> list[find.Migration]:
+        by_id = {one.id: one for one in servers}
+        return [find.Migration(by_id[row['instance_uuid']], int(row['id']), row)
+                for row in find.listed(self._api, {'host': host})
+                if row.get('instance_uuid') in by_id and words.number(row.get('id'))]
+
+    def _find(self, asked: Sequence[Started], after: int,
+              look: Callable[[], Collection[find.Migration]]) -> None:
+        until_s = self._clock() + APPEARS_S
+        while missing := {one.server.id: one for one in asked if one.migration is None}:
+            for found in look():
+                if found.id > after and found.server.id in missing:
+                    missing[found.server.id].migration = found
+            if all(one.migration for one in missing.values()):
+                return
+            if self._clock() >= until_s:
+                for one in missing.values():
+                    if one.migration is None:
+                        one.error = _unseen(one.server)
+                return
+            self._sleep(_LOOK_EVERY_S)
+
+
+def _ids(rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    return [int(row['id']) for row in rows if words.number(row.get('id'))]
+
+
+def _unmovable(server: find.Server) -> str:
+    if not server.status or server.status in MOVABLE:
+        return ''
+    return (f'It is {server.status}: only servers that run can be live-migrated; "openstack '
+            f'server migrate {server.id}" moves one that is shut off.')
+
+
+def _unseen(server: find.Server) -> str:
+    return (f'Nova took the request but shows no migration of it after '
+            f'{words.figure(APPEARS_S, "s")}: see "openstack server event list {server.id}".')

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands that only read: a migration's policy, its progress and its timeline."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+from nova_migpolicy.osc import base
+from nova_migpolicy.osc import errors
+from nova_migpolicy.osc import find
+from nova_migpolicy.osc import http
+from nova_migpolicy.osc import telling
+from nova_migpolicy.osc import words
+
+_PAGE = 1000
+#: All kinds of records but samples, which are many.
+STORY = ('start', 'decision', 'action', 'retune', 'event', 'link', 'end')
+KINDS = (*STORY, 'sample')
+
+
+class ShowPolicy(base.Lister):
+    """Show the policy that is in force for a live migration, and where each value comes from.
+
+    The names of the keys end in their units. Held is what a person set while it ran: the plugin
+    leaves that alone until it is released.
+    """
+
+    examples = (
+        ('server migration policy show db-1', 'the migration of db-1 that is under way'),
+        ('server migration policy show db-1 42 -f json', 'all columns, for a program'),
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser."""
+        parser = super().get_parser(prog_name)
+        base.add_migration(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Return a row for each key."""
+        api = self.api()
+        path = self.migration(api, parsed_args).path
+        found = _inner(api.ours('GET', f'{path}/policy')[1], 'policy')
+        problems = found.get('problems')
+        for problem in problems if isinstance(problems, list) else ():
+            self.log.warning('Not as asked: %s', words.text(problem))
+        columns = (base.Column('Key'), base.Column('Value'), base.Column('Unit', base.MACHINES),
+                   base.Column('Origin'), base.Column('Clamped', base.MACHINES),
+                   base.Column('Held'))
+        return base.table(parsed_args, columns, _policy_rows(_inner(found, 'fields')))
+
+
+def _policy_rows(fields: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    width = words.table_width()
+    for key, one in fields.items():
+        facts = one if isinstance(one, Mapping) else {}
+        yield (key, words.Plain(facts.get('value'), width - (22 if width > 90 else 14)),
+               facts.get('unit'), words.Sentence(facts.get('origin'), 66 if width > 90 else 58),
+               facts.get('clamped'), words.Plain(facts.get('held'), width - 12))
+
+
+class ShowProgress(base.ShowOne):
+    """Show how far a live migration is, what is expected of it, and what was decided last.
+
+    It works in each phase, and for some days after the end, with the final figures. A table leaves
+    out what is not known (yet); the other formats show it as null.
+    """
+
+    examples = (
+        ('server migration policy progress db-1', 'where the migration of db-1 is'),
+        ('server migration policy progress db-1 -f value -c percent -c phase',
+         'two figures, for a script'),
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser."""
+        parser = super().get_parser(prog_name)
+        base.add_migration(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Return the figures."""
+        api = self.api()
+        path = self.migration(api, parsed_args).path
+        found = _inner(api.ours('GET', f'{path}/progress')[1], 'progress')
+        return base.fields(parsed_args, _progress(found))
+
+
+def _progress(found: Mapping[str, Any]) -> dict[str, Any]:
+    def get(*names: str) -> Any:
+        value: Any = found
+        for name in names:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
+    shown = {name: get(name) for name in (
+        'server_id', 'migration_id', 'migration_uuid', 'status', 'source_host',
+        'destination_host', 'phase', 'waits_for', 'percent', 'age_seconds', 'started_at',
+        'elapsed_seconds')}
+    for what in ('memory', 'disk'):
+        for part in ('total', 'processed', 'remaining'):
+            shown[f'{what}_{part}_mib'] = words.mib(get(what, f'{part}_bytes'))
+    shown.update({name: get(name) for name in (
+        'bandwidth_mib_s', 'dirty_mib_s', 'throttle_percent', 'pass_number')})
+    shown.update({f'setting_{name}': get('settings', name) for name in (
+        'bandwidth_mib_s', 'max_downtime_ms', 'qemu_limit_ms', 'max_throttle_percent')})
+    shown.update({name: get(name) for name in ('held', 'expected_blackout_ms', 'converges')})
+    shown.update({f'eta_{name}_seconds': get('eta_seconds', name)
+                  for name in ('low', 'expected', 'high')})
+    shown.update({name: get(name) for name in (
+        'deadline_at', 'deadline_in_seconds', 'makes_deadline')})
+    last = get('last_decision')
+    shown['last_decision'] = telling.sentence({**last, 'kind': 'decision'}) if isinstance(
+        last, Mapping) else None
+    shown.update({name: get(name) for name in ('outcome', 'reason')})
+    final = get('final')
+    for name, value in (final.items() if isinstance(final, Mapping) else ()):
+        in_mib = name.endswith('_bytes')
+        shown[f'final_{name.removesuffix("_bytes") + "_mib" if in_mib else name}'] = (
+            words.mib(value) if in_mib else value)
+    return shown
+
+
+class ListTimeline(base.Lister):
+    """List what was decided and done during a live migration, and why, oldest first."""
+
+    examples = (
+        ('server migration policy timeline db-1', 'the decisions and what became of them'),
+        ('server migration policy timeline db-1 --kind sample -f json',
+         'every figure that was seen, for a plot'),
+        ('server migration policy timeline db-1 42 --marker 120 --limit 20',
+         'the 20 records after number 120'),
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser."""
+        parser = super().get_parser(prog_name)
+        base.add_migration(parser)
+        parser.add_argument(
+            '--kind', action='append', choices=KINDS, metavar='<kind>',
+            help=f'Only records of this kind, one of {", ".join(KINDS)}; may be repeated; by '
+                 'default all but samples')
+        parser.add_argument('--marker', type=_natural, default=0, metavar='<number>',
+                            help='Begin after the record of this number')
+        parser.add_argument('--limit', type=_natural, metavar='<number>',
+                            help='Show so many records at most')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Return a row for each record."""
+        api = self.api()
+        migration = self.migration(api, parsed_args)
+        records = timeline(api, migration, parsed_args.kind or STORY, parsed_args.marker,
+                           parsed_args.limit)
+        columns = (base.Column('Number'), base.Column('At Seconds'),
+                   base.Column('Time', base.MACHINES), base.Column('Kind'), base.Column('What'),
+                   base.Column('Record', base.NESTED))
+        return base.table(parsed_args, columns, (
+            (one.get('number'), one.get('at'), one.get('time'), one.get('kind'),
+             words.Sentence(telling.sentence(one), 42), words.Plain(one)) for one in records))
+
+
+def timeline(api: http.Api, migration: find.Migration, kinds: tuple[str, ...], marker: int,
+             limit: int | None) -> Iterator[Mapping[str, Any]]:
+    """Return records page by page.
+
+    :param marker: the number of the record before the first
+    :param limit: how many at most, None for all
+    """
+    while limit is None or limit > 0:
+        params: dict[str, Any] = {'limit': min(limit or _PAGE, _PAGE), 'kind': list(kinds)}
+        if marker:
+            params['marker'] = marker
+        body = api.ours('GET', f'{migration.path}/timeline', params=params)[1]
+        found = body.get('timeline')
+        records = [one for one in found if isinstance(one, Mapping)] if isinstance(
+            found, list) else []
+        yield from records
+        last = words.number(records[-1].get('number')) if records else None
+        if not body.get('timeline_links') or last is None or last <= marker:
+            return
+        marker = int(last)
+        if limit is not None:
+            limit -= len(records)
+
+
+def _natural(given: str) -> int:
+    number = int(given)
+    if number < 0:
+        raise argparse.ArgumentTypeError('below 0')
+    return number
+
+
+def _inner(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = body.get(name)
+    if not isinstance(found, Mapping):
+        raise errors.Failed(f"The API's answer has no {name} in it: the plugin on the API hosts "
+                            'may be of another version.')
+    return found

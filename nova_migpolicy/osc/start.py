@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command that starts live migrations: of one server, or of all servers of a host."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from nova_migpolicy.osc import base
+from nova_migpolicy.osc import errors
+from nova_migpolicy.osc import find
+from nova_migpolicy.osc import follow
+from nova_migpolicy.osc import launch
+from nova_migpolicy.osc import options
+from nova_migpolicy.osc import source as source_mod
+from nova_migpolicy.osc import watch as watch_mod
+from nova_migpolicy.osc import watcher
+from nova_migpolicy.osc import words
+
+_COLUMNS = (base.Column('Server ID', base.MACHINES), base.Column('Server'),
+            base.Column('Migration'), base.Column('Outcome'), base.Column('Total Seconds'),
+            base.Column('Blackout ms'), base.Column('Sent MiB'), base.Column('Reason'))
+_PROFILE = 'profile'
+
+
+class Start(watch_mod.Watching, base.Lister):
+    """Start a live migration, or those of all servers of a host.
+
+    A policy may go with it, for these migrations alone; its keys end in their units. Without one
+    the servers have the policy that their flavors and images give them, and the command also works
+    where the plugin is not installed. Of several outcomes the worst is the exit status.
+    """
+
+    examples = (
+        ('server migration start db-1', 'move db-1, Nova chooses where to'),
+        ('server migration start db-1 --host n2 --profile post_copy --wait',
+         'to n2, certain to arrive, and watch it'),
+        ('server migration start --from-host n1 --set timeout_seconds=300 --set on_timeout=pause',
+         'empty n1; who is not done after 5 minutes is paused for the rest'),
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('server', metavar='<server>', nargs='?', help='Server (name or ID)')
+        parser.add_argument('--from-host', metavar='<host>',
+                            help='All servers of this compute host, in place of <server>')
+        parser.add_argument('--host', metavar='<host>',
+                            help='Destination; by default Nova chooses')
+        parser.add_argument('--profile', metavar='<profile>',
+                            help='A named policy for this migration, like post_copy')
+        parser.add_argument(
+            '--set', dest='pairs', action='append', default=[], metavar='<key>=<value>',
+            help='A policy key for this migration, like max_downtime_ms=300; may be repeated')
+        wait = parser.add_mutually_exclusive_group()
+        wait.add_argument('--wait', action='store_true', default=None,
+                          help='Watch it to the end (the default with --from-host)')
+        wait.add_argument('--no-wait', dest='wait', action='store_false', default=None,
+                          help='Only start it (the default without --from-host)')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Start, perhaps watch, and return a row for each server."""
+        if bool(parsed_args.server) == bool(parsed_args.from_host):
+            raise errors.Failed('Name either a server or, with --from-host, a host to empty.')
+        policy = self._policy(parsed_args)
+        api = self.api(watch_mod.TIMEOUT_S)
+        launcher = launch.Launcher(self.api(), parsed_args.host, policy)
+        many = bool(parsed_args.from_host)
+        started = (launcher.drain(parsed_args.from_host, self.log.warning) if many
+                   else [launcher.start(find.server(api, parsed_args.server))])
+        targets = {one.server.id: source_mod.Target(one.migration)
+                   for one in started if one.migration}
+        wait = many if parsed_args.wait is None else parsed_args.wait
+        if wait and targets:
+            self.follow(parsed_args, api, list(targets.values()), many)
+        self.status = follow.worst([
+            *(one.watch.exit_status for one in targets.values() if wait),
+            *(watcher.OTHER_ERROR for one in started if one.error)])
+        return base.table(parsed_args, _COLUMNS, [
+            _row(one, targets.get(one.server.id) if wait else None) for one in started])
+
+    def _policy(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
+        policy = options.requested(parsed_args.pairs)
+        if parsed_args.profile:
+            if policy.get(_PROFILE, parsed_args.profile) != parsed_args.profile:
+                raise errors.Failed('--profile and --set profile name different profiles.')
+            policy.update(options.requested([f'{_PROFILE}={parsed_args.profile}']))
+        return policy
+
+
+def _row(one: launch.Started, target: source_mod.Target | None) -> tuple[Any, ...]:
+    if target is None:
+        done: dict[str, Any] = {'outcome': 'not started' if one.error else 'started'}
+    else:
+        done = watch_mod.summary(target)
+    reason = one.error or (target.watch.lost if target else '') or done.get('reason')
+    memory, disk = done.get('memory_sent_mib'), done.get('disk_sent_mib')
+    return (one.server.id, words.Sentence(one.server.name, 84), one.migration.id
+            if one.migration else None, done['outcome'], done.get('total_seconds'),
+            done.get('blackout_ms'), None if memory is None else round(memory + (disk or 0), 1),
+            words.Sentence(reason or None, 88))

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A view of a migration, or a record of its timeline, in words.
+
+What is not known is left out; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nova_migpolicy.osc import view as view_mod
+from nova_migpolicy.osc import words
+
+View = view_mod.View
+
+# What every record has, or what is said already.
+_FRAME = frozenset({'number', 'at', 'time', 'kind'})
+# The figures of an action, with their units.
+_UNITS = {'mib_s': 'MiB/s', 'limit_ms': "ms for QEMU's limit", 'promised_ms': 'ms promised',
+          'percent': 'percent'}
+
+
+def where(now: View) -> str:
+    """Say in a line where a migration is; what is not known is left out."""
+    parts = [f'{words.figure(now.percent)} %' if now.percent is not None else '',
+             words.figure(now.bandwidth_mib_s, 'MiB/s'),
+             f'pass {words.figure(now.pass_number)}' if now.pass_number else '',
+             f'{words.figure(words.mib(now.remaining_bytes), "MiB")} left'
+             if now.remaining_bytes is not None else '',
+             eta(now), blackout(now), deadline(now)]
+    return ', '.join(part for part in parts if part)
+
+
+def eta(now: View) -> str:
+    """Say when it will be over."""
+    seconds = words.span(now.eta_low_s, now.eta_high_s)
+    if now.converges is False:
+        return 'does not converge as it is'
+    return f'ends in {seconds}' if seconds else ''
+
+
+def blackout(now: View) -> str:
+    """Say which blackout is expected, and which was promised."""
+    expected, promised = (words.figure(one, 'ms') for one in (now.blackout_ms, now.promised_ms))
+    if not expected:
+        return f'blackout {promised} at most' if promised else ''
+    return f'blackout {expected} expected' + (f', {promised} promised' if promised else '')
+
+
+def deadline(now: View) -> str:
+    """Say how far the deadline is."""
+    if now.deadline_in_s is None:
+        return ''
+    if now.deadline_in_s <= 0:
+        return f'deadline passed {words.figure(-now.deadline_in_s, "s")} ago'
+    missed = ', will miss it' if now.makes_deadline is False else ''
+    return f'deadline in {words.figure(now.deadline_in_s, "s")}{missed}'
+
+
+def ending(now: View) -> str:
+    """Say in a line how a migration ended, with its final figures."""
+    final = now.final
+    took, down = (words.figure(final.get('total_seconds'), 's'),
+                  words.figure(final.get('downtime_ms'), 'ms'))
+    parts = [(now.outcome or now.status) + (f' after {took}' if took else ''),
+             f'blackout {down}' if down else '',
+             f'{words.figure(words.mib(sent(now)), "MiB")} sent' if sent(now) is not None else '']
+    text = ', '.join(part for part in parts if part)
+    return f'{text}: {now.reason}' if now.reason and now.outcome != 'completed' else text
+
+
+def sent(now: View) -> float | None:
+    """Return the bytes that were sent, disks and memory, None if they are not known."""
+    known = [amount for what in ('memory', 'disk')
+             if (amount := words.number(now.final.get(f'{what}_sent_bytes'))) is not None]
+    return sum(known) if known else None
+
+
+def sentence(record: Mapping[str, Any]) -> str:
+    """Write a record of the timeline as a sentence."""
+    kind, get = record.get('kind'), record.get
+    if kind == 'decision':
+        return f'{words.text(get("rule"))}: {words.text(get("reason"))}'
+    if kind == 'action':
+        done = 'done' if get('done') else f'refused: {words.text(get("error"))}'
+        return f'{_action(record)}: {done}'
+    if kind == 'retune':
+        released = words.text(get('released'))
+        parts = [words.text(get('values')), f'released {released}' if released else '']
+        return f'by a person: {", ".join(part for part in parts if part)}'
+    if kind == 'sample':
+        return _sample(record)
+    if kind == 'start':
+        return f'to {words.text(get("destination"))}, policy {words.text(get("policy"))}'
+    said = get('text') or get('reason')
+    if kind == 'end':
+        return f'{words.text(get("outcome"))}: {words.text(said)}'
+    return words.text(said or _rest(record))
+
+
+def _rest(record: Mapping[str, Any], *skip: str) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name not in _FRAME | set(skip)}
+
+
+def _action(record: Mapping[str, Any]) -> str:
+    name = words.text(record.get('action')).replace('_', ' ')
+    figures = [words.figure(value, _UNITS.get(figure, figure))
+               for figure, value in _rest(record, 'action', 'done', 'error').items()]
+    return f'{name} {", ".join(one for one in figures if one)}'.strip()
+
+
+def _sample(record: Mapping[str, Any]) -> str:
+    found = record.get('forecast')
+    forecast = found if isinstance(found, Mapping) else {}
+    left = [f'{words.figure(words.mib(amount), "MiB")} of {what} left'
+            for what in ('disk', 'memory')
+            if (amount := words.number(record.get(f'{what}_remaining_bytes'))) is not None]
+    span = words.span(forecast.get('eta_low_s'), forecast.get('eta_high_s'))
+    parts = [f'pass {words.figure(forecast.get("pass_number"))}'
+             if forecast.get('pass_number') else '', *left,
+             words.figure(words.mib(record.get('memory_rate_bytes_s')), 'MiB/s'),
+             f'ends in {span}' if span else '']
+    return ', '.join(part for part in parts if part)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of a migration at one time, whoever said it: the plugin, or Nova alone.
+
+Everything may be missing and anything may be of a wrong type: what cannot be understood is None.
+Nothing is judged here but one thing: how a migration ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+from nova_migpolicy.osc import find
+from nova_migpolicy.osc import words
+
+OUTCOMES = ('completed', 'cancelled', 'failed', 'broken')
+_OF_STATUS = {'completed': 'completed', 'done': 'completed', 'cancelled': 'cancelled',
+              'error': 'failed', 'failed': 'failed'}
+# Nova's words in ours, for what Nova alone can tell.
+_PHASES = {'accepted': 'queued', 'queued': 'waiting for a slot', 'preparing': 'preparing',
+           'running (post-copy)': 'post-copy', 'post-migrating': 'finishing',
+           'completed': 'done', 'error': 'done', 'failed': 'done', 'cancelled': 'done'}
+_WAITS = {'accepted': "Nova's scheduler and conductor",
+          'queued': 'one of the max_concurrent_live_migrations of its source host'}
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """A migration as it is now; bytes, MiB/s, milliseconds and seconds as the names say."""
+
+    status: str = ''
+    phase: str = ''
+    source: str = ''
+    destination: str = ''
+    percent: float | None = None
+    remaining_bytes: float | None = None
+    bandwidth_mib_s: float | None = None
+    pass_number: float | None = None
+    eta_low_s: float | None = None
+    eta_high_s: float | None = None
+    converges: bool | None = None
+    blackout_ms: float | None = None
+    promised_ms: float | None = None
+    throttle_percent: float | None = None
+    deadline_in_s: float | None = None
+    makes_deadline: bool | None = None
+    held: tuple[str, ...] = ()
+    waits_for: str = ''
+    outcome: str = ''
+    reason: str = ''
+    final: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing will change any more, for Nova as well."""
+        return self.status in find.FINAL or (self.phase == 'done' and bool(self.outcome))
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it has not begun."""
+        return self.phase in ('queued', 'waiting for a slot')
+
+
+def of_plugin(body: Mapping[str, Any]) -> View:
+    """Read the plugin's ``progress``."""
+    memory, disk = _map(body, 'memory'), _map(body, 'disk')
+    eta, settings = _map(body, 'eta_seconds'), _map(body, 'settings')
+    status = words.text(body.get('status'))
+    left = [words.number(one.get('remaining_bytes')) for one in (memory, disk)]
+    known = [one for one in left if one is not None]
+    held = body.get('held')
+    return View(
+        status=status,
+        phase=words.text(body.get('phase')) or _PHASES.get(status, 'preparing'),
+        source=words.text(body.get('source_host')),
+        destination=words.text(body.get('destination_host')),
+        percent=_percent(body.get('percent')),
+        remaining_bytes=sum(known) if known else None,
+        bandwidth_mib_s=words.number(body.get('bandwidth_mib_s')),
+        pass_number=words.number(body.get('pass_number')),
+        eta_low_s=words.number(eta.get('low')), eta_high_s=words.number(eta.get('high')),
+        converges=_truth(body.get('converges')),
+        blackout_ms=words.number(body.get('expected_blackout_ms')),
+        promised_ms=words.number(settings.get('max_downtime_ms')),
+        throttle_percent=words.number(body.get('throttle_percent')),
+        deadline_in_s=words.number(body.get('deadline_in_seconds')),
+        makes_deadline=_truth(body.get('makes_deadline')),
+        held=tuple(words.text(one) for one in held) if isinstance(held, (list, dict)) else (),
+        waits_for=words.text(body.get('waits_for')) or _WAITS.get(status, ''),
+        outcome=_outcome(words.text(body.get('outcome')), status),
+        reason=words.text(body.get('reason')), final=_map(body, 'final'))
+
+
+def of_nova(row: Mapping[str, Any], before: View | None = None) -> View:
+    """Read what Nova itself shows of a migration, where nobody else can tell.
+
+    :param before: the view before this one; the percentage does not fall below its
+    """
+    status = words.text(row.get('status'))
+    total = done = left = 0.0
+    for what in ('memory', 'disk'):
+        total += words.number(row.get(f'{what}_total_bytes')) or 0
+        done += words.number(row.get(f'{what}_processed_bytes')) or 0
+        left += words.number(row.get(f'{what}_remaining_bytes')) or 0
+    percent = _percent(100 * (total - left) / total) if total else None
+    if before is not None and before.percent is not None:
+        percent = max(before.percent, percent or 0.0)
+    return View(
+        status=status, phase=_PHASES.get(status, 'running'),
+        source=words.text(row.get('source_compute')),
+        destination=words.text(row.get('dest_compute')),
+        percent=percent, remaining_bytes=left if total else None,
+        waits_for=_WAITS.get(status, ''), outcome=_outcome('', status))
+
+
+def _outcome(said: str, status: str) -> str:
+    """Say how it ended; the plugin knows how, and Nova whether what followed went well."""
+    of_status = _OF_STATUS.get(status, '')
+    if said not in OUTCOMES or (said == 'completed' and of_status == 'failed'):
+        return of_status
+    return 'completed' if of_status == 'completed' else said
+
+
+def _map(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = body.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _percent(value: object) -> float | None:
+    known = words.number(value)
+    return None if known is None else min(100.0, max(0.0, known))
+
+
+def _truth(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None

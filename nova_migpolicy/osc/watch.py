@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command that watches a live migration until it is over, and what watching commands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from nova_migpolicy.osc import base
+from nova_migpolicy.osc import errors
+from nova_migpolicy.osc import follow
+from nova_migpolicy.osc import http
+from nova_migpolicy.osc import screen
+from nova_migpolicy.osc import source as source_mod
+from nova_migpolicy.osc import watcher
+from nova_migpolicy.osc import words
+
+#: Seconds without an answer to a look.
+TIMEOUT_S = 10.0
+EXIT_STATUSES = ('exit status: 0 completed, 3 cancelled, 4 failed, 5 broken in post-copy, 130 '
+                 'stopped by Ctrl-C, 1 anything else.')
+
+
+class Watching(base.Base):
+    """What commands share that watch: where it is drawn, Ctrl-C, and the exit status.
+
+    What is drawn goes to standard output with the format table, otherwise to standard error, so
+    that standard output is JSON or CSV and nothing else.
+    """
+
+    status = 0
+
+    def get_epilog(self) -> str:
+        """Return the exit statuses and the examples."""
+        return f'{EXIT_STATUSES}\n\n{super().get_epilog()}'
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run it; the exit status tells the outcome."""
+        try:
+            return super().run(parsed_args) or self.status
+        except _Stopped:
+            return watcher.STOPPED
+        except KeyboardInterrupt:
+            self.log.warning('Stopped; what was started goes on.')
+            return watcher.STOPPED
+
+    def follow(self, parsed_args: argparse.Namespace, api: http.Api,
+               targets: Sequence[source_mod.Target], many: bool = False) -> None:
+        """Watch until all are over.
+
+        :param many: a line for each, even if it is only one
+        """
+        stream = (self.app.stdout if parsed_args.formatter == 'table' else self.app.stderr)
+        shown = screen.choose(stream, many)
+        try:
+            follow.follow(source_mod.Source(api), targets, shown)
+        except KeyboardInterrupt:
+            shown.close()
+            shown.tell(_stopped([one for one in targets if not one.watch.over]))
+            raise _Stopped from None
+        finally:
+            shown.close()
+
+
+class Watch(Watching, base.ShowOne):
+    """Watch a live migration until it is over.
+
+    On a terminal: a bar, the rate in MiB/s, when it will end (seconds, from low to high), the
+    blackout that is expected and the one that was promised (ms), the deadline, and below it the
+    decisions as they happen. Anywhere else: a line for each new fact and one each few seconds.
+    Ctrl-C stops watching and nothing else.
+    """
+
+    examples = (
+        ('server migration watch db-1', 'the migration of db-1 that is under way'),
+        ('server migration watch db-1 42 | grep decision', 'only what is decided'),
+        ('server migration watch db-1 -f json 2>watch.log',
+         'the outcome for a program, the way there in a file'),
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser."""
+        parser = super().get_parser(prog_name)
+        base.add_migration(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Watch, then return the summary."""
+        api = self.api(TIMEOUT_S)
+        target = source_mod.Target(self.migration(api, parsed_args))
+        self.follow(parsed_args, api, [target])
+        self.status = target.watch.exit_status
+        if target.watch.lost:
+            raise errors.Failed(target.watch.lost)
+        return base.fields(parsed_args, summary(target))
+
+
+def summary(target: source_mod.Target) -> dict[str, Any]:
+    """Return how a migration ended, field by field."""
+    now = target.watch.view
+    final = now.final if now else {}
+    return {
+        'server': target.migration.server.name, 'server_id': target.migration.server.id,
+        'migration_id': target.migration.id,
+        'source_host': now.source if now else None,
+        'destination_host': now.destination if now else None,
+        'outcome': now.outcome or now.status if now else None,
+        'reason': now.reason if now else None,
+        'total_seconds': words.number(final.get('total_seconds')),
+        'blackout_ms': words.number(final.get('downtime_ms')),
+        'memory_sent_mib': words.mib(final.get('memory_sent_bytes')),
+        'disk_sent_mib': words.mib(final.get('disk_sent_bytes')),
+        'passes': words.number(final.get('passes')),
+    }
+
+
+class _Stopped(Exception):
+    """A person pressed Ctrl-C."""
+
+
+def _stopped(left: Sequence[source_mod.Target]) -> str:
+    if len(left) == 1:
+        only = left[0].migration
+        named = f'{only.server.id} {only.id}'
+        return ('Stopped watching; the migration goes on. To watch it again: openstack server '
+                f'migration watch {named}; to cancel it: openstack server migration abort '
+                f'{named}')
+    return (f'Stopped watching; {len(left)} migrations go on. To cancel all of a host: openstack '
+            'server migration cancel --host HOST')

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Watching one migration, as a pure state machine: what is seen goes in, lines come out.
+
+It asks nobody, draws nothing and has no clock: times come in as numbers. A line is made of each
+new fact, and of where the migration is every few seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+from nova_migpolicy.osc import telling
+from nova_migpolicy.osc import view as view_mod
+from nova_migpolicy.osc import words
+
+View = view_mod.View
+
+#: Seconds between two lines about where it is.
+LINE_EVERY_S = 5.0
+#: The kinds of records that are worth a line.
+KINDS = ('decision', 'action', 'event', 'retune')
+EXIT_STATUS: Mapping[str, int] = {'completed': 0, 'cancelled': 3, 'failed': 4, 'broken': 5}
+OTHER_ERROR = 1
+STOPPED = 130
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """Something to say: a word that says what it is, a sentence, and a time if it has its own."""
+
+    kind: str
+    text: str
+    time: str = ''
+
+
+class Watch:
+    """One migration that is being watched.
+
+    :param name: of its server
+    :param migration: its ID
+    """
+
+    def __init__(self, name: str, migration: int) -> None:
+        self.name = name
+        self.migration = migration
+        self.view: View | None = None
+        #: what was decided and done so far, oldest first
+        self.story: list[Line] = []
+        #: the number of the last record heard
+        self.heard = 0
+        #: what stands in the way of seeing more, if anything
+        self.trouble = ''
+        #: set where watching it was given up
+        self.lost = ''
+        self._next_line_s = 0.0
+        self._trouble_since_s: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to see."""
+        return bool(self.lost) or (self.view is not None and self.view.over)
+
+    @property
+    def exit_status(self) -> int:
+        """What a command ends with that watched only this."""
+        outcome = self.view.outcome if self.view and not self.lost else ''
+        return EXIT_STATUS.get(outcome, OTHER_ERROR)
+
+    def see(self, now_s: float, now: View) -> list[Line]:
+        """Take a new view of it.
+
+        :param now_s: seconds, on any clock that only goes forward
+        """
+        before, self.view = self.view, now
+        lines = []
+        if self.trouble:
+            lines.append(Line('note', 'the answers have come back'))
+        self.trouble, self._trouble_since_s = '', None
+        if before is None and now.source and now.destination:
+            lines.append(Line('note', f'migration {self.migration} from {now.source} to '
+                                      f'{now.destination}'))
+        if before is None or before.phase != now.phase:
+            lines.append(Line('phase', now.phase))
+            self._next_line_s = now_s
+        if now.waits_for and (before is None or before.waits_for != now.waits_for):
+            lines.append(Line('waits', f'for {now.waits_for}'))
+        if before is not None and set(before.held) != set(now.held):
+            lines.append(Line('held', f'by a person: {", ".join(now.held)}' if now.held
+                              else 'nothing by a person any more'))
+        if now.over:
+            lines.append(Line('outcome', telling.ending(now)))
+        elif now_s >= self._next_line_s and (where := telling.where(now)):
+            self._next_line_s = now_s + LINE_EVERY_S
+            lines.append(Line('progress', where))
+        return lines
+
+    def hear(self, records: Iterable[Mapping[str, Any]]) -> list[Line]:
+        """Take records of the timeline, oldest first; those heard before are left out."""
+        lines = []
+        for record in records:
+            number = words.number(record.get('number'))
+            if number is None or number <= self.heard:
+                continue
+            self.heard = int(number)
+            if record.get('kind') in KINDS:
+                lines.append(Line(str(record['kind']), telling.sentence(record),
+                                  words.text(record.get('time'))))
+        self.story.extend(lines)
+        return lines
+
+    def miss(self, now_s: float, why: str, patience_s: float) -> list[Line]:
+        """Take an error in place of a view; it is said once, and given up after some time."""
+        new = why != self.trouble
+        if self._trouble_since_s is None:
+            self._trouble_since_s = now_s
+        self.trouble = why
+        if now_s - self._trouble_since_s >= patience_s:
+            return self.give_up(f'{why} Gave up after {words.figure(patience_s, "s")}.')
+        return [Line('trouble', f'{why} Asking again.')] if new else []
+
+    def give_up(self, why: str) -> list[Line]:
+        """Take an error that will not pass."""
+        self.lost = why
+        return [Line('trouble', f'{why} The migration may still be under way.')]
