@@ -61,10 +61,12 @@ class Watch:
         ended = self.tracker.observe(
             sample, threshold_bytes=self.threshold(), cap_mib_s=self._books.now.cap_mib_s,
             changed_s=self._books.changed_s)
-        if self.tracker.phase is Phase.PASSES and self.tracker.passes:
-            self._look_at_passes(sample.at_s, ended is not None)
-        elif self.tracker.phase in (Phase.DISKS, Phase.BULK):
+        if self._books.ended_by is not None or self.tracker.phase in (
+                Phase.DISKS, Phase.BULK, Phase.POST_COPY):
+            # A guest that is paused, or runs at the destination, writes nothing here any more.
             self._look_at_copy(sample)
+        elif self.tracker.phase is Phase.PASSES and self.tracker.passes:
+            self._look_at_passes(sample.at_s, ended is not None)
         return ended
 
     @property
@@ -114,10 +116,15 @@ class Watch:
             count += 1
         return count
 
-    def _expected(self) -> float:
+    def _known_rate(self) -> float | None:
+        """Bytes/s that the cap and the link permit; None where neither is known."""
         known = [mib for mib in (self._books.now.cap_mib_s, self.link.mib_s) if mib]
+        return min(known) * MIB if known else None
+
+    def _expected(self) -> float:
+        known = self._known_rate()
         if known:
-            return min(known) * MIB
+            return known
         after = [one.wire_rate for one in self.tracker.passes[-3:]]
         return max(after) if after else (self.pace.rate() or GUESS_MIB_S * MIB)
 
@@ -135,5 +142,7 @@ class Watch:
         left = self.left()
         self.pace.add(sample.at_s, left)
         if left is not None:
-            self.forecast = outlook.copying(left, self.pace.rate(),
-                                            self.time_left(sample.at_s))
+            self.forecast = dataclasses.replace(
+                outlook.copying(left, self.pace.rate() or self._known_rate(),
+                                self.time_left(sample.at_s)),
+                pass_number=self.tracker.number)
