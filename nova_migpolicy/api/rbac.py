@@ -1,11 +1,91 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may do what: our rules, held against the roles in a request's context."""
+"""Who may do what: our rules, held against the roles in a request's context.
+
+They are read from Nova's own policy file and stand beside Nova's rules; cancelling and forcing a
+single migration to complete are Nova's paths, and Nova's rules alone count there.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from nova.policies import base
+from oslo_policy import policy
+
+from nova_migpolicy.api import errors
+
+SHOW = 'migpolicy:show'
+TUNE = 'migpolicy:tune'
+POST_COPY = 'migpolicy:post_copy'
+PAUSE = 'migpolicy:pause'
+REQUEST = 'migpolicy:request'
+CANCEL_ALL = 'migpolicy:cancel_all'
+
+# Nova has a manager of a project from 32 on; before, that was the admin's alone.
+_MANAGER = getattr(base, 'PROJECT_MANAGER_OR_ADMIN', base.ADMIN)
+_MIGRATION = '/servers/{server_id}/migrations/{migration_id}'
+
+
+def _rule(name: str, check: str, about: str, *operations: tuple[str, str]) -> Any:
+    return policy.DocumentedRuleDefault(
+        name=name, check_str=check, description=about, scope_types=['project'],
+        operations=[{'method': method, 'path': path} for method, path in operations])
+
+
+_RULES = (
+    _rule(SHOW, base.ADMIN,
+          'See the policy, the progress and the timeline of a live migration',
+          ('GET', f'{_MIGRATION}/policy'), ('GET', f'{_MIGRATION}/progress'),
+          ('GET', f'{_MIGRATION}/timeline')),
+    _rule(TUNE, base.ADMIN,
+          'Change what a running live migration may do to its server and to the network',
+          ('PUT', f'{_MIGRATION}/tuning')),
+    _rule(POST_COPY, _MANAGER,
+          'Switch a running live migration to post-copy now',
+          ('POST', f'{_MIGRATION}/action (post_copy)')),
+    _rule(PAUSE, _MANAGER,
+          'Pause the server for the rest of its live migration now',
+          ('POST', f'{_MIGRATION}/action (pause)')),
+    _rule(REQUEST, base.ADMIN,
+          'Give a policy of its own with the request to live-migrate a server',
+          ('POST', '/servers/{server_id}/action (os-migrateLive with migpolicy)')),
+    _rule(CANCEL_ALL, base.ADMIN,
+          'Cancel all live migrations from or to a host, or of a project',
+          ('POST', '/os-migrations/cancel')),
+)
+
 
 def list_rules() -> list[Any]:
     """For oslo.policy's tools."""
-    return []
+    return list(_RULES)
+
+
+class Rbac:
+    """The rules in force.
+
+    :param conf: Nova's configuration, which names the policy file.
+    """
+
+    def __init__(self, conf: Any) -> None:
+        self._enforcer = policy.Enforcer(conf)
+        # Nova has said it already.
+        self._enforcer.suppress_default_change_warnings = True
+        # Ours refer to Nova's; an unknown reference would deny, silently.
+        self._enforcer.register_defaults(base.list_rules())
+        self._enforcer.register_defaults(list_rules())
+        self._enforcer.load_rules()
+
+    def check(self, context: Any, rule: str, project_id: str) -> None:
+        """Let somebody go on, or not.
+
+        :param project_id: whose server it is.
+        :raises errors.Refusal: 403
+        """
+        try:
+            allowed = self._enforcer.authorize(rule, {'project_id': project_id}, context)
+        except policy.InvalidScope:
+            allowed = False
+        if not allowed:
+            raise errors.Refusal(
+                403, f'The rule {rule} does not allow it to you; an operator can change it in '
+                "nova-api's policy file.")

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which paths are answered by whom, and how errors leave.
+
+The paths under a migration that Nova does not have are ours; three of Nova's own are looked at on
+their way (``upstream``, ``start``) and otherwise go on untouched, as all the rest does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import dataclasses
+import re
+from typing import Any
+
+import nova.conf
+from oslo_log import log as logging
+import webob
+
+from nova_migpolicy.api import bulk
+from nova_migpolicy.api import changing
+from nova_migpolicy.api import channel
+from nova_migpolicy.api import errors
+from nova_migpolicy.api import lookup
+from nova_migpolicy.api import parts as parts_mod
+from nova_migpolicy.api import rbac
+from nova_migpolicy.api import reading
+from nova_migpolicy.api import start
+from nova_migpolicy.api import upstream
+from nova_migpolicy.api import web
+
+LOG = logging.getLogger(__name__)
+
+Handler = Callable[[web.Call, parts_mod.Parts], webob.Response]
+
+_PROJECT = r'(?:/(?P<project>[0-9a-f-]+))?'
+_SERVER = _PROJECT + r'/servers/(?P<server>[^/]+)'
+_MIGRATION = _SERVER + r'/migrations/(?P<migration>[^/]+)'
+# As Nova's own router takes it.
+_END = r'(?:\.json)?/?'
+
+
+@dataclasses.dataclass(frozen=True)
+class Route:
+    """A path that is looked at.
+
+    :ivar handlers: by method.
+    :ivar ours: Nova has no such path: another method on it is refused here.
+    """
+
+    path: re.Pattern[str]
+    handlers: Mapping[str, Handler]
+    ours: bool = True
+
+
+def _route(path: str, ours: bool = True, **handlers: Handler) -> Route:
+    return Route(re.compile(path + _END), handlers, ours)
+
+
+ROUTES = (
+    _route(_MIGRATION + '/policy', GET=reading.policy, HEAD=reading.policy),
+    _route(_MIGRATION + '/progress', GET=reading.progress, HEAD=reading.progress),
+    _route(_MIGRATION + '/timeline', GET=reading.timeline, HEAD=reading.timeline),
+    _route(_MIGRATION + '/tuning', PUT=changing.tuning),
+    _route(_MIGRATION + '/action', ours=False, POST=changing.action),
+    _route(_SERVER + r'/migrations/(?P<migration>[0-9]+)', ours=False, DELETE=upstream.cancel),
+    _route(_SERVER + '/action', ours=False, POST=start.migrate),
+    _route(_PROJECT + '/os-migrations/cancel', POST=bulk.cancel),
+)
+
+
+class Application:
+    """Stands before the rest of Nova's pipeline.
+
+    :param onward: that rest.
+    """
+
+    def __init__(self, onward: web.App) -> None:
+        self._onward = onward
+        self._parts = parts_mod.Parts(
+            lookup.Lookup(), rbac.Rbac(nova.conf.CONF), channel.Channel())
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Answer, or let Nova answer."""
+        path = environ.get('PATH_INFO', '')
+        for route in ROUTES:
+            found = route.path.fullmatch(path)
+            if found is None:
+                continue
+            handler = route.handlers.get(environ['REQUEST_METHOD'])
+            if handler is None and not route.ours:
+                break
+            context = environ.get('nova.context')
+            if context is None:
+                LOG.error('The filter of nova_migpolicy has to come after keystonecontext in '
+                          'api-paste.ini; without it nothing of it works')
+                break
+            call = web.Call(webob.Request(environ), context, found.groupdict(), self._onward)
+            return self._answer(call, route, handler)(environ, start_response)
+        return self._onward(environ, start_response)
+
+    def _answer(self, call: web.Call, route: Route, handler: Handler | None) -> webob.Response:
+        try:
+            if handler is None:
+                allowed = ', '.join(route.handlers)
+                raise errors.Refusal(
+                    405, f'{call.request.environ["REQUEST_METHOD"]!r:.20}: this path takes '
+                    f'{allowed}', {'Allow': allowed})
+            return handler(call, self._parts)
+        except errors.Refusal as error:
+            LOG.info('%s %s: %s: %s', call.request.environ['REQUEST_METHOD'],
+                     ascii(call.request.environ['PATH_INFO']), error.code, error.message)
+            return web.fault(error)
+        except webob.exc.HTTPException as error:
+            # What was in the way of reading the body: it is too large, or was cut off.
+            return web.fault(errors.Refusal(error.code, str(error.detail or error.title)))

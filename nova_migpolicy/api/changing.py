@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be changed of a running live migration: ``PUT …/tuning`` and ``POST …/action``.
+
+Of the actions post_copy and pause are ours; every other body goes on to Nova.
+"""
+
+from __future__ import annotations
+
+from oslo_log import log as logging
+import webob
+
+from nova_migpolicy.api import errors
+from nova_migpolicy.api import lookup
+from nova_migpolicy.api import parts as parts_mod
+from nova_migpolicy.api import rbac
+from nova_migpolicy.api import schemas
+from nova_migpolicy.api import upstream
+from nova_migpolicy.api import web
+
+LOG = logging.getLogger(__name__)
+
+_RULES = {'post_copy': rbac.POST_COPY, 'pause': rbac.PAUSE}
+
+
+def tuning(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+    """Change the policy, hold settings or give them back; answered once libvirt took it."""
+    target = parts.target(call, rbac.TUNE)
+    lookup.check_lock(call.context, target.server)
+    body = web.read_json(call.request)
+    schemas.check('tuning', body)
+    changes = dict(body['tuning'])
+    release = changes.pop('release', [])
+    both = sorted(set(changes) & set(release))
+    if both:
+        raise errors.Refusal(
+            400, f'tuning: {", ".join(both)} cannot be changed and released at once; leave out '
+            'one of the two')
+    code, found = target.ask('tune', changes=changes, release=release)
+    LOG.info('User %s retuned migration %s: %s, released: %s', call.context.user_id,
+             target.migration.id, changes, release, instance=target.server)
+    return web.answer(code, {'tuning': found or {}})
+
+
+def action(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+    """Do something to it now."""
+    try:
+        body = web.read_json(call.request)
+    except errors.Refusal:
+        if not web.is_readable_by_nova(call.request):
+            raise
+        return call.pass_on()
+    if isinstance(body, dict) and 'force_complete' in body and len(body) == 1:
+        return upstream.force_complete(call, parts)
+    if not isinstance(body, dict) or not set(schemas.ACTIONS) & set(body):
+        return call.pass_on()
+    name = next(name for name in schemas.ACTIONS if name in body)
+    target = parts.target(call, _RULES[name])
+    schemas.check('action', body)
+    lookup.check_lock(call.context, target.server)
+    _, found = target.ask('act', action=name)
+    LOG.info('User %s: %s of migration %s', call.context.user_id, name, target.migration.id,
+             instance=target.server)
+    return web.answer(202, {'action': {
+        'name': name, 'phase': (found or {}).get('phase'),
+        'reason': (found or {}).get('reason')}})

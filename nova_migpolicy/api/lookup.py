@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds in Nova what a request is about: the server, its migration, the host that runs it.
+
+Who may see it is Nova's matter (another tenant's server is not found) and ``api.rbac``'s.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from nova.compute import api as compute_api
+from nova import exception as nova_exception
+from nova import objects
+from nova import servicegroup
+
+from nova_migpolicy.api import errors
+
+# Of a live migration that may still be stopped, or has to be told that it cannot.
+UNDER_WAY = ('accepted', 'queued', 'preparing', 'running', 'running (post-copy)',
+             'post-migrating')
+
+_ID = re.compile(r'[0-9]{1,10}')
+_HIGHEST_ID = 2 ** 31 - 1
+
+
+class Lookup:
+    """Nova's database, as far as it is needed here."""
+
+    def __init__(self) -> None:
+        self._compute = compute_api.API()
+        self._services = servicegroup.API()
+
+    def server(self, context: Any, server_id: str) -> Any:
+        """A server; from then on the context is targeted at its cell.
+
+        :raises errors.Refusal: 404; 503 if its cell does not answer.
+        """
+        try:
+            return self._compute.get(context, server_id)
+        except nova_exception.InstanceNotFound:
+            raise errors.Refusal(
+                404, f'Server {server_id!r:.80} could not be found.') from None
+        except nova_exception.NovaException as error:
+            raise errors.Refusal(503, error.format_message()) from None
+
+    def migration(self, context: Any, server: Any, migration_id: str) -> Any:
+        """A live migration of a server, in whatever state.
+
+        :raises errors.Refusal: 404
+        """
+        found = None
+        if _ID.fullmatch(migration_id) and int(migration_id) <= _HIGHEST_ID:
+            try:
+                found = objects.Migration.get_by_id_and_instance(
+                    context, int(migration_id), server.uuid)
+            except nova_exception.MigrationNotFoundForInstance:
+                pass
+        if found is None or not found.is_live_migration:
+            raise errors.Refusal(
+                404, f'Server {server.uuid} has no live migration {migration_id!r:.80}.')
+        return found
+
+    def under_way(self, context: Any, host: str | None) -> list[Any]:
+        """All live migrations that are not over, from or to a host or all; oldest first."""
+        filters = {'migration_type': 'live-migration', 'status': list(UNDER_WAY)}
+        if host is not None:
+            filters['host'] = host
+        found = self._compute.get_migrations_sorted(context, filters)
+        return sorted(found, key=lambda migration: (migration.created_at, migration.id))
+
+    def projects(self, context: Any, server_ids: list[str]) -> dict[str, str]:
+        """Whose each of some servers is: the project's id by the server's.
+
+        A migration's own project is that of whoever asked for it.
+        """
+        found = objects.InstanceMappingList.get_by_instance_uuids(context, server_ids)
+        return {mapping.instance_uuid: mapping.project_id for mapping in found}
+
+    def check_host(self, context: Any, host: str) -> None:
+        """See that there is such a host.
+
+        :raises errors.Refusal: 404
+        """
+        try:
+            objects.HostMapping.get_by_host(context, host)
+        except nova_exception.HostMappingNotFound:
+            raise errors.Refusal(404, f'Compute host {host!r:.80} could not be found.') from None
+
+    def check_up(self, context: Any, host: str | None) -> None:
+        """See that the nova-compute of a host reports itself.
+
+        :param context: targeted at the host's cell.
+        :raises errors.Unreachable: 503
+        """
+        try:
+            service = objects.Service.get_by_compute_host(context, host)
+        except nova_exception.ComputeHostNotFound:
+            raise errors.Unreachable(
+                503, f'There is no nova-compute on {host}, where this migration began.') from None
+        if not self._services.service_is_up(service):
+            raise errors.Unreachable(
+                503, f'nova-compute on {host} is down, and nobody else knows how this migration '
+                'stands; start it and try again.')
+
+
+def check_lock(context: Any, server: Any) -> None:
+    """Keep a locked server as it is, as Nova does: only an admin may change it.
+
+    :raises errors.Refusal: 409
+    """
+    if server.locked and not context.is_admin:
+        raise errors.Refusal(409, f'Server {server.uuid} is locked; unlock it first.')

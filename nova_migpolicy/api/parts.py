@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all handlers share: the way to Nova's database, to the rules and to the source hosts."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from nova_migpolicy.api import channel as channel_mod
+from nova_migpolicy.api import lookup as lookup_mod
+from nova_migpolicy.api import rbac as rbac_mod
+from nova_migpolicy.api import versions
+from nova_migpolicy.api import web
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """Made once for a process; used by all of its threads."""
+
+    lookup: lookup_mod.Lookup
+    rbac: rbac_mod.Rbac
+    channel: channel_mod.Channel
+
+    def target(self, call: web.Call, rule: str) -> Target:
+        """The migration that a call of ours is about, if whoever asks may do that to it.
+
+        In Nova's order: what cannot be seen is not found, then the rule, then the rest.
+
+        :raises errors.Refusal: 400, 403, 404, 406
+        """
+        versions.check(call.request.headers.get(versions.HEADER))
+        call.check_project()
+        server = self.lookup.server(call.context, call.server_id)
+        self.rbac.check(call.context, rule, server.project_id)
+        return self.known(call.context, server, call.migration_id)
+
+    def known(self, context: Any, server: Any, migration_id: str) -> Target:
+        """A migration of a server that was found.
+
+        :raises errors.Refusal: 404
+        """
+        migration = self.lookup.migration(context, server, migration_id)
+        return Target(self, context, server, migration)
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A live migration, and the context that is targeted at its cell."""
+
+    parts: Parts
+    context: Any
+    server: Any
+    migration: Any
+
+    @property
+    def host(self) -> str:
+        """The source host: where the monitor runs and the journal is."""
+        return str(self.migration.source_compute)
+
+    def check_up(self) -> None:
+        """See that the source host reports itself.
+
+        :raises errors.Unreachable: 503
+        """
+        self.parts.lookup.check_up(self.context, self.host)
+
+    def ask(self, method: str, **arguments: Any) -> channel_mod.Answer:
+        """Ask the plugin on the source host about it; returns status and body.
+
+        :raises errors.Unreachable: it cannot be asked.
+        :raises errors.Refusal: it refused.
+        """
+        self.check_up()
+        return self.parts.channel.ask(
+            self.context, self.host, method, server=self.server.uuid,
+            migration=self.migration.uuid, **arguments)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be looked at of a live migration, while it runs and for a while after it.
+
+``GET …/policy``, ``GET …/progress`` and ``GET …/timeline``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib import parse
+
+import nova.conf
+import webob
+
+from nova_migpolicy.api import parts as parts_mod
+from nova_migpolicy.api import rbac
+from nova_migpolicy.api import schemas
+from nova_migpolicy.api import web
+from nova_migpolicy.monitor import view
+from nova_migpolicy.policy import keys
+
+CONF = nova.conf.CONF
+
+# What the source host does not know is told from Nova's record: phase and outcome by its status.
+_PHASES: Mapping[str, tuple[str | None, str | None]] = {
+    'accepted': ('queued', None),
+    'queued': ('waiting for a slot', None),
+    'preparing': ('preparing', None),
+    # Nova's own monitor is at work, or ours has not begun.
+    'running': (None, None),
+    'running (post-copy)': ('post-copy', None),
+    'post-migrating': ('finishing', None),
+    'completed': ('done', 'completed'),
+    'cancelled': ('done', 'cancelled'),
+    'error': ('done', 'failed'),
+    'failed': ('done', 'failed'),
+}
+
+
+def policy(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+    """The policy in force, and where each of its values came from."""
+    target = parts.target(call, rbac.SHOW)
+    _, found = target.ask('policy')
+    values, origins, held = (found or {}).get('policy', {}), found or {}, (found or {}).get('held')
+    return web.answer(200, {'policy': {
+        'server_id': target.server.uuid,
+        'migration_id': target.migration.id,
+        'profile': values.get('profile'),
+        'fields': _fields(values, origins.get('origins') or {}, held or {}),
+        'problems': list((found or {}).get('problems') or ()),
+    }})
+
+
+def _fields(values: Mapping[str, Any], origins: Mapping[str, str],
+            held: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {}
+    for name, value in values.items():
+        key = keys.KEYS.get(name)
+        origin = origins.get(name, '')
+        fields[name] = {
+            'value': value, 'unit': key.unit if key else None, 'origin': origin,
+            'clamped': 'clamped by' in origin, 'held': held.get(name)}
+    return fields
+
+
+def progress(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+    """How far it is, how fast, and when it is expected to end."""
+    target = parts.target(call, rbac.SHOW)
+    _, found = target.ask('progress')
+    migration = target.migration
+    return web.answer(200, {'progress': {
+        'server_id': target.server.uuid,
+        'migration_id': migration.id,
+        'migration_uuid': migration.uuid,
+        'status': migration.status,
+        'source_host': migration.source_compute,
+        'destination_host': migration.dest_compute,
+        **(_from_record(migration) if found is None else found),
+    }})
+
+
+def _from_record(migration: Any) -> dict[str, Any]:
+    phase, outcome = _PHASES.get(migration.status, (None, None))
+    sizes = {
+        kind: {f'{part}_bytes': getattr(migration, f'{kind}_{part}')
+               for part in ('total', 'processed', 'remaining')}
+        for kind in ('memory', 'disk')}
+    waits_for = None
+    if phase == 'queued':
+        waits_for = 'Nova chooses and checks a destination'
+    elif phase is None:
+        waits_for = "Nova's own monitor watches it (profile nova), or ours is about to begin"
+    return view.blank(
+        phase=phase, outcome=outcome, waits_for=waits_for, **sizes,
+        percent=100.0 if outcome == 'completed' else None if phase is None else 0.0)
+
+
+def timeline(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+    """A page of what was seen, decided and done, oldest first."""
+    target = parts.target(call, rbac.SHOW)
+    query = web.read_query(call.request)
+    schemas.check('timeline_query', query)
+    limit = int(query.get('limit', [str(schemas.DEFAULT_LIMIT)])[0])
+    _, found = target.ask('timeline', after=int(query.get('marker', ['0'])[0]), limit=limit,
+                          kinds=query.get('kind', []))
+    body: dict[str, Any] = {'timeline': list((found or {}).get('records') or ())}
+    following = (found or {}).get('next')
+    if following is not None:
+        fields = {**query, 'limit': [str(limit)], 'marker': [str(following)]}
+        body['timeline_links'] = [{
+            'rel': 'next', 'href': f'{_link(call.request)}?{parse.urlencode(fields, doseq=True)}'}]
+    return web.answer(200, body)
+
+
+def _link(request: webob.Request) -> str:
+    """The address of this very path, as clients see it."""
+    url = parse.urlsplit(request.path_url)
+    prefix = parse.urlsplit(CONF.api.compute_link_prefix or '')
+    if prefix.netloc:
+        url = url._replace(scheme=prefix.scheme, netloc=prefix.netloc,
+                           path=prefix.path.rstrip('/') + url.path)
+    return parse.urlunsplit(url)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy for one migration alone: the object ``migpolicy`` in Nova's os-migrateLive.
+
+It is checked and kept by the source host, under the id of the request, which Nova carries there.
+Nova itself gets the body without it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from oslo_log import log as logging
+import webob
+
+from nova_migpolicy.api import errors
+from nova_migpolicy.api import parts as parts_mod
+from nova_migpolicy.api import rbac
+from nova_migpolicy.api import schemas
+from nova_migpolicy.api import versions
+from nova_migpolicy.api import web
+
+LOG = logging.getLogger(__name__)
+
+_NOVAS = 'os-migrateLive'
+_OURS = 'migpolicy'
+
+
+def migrate(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+    """``POST /servers/{id}/action``: what is not about us goes on as it came."""
+    if not _may_have_policy(call.request):
+        return call.pass_on()
+    try:
+        body = web.read_json(call.request)
+    except errors.Refusal:
+        if not web.is_readable_by_nova(call.request):
+            raise
+        return call.pass_on()
+    wanted = body.get(_NOVAS) if isinstance(body, dict) else None
+    if not isinstance(wanted, dict) or _OURS not in wanted:
+        return call.pass_on()
+    values = wanted.pop(_OURS)
+    versions.check(call.request.headers.get(versions.HEADER))
+    call.check_project()
+    server = parts.lookup.server(call.context, call.server_id)
+    parts.rbac.check(call.context, rbac.REQUEST, server.project_id)
+    schemas.check('request_policy', values, f'{_NOVAS}.{_OURS}')
+    if not server.host:
+        raise errors.Refusal(409, f'Server {server.uuid} is on no host yet; wait until it runs.')
+    parts.lookup.check_up(call.context, server.host)
+    kept = {'server': server.uuid, 'request_id': call.context.request_id}
+    parts.channel.ask(call.context, server.host, 'hold_request', values=values, **kept)
+    LOG.info('User %s gives a policy for one migration: %s', call.context.user_id, values,
+             instance=server)
+    call.request.body = json.dumps(body).encode()
+    taken = False
+    try:
+        response = call.pass_on()
+        taken = response.status_int < 300
+    finally:
+        if not taken:
+            _drop(call.context, parts, server.host, kept)
+    return response
+
+
+def _may_have_policy(request: webob.Request) -> bool:
+    """Spare all other actions being read twice; JSON may write letters as their numbers."""
+    try:
+        raw = request.body
+    except ValueError:
+        return False
+    return _OURS.encode() in raw or (_NOVAS.encode() in raw and b'\\u' in raw)
+
+
+def _drop(context: Any, parts: parts_mod.Parts, host: str, kept: dict[str, str]) -> None:
+    try:
+        parts.channel.ask(context, host, 'drop_request', **kept)
+    except errors.Refusal as error:
+        # It was for this one request: no other will find it.
+        LOG.info('The policy of a refused request stays on %s: %s', host, error)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nova's own ways to cancel a live migration and to force it to complete, made true.
+
+Nova answers first, by its rules, and writes its records.  Then the source host is asked what
+became of it: Nova accepts what cannot be done any more, and refuses where it could be.  Where no
+plugin can be asked, Nova's answer stands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from nova.policies import servers_migrations
+from oslo_log import log as logging
+import webob
+
+from nova_migpolicy.api import errors
+from nova_migpolicy.api import lookup
+from nova_migpolicy.api import parts as parts_mod
+from nova_migpolicy.api import versions
+from nova_migpolicy.api import web
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Way:
+    """One of the two: our action, and the name in Nova's rule."""
+
+    action: str
+    rule: str
+
+
+_CANCEL = _Way('cancel', servers_migrations.POLICY_ROOT % 'delete')
+_COMPLETE = _Way('force_complete', servers_migrations.POLICY_ROOT % 'force_complete')
+
+
+def cancel(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+    """``DELETE …/migrations/{id}``."""
+    return _both(call, parts, _CANCEL)[0]
+
+
+def force_complete(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+    """``POST …/migrations/{id}/action`` with force_complete."""
+    return _both(call, parts, _COMPLETE)[0]
+
+
+def cancel_with_phase(
+    call: web.Call, parts: parts_mod.Parts,
+) -> tuple[webob.Response, str | None]:
+    """As `cancel`, with the phase that it was in, where that is known."""
+    response, found = _both(call, parts, _CANCEL)
+    return response, found.get('phase')
+
+
+def _both(call: web.Call, parts: parts_mod.Parts,
+          way: _Way) -> tuple[webob.Response, dict[str, Any]]:
+    """Ask Nova and then the source host."""
+    target = _find(call, parts, way)
+    if target is not None:
+        target.check_up()
+    response = call.pass_on()
+    if target is None or not _leaves_it_open(response):
+        return response, {}
+    # It may have ended meanwhile; what is remembered for one that has not begun would stay.
+    if parts.known(call.context, target.server, call.migration_id).migration.status not in (
+            lookup.UNDER_WAY):
+        return response, {}
+    try:
+        _, found = target.ask('act', action=way.action)
+    except errors.Unreachable as error:
+        LOG.info('Nova alone answers for migration %s: %s', target.migration.id, error,
+                 instance=target.server)
+        return response, {}
+    LOG.info('User %s: %s of migration %s', call.context.user_id, way.action,
+             target.migration.id, instance=target.server)
+    if response.status_int >= 400:
+        response = webob.Response(status=202, headers=_versions_of(response))
+    return response, found or {}
+
+
+def _find(call: web.Call, parts: parts_mod.Parts, way: _Way) -> parts_mod.Target | None:
+    """The migration, if it is under way and Nova's rule allows this; else Nova says what is."""
+    if not call.is_for_own_project():
+        return None
+    try:
+        server = parts.lookup.server(call.context, call.server_id)
+        target = parts.known(call.context, server, call.migration_id)
+    except errors.Refusal:
+        return None
+    allowed = call.context.can(way.rule, target={'project_id': server.project_id}, fatal=False)
+    if not allowed or target.migration.status not in lookup.UNDER_WAY:
+        return None
+    return target
+
+
+def _leaves_it_open(response: webob.Response) -> bool:
+    """Whether it was Nova's rule for states, or nothing, that kept it from being done.
+
+    The other refusals come as other codes, or before Nova knows which version is asked for.
+    """
+    version = response.headers.get(versions.HEADER, '')
+    return response.status_int < 300 or (
+        response.status_int == 400 and version.startswith('compute '))
+
+
+def _versions_of(response: webob.Response) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in response.headerlist
+            if name.lower() in ('openstack-api-version', 'x-openstack-nova-api-version', 'vary')]
