@@ -69,6 +69,21 @@ the image. Of remedies, the ones that an image cannot drop and the ones that it
 may add. Of a choice, the values that an image may take. A value that the flavor
 sets is never exceeded.
 """)),
+    cfg.DictOpt(
+        'request_limits', default={}, mutable=True,
+        sample_default={'max_bandwidth_mib_s': '-2000', 'timeout_seconds': '60-7200',
+                        'on_timeout': 'abort|pause|continue',
+                        'remedies': '-bandwidth|downtime|pause'},
+        help=_flow("""
+How far a request for a live migration, and a retune of a running one, may go.
+
+Both outrank the flavor and the image, so this is what bounds them. Of a number,
+LOW-HIGH, where either may be left out. Of remedies, the ones that cannot be
+dropped and the ones that may be added. Of a choice, the values that may be
+taken. What goes further is refused, and so is a profile with a value that does.
+The value that would be in force anyway is never refused. A key that is not
+listed here has no limit but its own range.
+""")),
     cfg.IntOpt(
         'link_mib_s', default=0, min=0, max=1_000_000, mutable=True,
         help=_flow("""

@@ -18,8 +18,8 @@ from oslo_log import log as logging
 
 from nova_migpolicy import conf as options
 from nova_migpolicy import exception
-from nova_migpolicy.policy import clamp
 from nova_migpolicy.policy import keys
+from nova_migpolicy.policy import limit
 from nova_migpolicy.policy import profiles
 from nova_migpolicy.policy import resolve
 
@@ -34,13 +34,15 @@ class Settings:
     libvirt: abc.Mapping[str, object]
     operator: abc.Mapping[str, object]
     image_keys: frozenset[str]
-    image_limits: abc.Mapping[str, clamp.Limit]
+    image_limits: abc.Mapping[str, limit.Limit]
+    request_limits: abc.Mapping[str, limit.Limit]
 
     def sources(self, **given: Any) -> resolve.Sources:
         """Sources for one migration; give flavor, image, request, retune and earlier."""
         return resolve.Sources(
             profiles=self.profiles, libvirt=self.libvirt, operator=self.operator,
-            image_keys=self.image_keys, image_limits=self.image_limits, **given)
+            image_keys=self.image_keys, image_limits=self.image_limits,
+            request_limits=self.request_limits, **given)
 
     def describe(self) -> str:
         """The settings in a line, for the log."""
@@ -57,6 +59,8 @@ class Settings:
             text += f'; profiles from the file: {", ".join(own)}'
         if self.image_keys:
             text += f'; images may set {", ".join(sorted(self.image_keys))}'
+        if self.request_limits:
+            text += f'; requests are limited in {", ".join(sorted(self.request_limits))}'
         return text
 
 
@@ -118,7 +122,8 @@ def read(conf: cfg.ConfigOpts) -> Settings:
     return Settings(
         profiles=known, libvirt=_libvirt(conf), operator=types.MappingProxyType(operator),
         image_keys=frozenset(_option(conf, 'image_keys')),
-        image_limits=_limits(_option(conf, 'image_limits')))
+        image_limits=_limits(conf, 'image_limits'),
+        request_limits=_limits(conf, 'request_limits'))
 
 
 def _option(conf: cfg.ConfigOpts, name: str) -> Any:
@@ -135,15 +140,15 @@ def _parse(key: keys.Key, given: object) -> keys.Value:
         raise exception.BadOption(key.name, given, error.reason) from error
 
 
-def _limits(given: abc.Mapping[str, str]) -> abc.Mapping[str, clamp.Limit]:
+def _limits(conf: cfg.ConfigOpts, option: str) -> abc.Mapping[str, limit.Limit]:
     limits = {}
-    for name, text in given.items():
+    for name, text in _option(conf, option).items():
         try:
-            limits[name] = clamp.parse_limit(keys.find(name), text)
+            limits[name] = limit.parse(keys.find(name), text)
         except exception.BadValue as error:
-            raise exception.BadOption('image_limits', f'{name}:{text}', error.reason) from error
+            raise exception.BadOption(option, f'{name}:{text}', error.reason) from error
         except exception.UnknownKey as error:
-            raise exception.BadOption('image_limits', f'{name}:{text}', str(error)) from error
+            raise exception.BadOption(option, f'{name}:{text}', str(error)) from error
     return types.MappingProxyType(limits)
 
 

@@ -18,6 +18,7 @@ import typing
 from nova_migpolicy import exception
 from nova_migpolicy.policy import clamp
 from nova_migpolicy.policy import keys
+from nova_migpolicy.policy import limit
 from nova_migpolicy.policy import profiles
 from nova_migpolicy.policy import settle
 
@@ -73,6 +74,8 @@ class Sources:
     :ivar operator: what nova.conf [migpolicy] sets; not what it leaves alone.
     :ivar image_keys: the keys that images may set.
     :ivar image_limits: how far, by key.
+    :ivar request_limits: how far a request and a retune may go, by key; no limit where there is
+        none.
     :ivar earlier: problems that were found while the sources were read.
     """
 
@@ -85,7 +88,8 @@ class Sources:
     request: Given = dataclasses.field(default_factory=dict)
     retune: Given = dataclasses.field(default_factory=dict)
     image_keys: abc.Collection[str] = frozenset()
-    image_limits: abc.Mapping[str, clamp.Limit] = dataclasses.field(default_factory=dict)
+    image_limits: abc.Mapping[str, limit.Limit] = dataclasses.field(default_factory=dict)
+    request_limits: abc.Mapping[str, limit.Limit] = dataclasses.field(default_factory=dict)
     earlier: tuple[Problem, ...] = ()
 
 
@@ -140,8 +144,7 @@ class _Merge:
         if self.fields['profile'].value == keys.STOCK_PROFILE:
             self._back_to_stock()
         else:
-            for name, source, reason in settle.settle(self.fields):
-                self._problem(Level(source), name, self.fields[name].asked, reason)
+            self._settle()
             self._warn_unbuilt()
         values: dict[str, typing.Any] = {
             name: field.value for name, field in self.fields.items()}
@@ -149,12 +152,31 @@ class _Merge:
         origins = {name: field.origin for name, field in self.fields.items()}
         return Resolved(policy, types.MappingProxyType(origins), tuple(self.problems))
 
+    def _settle(self) -> None:
+        """Settle contradictions.
+
+        A person's value that takes effect at once is done as it was asked for or refused.
+        """
+        errors = []
+        for name, source, reason in settle.settle(self.fields):
+            field = self.fields[name]
+            if source >= Level.REQUEST and 'retune' in keys.KEYS[name].sources:
+                errors.append(exception.BadValue(name, field.asked, (
+                    f'{reason}; stay below that or set it as well')))
+            else:
+                text = f'{reason}, so {keys.KEYS[name].text(field.value)} is used'
+                self._problem(Level(source), name, field.asked, text)
+        if errors:
+            raise exception.BadRequest(errors)
+
     def _problem(self, level: Level, name: str, value: object, reason: str) -> None:
         self.problems.append(Problem(name, value, level.title, reason))
 
     def _apply(self, level: Level, given: abc.Mapping[str, object]) -> None:
         values = self._checked(level, given)
         profile = values.pop('profile', None)
+        if level >= Level.REQUEST:
+            self._refuse(values, profile)
         if profile is not None and self._may_change_profile(level, str(profile)):
             self.fields['profile'] = settle.Field(profile, level.title, level, True)
             self._take_profile(self.sources.profiles[str(profile)], level)
@@ -189,7 +211,32 @@ class _Merge:
         if name == 'profile' and value not in self.sources.profiles:
             known = ', '.join(sorted(self.sources.profiles))
             raise exception.BadValue(name, given, f'there is no such profile; there are {known}')
+        if name == 'profile' and value == keys.STOCK_PROFILE and level == Level.RETUNE:
+            raise exception.BadValue(
+                name, given, "a running migration cannot be handed to Nova's own monitor; choose "
+                'another profile, or the keys to change')
         return value
+
+    def _refuse(self, values: abc.Mapping[str, keys.Value], profile: object) -> None:
+        """Hold a request or a retune, and the profile that it names, against the limits.
+
+        :raises exception.BadRequest: if it goes too far.
+        """
+        wanted = dict(values)
+        # The stock profile is Nova's own behaviour, which is always permitted.
+        if profile is not None and profile != keys.STOCK_PROFILE:
+            wanted = {**self.sources.profiles[str(profile)].values, **values}
+        errors = []
+        for name, bound in self.sources.request_limits.items():
+            if name not in wanted:
+                continue
+            why = limit.refuses(keys.KEYS[name], wanted[name], self.fields[name].value, bound)
+            if why is not None:
+                if name not in values:
+                    why += f'; profile {profile} has this value'
+                errors.append(exception.BadValue(name, wanted[name], why))
+        if errors:
+            raise exception.BadRequest(errors)
 
     def _may_change_profile(self, level: Level, wanted: str) -> bool:
         """An image can neither choose stock behaviour nor end it."""

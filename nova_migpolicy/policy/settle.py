@@ -67,7 +67,7 @@ def _initial_downtime(fields: Fields) -> abc.Iterator[Complaint]:
     if _number(fields, 'initial_downtime_ms') > promise:
         yield from _yield_to(
             fields, 'initial_downtime_ms', promise, 'max_downtime_ms',
-            f'above max_downtime_ms, so {promise} is used')
+            f'above max_downtime_ms, which is {promise} ({fields["max_downtime_ms"].origin})')
 
 
 def _start_rate(fields: Fields) -> abc.Iterator[Complaint]:
@@ -75,4 +75,5 @@ def _start_rate(fields: Fields) -> abc.Iterator[Complaint]:
     if ceiling and (rate > ceiling or not rate):
         yield from _yield_to(
             fields, 'bandwidth_mib_s', ceiling, 'max_bandwidth_mib_s',
-            f'above max_bandwidth_mib_s, so {ceiling} is used')
+            f'{"above" if rate else "no cap is above"} max_bandwidth_mib_s, which is {ceiling} '
+            f'({fields["max_bandwidth_mib_s"].origin})')

@@ -10,7 +10,7 @@ from oslo_config import cfg
 import testtools
 
 from nova_migpolicy import exception
-from nova_migpolicy.policy import clamp
+from nova_migpolicy.policy import limit
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import settings
 
@@ -79,11 +79,23 @@ class TestRead(Base):
         got = self.policy(self.store('[migpolicy]\nremedies = none\n'))
         self.assertEqual((), got.policy.remedies)
 
+    def test_request_limits(self):
+        store = self.store('[migpolicy]\nrequest_limits = max_downtime_ms:-800\n')
+        self.assertEqual({'max_downtime_ms': limit.Limit(high=800)},
+                         dict(store.settings.request_limits))
+        self.assertIn('requests are limited in max_downtime_ms', store.settings.describe())
+        got = self.policy(store, request={'max_downtime_ms': 800})
+        self.assertEqual(800, got.policy.max_downtime_ms)
+        for source in ('request', 'retune'):
+            error = self.assertRaises(exception.BadRequest, self.policy, store,
+                                      **{source: {'max_downtime_ms': 801}})
+            self.assertIn('nova.conf [migpolicy] request_limits', str(error))
+
     def test_image_limits(self):
         store = self.store('[migpolicy]\nimage_keys = max_downtime_ms,on_stall\n'
                            'image_limits = max_downtime_ms:50-800,on_stall:pause|post_copy\n')
-        self.assertEqual({'max_downtime_ms': clamp.Limit(50, 800),
-                          'on_stall': clamp.Limit(high=('pause', 'post_copy'))},
+        self.assertEqual({'max_downtime_ms': limit.Limit(50, 800),
+                          'on_stall': limit.Limit(high=('pause', 'post_copy'))},
                          dict(store.settings.image_limits))
         got = self.policy(store, image={'max_downtime_ms': '900', 'on_stall': 'pause'})
         self.assertEqual((800, 'pause'), (got.policy.max_downtime_ms, got.policy.on_stall))
@@ -97,6 +109,7 @@ class TestRead(Base):
         ('image_keys = migration_network', 'image_keys'),
         ('image_limits = max_downtime_ms:9', 'image_limits'),
         ('image_limits = max_downtim:9-', 'did you mean max_downtime_ms'),
+        ('request_limits = max_downtime_ms:9', 'request_limits'),
         ('profiles_file = /nonexistent/p.yaml',
          'profiles file /nonexistent/p.yaml: No such file or directory'))
     @ddt.unpack

@@ -124,6 +124,7 @@ class TestProblems(testtools.TestCase):
                          told['problems'])
 
 
+@ddt.ddt
 class TestContradictions(testtools.TestCase):
 
     def test_start_follows_a_lower_promise_silently(self):
@@ -137,7 +138,8 @@ class TestContradictions(testtools.TestCase):
         got = resolved(flavor={'max_downtime_ms': '40', 'initial_downtime_ms': '60'})
         self.assertEqual(40, got.policy.initial_downtime_ms)
         self.assertEqual(
-            ['flavor: initial_downtime_ms = 60: above max_downtime_ms, so 40 is used'],
+            [('flavor: initial_downtime_ms = 60: above max_downtime_ms, which is 40 (flavor), so '
+              '40 is used')],
             [problem.sentence for problem in got.problems])
 
     def test_weaker_start_yields_silently(self):
@@ -148,11 +150,32 @@ class TestContradictions(testtools.TestCase):
         got = resolved(operator={'max_bandwidth_mib_s': 100}, flavor={'bandwidth_mib_s': '200'})
         self.assertEqual(100, got.policy.bandwidth_mib_s)
         self.assertEqual(
-            ['flavor: bandwidth_mib_s = 200: above max_bandwidth_mib_s, so 100 is used'],
+            [('flavor: bandwidth_mib_s = 200: above max_bandwidth_mib_s, which is 100 '
+              '(nova.conf), so 100 is used')],
             [problem.sentence for problem in got.problems])
 
     def test_no_cap_under_a_ceiling_starts_there(self):
         got = resolved(operator={'max_bandwidth_mib_s': 100})
+        self.assertEqual((100, ()), (got.policy.bandwidth_mib_s, got.problems))
+
+    @ddt.data(('request', 200, 'above'), ('retune', 200, 'above'),
+              ('request', 0, 'no cap is above'))
+    @ddt.unpack
+    def test_a_person_is_told_of_a_rate_above_the_ceiling(self, source, rate, how):
+        error = self.assertRaises(
+            exception.BadRequest, resolved, flavor={'max_bandwidth_mib_s': '100'},
+            **{source: {'bandwidth_mib_s': rate}})
+        self.assertEqual(
+            f'bandwidth_mib_s = {rate}: {how} max_bandwidth_mib_s, which is 100 (flavor); stay '
+            'below that or set it as well', str(error))
+
+    def test_a_person_may_raise_both(self):
+        got = resolved(flavor={'max_bandwidth_mib_s': '100'},
+                       request={'bandwidth_mib_s': 200, 'max_bandwidth_mib_s': 300})
+        self.assertEqual((200, ()), (got.policy.bandwidth_mib_s, got.problems))
+
+    def test_a_later_ceiling_of_a_person_lowers_the_rate_of_the_request(self):
+        got = resolved(request={'bandwidth_mib_s': 200}, retune={'max_bandwidth_mib_s': 100})
         self.assertEqual((100, ()), (got.policy.bandwidth_mib_s, got.problems))
 
     def test_rate_below_the_ceiling_stays(self):
@@ -207,3 +230,7 @@ class TestStock(testtools.TestCase):
         got = resolved(flavor={'profile': 'nova'}, request={'profile': 'evacuate'})
         self.assertEqual('evacuate', got.policy.profile)
         self.check_stock(resolved(request={'profile': 'nova'}))
+
+    def test_a_retune_cannot_hand_over_to_it(self):
+        error = self.assertRaises(exception.BadRequest, resolved, retune={'profile': 'nova'})
+        self.assertIn("cannot be handed to Nova's own monitor", str(error))
