@@ -94,7 +94,7 @@ def _follows(tuned: Tuned) -> abc.Iterator[str]:
         cap = f'{wanted.cap_mib_s} MiB/s' if wanted.cap_mib_s else 'no cap'
         yield f'the transfer goes on with {cap}'
     if wanted.promised_ms != now.promised_ms and hold.DOWNTIME not in held:
-        yield f'the blackout tried for goes down to {words.blackout(wanted.promised_ms)}'
+        yield f'a blackout of up to {words.blackout(wanted.promised_ms)} is tried for'
     if wanted.throttle_percent != now.throttle_percent and hold.THROTTLE not in held:
         yield f'the guest is slowed by {wanted.throttle_percent} % at most'
     if wanted.limit_ms != now.limit_ms:

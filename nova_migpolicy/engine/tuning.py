@@ -86,10 +86,7 @@ class Tuning:
         if no is not None:
             return no
         now, new = self._books.now, self._changed(change)
-        wanted = now
-        if new.policy.bandwidth_mib_s != self._terms.policy.bandwidth_mib_s:
-            wanted = dataclasses.replace(now, cap_mib_s=new.policy.bandwidth_mib_s)
-        wanted = new.fit(now, wanted, self._watch.known_link)
+        wanted = new.fit(now, self._freed(new), self._watch.known_link)
         actions = settings_module.changes(now, wanted)
         if actions and self._watch.tracker.phase is samples.Phase.SETUP:
             return commands.refusal(
@@ -144,3 +141,19 @@ class Tuning:
         if change.policy is not None:
             new.policy, new.deadline_s = change.policy, change.deadline_s
         return new
+
+    def _freed(self, new: terms_module.Terms) -> settings_module.Settings:
+        """The settings to go on with where nothing is held.
+
+        The engine goes on from the values that there are, but never from less than what the
+        policy gives without any remedy: nothing might be permitted that gets it back.
+        """
+        now, old, policy = self._books.now, self._terms, new.policy
+        cap, promised = now.cap_mib_s, now.promised_ms
+        start = policy.bandwidth_mib_s
+        if start != old.policy.bandwidth_mib_s or (
+                hold.BANDWIDTH in old.held and cap and (not start or cap < start)):
+            cap = start
+        if hold.DOWNTIME in old.held:
+            promised = max(promised, settings_module.initial_promise_ms(policy))
+        return dataclasses.replace(now, cap_mib_s=cap, promised_ms=promised)

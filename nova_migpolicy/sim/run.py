@@ -22,6 +22,7 @@ TICK_S = 2.0
 
 Change = abc.Callable[[dict[str, int]], dict[str, int]]
 Refuse = abc.Callable[[remedies.Action], str | None]
+Command = abc.Callable[[controller_module.Controller, float], record.Decision | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,39 +63,60 @@ def start(policy: keys.Policy, setup: precopy.Setup, **facts: object
     return controller_module.Controller(policy, known), precopy.Migration(setup)
 
 
+class _Hands:
+    """Applies decisions to the model and tells the controller."""
+
+    def __init__(self, controller: controller_module.Controller, plant: precopy.Migration,
+                 refuse: Refuse | None) -> None:
+        self._controller = controller
+        self._plant = plant
+        self._refuse = refuse
+        self.decisions: list[record.Decision] = []
+        self.applied: list[tuple[float, remedies.Action]] = []
+
+    def take(self, decision: record.Decision | None) -> None:
+        """Do what is decided, up to the first action that is refused."""
+        if decision is None:
+            return
+        at_s = self._plant.now_s
+        self.decisions.append(decision)
+        for action in decision.actions:
+            error = (self._refuse(action) if self._refuse else None) or self._plant.apply(action)
+            if error:
+                self._controller.failed(action, at_s, error)
+                return
+            self._controller.applied(action, at_s)
+            self.applied.append((at_s, action))
+
+
 def steer(controller: controller_module.Controller, plant: precopy.Migration, *,
           until_s: float = 30_000.0, change: Change | None = None,
-          refuse: Refuse | None = None) -> Run:
+          refuse: Refuse | None = None,
+          commands: abc.Sequence[tuple[float, Command]] = ()) -> Run:
     """Run it to its end.
 
     change: what to make of the statistics before the controller sees them. refuse: the error
-    with which an action is refused, or None to let it be.
+    with which an action is refused, or None to let it be. commands: what persons want, with the
+    earliest time of each, in order; a sample is taken before each.
     """
-    decisions: list[record.Decision] = []
-    applied: list[tuple[float, remedies.Action]] = []
+    hands = _Hands(controller, plant, refuse)
+    left = list(commands)
     tick_s = 0.0
     bulk_end_s = None
     while not plant.over and plant.now_s < until_s:
         synced = plant.step()
-        if plant.over or (not synced and plant.now_s < tick_s):
+        due = bool(left) and plant.now_s >= left[0][0]
+        if plant.over or not (synced or due or plant.now_s >= tick_s):
             continue
         tick_s = plant.now_s + TICK_S
         bulk_end_s = plant.now_s if synced and plant.syncs == plant.setup.counter + 2 else (
             bulk_end_s)
         stats = plant.stats() if change is None else change(plant.stats())
-        decision = controller.observe(samples.Sample.from_stats(
-            plant.now_s, stats, boundary=synced, post_copy=plant.state == 'post-copy'))
-        if decision is None:
-            continue
-        decisions.append(decision)
-        for action in decision.actions:
-            error = (refuse(action) if refuse else None) or plant.apply(action)
-            if error:
-                controller.failed(action, plant.now_s, error)
-                break
-            controller.applied(action, plant.now_s)
-            applied.append((plant.now_s, action))
+        hands.take(controller.observe(samples.Sample.from_stats(
+            plant.now_s, stats, boundary=synced, post_copy=plant.state == 'post-copy')))
+        if due and not plant.over:
+            hands.take(left.pop(0)[1](controller, plant.now_s))
     end = plant.state if plant.over else 'running'
     return Run(end, plant.now_s, None if plant.blackout_s is None else plant.blackout_s * 1000,
-               int(plant.sent_bytes), tuple(decisions), tuple(applied),
+               int(plant.sent_bytes), tuple(hands.decisions), tuple(hands.applied),
                plant.syncs - plant.setup.counter, bulk_end_s)
