@@ -221,9 +221,11 @@ class Stack:
         self._databases(say)
         where = self.where
         run.nova(node, 'nova-conductor', 'conductor')
+        # Under eventlet what comes back over the bus reaches the thread alone that asked first.
+        workers = {'processes': 2, 'threads': 1} if where.nova in layout.GREEN_API else {}
         run.uwsgi('nova-api', 'nova.wsgi.osapi_compute:application', {
             'OS_NOVA_CONFIG_DIR': str(where.conf('nova')),
-            'OS_NOVA_CONFIG_FILES': 'api-paste.ini;api.conf'})
+            'OS_NOVA_CONFIG_FILES': 'api-paste.ini;api.conf'}, **workers)
         run.uwsgi('placement', 'placement.wsgi.api:application', {
             'OS_PLACEMENT_CONFIG_DIR': str(where.conf('placement'))})
         # A compute that asks before the conductor listens tries again only after 10 s.

@@ -24,6 +24,8 @@ USERS = {'admin': ('admin', 'admin'), 'manager': ('demo', 'manager'),
          'stranger': ('other', 'manager')}
 RELEASES = ('31', '32', '33', '34')
 NEWEST = '34'
+#: releases whose nova-api runs under eventlet
+GREEN_API = ('31', '32')
 #: what api-paste.ini names, right before the application that answers
 API_FILTER = 'egg:nova_migpolicy'
 DRIVERS = {'migpolicy': 'migpolicy.LibvirtDriver', 'stock': 'libvirt.LibvirtDriver'}

@@ -23,7 +23,7 @@ from lab import needs
 from lab.openstack import layout
 from lab.openstack import network
 
-_UWSGI = ('--master', '--processes', '1', '--threads', '4', '--enable-threads', '--lazy-apps',
+_UWSGI = ('--master', '--enable-threads', '--lazy-apps',
           '--die-on-term', '--need-app', '--buffer-size', '65535', '--http-chunked-input',
           '--http-auto-chunked', '--add-header', 'Connection: close')
 _SCHEDULE = '+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none'
@@ -85,12 +85,14 @@ class Services:
         """Return the end of a program's log, best from its last error on."""
         return tail(self.where.log, name)
 
-    def uwsgi(self, name: str, module: str, env: Mapping[str, str]) -> None:
+    def uwsgi(self, name: str, module: str, env: Mapping[str, str], *,
+              processes: int = 1, threads: int = 4) -> None:
         """Start a WSGI service on its port."""
         self.start(self.controller, name, [
             self.where.program('uwsgi'), '--http-socket',
             f'{layout.CONTROLLER}:{layout.PORTS[name]}', '-H', self.where.venv,
-            '--module', module, *_UWSGI], env)
+            '--module', module, '--processes', str(processes), '--threads', str(threads),
+            *_UWSGI], env)
 
     def wait_http(self, name: str, timeout: float = 90.0) -> None:
         """Wait until a WSGI service answers a request, whatever it answers."""

@@ -22,7 +22,7 @@ VERSION = '1.0'
 
 # The other side answers within 1.2 s. Both together leave room for the database in 2 s.
 ANSWER_S = 1.4
-PING_S = 0.4
+PING_S = 0.3
 
 # A connection that the bus has closed meanwhile is made anew, once.
 _RETRIES = 1
