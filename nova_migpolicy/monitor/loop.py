@@ -98,6 +98,7 @@ class Monitor:
         self._looked_s = inbox.clock()
         self._last_complaint = ''
         self._switched = False
+        self._too_late: list[inbox_mod.Item] = []
         self.last_look: sample_mod.Sample | None = None
         self.last_sample: sample_mod.Sample | None = None
         self.ended_s: float | None = None
@@ -120,7 +121,7 @@ class Monitor:
         outcome = outcome_mod.settle(
             self._guest, self._call, abort_reason=self._actor.abort_reason,
             may_abort=not self._actor.post_copy, sleep=self._sleep)
-        self._commands.end(self._inbox.close(), outcome.reason,
+        self._commands.end([*self._too_late, *self._inbox.close()], outcome.reason,
                            cancelled=outcome.end is outcome_mod.End.CANCELLED)
         self._collect_final_stats(outcome)
         if self._actor.paused and outcome.end in (
@@ -152,7 +153,7 @@ class Monitor:
 
     def _round(self, items: list[inbox_mod.Item]) -> None:
         boundary: inbox_mod.PassStarted | None = None
-        looks: list[answer.Reply] = []
+        requests: list[inbox_mod.Request] = []
         for item in items:
             if isinstance(item, inbox_mod.PassStarted):
                 # Statistics are those of now: of several passes that began
@@ -162,22 +163,36 @@ class Monitor:
                 self._completed(item)
             elif isinstance(item, inbox_mod.Switchover):
                 self._switched = True
-            elif isinstance(item, inbox_mod.Command):
-                self._commands.act(item)
-            elif isinstance(item, inbox_mod.Tune):
-                self._commands.tune(item)
-            elif isinstance(item, inbox_mod.Look):
-                looks.append(item.reply)
+            elif not isinstance(item, inbox_mod.CallReturned):
+                requests.append(item)
         if not self._over():
             self._actor.cancel_again()
             self._commands.answer_cancels()
             now_s = self._inbox.clock()
-            due_s = FRESH_S if looks else TICK_S
-            if boundary is not None or now_s - self._looked_s >= due_s:
+            if boundary is not None or now_s - self._looked_s >= self._due_s(requests):
                 self._look(boundary, now_s)
+        for request in requests:
+            if self._over():
+                self._too_late.append(request)
+            else:
+                self._actor.survive('a command', functools.partial(self._answer, request))
         self._publish()
-        for reply in looks:
-            reply.give(answer.Answer(answer.OK))
+        for request in requests:
+            if isinstance(request, inbox_mod.Look):
+                request.reply.give(answer.Answer(answer.OK))
+
+    @staticmethod
+    def _due_s(requests: list[inbox_mod.Request]) -> float:
+        """How old the last look may be: a command is judged by the phase of now."""
+        if not requests:
+            return TICK_S
+        return FRESH_S if all(isinstance(one, inbox_mod.Look) for one in requests) else 0.0
+
+    def _answer(self, request: inbox_mod.Request) -> None:
+        if isinstance(request, inbox_mod.Command):
+            self._commands.act(request)
+        elif isinstance(request, inbox_mod.Tune):
+            self._commands.tune(request)
 
     def _completed(self, item: inbox_mod.JobCompleted) -> None:
         self.final_stats = item.stats

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest of the lab that is migrated to and fro by the plugin, with its commands but no Nova."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+import threading
+import time
+import types
+import uuid
+
+import libvirt
+import libvirt_qemu
+
+from nova_migpolicy.compute import control
+from nova_migpolicy.compute import early
+from nova_migpolicy.compute import plan
+from nova_migpolicy.compute import requests
+from nova_migpolicy.compute import session
+from nova_migpolicy.monitor import events
+from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import journal
+from nova_migpolicy.monitor import links
+from nova_migpolicy.policy import resolve
+
+MIB = 1 << 20
+HOSTS = ('n1', 'n2')
+
+
+class Report:
+    """Takes what would go into Nova's database."""
+
+    def __init__(self):
+        self.percents = []
+
+    def operation_done(self):
+        return False
+
+    def report(self, sample, percent):
+        self.percents.append(percent)
+
+    def post_copy_started(self):
+        pass
+
+
+class Move:
+    """One steered migration of a lab domain to the other host; it begins at once."""
+
+    def __init__(self, guest, *, allow_qmp=True, **policy):
+        self.guest = guest
+        self.source = guest.host
+        self.to = guest.lab[HOSTS[1 - HOSTS.index(guest.host.name)]]
+        self.server, self.migration = str(uuid.uuid4()), str(uuid.uuid4())
+        self.journals = tempfile.TemporaryDirectory()
+        self.session = self._session(policy, allow_qmp)
+        self.control = control.Control(
+            {self.server: self.session}, {}, early=early.Early(),
+            requests=requests.Requests(pathlib.Path(self.journals.name)),
+            journals=pathlib.Path(self.journals.name), resolve_for=None,
+            waits_for=lambda server: None)
+        self.report = Report()
+        self.outcome = None
+        self.error = None
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self):
+        return self._thread.is_alive()
+
+    def act(self, command):
+        return self.control.act(self.server, self.migration, command)
+
+    def tune(self, *release, **values):
+        return self.control.tune(self.server, self.migration, values, release)
+
+    def progress(self):
+        return self.control.progress(self.server, self.migration).body
+
+    def records(self, kind):
+        return [record for record in self.session.journal.records() if record['kind'] == kind]
+
+    @property
+    def done(self):
+        """The names of the actions that were carried out."""
+        return [record['action'] for record in self.records('action') if record['done']]
+
+    def wait(self, timeout=90.0):
+        """Wait for the end; the guest's host is then where it is."""
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            raise AssertionError(f'the monitor is still there: {self.progress()}')
+        self.journals.cleanup()
+        if self.error is not None:
+            raise self.error
+        return self.outcome
+
+    def _session(self, policy, allow_qmp):
+        connection = self.source.connect()
+        box = inbox.Inbox()
+
+        def resolver(retune):
+            return resolve.resolve(resolve.Sources(flavor=policy, retune=retune))
+
+        return session.Session(
+            session.Start(
+                instance=types.SimpleNamespace(uuid=self.server), migration=self.migration,
+                destination=self.to.name, resolved=resolver({}), resolver=resolver,
+                memory_bytes=self.guest.guest.memory_mib * MIB, link_mib_s=None,
+                circumstances=plan.Circumstances(
+                    paused=False, persistent_memory=False, mirrored_disks=0, tunnelled=False,
+                    nova_post_copy=False, allow_qmp=allow_qmp,
+                    libvirt_version=connection.getLibVersion(),
+                    qemu_version=connection.getVersion())),
+            guest_mod.MigratingGuest(
+                lambda: self.source.connect().lookupByName(self.guest.name),
+                _qmp if allow_qmp else None, self.server),
+            box, journal.Journal(journal.file_for(
+                pathlib.Path(self.journals.name), self.migration), box.clock(), MIB),
+            links.Links(None))
+
+    def _operate(self, disks, params, flags):
+        error = None
+        try:
+            own = self.source.another_connection()
+            try:
+                planned = self.session.planned_domain(own.lookupByName(self.guest.name), disks)
+                planned.migrateToURI3(self.to.uri, params=params, flags=flags)
+            finally:
+                own.close()
+        except Exception as failure:
+            error = failure
+        self.session.operation_over(error)
+
+    def _watch(self):
+        try:
+            disks = len(self.guest.disks_mib)
+            params, flags = self.guest.arguments(self.to.name)
+            connection, domain = self.source.connect(), self.guest.domain
+            with events.subscribed(connection, domain, self.session.inbox) as has_events:
+                self.session.has_events = has_events
+                operation = threading.Thread(
+                    target=self._operate, args=(disks, params, flags), daemon=True)
+                operation.start()
+                self.outcome = self.session.watch(
+                    self.report, [f'vd{"bcdefg"[n]}' for n in range(disks)], time.sleep)
+                operation.join()
+            if self.outcome.end.value == 'completed':
+                self.guest.host = self.to
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.session.over = True
+
+
+def _qmp(domain, command):
+    return libvirt_qemu.qemuMonitorCommand(domain, command, 0)
+
+
+def whereabouts(guest):
+    """Where a guest has an active domain, with libvirt's state of each."""
+    found = {}
+    for name in guest.lab.names:
+        for domain in guest.lab[name].connect().listAllDomains(
+                libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+            if domain.name() == guest.name:
+                found[name] = domain.state()[0]
+    return found

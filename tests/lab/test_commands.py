@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What persons ask of a running migration, on real hosts: it is done, and the answer is true."""
+
+from __future__ import annotations
+
+import libvirt
+
+from lab import domain as lab_domain
+from nova_migpolicy.monitor import answer
+from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import outcome
+from tests.lab import base
+from tests.lab import steered
+from tests.lab import test_facts_trixie
+
+MIB = 1 << 20
+# Never ends by itself, whatever the boot's guest is.
+ENDLESS = {'bandwidth_mib_s': '20', 'max_bandwidth_mib_s': '0', 'remedies': 'none',
+           'on_stall': 'continue', 'on_timeout': 'continue'}
+
+
+class CommandsTest(base.HostsTest):
+
+    def move(self, **more):
+        moving = steered.Move(self.guest, **{**ENDLESS, **more})
+        self.addCleanup(self.end, moving)
+        return moving
+
+    def end(self, moving):
+        """Stop a migration that a failed test has left."""
+        if moving.running:
+            moving.act(inbox.CANCEL)
+            moving.wait()
+
+    def in_phase(self, moving, phase, timeout=30.0):
+        lab_domain.wait_until(lambda: moving.progress()['phase'] == phase, timeout=timeout,
+                              what=f'the phase {phase}', still=lambda: moving.running)
+
+    def assert_at(self, host, moving):
+        self.assertEqual({host: libvirt.VIR_DOMAIN_RUNNING}, steered.whereabouts(self.guest))
+        self.assert_beats(host)
+
+    def speeds(self):
+        """Of each disk that is being copied, in MiB/s."""
+        return [job['speed'] / MIB for job in self.qmp('query-block-jobs')[0]]
+
+
+class TestTune(CommandsTest):
+
+    def test_bandwidth_in_the_passes(self):
+        self.boot(set_mib=32)
+        moving = self.move()
+        self.in_phase(moving, 'passes')
+        tuned = moving.tune(bandwidth_mib_s=400)
+        self.assertEqual((answer.OK, {'bandwidth_mib_s': 400}),
+                         (tuned.status, tuned.body['applied']), tuned.message)
+        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assert_at('n2', moving)
+
+    def test_downtime_in_the_passes(self):
+        self.boot(set_mib=32)
+        moving = self.move()
+        self.in_phase(moving, 'passes')
+        tuned = moving.tune(max_downtime_ms=3000)
+        self.assertEqual(3000, tuned.body['settings']['max_downtime_ms'], tuned.message)
+        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+
+    def test_held_until_released(self):
+        self.boot(set_mib=32)
+        moving = self.move(remedies='bandwidth', bandwidth_mib_s='20')
+        self.in_phase(moving, 'bulk copy')
+        self.assertEqual(answer.OK, moving.tune(bandwidth_mib_s=15).status)
+        lab_domain.wait_until(lambda: moving.progress()['pass_number'] >= 4, timeout=60,
+                              what='four passes')
+        self.assertEqual(['bandwidth_mib_s'], moving.progress()['held'])
+        self.assertEqual(15 * MIB, self.qmp('query-migrate-parameters')[0]['max-bandwidth'])
+        self.assertNotIn('raise_bandwidth', [d['rule'] for d in moving.records('decision')])
+        released = moving.tune('bandwidth_mib_s')
+        self.assertEqual((answer.OK, {}), (released.status, released.body['held']))
+        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIn('raise_bandwidth', [d['rule'] for d in moving.records('decision')])
+
+    def test_remedies_given_to_a_hopeless_one(self):
+        self.boot(set_mib=32)
+        moving = self.move()
+        self.in_phase(moving, 'passes')
+        tuned = moving.tune(remedies=['bandwidth'])
+        self.assertEqual(answer.OK, tuned.status, tuned.message)
+        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIn('set_bandwidth', moving.done)
+
+    def test_a_deadline_that_has_come(self):
+        self.boot(set_mib=32)
+        moving = self.move()
+        self.in_phase(moving, 'passes')
+        moving.tune(timeout_seconds=1, timeout_seconds_per_gib=0, on_timeout='pause')
+        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIn('pause', moving.done)
+        self.assert_at('n2', moving)
+
+    def test_what_cannot_be_changes_nothing(self):
+        self.boot(set_mib=32)
+        moving = self.move()
+        self.in_phase(moving, 'passes')
+        tuned = moving.tune('nonsense', bandwidth_mib_s='fast', max_downtime_ms=700)
+        self.assertEqual(answer.BAD_REQUEST, tuned.status)
+        self.assertEqual([], moving.progress()['held'])
+        self.assertEqual([], moving.done)
+        self.assertEqual(answer.ACCEPTED, moving.act(inbox.CANCEL).status)
+        self.assertIs(outcome.End.CANCELLED, moving.wait().end)
+
+
+class TestDisks(CommandsTest):
+
+    def test_bandwidth_reaches_the_disks_and_then_memory(self):
+        self.boot(set_mib=8, rate_mib_s=5, disks_mib=(128, 128))
+        moving = self.move(bandwidth_mib_s='10')
+        self.in_phase(moving, 'disks')
+        lab_domain.wait_until(lambda: self.speeds() == [5, 5], what='both disks to be copied')
+        tuned = moving.tune(bandwidth_mib_s=60)
+        self.assertEqual(answer.OK, tuned.status, tuned.message)
+        self.assertEqual([30, 30], self.speeds())
+        self.in_phase(moving, 'bulk copy', timeout=60)
+        self.assertEqual(60 * MIB, self.qmp('query-migrate-parameters')[0]['max-bandwidth'])
+        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assert_at('n2', moving)
+
+    def test_without_monitor_commands_it_is_refused_and_the_phase_named(self):
+        self.boot(set_mib=8, rate_mib_s=5, disks_mib=(128,))
+        moving = self.move(bandwidth_mib_s='10', allow_qmp=False)
+        self.in_phase(moving, 'disks')
+        tuned = moving.tune(bandwidth_mib_s=60)
+        self.assertEqual(answer.CONFLICT, tuned.status)
+        self.assertIn('phase disks', tuned.message)
+        self.assertIn('allow_qmp', tuned.message)
+        self.assertEqual([], moving.progress()['held'])
+        self.assertEqual(answer.ACCEPTED, moving.act(inbox.CANCEL).status)
+        self.assertIs(outcome.End.CANCELLED, moving.wait().end)
+        self.assert_at('n1', moving)
+
+    def test_post_copy_and_pause_are_too_early(self):
+        self.boot(set_mib=8, rate_mib_s=5, disks_mib=(128,))
+        moving = self.move(bandwidth_mib_s='10', remedies='post_copy')
+        self.in_phase(moving, 'disks')
+        for command in (inbox.POST_COPY, inbox.PAUSE):
+            refused = moving.act(command)
+            self.assertEqual(answer.CONFLICT, refused.status)
+            self.assertIn('disks', refused.message)
+        moving.act(inbox.CANCEL)
+        self.assertIs(outcome.End.CANCELLED, moving.wait().end)
+
+
+class TestEndings(CommandsTest):
+
+    def test_post_copy_on_demand_and_no_way_back(self):
+        self.shape(rate_mib_s=8)
+        self.boot(set_mib=32)
+        moving = self.move(on_timeout='post_copy')
+        self.in_phase(moving, 'passes', timeout=60)
+        self.assertEqual(answer.ACCEPTED, moving.act(inbox.POST_COPY).status)
+        self.in_phase(moving, 'post-copy')
+        for refused in (moving.act(inbox.CANCEL), moving.act(inbox.PAUSE),
+                        moving.tune(bandwidth_mib_s=30)):
+            self.assertEqual(answer.CONFLICT, refused.status)
+            self.assertIn('post-copy', refused.message)
+        lab_domain.wait_until(lambda: (moving.progress()['eta_seconds'] or {}).get('expected'),
+                              what='a forecast in post-copy', still=lambda: moving.running)
+        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assert_at('n2', moving)
+
+    def test_post_copy_that_was_not_made_ready(self):
+        self.boot(set_mib=32)
+        moving = self.move()
+        self.in_phase(moving, 'passes')
+        refused = moving.act(inbox.POST_COPY)
+        self.assertEqual(answer.CONFLICT, refused.status)
+        self.assertIn('passes', refused.message)
+        moving.act(inbox.CANCEL)
+        self.assertIs(outcome.End.CANCELLED, moving.wait().end)
+
+    def test_pause_on_demand(self):
+        self.boot(set_mib=32)
+        moving = self.move()
+        self.in_phase(moving, 'passes')
+        self.assertEqual(answer.ACCEPTED, moving.act(inbox.PAUSE).status)
+        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assert_at('n2', moving)
+
+    def test_force_complete_twice_is_done_once(self):
+        self.boot(set_mib=32)
+        moving = self.move()
+        self.in_phase(moving, 'passes')
+        answers = [moving.act(inbox.FORCE_COMPLETE) for _ in range(2)]
+        self.assertEqual(answers[0], answers[1])
+        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertEqual(1, moving.done.count('pause'))
+
+    def test_the_switchover_is_seen(self):
+        self.shape(rate_mib_s=4)
+        self.boot(set_mib=16)
+        moving = self.move(bandwidth_mib_s='4')
+        self.in_phase(moving, 'passes', timeout=60)
+        moving.tune(max_downtime_ms=10_000)
+        self.in_phase(moving, 'switchover')
+        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+
+
+class TestTrixie(test_facts_trixie.Trixie, CommandsTest):
+    """Commands on a newer libvirt and QEMU."""
+
+    test_post_copy_on_demand = TestEndings.test_post_copy_on_demand_and_no_way_back
+    test_disks = TestDisks.test_bandwidth_reaches_the_disks_and_then_memory

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands at random moments of short migrations: each answer is true and no guest is lost.
+
+Two guests go to and fro at once. What a run does is drawn from its seed, which a failure names.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import random
+import threading
+import time
+
+import libvirt
+
+from lab import domain as lab_domain
+from lab import guests
+from nova_migpolicy.monitor import answer
+from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import outcome
+from tests.lab import base
+from tests.lab import steered
+
+RUNS = int(os.environ.get('MIGPOLICY_RACES', '200'))
+SEED = int(os.environ.get('MIGPOLICY_RACES_SEED', '1'))
+GUESTS = 2
+GUEST = guests.Guest(kind='sweep', memory_mib=48, set_mib=12, rate_mib_s=20)
+# About when such a migration ends by itself, in seconds.
+NATURAL_S = 1.2
+POLICY = {'bandwidth_mib_s': '40', 'max_bandwidth_mib_s': '0', 'max_downtime_ms': '700',
+          'initial_downtime_ms': '400', 'on_stall': 'continue', 'remedies': 'downtime'}
+
+
+class Run:
+    """One migration with commands at random moments, and what they were told."""
+
+    def __init__(self, guest, seed):
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.moving = steered.Move(guest, on_timeout=self.random.choice(
+            ('abort', 'post_copy')), **POLICY)
+        self.answers = []
+        count = self.random.choice((0, 1, 1, 2, 3))
+        plan = [(self.random.uniform(0, NATURAL_S), self._pick()) for _ in range(count)]
+        self.people = [threading.Thread(target=self._do, args=one, daemon=True) for one in plan]
+
+    def _pick(self):
+        return self.random.choice((*inbox.COMMANDS, inbox.CANCEL, 'bandwidth', 'downtime',
+                                   'release'))
+
+    def _do(self, after_s, what):
+        end_s = time.monotonic() + after_s
+        while time.monotonic() < end_s:
+            time.sleep(min(0.01, max(0.0, end_s - time.monotonic())))
+        if what == 'bandwidth':
+            given = self.moving.tune(bandwidth_mib_s=200)
+        elif what == 'downtime':
+            given = self.moving.tune(max_downtime_ms=1500)
+        elif what == 'release':
+            given = self.moving.tune('bandwidth_mib_s', 'max_downtime_ms')
+        else:
+            given = self.moving.act(what)
+        self.answers.append((what, given))
+
+    def finish(self):
+        for person in self.people:
+            person.start()
+        for person in self.people:
+            person.join()
+        self.ended = self.moving.wait()
+        return self
+
+    def untrue(self):
+        """What was said and is not so."""
+        done, end = self.moving.done, self.ended.end
+        for what, given in self.answers:
+            said = given.body if given.status < 400 else given.message
+            if given.status >= 400:
+                if not given.message:
+                    yield f'{what}: no reason'
+                continue
+            later = 'as soon as' in said['reason'] or 'again' in said['reason']
+            if what == inbox.CANCEL and end is not outcome.End.CANCELLED:
+                yield f'{what} was accepted ({said}), but it {self.ended}'
+            elif what in (inbox.POST_COPY, inbox.PAUSE, inbox.FORCE_COMPLETE) and not later:
+                wanted = {inbox.POST_COPY: {'start_post_copy'}, inbox.PAUSE: {'pause'}}.get(
+                    what, {'start_post_copy', 'pause'})
+                if not wanted & set(done):
+                    yield f'{what} was accepted ({said}), but done was {done}'
+            elif what == 'bandwidth' and 'set_bandwidth' not in done:
+                yield f'{what} was accepted ({said}), but done was {done}'
+        aborted = [what for what, given in self.answers
+                   if what == inbox.CANCEL and given.status < 400]
+        if end is outcome.End.CANCELLED and not aborted and 'abort' not in done:
+            yield f'nobody cancelled it, but it is {self.ended}'
+
+
+class TestRaces(base.HostsTest):
+
+    def test_random_commands(self):
+        folks = [lab_domain.LabDomain(self.lab, f'race{number}', GUEST)
+                 for number in range(GUESTS)]
+        beats = []
+        for guest in folks:
+            self.addCleanup(guest.destroy)
+            beats.append(guest.boot().recorder())
+            self.addCleanup(beats[-1].stop)
+        wrong, seen = [], collections.Counter()
+        workers = [threading.Thread(target=self.work, args=(
+            guest, beats[number], range(number, RUNS, GUESTS), wrong, seen))
+            for number, guest in enumerate(folks)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        self.assertEqual([], wrong)
+        self.assertEqual(RUNS, sum(seen[end] for end in outcome.End))
+        # The draw must have met what it is for.
+        for met in (outcome.End.COMPLETED, outcome.End.CANCELLED, ('cancel', 202),
+                    ('post_copy', 202), ('pause', 202), ('force_complete', 202),
+                    ('bandwidth', 200), ('downtime', 200), ('release', 200)):
+            if RUNS >= 200:
+                self.assertIn(met, seen)
+        self.addDetail('seen', base.testtools.content.text_content(str(dict(seen))))
+
+    def work(self, guest, beats, numbers, wrong, seen):
+        for number in numbers:
+            try:
+                run = Run(guest, SEED * 100_000 + number).finish()
+                faults = list(run.untrue())
+                seen[run.ended.end] += 1
+                for what, given in run.answers:
+                    seen[what, given.status] += 1
+                    if given.status == answer.ACCEPTED and 'libvirt has not' in (
+                            given.body['reason']):
+                        seen['late'] += 1
+                where = steered.whereabouts(guest)
+                if where != {guest.host.name: libvirt.VIR_DOMAIN_RUNNING}:
+                    faults.append(f'it is at {where}, not running at {guest.host.name}')
+                if guest.domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE:
+                    faults.append('a job is left')
+                if not beats.wait_for_beats(3, self.lab.names.index(guest.host.name)):
+                    faults.append('the guest is silent')
+            except Exception as error:
+                faults = [repr(error)]
+            if faults:
+                wrong.append((number, faults, [(w, a.to_dict()) for w, a in run.answers],
+                              str(run.ended)))
+            if len(wrong) > 5:
+                return
