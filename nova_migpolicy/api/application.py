@@ -28,6 +28,8 @@ from nova_migpolicy.api import reading
 from nova_migpolicy.api import start
 from nova_migpolicy.api import upstream
 from nova_migpolicy.api import web
+from nova_migpolicy.compute import contract
+from nova_migpolicy import exception
 
 LOG = logging.getLogger(__name__)
 
@@ -69,16 +71,27 @@ ROUTES = (
 )
 
 
+def make(onward: web.App) -> Application:
+    """The application for this nova-api.
+
+    :raises exception.UnsupportedNova: what is needed of Nova is not there any more.
+    """
+    wrong = contract.mismatches(contract.API_NAMES)
+    if wrong:
+        raise exception.UnsupportedNova(f'this Nova does not match: {"; ".join(wrong)}')
+    parts = parts_mod.Parts(lookup.Lookup(), rbac.Rbac(nova.conf.CONF), channel.Channel())
+    return Application(onward, parts)
+
+
 class Application:
     """Stands before the rest of Nova's pipeline.
 
     :param onward: that rest.
     """
 
-    def __init__(self, onward: web.App) -> None:
+    def __init__(self, onward: web.App, parts: parts_mod.Parts) -> None:
         self._onward = onward
-        self._parts = parts_mod.Parts(
-            lookup.Lookup(), rbac.Rbac(nova.conf.CONF), channel.Channel())
+        self._parts = parts
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Answer, or let Nova answer."""

@@ -45,7 +45,7 @@ def factory(global_conf: dict[str, str], **local_conf: str) -> Callable[[App], A
         try:
             # Only here: an error in it must not be one of Nova's.
             from nova_migpolicy.api import application
-            ours = application.Application(onward)
+            ours = application.make(onward)
         except Exception:
             LOG.exception("The API of nova_migpolicy is off; Nova's own works without it. Its "
                           'paths answer 404 until this is repaired and nova-api started anew')

@@ -87,8 +87,37 @@ NAMES: tuple[Name, ...] = (
 )
 
 # Importing Nova's API inside of nova-compute would make it choose its kind of threads anew, so
-# these are looked at by the tests alone.
+# these are looked at by nova-api alone.
+COMPUTE_API = 'nova.compute.api:API'
 API_NAMES: tuple[Name, ...] = (
+    Name(f'{COMPUTE_API}.get', 'find a server', ('context', 'instance_id')),
+    Name(f'{COMPUTE_API}.get_migrations_sorted', 'find the migrations of a host',
+         ('context', 'filters')),
+    Name('nova.objects.migration:Migration.get_by_id_and_instance', 'find a migration',
+         ('cls', 'context', 'migration_id', 'instance_uuid')),
+    Name('nova.objects.migration:Migration.is_live_migration', 'find a migration'),
+    Name('nova.objects.instance_mapping:InstanceMappingList.get_by_instance_uuids',
+         'find the migrations of a project', ('cls', 'context', 'uuids')),
+    Name('nova.objects.host_mapping:HostMapping.get_by_host', 'find a host',
+         ('cls', 'context', 'host')),
+    Name('nova.objects.service:Service.get_by_compute_host', 'see whether a host is up',
+         ('cls', 'context', 'host')),
+    Name('nova.servicegroup.api:API.service_is_up', 'see whether a host is up', ('member',)),
+    Name('nova.rpc:get_client', 'ask a host', ('target',)),
+    Name('nova.rpc:ClientRouter.__init__', 'ask a host', ('default_client',)),
+    Name('nova.rpc:ClientRouter.client', 'ask a host', ('context',)),
+    Name('nova.baserpc:BaseRPCAPI.ping', 'see whether a host answers at all',
+         ('context', 'arg')),
+    Name('nova.context:RequestContext.can', "hold a request against Nova's rules",
+         ('action', 'target=', 'fatal=')),
+    Name('nova.policies.base:list_rules', 'have rules of our own', ()),
+    Name('nova.policies.base:ADMIN', 'have rules of our own'),
+    Name('nova.policies.servers_migrations:POLICY_ROOT', "hold a request against Nova's rules"),
+    Name('nova.exception:NovaException.format_message', 'pass on what Nova says', ()),
+    Name('nova.exception:InstanceNotFound', 'find a server'),
+    Name('nova.exception:MigrationNotFoundForInstance', 'find a migration'),
+    Name('nova.exception:HostMappingNotFound', 'find a host'),
+    Name('nova.exception:ComputeHostNotFound', 'see whether a host is up'),
     Name('nova.exception:ValidationError', 'refuse a wrong extra spec'),
     Name('nova.api.validation.extra_specs.base:ExtraSpecValidator.validate',
          'refuse a wrong extra spec', ('name', 'value')),
