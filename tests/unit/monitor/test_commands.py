@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Persons' commands where libvirt, the policy or the engine says no."""
+
+from __future__ import annotations
+
+import libvirt
+import testtools
+
+from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.monitor import actor as actor_mod
+from nova_migpolicy.monitor import answer
+from nova_migpolicy.monitor import commands
+from nova_migpolicy.monitor import guest
+from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import journal
+from nova_migpolicy.monitor import tuning
+from nova_migpolicy.policy import resolve
+from tests.unit.monitor import fakes
+
+MIB = 1 << 20
+FLAVOR = {'bandwidth_mib_s': 50, 'max_bandwidth_mib_s': 400, 'remedies': ['bandwidth'],
+          'on_stall': 'continue'}
+
+
+class CommandsTest(testtools.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.clock = fakes.Clock()
+        self.domain = fakes.Domain()
+        self.asking = True
+
+    def resolver(self, retune):
+        return resolve.resolve(resolve.Sources(flavor=FLAVOR, retune=retune))
+
+    def make(self, *, post_copy=False):
+        resolved = self.resolver({})
+        facts = controller_mod.Facts(
+            memory_bytes=1 << 30, disk_bytes=0, started_s=self.clock(), qemu_limit_ms=100,
+            bandwidth_mib_s=50, can_post_copy=post_copy)
+        self.controller = controller_mod.Controller(resolved.policy, facts)
+        self.journal = journal.Journal(None, self.clock(), 0)
+        self.actor = actor_mod.Actor(
+            guest.MigratingGuest(self.domain), self.controller, self.journal, self.clock,
+            lambda: None)
+        self.tuning = tuning.Tuning(self.resolver, resolved, lambda policy: None)
+        self.commands = commands.Commands(
+            self.controller, self.actor, self.journal, self.tuning, clock=self.clock,
+            ask=lambda decide: decide(self.clock()) if self.asking else None,
+            phase=lambda: self.controller.state)
+        self.memory_is_sent()
+        return self.commands
+
+    def memory_is_sent(self):
+        self.clock.sleep(1)
+        self.controller.observe(sample_mod.Sample.from_stats(self.clock(), {
+            'memory_total': 1 << 30, 'memory_remaining': 1 << 29, 'memory_processed': 1 << 29,
+            'memory_iteration': 1, 'memory_bps': 50 * MIB}))
+
+    def act(self, name):
+        item = inbox.Command(name)
+        self.commands.act(item)
+        return item.reply.wait(0)
+
+    def tune(self, *release, **values):
+        item = inbox.Tune(values, release)
+        self.commands.tune(item)
+        return item.reply.wait(0)
+
+    def refuse(self, call, code=libvirt.VIR_ERR_OPERATION_INVALID):
+        self.domain.answers[call] = fakes.error(code)
+
+    def test_all_of_a_change_or_nothing(self):
+        self.make()
+        self.refuse('migrateSetMaxSpeed')
+        told = self.tune(bandwidth_mib_s=200, on_stall='abort')
+        self.assertEqual(answer.CONFLICT, told.status)
+        self.assertIn('bulk copy', told.message)
+        self.assertIn('bandwidth_mib_s 50', told.message)
+        self.assertEqual({}, self.controller.held)
+        self.assertEqual('continue', self.controller.policy.on_stall)
+        self.assertEqual({}, self.tuning.retuned)
+        # The limit had gone down for the higher rate, and is up again.
+        limits = [call[0] for call in self.domain.called('migrateSetMaxDowntime')]
+        self.assertEqual(self.controller.settings.limit_ms, limits[-1] if limits else 100)
+
+    def test_taken_back_and_given_again(self):
+        self.make()
+        self.assertEqual(answer.OK, self.tune(bandwidth_mib_s=200, on_stall='abort').status)
+        told = self.tune('bandwidth_mib_s', 'on_stall')
+        self.assertEqual(({}, []), (told.body['held'], sorted(told.body['applied'])))
+        self.assertEqual('continue', self.controller.policy.on_stall)
+        retunes = [r for r in self.journal.records() if r['kind'] == 'retune']
+        self.assertEqual([{'bandwidth_mib_s': 200}, {}], [r['held'] for r in retunes])
+
+    def test_the_policy_beneath_a_held_setting_stays(self):
+        self.make()
+        self.tune(max_downtime_ms=4000)
+        self.assertEqual((500, {'max_downtime_ms': 4000}), (
+            self.controller.policy.max_downtime_ms, dict(self.controller.held)))
+
+    def test_above_the_ceiling(self):
+        self.make()
+        told = self.tune(bandwidth_mib_s=401)
+        self.assertEqual(answer.BAD_REQUEST, told.status)
+        self.assertIn('max_bandwidth_mib_s', told.message)
+        self.assertEqual([], self.domain.called('migrateSetMaxSpeed'))
+
+    def test_all_that_is_wrong_is_named(self):
+        self.make()
+        told = self.tune(bandwidth_mib_s='fast', on_stall='panic', speed=3)
+        self.assertEqual(answer.BAD_REQUEST, told.status)
+        for word in ('bandwidth_mib_s', 'panic', 'speed'):
+            self.assertIn(word, told.message)
+
+    def test_set_and_released_at_once(self):
+        self.make()
+        told = self.tune('bandwidth_mib_s', bandwidth_mib_s=60)
+        self.assertEqual(answer.BAD_REQUEST, told.status)
+
+    def test_release_of_what_is_no_key(self):
+        self.make()
+        self.assertIn('speed', self.tune('speed').message)
+
+    def test_a_command_that_was_done_is_not_done_again(self):
+        self.make()
+        first, second = self.act(inbox.CANCEL), self.act(inbox.CANCEL)
+        self.assertEqual((answer.ACCEPTED, first), (first.status, second))
+        self.assertEqual(1, len(self.domain.called('abortJob')))
+
+    def test_a_cancel_that_libvirt_refuses(self):
+        self.make()
+        self.refuse('abortJob', libvirt.VIR_ERR_RPC)
+        told = self.act(inbox.CANCEL)
+        self.assertEqual(answer.CONFLICT, told.status)
+        self.assertIn('cancel was refused', told.message)
+
+    def test_a_cancel_before_there_is_a_job_waits_for_its_answer(self):
+        self.make()
+        self.refuse('abortJob')
+        item = inbox.Command(inbox.CANCEL)
+        self.commands.act(item)
+        self.commands.answer_cancels()
+        self.assertIsNone(item.reply.wait(0))
+        self.domain.answers['abortJob'] = None
+        self.actor.cancel_again()
+        self.commands.answer_cancels()
+        self.assertEqual(answer.ACCEPTED, item.reply.wait(0).status)
+
+    def test_a_cancel_that_found_no_job_until_the_end(self):
+        for cancelled, status in ((True, answer.ACCEPTED), (False, answer.CONFLICT)):
+            self.make()
+            self.refuse('abortJob')
+            item, late = inbox.Command(inbox.CANCEL), inbox.Tune({}, ())
+            self.commands.act(item)
+            self.commands.end([late], 'as it is', cancelled=cancelled)
+            self.assertEqual(status, item.reply.wait(0).status)
+            self.assertIn('as it is', late.reply.wait(0).message)
+
+    def test_post_copy_that_libvirt_refuses_is_not_tried_again(self):
+        self.make(post_copy=True)
+        self.refuse('migrateStartPostCopy')
+        told = self.act(inbox.POST_COPY)
+        self.assertEqual(answer.CONFLICT, told.status)
+        self.memory_is_sent()
+        self.assertEqual(1, len(self.domain.called('migrateStartPostCopy')))
+
+    def test_a_completion_that_libvirt_refuses_is_tried_again(self):
+        self.make()
+        self.refuse('suspend')
+        told = self.act(inbox.FORCE_COMPLETE)
+        self.assertEqual(answer.ACCEPTED, told.status)
+        self.assertIn('tried again', told.body['reason'])
+
+    def test_where_the_engine_has_failed(self):
+        self.make()
+        self.asking = False
+        self.assertIn('engine', self.tune(bandwidth_mib_s=60).message)
+        self.assertIn('engine', self.act(inbox.POST_COPY).message)
+        self.assertEqual(answer.ACCEPTED, self.act(inbox.FORCE_COMPLETE).status)
+        self.assertEqual(1, len(self.domain.called('suspend')))
+        self.assertEqual(answer.ACCEPTED, self.act(inbox.CANCEL).status)
