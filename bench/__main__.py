@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""python -m bench quiet: measures on a real OpenStack, prints a table and, with --json, JSON."""
+"""python -m bench WHAT: measures on a real OpenStack, prints a table and, with --json, JSON."""
 
 from __future__ import annotations
 
@@ -9,38 +9,39 @@ import pathlib
 import sys
 
 from bench import quiet
+from bench import retune
 from lab import needs
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
+BENCHES = {'quiet': quiet, 'retune': retune}
 
 
 def main() -> int:
     """Run one measurement."""
     parser = argparse.ArgumentParser(prog='python -m bench', description=__doc__)
-    parser.add_argument('what', choices=['quiet'],
-                        help='quiet: a server that converges by itself, stock against balanced')
-    parser.add_argument('--runs', type=int, default=10, help='of each (default: 10)')
-    parser.add_argument('--cap', type=int, default=100, metavar='MIB_S',
-                        help='bandwidth cap in MiB/s, 0 for none (default: 100)')
-    parser.add_argument('--json', action='store_true', help='print JSON alone')
+    what = parser.add_subparsers(dest='what', required=True, metavar='WHAT')
+    for name, bench in BENCHES.items():
+        one = what.add_parser(name, help=bench.HELP.partition(': ')[2], description=bench.__doc__)
+        bench.arguments(one)
+        one.add_argument('--json', nargs='?', const='-', metavar='FILE',
+                         help='print JSON instead of a table, or write it to FILE as well')
     args = parser.parse_args()
+    bench = BENCHES[args.what]
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
     try:
-        figures = quiet.run(CHECKOUT / '.lab-bench', args.runs, args.cap, say)
+        figures = bench.measure(CHECKOUT / '.lab-bench', args, say)
     except needs.LabError as error:
         print(f'bench: {error}', file=sys.stderr)
         return 1
-    if args.json:
+    if args.json == '-':
         print(json.dumps(figures))
         return 0
-    print(f'{"":24}{"min":>9}{"median":>9}{"max":>9}')
-    for profile in quiet.PROFILES:
-        for figure, row in figures[profile].items():
-            print(f'{profile} {figure}'.ljust(24)
-                  + ''.join(f'{row[name]:9.2f}' for name in ('min', 'median', 'max')))
+    print('\n'.join(bench.lines(figures)))
+    if args.json:
+        pathlib.Path(args.json).write_text(json.dumps(figures, indent=2) + '\n')
     return 0
 
 

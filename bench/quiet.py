@@ -8,6 +8,7 @@ completed; blackouts are ms, from the guests' heartbeats.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 import pathlib
 import statistics
@@ -20,14 +21,23 @@ from lab import guests
 from lab import heartbeat
 from lab import stack as lab_stack
 
+HELP = 'quiet: a server that converges by itself, stock against balanced'
 GUEST = guests.Guest(kind='sweep', memory_mib=256, set_mib=16, rate_mib_s=5)
 PROFILES = ('nova', 'balanced')
 TIMEOUT_S = 120.0
 
 
-def run(work: pathlib.Path, runs: int, cap_mib_s: int,
-        say: Callable[[str], None]) -> dict[str, Any]:
-    """Measure `runs` migrations of each server under a cap (MiB/s, 0: none)."""
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what can be said on the command line."""
+    parser.add_argument('--runs', type=int, default=10, help='of each (default: 10)')
+    parser.add_argument('--cap', type=int, default=100, metavar='MIB_S',
+                        help='bandwidth cap in MiB/s, 0 for none (default: 100)')
+
+
+def measure(work: pathlib.Path, args: argparse.Namespace, say: Callable[[str], None]
+            ) -> dict[str, Any]:
+    """Measure migrations of each server under a cap, on a new stack."""
+    runs, cap_mib_s = args.runs, args.cap
     conf = {'libvirt': {'live_migration_bandwidth': cap_mib_s}} if cap_mib_s else {}
     with lab_stack.Stack(work, nova_conf=conf, say=say) as stack:
         admin = stack.client()
@@ -45,6 +55,14 @@ def run(work: pathlib.Path, runs: int, cap_mib_s: int,
         profile: {'seconds': _spread([took for took, _ in rows]),
                   'blackout_ms': _spread([blackout for _, blackout in rows])}
         for profile, rows in figures.items()}}
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The figures as a table."""
+    names = ('min', 'median', 'max')
+    return [f'{"":24}' + ''.join(f'{name:>9}' for name in names)] + [
+        f'{profile} {figure}'.ljust(24) + ''.join(f'{row[name]:9.2f}' for name in names)
+        for profile in PROFILES for figure, row in found[profile].items()]
 
 
 def _boot(admin: lab_client.Client, image: str, profile: str) -> str:
