@@ -209,6 +209,14 @@ class Client:
         return [dict(self.compute('GET', f'{path}/{one["request_id"]}')['instanceAction'])
                 for one in self.compute('GET', path)['instanceActions']]
 
+    def allocations(self, consumer: str) -> list[str]:
+        """Return the names of the resource providers that placement has allocations on."""
+        headers = {'OpenStack-API-Version': 'placement 1.28'}
+        found = self._ask('placement', 'GET', f'/allocations/{consumer}', headers=headers)
+        providers = self._ask('placement', 'GET', '/resource_providers', headers=headers)
+        names = {one['uuid']: one['name'] for one in providers['resource_providers']}
+        return sorted(str(names[uuid]) for uuid in found['allocations'])
+
     def services(self) -> list[dict[str, Any]]:
         """Return Nova's services."""
         return list(self.compute('GET', '/os-services')['services'])

@@ -7,6 +7,7 @@ rate the operator has given. The journal is read where nova-compute writes it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import dataclasses
 from typing import Any
 
@@ -22,6 +23,7 @@ LINK_MIB_S = 100
 # Never finishes under stock Nova at that cap.
 BUSY = guests.Guest(kind='sweep', memory_mib=256, set_mib=128, rate_mib_s=80)
 MIGRATION_TIMEOUT_S = 120.0
+SETTLE_S = 20.0
 HOSTS = ('n1', 'n2')
 
 
@@ -58,10 +60,13 @@ class SteeringTest(base.StackTest):
 
     def start(self, guest: guests.Guest = BUSY, *, image: str | None = None,
               disk_gib: int | None = None, owner: lab_client.Client | None = None,
-              beats_first: int = 100, **policy: object) -> Run:
+              beats_first: int = 100, before: Callable[[], object] = lambda: None,
+              migpolicy: dict[str, object] | None = None, **policy: object) -> Run:
         """Boot a guest on n1, wait until it works, and ask for its migration to the other host.
 
         :param owner: whose server it is; only an admin may choose its host
+        :param migpolicy: a policy for this request alone
+        :param before: called when the server works, before its migration is asked for
         """
         base.SHARED.count += 1
         flavor = self.admin.flavor(
@@ -77,7 +82,8 @@ class SteeringTest(base.StackTest):
         self.assertTrue(beats.wait_for_beats(beats_first), 'the guest does not beat')
         source = self.admin.host(server)
         destination = 'n2' if source == 'n1' else 'n1'
-        migration = self.admin.live_migrate(server, destination)
+        before()
+        migration = self.admin.live_migrate(server, destination, migpolicy=migpolicy)
         uuid = self.admin.migration(server, migration)['uuid']
         path = self.stack.state_path(source) / 'migpolicy' / 'journal' / f'{uuid}.jsonl'
         return Run(server, source, destination, migration, beats, path)
@@ -115,6 +121,16 @@ class SteeringTest(base.StackTest):
             server['status'], server['OS-EXT-STS:task_state'], server['OS-EXT-SRV-ATTR:host']))
         self.assertIn(run.server, self.domains(here))
         self.assertNotIn(run.server, self.domains(not_here))
+        self.assert_nothing_left(run, here, not_here)
+
+    def assert_nothing_left(self, run: Run, here: str, not_here: str) -> None:
+        """Placement knows of one host, and the other one has no files of the server."""
+        self.assertEqual([here], self.admin.allocations(run.server))
+        record = self.admin.migration(run.server, run.migration)
+        self.assertEqual([], self.admin.allocations(record['uuid']))
+        files = self.stack.where.host_instances(not_here) / run.server
+        lab_client.wait(files.exists, lambda left: not left, SETTLE_S,
+                        f'{not_here} to remove the files of the server')
 
     def domains(self, host: str) -> list[str]:
         """The UUIDs of all domains that a host's libvirt knows."""

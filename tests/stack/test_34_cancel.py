@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cancelling before a migration runs, by the clients that people have.
+
+In its queues and while it is prepared Nova alone, or nobody, can cancel a migration; from its
+disks on see phases.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+
+from keystoneauth1 import exceptions
+
+from lab import client as lab_client
+from lab import guests
+from tests.stack import phases
+from tests.stack import steering
+
+QUIET = guests.Guest(kind='idle', memory_mib=96)
+
+
+class CancelTest(phases.InPhase, steering.SteeringTest):
+
+    def setUp(self):
+        super().setUp()
+        self.stopped = []
+
+    def stop(self, machine, word):
+        """Stop the programs with a word in their command line; `go` is called in the end."""
+        pids = [pid for pid in machine.processes()
+                if word in pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()]
+        self.assertNotEqual([], pids)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(self.go, pids)
+        return pids
+
+    @staticmethod
+    def go(pids):
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+    def abort(self, run, *words):
+        self.stack.cli([*words, run.server, str(run.migration)])
+
+    def openstack_abort(self, run):
+        self.abort(run, 'openstack', '--os-compute-api-version', '2.90', 'server', 'migration',
+                   'abort')
+
+    def in_phase(self, run, phase):
+        return lab_client.wait(
+            lambda: self.admin.forecast(run.server, run.migration),
+            lambda found: found['phase'] == phase, steering.MIGRATION_TIMEOUT_S,
+            f'the phase {phase}')
+
+    def assert_cancelled(self, run):
+        run = self.finish(run)
+        self.assert_stayed(run)
+        self.assertEqual([], run.records('start'))
+
+    def test_queued_while_the_conductor_asks_the_destination(self):
+        stopped = self.stop(self.stack.hosts['n2'].machine, b'nova-compute')
+        run = self.start(QUIET)
+        self.in_phase(run, 'queued')
+        self.openstack_abort(run)
+        self.go(stopped)
+        self.assert_cancelled(run)
+
+    def test_waiting_for_a_slot(self):
+        before = self.in_passes()
+        run = self.start(QUIET)
+        found = self.in_phase(run, 'waiting for a slot')
+        self.assertIn('max_concurrent_live_migrations', found['waits_for'])
+        refused = self.assertRaises(exceptions.Conflict, self.admin.tune, run.server,
+                                    run.migration, bandwidth_mib_s=60)
+        self.assertIn('waiting for a slot', str(refused))
+        self.abort(run, 'nova', 'live-migration-abort')
+        self.assert_cancelled(run)
+        self.admin.abort(before.server, before.migration)
+        self.assert_stayed(self.finish(before))
+
+    def test_preparing(self):
+        # The destination has never seen the image, and does not get it.
+        path = QUIET.image(self.stack.work / 'unseen.raw')
+        image = self.admin.image('unseen', path)
+        self.addCleanup(path.unlink)
+        run = self.start(QUIET, image=image, before=lambda: self.stopped.extend(
+            self.stop(self.stack.hosts.ctl, b'glance')))
+        self.in_phase(run, 'preparing')
+        self.openstack_abort(run)
+        self.go(self.stopped)
+        self.assert_cancelled(run)
+
+    def test_a_completion_that_comes_too_early_is_remembered(self):
+        before = self.in_passes()
+        run = self.start(remedies='none', on_stall='continue')
+        self.in_phase(run, 'waiting for a slot')
+        self.admin.force_complete(run.server, run.migration)
+        self.admin.abort(before.server, before.migration)
+        self.assert_stayed(self.finish(before))
+        self.assert_moved(self.finish(run))
+        self.assertEqual(['pause'], run.actions)

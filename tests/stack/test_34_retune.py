@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Retuning a migration that would never end, through Nova's API."""
+
+from __future__ import annotations
+
+from keystoneauth1 import exceptions
+
+from lab import client as lab_client
+from tests.stack import phases
+from tests.stack import steering
+
+
+class RetuneTest(phases.InPhase, steering.SteeringTest):
+
+    def tune(self, run, **changes):
+        return self.admin.tune(run.server, run.migration, **changes)
+
+    def progress(self, run):
+        return self.admin.forecast(run.server, run.migration)
+
+    def test_bandwidth_and_it_finishes(self):
+        run = self.in_passes(max_bandwidth_mib_s=400, max_downtime_ms=1000)
+        told = self.tune(run, bandwidth_mib_s=400)
+        self.assertEqual(({'bandwidth_mib_s': 400}, {'bandwidth_mib_s': 400}),
+                         (told['applied'], told['held']))
+        self.assert_moved(self.finish(run))
+        self.assertEqual({'set_bandwidth', 'set_max_downtime'} | set(run.actions),
+                         {'set_bandwidth', 'set_max_downtime'})
+        self.assert_promise(run, 1000)
+
+    def test_downtime_and_it_finishes(self):
+        run = self.in_passes()
+        told = self.tune(run, max_downtime_ms=2500)
+        self.assertEqual(2500, told['settings']['max_downtime_ms'])
+        self.assert_moved(self.finish(run))
+        self.assertEqual(['set_max_downtime'], run.actions)
+        self.assert_promise(run, 2500)
+
+    def test_held_and_released(self):
+        run = self.in_passes(max_bandwidth_mib_s=400, max_downtime_ms=1000)
+        self.tune(run, bandwidth_mib_s=45, remedies=['bandwidth'])
+        shown = self.admin.policy(run.server, run.migration)['fields']
+        self.assertEqual((50, 45), (shown['bandwidth_mib_s']['value'],
+                                    shown['bandwidth_mib_s']['held']))
+        self.assertEqual('retune', shown['remedies']['origin'])
+        lab_client.wait(lambda: self.progress(run)['pass_number'] or 0,
+                        lambda number: number >= 5, steering.MIGRATION_TIMEOUT_S, 'five passes')
+        self.assertNotIn('raise_bandwidth', [d['rule'] for d in run.records('decision')])
+        self.assertEqual({}, self.tune(run, release=['bandwidth_mib_s'])['held'])
+        self.assert_moved(self.finish(run))
+        self.assertIn('raise_bandwidth', [d['rule'] for d in run.records('decision')])
+
+    def test_another_profile_and_deadline(self):
+        run = self.in_passes()
+        self.tune(run, profile='suspend_if_needed')
+        self.assert_moved(self.finish(run))
+        self.assertIn('pause', run.actions)
+
+    def test_final_figures_and_timeline_afterwards(self):
+        run = self.in_passes(max_bandwidth_mib_s=400, max_downtime_ms=1000)
+        seen = []
+        self.tune(run, bandwidth_mib_s=400)
+
+        def look():
+            found = self.progress(run)
+            seen.append(found['percent'])
+            return found
+
+        found = lab_client.wait(look, lambda found: found['phase'] == 'done',
+                                steering.MIGRATION_TIMEOUT_S, 'the phase done')
+        self.assertEqual(sorted(seen), seen)
+        self.assertEqual(('completed', 100.0), (found['outcome'], found['percent']))
+        final = found['final']
+        self.assertGreater(final['total_seconds'], 5)
+        self.assertGreater(final['memory_sent_bytes'], steering.BUSY.memory_mib << 20)
+        self.finish(run)
+        self.assertLess(abs(final['downtime_ms'] - run.beats.blackout_ms), 300)
+        kinds, numbers, query = set(), [], {'limit': 5}
+        while query:
+            page = self.admin.timeline(run.server, run.migration, **query)
+            kinds |= {record['kind'] for record in page['timeline']}
+            numbers += [record['number'] for record in page['timeline']]
+            query = {'limit': 5, 'marker': numbers[-1]} if page['timeline_links'] else None
+        self.assertEqual(list(range(1, len(numbers) + 1)), numbers)
+        self.assertLessEqual({'start', 'sample', 'decision', 'action', 'retune', 'end'}, kinds)
+        refused = self.assertRaises(exceptions.Conflict, self.tune, run, bandwidth_mib_s=60)
+        self.assertIn('done', str(refused))
+
+    def test_what_the_operator_forbids(self):
+        run = self.in_passes(max_bandwidth_mib_s=100)
+        for wrong, words in (({'bandwidth_mib_s': 101}, 'max_bandwidth_mib_s'),
+                             ({'bandwidth_mib_s': 'fast'}, 'bandwidth_mib_s'),
+                             ({'profile': 'nova'}, 'profile'), ({'profile': 'none'}, 'profile'),
+                             ({'release': ['speed']}, 'release')):
+            refused = self.assertRaises(exceptions.BadRequest, self.tune, run, **wrong)
+            self.assertIn(words, str(refused))
+        self.assertEqual([], run.actions)
+        self.admin.abort(run.server, run.migration)
+        self.assert_stayed(self.finish(run))
+
+    def test_on_demand_and_refused_in_post_copy(self):
+        run = self.in_passes(on_timeout='post_copy')
+        self.stack.hosts.shape('n1', rate_mib_s=8)
+        self.addCleanup(self.stack.hosts.shape, 'n1')
+        told = self.admin.act(run.server, run.migration, 'post_copy')
+        self.assertEqual(('post_copy', 'passes'), (told['name'], told['phase']))
+        found = lab_client.wait(lambda: self.progress(run),
+                                lambda found: found['phase'] == 'post-copy',
+                                steering.MIGRATION_TIMEOUT_S, 'the phase post-copy')
+        self.assertEqual('running (post-copy)', found['status'])
+        for command in (lambda: self.admin.abort(run.server, run.migration),
+                        lambda: self.tune(run, bandwidth_mib_s=60),
+                        lambda: self.admin.act(run.server, run.migration, 'pause')):
+            refused = self.assertRaises(exceptions.Conflict, command)
+            self.assertIn('post-copy', str(refused))
+        self.stack.hosts.shape('n1')
+        self.assert_moved(self.finish(run))
+
+    def test_pause_on_demand(self):
+        run = self.in_passes()
+        self.admin.act(run.server, run.migration, 'pause')
+        self.assert_moved(self.finish(run))
+        self.assertEqual(['pause'], run.actions)
+
+    def test_a_policy_for_one_request(self):
+        run = self.start(**phases.ENDLESS, migpolicy={'remedies': ['downtime'],
+                                                      'max_downtime_ms': 2500})
+        self.assert_moved(self.finish(run))
+        [start] = run.records('start')
+        self.assertEqual('request', start['origins']['remedies'])
+        self.assertEqual(['set_max_downtime'], run.actions)
