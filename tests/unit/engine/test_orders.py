@@ -111,6 +111,12 @@ class TestWithdraw(test_tuning.TuningBase):
         decision = self.tune(0.5, bandwidth_mib_s=60)
         self.assertTrue(decision.refused)
         self.assertIsNone(self.controller.withdraw(self.change, 0.5))
+        self.go(2.0)
+        self.do(self.tune(bandwidth_mib_s=60))
+        self.do(self.controller.pause(self.plant.now_s))
+        self.assertTrue(self.tune(bandwidth_mib_s=60).refused)
+        self.controller.withdraw(self.change, self.plant.now_s)
+        self.assertEqual({'bandwidth_mib_s': 60}, dict(self.controller.held))
 
     def test_what_the_engine_has_changed_since_stays(self):
         self.start(remedies=('bandwidth', 'downtime'))
