@@ -83,8 +83,10 @@ class Persons:
             else:
                 self._test.assertFalse(above_the_ceiling(action, controller.policy))
         self._tried += 1
-        self._failed = self._tried in self._refused
-        return 'libvirt says no' if self._failed else None
+        if self._tried not in self._refused:
+            return None
+        self._failed = True
+        return 'libvirt says no'
 
     def _order(self, name):
         return lambda controller, at_s: getattr(controller, name)(
