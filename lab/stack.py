@@ -35,6 +35,7 @@ from lab.openstack import layout
 from lab.openstack import network
 from lab.openstack import services
 from lab.openstack import settings
+from lab import processes
 from lab import workdir
 
 NovaConf = Mapping[str, Mapping[str, Any]]
@@ -122,9 +123,18 @@ class Stack:
 
         :raises LabError: if it fails and check is true
         """
-        env = {**self.where.environment(), **layout.openrc(user)}
-        words = [str(self.where.program(argv[0])), *argv[1:]]
+        words, env = self._cli(argv, user)
         return self.hosts.ctl.run(words, check=check, env=env)
+
+    def spawn_cli(self, argv: Sequence[str], log: pathlib.Path,
+                  user: str = 'admin') -> processes.Process:
+        """Start `openstack …` or `nova …` as a user; what it says is appended to log."""
+        words, env = self._cli(argv, user)
+        return self.hosts.ctl.spawn(words, log, env=env)
+
+    def _cli(self, argv: Sequence[str], user: str) -> tuple[list[str], dict[str, str]]:
+        env = {**self.where.environment(), **layout.openrc(user)}
+        return [str(self.where.program(argv[0])), *argv[1:]], env
 
     def log(self, host: str) -> pathlib.Path:
         """Return the log file of the nova-compute of a host."""

@@ -2,7 +2,8 @@
 """What the demo does: two servers that never finish under stock Nova are live-migrated.
 
 Both guests write 80 MiB/s over 128 MiB again and again, and the link is capped at 50 MiB/s. One
-flavor says `migpolicy:profile=nova`; the other lets the engine raise the bandwidth.
+flavor says `migpolicy:profile=nova`. The other one's policy permits nothing at first, and says so;
+then an operator, who watches, permits it to raise the bandwidth.
 """
 
 from __future__ import annotations
@@ -37,8 +38,12 @@ SERVERS = {
     'stock': ('stock Nova', {'migpolicy:profile': 'nova'}),
     'policy': ('with a policy', {
         'migpolicy:profile': 'balanced', 'migpolicy:max_bandwidth_mib_s': '400',
-        'migpolicy:max_downtime_ms': str(MAX_DOWNTIME_MS)}),
+        'migpolicy:max_downtime_ms': str(MAX_DOWNTIME_MS), 'migpolicy:remedies': 'none',
+        'migpolicy:on_stall': 'continue'}),
 }
+WATCH = ('openstack', 'server', 'migration', 'watch', 'policy')
+RETUNE = ('openstack', 'server', 'migration', 'policy', 'retune', 'policy', '--remedies',
+          'bandwidth,downtime')
 
 
 @dataclasses.dataclass
@@ -60,6 +65,8 @@ class Demo:
         self._screen = screen
         self._scratch = scratch
         self.servers: dict[str, Server] = {}
+        self._watching = scratch / 'watch.log'
+        self._read_bytes = 0
 
     @property
     def tracks(self) -> list[track_mod.Track]:
@@ -71,7 +78,10 @@ class Demo:
         try:
             self._boot()
             self._migrate()
-            self._watch_until(lambda: self.servers['policy'].track.over, MIGRATION_TIMEOUT_S)
+            policy = self.servers['policy'].track
+            self._watch_until(lambda: policy.over or bool(policy.decisions), MIGRATION_TIMEOUT_S)
+            self._retune()
+            self._watch_until(lambda: policy.over, MIGRATION_TIMEOUT_S)
             self._watch_until(self._patience_is_over, PATIENCE_S + 1)
             self._abort()
             self._conclude()
@@ -111,12 +121,37 @@ class Demo:
             server.watcher.start(migration_id, started_s)
             self._screen.step(f'{server.track.title}: live migration {migration_id} to n2 asked')
 
+        self._screen.step(f'$ {" ".join(WATCH)}')
+        self._stack.spawn_cli(WATCH, self._watching)
+
+    def _retune(self) -> None:
+        """What the operator does who has read that it cannot finish as it is."""
+        self._screen.pause_following()
+        self._screen.step(f'$ {" ".join(RETUNE)}')
+        told = self._stack.cli(RETUNE, check=False)
+        for line in (told.stdout + told.stderr).splitlines():
+            self._screen.say(line)
+        self._show_watch()
+
+    def _show_watch(self) -> None:
+        """Pass on what the watching command has said since."""
+        if not self._watching.exists():
+            return
+        with open(self._watching, encoding='utf-8', errors='replace') as lines:
+            lines.seek(self._read_bytes)
+            whole, _, _rest = lines.read().rpartition('\n')
+        if whole:
+            self._read_bytes += len((whole + '\n').encode())
+            for line in whole.splitlines():
+                self._screen.say(line)
+
     def _watch_until(self, over: Callable[[], bool], timeout_s: float) -> None:
         end_s = time.monotonic() + timeout_s
         while not over() and time.monotonic() < end_s:
             for server in self.servers.values():
                 if not server.track.over:
                     server.watcher.look()
+            self._show_watch()
             self._screen.follow(self.tracks)
             time.sleep(LOOK_EVERY_S)
 
@@ -155,8 +190,10 @@ class Demo:
 def failures(stock: track_mod.Track, policy: track_mod.Track) -> list[str]:
     """What did not come out as the demo says it would; empty when all is well."""
     wrong = []
-    if not policy.decisions:
-        wrong.append('no decision was taken for the server with a policy')
+    if not any(decided.actions for decided in policy.decisions):
+        wrong.append('nothing was done for the server with a policy')
+    if not any(decided.rule == 'operator' for decided in policy.decisions):
+        wrong.append('the server with a policy was not retuned')
     if (policy.blackout_ms or 0) > MAX_DOWNTIME_MS + BEATS_MS:
         wrong.append(f'a blackout of {policy.blackout_ms:.0f} ms is more than the promised '
                      f'{MAX_DOWNTIME_MS} ms')

@@ -12,6 +12,7 @@ import time
 from rich import box
 from rich import console as rich_console
 from rich import live as rich_live
+from rich import markup as rich_markup
 from rich import table as rich_table
 
 from lab.demo import track as track_mod
@@ -28,12 +29,15 @@ class Screen:
         self.console = rich_console.Console(width=WIDTH, highlight=False)
         self._started_s = time.monotonic()
         self._live: rich_live.Live | None = None
-        self._told: dict[str, int] = {}
         self._next_line_s = 0.0
 
     def step(self, text: str) -> None:
         """Say what is being done now."""
         self.console.print(f'[dim]{time.monotonic() - self._started_s:6.1f}s[/]  {text}')
+
+    def say(self, line: str) -> None:
+        """Pass a line of a command on, as it is."""
+        self.console.print(f'         [dim]|[/] {rich_markup.escape(line)}')
 
     def follow(self, tracks: Sequence[track_mod.Track]) -> None:
         """Show where the migrations are; call it as often as there is news."""
@@ -43,11 +47,6 @@ class Screen:
                 self._live.start()
             self._live.update(running(tracks), refresh=True)
             return
-        for track in tracks:
-            told = self._told.get(track.name, 0)
-            for decided in track.decisions[told:]:
-                self.step(f'{track.title}: [magenta]{decided.reason}[/]')
-            self._told[track.name] = len(track.decisions)
         if time.monotonic() >= self._next_line_s:
             self._next_line_s = time.monotonic() + LINE_EVERY_S
             for track in tracks:

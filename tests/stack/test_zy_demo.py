@@ -34,8 +34,11 @@ class DemoTest(testtools.TestCase):
         self.assertEqual(('completed', 'n2', 'ACTIVE'),
                          (policy['status'], policy['host'], policy['server_status']))
         self.assertEqual(('n1', True), (stock['host'], stock['aborted']))
-        self.assertIn('bandwidth', policy['decisions'][0]['actions'][0])
+        done_by = {decided['rule']: decided['actions'] for decided in policy['decisions']}
+        self.assertEqual([], done_by['operator'])
+        self.assertIn('bandwidth', done_by['raise_bandwidth'][0])
         self.assertEqual([], stock['decisions'])
         self.assertTrue((out / 'demo.png').read_bytes().startswith(PNG))
-        for word in ('still beats', 'blackout', 'nova live-migration-abort'):
+        for word in ('still beats', 'blackout', 'nova live-migration-abort', 'migration watch',
+                     'policy retune', 'raise_bandwidth'):
             self.assertIn(word, done.stdout)

@@ -14,7 +14,8 @@ STOCK = track.Track('stock', 'stock Nova', '1', status='error', host='n1', abort
                     beats_after=100)
 POLICY = track.Track(
     'policy', 'with a policy', '2', status='completed', host='n2', blackout_ms=100.0,
-    beats_after=100, decisions=[track.Decided(1.0, 'raise_bandwidth', 'because', ('more',))])
+    beats_after=100, decisions=[track.Decided(1.0, 'operator', 'a person', ()),
+                                track.Decided(2.0, 'raise_bandwidth', 'because', ('more',))])
 
 
 class FailuresTest(testtools.TestCase):
@@ -26,7 +27,9 @@ class FailuresTest(testtools.TestCase):
         for stock, policy in (
                 ({'aborted': False}, {}), ({'host': 'n2'}, {}), ({'status': 'completed'}, {}),
                 ({'beats_after': 0}, {}), ({}, {'status': 'cancelled'}), ({}, {'host': 'n1'}),
-                ({}, {'decisions': []}), ({}, {'blackout_ms': 700.0}),
+                ({}, {'decisions': POLICY.decisions[:1]}),
+                ({}, {'decisions': POLICY.decisions[1:]}),
+                ({}, {'blackout_ms': 700.0}),
                 ({}, {'beats_after': None})):
             wrong = scenario.failures(dataclasses.replace(STOCK, **stock),
                                       dataclasses.replace(POLICY, **policy))
