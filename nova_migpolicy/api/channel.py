@@ -26,6 +26,7 @@ PING_S = 0.3
 
 # A connection that the bus has closed meanwhile is made anew, once.
 _RETRIES = 1
+_OTHER_VERSION = frozenset({'UnsupportedVersion', 'NoSuchMethod', 'RPCVersionCapError'})
 _PASSED_ON = frozenset({400, 403, 404, 409})
 
 Answer = tuple[int, dict[str, Any] | None]
@@ -62,10 +63,11 @@ class Channel:
             LOG.warning('The message bus took no message for %s: %s', host, error)
             raise errors.Unreachable(
                 503, f'The message bus took no message for {host}; try again.') from None
-        except messaging.RPCVersionCapError as error:
-            raise _other_version(host, str(error)) from None
         except messaging.RemoteError as error:
-            raise _remote(host, error) from None
+            raise _failed(host, error.exc_type, str(error.value)) from None
+        except Exception as error:
+            # What was raised there comes as itself where this side knows it.
+            raise _failed(host, type(error).__name__, str(error)) from None
         return _read(host, given)
 
     def _answers(self, context: Any, host: str) -> bool:
@@ -97,10 +99,11 @@ def _other_version(host: str, detail: str) -> errors.Unreachable:
         f'{VERSION} to it; bring both to the same release.')
 
 
-def _remote(host: str, error: Any) -> errors.Unreachable:
-    if error.exc_type in ('UnsupportedVersion', 'NoSuchMethod', 'RPCDispatcherError'):
-        return _other_version(host, str(error.value))
-    LOG.error('nova_migpolicy on %s failed: %s: %s', host, error.exc_type, error.value)
+def _failed(host: str, kind: str | None, detail: str) -> errors.Unreachable:
+    if kind in _OTHER_VERSION:
+        return _other_version(host, detail)
+    # The rest may be a traceback.
+    LOG.error('nova_migpolicy on %s failed: %s: %.300s', host, kind, detail.partition('\n')[0])
     return errors.Unreachable(
         503, f'nova_migpolicy on {host} failed; the log of nova-compute there says why.')
 

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asking a source host: over a real transport in memory, and over one that fails."""
+
+from unittest import mock
+
+import ddt
+import fixtures
+from nova import context as nova_context
+from nova import rpc
+import oslo_messaging as messaging
+import testtools
+
+from nova_migpolicy.api import channel
+from nova_migpolicy.api import errors
+from tests.unit.api import fakes
+
+
+class Plugin:
+    """What answers on a host, as `compute.rpc` does."""
+
+    target = messaging.Target(namespace='migpolicy', version='1.0')
+
+    def __init__(self, answer):
+        self._answer = answer
+        self.asked = []
+
+    def progress(self, ctxt, server, migration):
+        self.asked.append((ctxt.request_id, server, migration))
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+class NewerPlugin(Plugin):
+    """One that does not speak our version any more."""
+
+    target = messaging.Target(namespace='migpolicy', version='2.0')
+
+
+class Compute:
+    """nova-compute itself."""
+
+    target = messaging.Target(namespace='baseapi', version='1.1')
+
+    def ping(self, context, arg):
+        return {'service': 'compute', 'arg': arg}
+
+
+@ddt.ddt
+class TestChannel(testtools.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.useFixture(fakes.NovaConf(self.id()))
+        self.log = self.useFixture(fixtures.FakeLogger())
+        self.context = nova_context.RequestContext('u', 'p', is_admin=True)
+        self.channel = channel.Channel()
+
+    def serve(self, topic, endpoint, host='n1'):
+        server = messaging.get_rpc_server(
+            rpc.TRANSPORT, messaging.Target(topic=topic, server=host), [endpoint],
+            executor='threading', serializer=rpc.RequestContextSerializer(None))
+        server.start()
+        self.addCleanup(server.wait)
+        self.addCleanup(server.stop)
+        return endpoint
+
+    def ask(self, method='progress', host='n1'):
+        return self.channel.ask(self.context, host, method, server='s', migration='m')
+
+    def refused(self, code, words, kind=errors.Unreachable, **kwargs):
+        error = self.assertRaises(errors.Refusal, self.ask, **kwargs)
+        self.assertEqual((kind, code), (type(error), error.code))
+        self.assertIn(words, error.message)
+
+    def answered(self, answer):
+        """Let the bus bring this, whatever is asked."""
+        self.useFixture(fixtures.MockPatchObject(
+            rpc.TRANSPORT._driver, 'send', return_value=answer))
+
+    def impatient(self):
+        self.useFixture(fixtures.MockPatchObject(channel, 'ANSWER_S', 0.05))
+
+    def test_the_very_host_is_asked(self):
+        other = self.serve('migpolicy', Plugin({'status': 200, 'body': {}}), 'n2')
+        asked = self.serve('migpolicy', Plugin({'status': 200, 'body': {'phase': 'passes'}}))
+        self.assertEqual((200, {'phase': 'passes'}), self.ask())
+        self.assertEqual([(self.context.request_id, 's', 'm')], asked.asked)
+        self.assertEqual([], other.asked)
+
+    @ddt.data((202, {'a': 1}, {'a': 1}), (200, None, None), (200, 'text', None))
+    @ddt.unpack
+    def test_status_and_body(self, status, body, found):
+        self.answered({'status': status, 'body': body})
+        self.assertEqual((status, found), self.ask())
+
+    @ddt.data((400, 400), (404, 404), (409, 409), (503, 503), (500, 503), (302, 503))
+    @ddt.unpack
+    def test_refusals_are_passed_on(self, status, code):
+        self.answered({'status': status, 'message': 'not in the phase disks'})
+        self.refused(code, 'not in the phase disks', errors.Refusal)
+
+    @ddt.data(None, 'text', {}, {'status': '200'}, {'status': True})
+    def test_answers_in_another_form(self, answer):
+        self.answered(answer)
+        self.refused(409, 'is of another version')
+
+    def test_another_version(self):
+        self.serve('migpolicy', NewerPlugin(None))
+        self.refused(409, 'nova_migpolicy on n1 is of another version than in nova-api')
+        self.assertIn('Endpoint does not support RPC version 1.0', self.log.output)
+
+    def test_another_method(self):
+        self.serve('migpolicy', Plugin(None))
+        self.refused(409, 'another version', method='of_a_newer_version')
+
+    def test_it_fails(self):
+        self.serve('migpolicy', Plugin(KeyError('a bug')))
+        self.refused(503, 'nova_migpolicy on n1 failed; the log of nova-compute')
+        self.assertIn("nova_migpolicy on n1 failed: KeyError: 'a bug'", self.log.output)
+
+    def test_nobody_is_there(self):
+        self.impatient()
+        self.refused(503, 'nova-compute on n1 did not answer within')
+
+    def test_nova_compute_without_the_plugin(self):
+        self.impatient()
+        self.serve('compute', Compute())
+        self.refused(409, 'nova-compute on n1 runs, but nova_migpolicy does not answer there; it '
+                          'needs [DEFAULT] compute_driver = migpolicy.LibvirtDriver')
+
+    @ddt.data((messaging.MessageUndeliverable(None, None, None, None), 409, 'does not answer'),
+              (messaging.MessageDeliveryFailure('no bus'), 503, 'took no message for n1'),
+              (messaging.RPCVersionCapError('1.0', '0.9'), 409, 'another version'),
+              (messaging.RemoteError('NoSuchMethod', 'x', []), 409, 'another version'),
+              (messaging.RemoteError('ValueError', 'x', []), 503, 'failed; the log of'))
+    @ddt.unpack
+    def test_the_bus_fails(self, error, code, words):
+        with mock.patch.object(rpc.TRANSPORT._driver, 'send', side_effect=error):
+            self.refused(code, words)
+
+    def test_both_waits_leave_room_in_two_seconds(self):
+        self.assertLess(channel.ANSWER_S + channel.PING_S, 1.8)
+        self.assertGreater(channel.ANSWER_S, 1.2)
+
+    def test_message_must_find_a_queue(self):
+        with mock.patch.object(rpc.TRANSPORT._driver, 'send',
+                               return_value={'status': 200}) as send:
+            self.ask()
+        options = send.call_args.kwargs
+        self.assertTrue(options['transport_options'].at_least_once)
+        self.assertEqual((channel.ANSWER_S, 1), (options['timeout'], options['retry']))
+
+    def test_the_bus_of_the_servers_cell(self):
+        other = messaging.get_rpc_transport(fakes.CONF, url='fake://cell2/')
+        self.context.mq_connection = other
+        with mock.patch.object(other._driver, 'send', return_value={'status': 200}) as send:
+            self.assertEqual((200, None), self.ask())
+        self.assertEqual('n1', send.call_args.args[0].server)
