@@ -109,7 +109,7 @@ class RetuneTest(phases.InPhase, steering.SteeringTest):
                                 steering.MIGRATION_TIMEOUT_S, 'the phase post-copy')
         self.assertEqual('running (post-copy)', found['status'])
         for command in (lambda: self.admin.abort(run.server, run.migration),
-                        lambda: self.tune(run, bandwidth_mib_s=60),
+                        lambda: self.tune(run, bandwidth_mib_s=40),
                         lambda: self.admin.act(run.server, run.migration, 'pause')):
             refused = self.assertRaises(exceptions.Conflict, command)
             self.assertIn('post-copy', refused.response.text)
