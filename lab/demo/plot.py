@@ -63,10 +63,13 @@ def _rates(axis: Any, track: track_mod.Track) -> None:
 
 
 def _decisions(upper: Any, lower: Any, track: track_mod.Track) -> None:
-    for number, decided in enumerate(d for d in track.decisions if d.actions):
+    marked = [decided for decided in track.decisions
+              if decided.actions or decided.rule == 'operator']
+    for number, decided in enumerate(marked):
         for axis in (upper, lower):
             axis.axvline(decided.at_s, color=DECISION, linewidth=1.2, linestyle=':')
+        said = '; '.join(decided.actions) or 'retuned by a person'
         upper.annotate(
-            textwrap.fill('; '.join(decided.actions), 24), (decided.at_s, 1),
+            textwrap.fill(said, 24), (decided.at_s, 1),
             xycoords=('data', 'axes fraction'), xytext=(4, -8 - 30 * (number % 3)),
             textcoords='offset points', fontsize=8, color=DECISION, va='top')

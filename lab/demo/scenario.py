@@ -9,6 +9,7 @@ then an operator, who watches, permits it to raise the bandwidth.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 import dataclasses
 import functools
 import pathlib
@@ -65,8 +66,8 @@ class Demo:
         self._screen = screen
         self._scratch = scratch
         self.servers: dict[str, Server] = {}
-        self._watching = scratch / 'watch.log'
-        self._read_bytes = 0
+        # What commands in the background have said, and how much of it was passed on.
+        self._said: dict[pathlib.Path, int] = {}
 
     @property
     def tracks(self) -> list[track_mod.Track]:
@@ -80,7 +81,8 @@ class Demo:
             self._migrate()
             policy = self.servers['policy'].track
             self._watch_until(lambda: policy.over or bool(policy.decisions), MIGRATION_TIMEOUT_S)
-            self._retune()
+            # What the operator does who has read that it cannot finish as it is.
+            self._begin(RETUNE)
             self._watch_until(lambda: policy.over, MIGRATION_TIMEOUT_S)
             self._watch_until(self._patience_is_over, PATIENCE_S + 1)
             self._abort()
@@ -121,29 +123,26 @@ class Demo:
             server.watcher.start(migration_id, started_s)
             self._screen.step(f'{server.track.title}: live migration {migration_id} to n2 asked')
 
-        self._screen.step(f'$ {" ".join(WATCH)}')
-        self._stack.spawn_cli(WATCH, self._watching)
+        self._begin(WATCH)
 
-    def _retune(self) -> None:
-        """What the operator does who has read that it cannot finish as it is."""
+    def _begin(self, command: Sequence[str]) -> None:
+        """Start a command that goes on beside what follows."""
         self._screen.pause_following()
-        self._screen.step(f'$ {" ".join(RETUNE)}')
-        told = self._stack.cli(RETUNE, check=False)
-        for line in (told.stdout + told.stderr).splitlines():
-            self._screen.say(line)
-        self._show_watch()
+        self._screen.step(f'$ {" ".join(command)}')
+        log = self._scratch / f'command-{len(self._said)}.log'
+        self._said[log] = 0
+        self._stack.spawn_cli(command, log)
 
-    def _show_watch(self) -> None:
-        """Pass on what the watching command has said since."""
-        if not self._watching.exists():
-            return
-        with open(self._watching, encoding='utf-8', errors='replace') as lines:
-            lines.seek(self._read_bytes)
-            whole, _, _rest = lines.read().rpartition('\n')
-        if whole:
-            self._read_bytes += len((whole + '\n').encode())
-            for line in whole.splitlines():
-                self._screen.say(line)
+    def _pass_on(self) -> None:
+        """Show what the commands have said since."""
+        for log, read_bytes in self._said.items():
+            with open(log, 'rb') as said:
+                said.seek(read_bytes)
+                whole, _, _rest = said.read().rpartition(b'\n')
+            if whole:
+                self._said[log] += len(whole) + 1
+                for line in whole.decode(errors='replace').splitlines():
+                    self._screen.say(line)
 
     def _watch_until(self, over: Callable[[], bool], timeout_s: float) -> None:
         end_s = time.monotonic() + timeout_s
@@ -151,7 +150,7 @@ class Demo:
             for server in self.servers.values():
                 if not server.track.over:
                     server.watcher.look()
-            self._show_watch()
+            self._pass_on()
             self._screen.follow(self.tracks)
             time.sleep(LOOK_EVERY_S)
 

@@ -37,7 +37,7 @@ class Screen:
 
     def say(self, line: str) -> None:
         """Pass a line of a command on, as it is."""
-        self.console.print(f'         [dim]|[/] {rich_markup.escape(line)}')
+        self.console.print(f'  [dim]|[/] {rich_markup.escape(line)}', soft_wrap=True)
 
     def follow(self, tracks: Sequence[track_mod.Track]) -> None:
         """Show where the migrations are; call it as often as there is news."""

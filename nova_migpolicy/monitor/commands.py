@@ -79,11 +79,11 @@ class Commands:
         elif self._actor.cancel_is_due and item.name == inbox.CANCEL:
             # Whether there will be a job, or there was one, shows in a moment.
             self._cancels.append(item.reply)
-        elif error and item.name != inbox.FORCE_COMPLETE:
+        elif error and item.name in (inbox.POST_COPY, inbox.PAUSE):
             item.reply.give(answer.refusal(
                 f'{item.name} was refused in the phase {phase}: {error}'))
         else:
-            # The engine tries that again, and the next way if it must.
+            # The engine does that again, and takes the next way if it must.
             again = f'; libvirt refused at first ({error}), it will be tried again'
             item.reply.give(self._accept(
                 item.name, phase, decision.reason + (again if error else '')))

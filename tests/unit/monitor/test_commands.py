@@ -133,8 +133,12 @@ class CommandsTest(testtools.TestCase):
         self.make()
         self.refuse('abortJob', libvirt.VIR_ERR_RPC)
         told = self.act(inbox.CANCEL)
-        self.assertEqual(answer.CONFLICT, told.status)
-        self.assertIn('cancel was refused', told.message)
+        self.assertEqual(answer.ACCEPTED, told.status)
+        self.assertIn('tried again', told.body['reason'])
+        self.domain.answers['abortJob'] = None
+        self.clock.sleep(10)
+        self.actor.apply(self.controller.observe(sample_mod.Sample.from_stats(self.clock(), {})))
+        self.assertEqual(2, len(self.domain.called('abortJob')))
 
     def test_a_cancel_before_there_is_a_job_waits_for_its_answer(self):
         self.make()
