@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Retuning, and cancelling what waits, on Nova 31 under eventlet."""
+
+from __future__ import annotations
+
+from tests.stack import cancels
+from tests.stack import retunes
+from tests.stack import steering
+
+
+class RetuneTest(retunes.RetuneTests, steering.SteeringTest):
+    nova = '31'
+
+
+class CancelTest(cancels.CancelTests, steering.SteeringTest):
+    nova = '31'
