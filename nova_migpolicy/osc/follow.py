@@ -76,7 +76,7 @@ def _look(source: source_mod.Source, target: source_mod.Target,
     lines = []
     if target.stock and not was_stock:
         lines.append(watcher.Line('note', f"figures are Nova's own: {target.stock}"))
-    return [*lines, *watch.hear(records), *watch.see(clock(), view)]
+    return [*watch.greet(view), *lines, *watch.hear(records), *watch.see(clock(), view)]
 
 
 def worst(statuses: Sequence[int]) -> int:

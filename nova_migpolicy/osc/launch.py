@@ -21,11 +21,11 @@ from nova_migpolicy.osc import words
 
 #: What of a host can be live-migrated.
 MOVABLE = frozenset({'ACTIVE', 'PAUSED'})
-#: Seconds to wait until Nova shows the migrations that were asked for.
+#: Seconds to wait until Nova shows the migrations that were asked for, and between two looks.
 APPEARS_S = 30.0
-_LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 0.5
 #: Seconds between two servers of a host.
-_PACE_S = 0.1
+PACE_S = 0.1
 
 
 @dataclasses.dataclass
@@ -92,17 +92,13 @@ class Launcher:
                 one.error = str(error)
                 continue
             asked.append(one)
-            self._sleep(_PACE_S)
+            self._sleep(PACE_S)
         say(f'{len(servers)} servers on {host}, migrations of {len(asked)} asked for')
         self._find(asked, max(known, default=0), lambda: self._listed(host, servers))
         return started
 
     def _ask(self, server: find.Server) -> None:
-        path, body = f'/servers/{server.id}/action', {'os-migrateLive': self._body}
-        if 'migpolicy' in self._body:
-            self._api.ours('POST', path, json=body)
-        else:
-            self._api.nova('POST', path, json=body)
+        self._api.migrate(server.id, self._body)
 
     def _listed(self, host: str, servers: Sequence[find.Server]) -> list[find.Migration]:
         by_id = {one.id: one for one in servers}
@@ -124,7 +120,7 @@ class Launcher:
                     if one.migration is None:
                         one.error = _unseen(one.server)
                 return
-            self._sleep(_LOOK_EVERY_S)
+            self._sleep(LOOK_EVERY_S)
 
 
 def _ids(rows: Sequence[Mapping[str, Any]]) -> list[int]:

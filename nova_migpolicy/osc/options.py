@@ -25,7 +25,7 @@ def add_tunable(parser: argparse.ArgumentParser) -> None:
     for key in keys.tunable():
         parser.add_argument(
             flag(key), dest=key.name, metavar=_METAVARS[key.kind],
-            help=f'{key.help} ({key.allows()})'.replace('%', '%%'))
+            help=f'{key.help} It takes {key.allows()}.'.replace('%', '%%'))
 
 
 def tuned(parsed_args: argparse.Namespace) -> dict[str, Any]:

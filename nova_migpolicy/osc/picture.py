@@ -7,6 +7,7 @@ Only rich's objects are made here; when to draw, and on what, is the business of
 from __future__ import annotations
 
 from collections.abc import Sequence
+import itertools
 
 from rich import console as rich_console
 from rich import progress_bar
@@ -26,6 +27,8 @@ _ENDS = {'completed': 'green', 'cancelled': 'yellow', 'failed': 'red', 'broken':
 _FRAME_LINES = 10
 # Of the screen's lines, at most this part is for the servers where there are many.
 _SERVERS_PART = 0.6
+_BAR = 12
+_NARROW = 90
 
 
 def single(watch: watcher.Watch, story: Story, width: int, height: int,
@@ -48,14 +51,12 @@ def several(watches: Sequence[watcher.Watch], story: Story, width: int, height: 
     """Draw a line for each of many migrations; first those that run."""
     room = max(3, int(height * _SERVERS_PART))
     shown = sorted(watches, key=_order)[:room]
-    name_width = min(24, max((len(one.name) for one in shown), default=8))
     grid = rich_table.Table.grid(padding=(0, 1))
-    for column in (name_width, 16, 5, 18, 10):
+    fixed = (20 if width > _NARROW else 15, _BAR, 5, 18, 9)
+    for column in (*fixed, max(8, width - sum(fixed) - len(fixed))):
         grid.add_column(width=column, no_wrap=True, overflow='ellipsis')
-    grid.add_column(overflow='ellipsis', no_wrap=True)
     for one in shown:
         grid.add_row(*_row(one))
-    grid.width = width
     left = len(watches) - len(shown)
     return rich_console.Group(
         rich_text.Text(_count(watches), style='bold'), grid,
@@ -87,29 +88,27 @@ def _bar(now: view_mod.View, width: int) -> rich_table.Table:
     return row
 
 
-def _figures(now: view_mod.View, width: int) -> rich_table.Table:
-    grid = rich_table.Table.grid(padding=(0, 2))
-    grid.width = width
-    for ratio in (1, 3, 1, 4):
-        grid.add_column(ratio=ratio)
-    left = words.figure(words.mib(now.remaining_bytes), 'MiB')
-    facts = [
-        ('rate', words.figure(now.bandwidth_mib_s, 'MiB/s')),
-        ('blackout', telling.blackout(now).removeprefix('blackout ')),
-        ('pass', words.figure(now.pass_number)),
-        ('ends', telling.eta(now).removeprefix('ends ')),
-        ('left', left), ('deadline', telling.deadline(now).removeprefix('deadline ')),
-        ('waits for', now.waits_for), ('held', ', '.join(now.held)),
-        ('throttle', words.figure(now.throttle_percent or None, '% of its CPU time')),
-    ]
+def _figures(now: view_mod.View, width: int) -> rich_console.RenderableType:
     if now.over:
-        facts = [('', telling.ending(now))]
-        grid.columns[0].ratio, grid.columns[1].ratio = 0, 1
-    known = [one for one in facts if one[1]]
-    for first, second in zip(known[::2], [*known[1::2], ('', '')], strict=False):
+        return rich_text.Text(telling.ending(now))
+    left = [('rate', words.figure(now.bandwidth_mib_s, 'MiB/s')),
+            ('pass', words.figure(now.pass_number)),
+            ('left', words.figure(words.mib(now.remaining_bytes), 'MiB')),
+            ('throttle', words.figure(now.throttle_percent or None, '% of CPU'))]
+    right = [('ends', telling.eta(now).removeprefix('ends ')),
+             ('blackout', telling.blackout(now).removeprefix('blackout ')),
+             ('deadline', telling.deadline(now).removeprefix('deadline ')),
+             ('held', ', '.join(now.held))]
+    grid = rich_table.Table.grid(padding=(0, 2))
+    for column in (8, 14, 8, max(12, width - 36)):
+        grid.add_column(width=column)
+    blank = ('', '')
+    for first, second in itertools.zip_longest(
+            [one for one in left if one[1]], [one for one in right if one[1]], fillvalue=blank):
         grid.add_row(rich_text.Text(first[0], style='dim'), rich_text.Text(first[1]),
                      rich_text.Text(second[0], style='dim'), rich_text.Text(second[1]))
-    return grid
+    waits = rich_text.Text(f'waits: {now.waits_for}') if now.waits_for else None
+    return rich_console.Group(*([waits] if waits else []), grid)
 
 
 def _story(story: Story, width: int, room: int) -> list[rich_console.RenderableType]:
@@ -142,7 +141,7 @@ def _row(one: watcher.Watch) -> tuple[rich_console.RenderableType, ...]:
     percent = 100.0 if now.outcome == 'completed' else now.percent
     more = (telling.ending(now) if now.over else telling.eta(now) or now.waits_for
             or telling.blackout(now))
-    return (name, progress_bar.ProgressBar(total=100, completed=percent or 0.0, width=16),
+    return (name, progress_bar.ProgressBar(total=100, completed=percent or 0.0, width=_BAR),
             rich_text.Text('' if percent is None else f'{percent:.0f} %', justify='right'),
             rich_text.Text(*_phase(now)), words.figure(now.bandwidth_mib_s, 'MiB/s'),
             rich_text.Text(more))

@@ -66,15 +66,20 @@ class Source:
         if not body.get('phase'):
             if now.status in _UNDER_WAY:
                 # The host answers but does not watch it: profile nova, or not begun.
-                return [], dataclasses.replace(
-                    self._nova(target), waits_for=now.waits_for, reason=now.reason)
+                return [], dataclasses.replace(self._nova(target), waits_for=now.waits_for)
             return [], now
-        params = {'limit': _RECORDS, 'kind': list(watcher.KINDS)}
+        return self._records(path, heard), now
+
+    def _records(self, path: str, heard: int) -> list[Mapping[str, Any]]:
+        params: dict[str, Any] = {'limit': _RECORDS, 'kind': list(watcher.KINDS)}
         if heard:
             params['marker'] = heard
-        found = self._ours(f'{path}/timeline', params).get('timeline')
+        try:
+            found = self._ours(f'{path}/timeline', params).get('timeline')
+        except errors.Failed:
+            return []   # Where it is, is known; what was decided comes with the next look.
         records = found if isinstance(found, list) else []
-        return [one for one in records if isinstance(one, Mapping)], now
+        return [one for one in records if isinstance(one, Mapping)]
 
     def _ours(self, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
         self.asked += 1

@@ -28,7 +28,7 @@ def where(now: View) -> str:
              f'pass {words.figure(now.pass_number)}' if now.pass_number else '',
              f'{words.figure(words.mib(now.remaining_bytes), "MiB")} left'
              if now.remaining_bytes is not None else '',
-             eta(now), blackout(now), deadline(now)]
+             eta(now), _blackout_in_short(now), deadline(now)]
     return ', '.join(part for part in parts if part)
 
 
@@ -46,6 +46,12 @@ def blackout(now: View) -> str:
     if not expected:
         return f'blackout {promised} at most' if promised else ''
     return f'blackout {expected} expected' + (f', {promised} promised' if promised else '')
+
+
+def _blackout_in_short(now: View) -> str:
+    if now.blackout_ms is None or now.promised_ms is None:
+        return blackout(now)
+    return f'blackout {words.figure(now.blackout_ms)} of {words.figure(now.promised_ms, "ms")}'
 
 
 def deadline(now: View) -> str:
@@ -92,7 +98,9 @@ def sentence(record: Mapping[str, Any]) -> str:
     if kind == 'sample':
         return _sample(record)
     if kind == 'start':
-        return f'to {words.text(get("destination"))}, policy {words.text(get("policy"))}'
+        policy = get('policy')
+        profile = policy.get('profile') if isinstance(policy, Mapping) else ''
+        return f'to {words.text(get("destination"))}, profile {words.text(profile)}'
     said = get('text') or get('reason')
     if kind == 'end':
         return f'{words.text(get("outcome"))}: {words.text(said)}'

@@ -21,8 +21,8 @@ _OF_STATUS = {'completed': 'completed', 'done': 'completed', 'cancelled': 'cance
 _PHASES = {'accepted': 'queued', 'queued': 'waiting for a slot', 'preparing': 'preparing',
            'running (post-copy)': 'post-copy', 'post-migrating': 'finishing',
            'completed': 'done', 'error': 'done', 'failed': 'done', 'cancelled': 'done'}
-_WAITS = {'accepted': "Nova's scheduler and conductor",
-          'queued': 'one of the max_concurrent_live_migrations of its source host'}
+_WAITS = {'accepted': 'Nova chooses and checks a destination',
+          'queued': 'max_concurrent_live_migrations of its source host are under way'}
 
 
 @dataclasses.dataclass(frozen=True)

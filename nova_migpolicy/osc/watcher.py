@@ -69,6 +69,13 @@ class Watch:
         outcome = self.view.outcome if self.view and not self.lost else ''
         return EXIT_STATUS.get(outcome, OTHER_ERROR)
 
+    def greet(self, now: View) -> list[Line]:
+        """Say what is being watched, before the first view is taken."""
+        if self.view is not None or not (now.source and now.destination):
+            return []
+        return [Line('note', f'migration {self.migration} of {self.name} from {now.source} to '
+                             f'{now.destination}')]
+
     def see(self, now_s: float, now: View) -> list[Line]:
         """Take a new view of it.
 
@@ -79,14 +86,11 @@ class Watch:
         if self.trouble:
             lines.append(Line('note', 'the answers have come back'))
         self.trouble, self._trouble_since_s = '', None
-        if before is None and now.source and now.destination:
-            lines.append(Line('note', f'migration {self.migration} from {now.source} to '
-                                      f'{now.destination}'))
         if before is None or before.phase != now.phase:
             lines.append(Line('phase', now.phase))
             self._next_line_s = now_s
         if now.waits_for and (before is None or before.waits_for != now.waits_for):
-            lines.append(Line('waits', f'for {now.waits_for}'))
+            lines.append(Line('waits', now.waits_for))
         if before is not None and set(before.held) != set(now.held):
             lines.append(Line('held', f'by a person: {", ".join(now.held)}' if now.held
                               else 'nothing by a person any more'))

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting migrations of one server and of a host, through the true shell."""
+
+from __future__ import annotations
+
+import json
+from unittest import mock
+
+from nova_migpolicy.osc import launch
+from tests.unit.osc import cloud
+
+START = ('server', 'migration', 'start')
+ACTION = f'POST /servers/{cloud.SERVER}/action'
+ACCEPTED = cloud.Answer(202)
+
+
+def rows(*found):
+    return {'migrations': list(found)}
+
+
+class StartTest(cloud.CloudTest):
+
+    def setUp(self):
+        super().setUp()
+        self.hurry()
+        self.answers[ACTION] = [ACCEPTED]
+        self.answers['GET /os-migrations'] = [
+            rows(cloud.migration(5, 'completed')), rows(cloud.migration(5, 'completed')),
+            rows(cloud.migration(7, 'accepted'), cloud.migration(5, 'completed'))]
+
+    def body(self):
+        return self.sent('POST', '/action')[-1].json()['os-migrateLive']
+
+    def error(self, *words):
+        status, out, err = self.openstack(*START, *words)
+        self.assertEqual((1, ''), (status, out))
+        return err
+
+
+class OneTest(StartTest):
+
+    def test_without_a_policy_it_is_novas_plain_request(self):
+        found, = self.json(*START, 'db-1')
+        self.assertEqual({'host': None, 'block_migration': 'auto'}, self.body())
+        self.assertEqual('compute 2.90',
+                         self.sent('POST', '/action')[0].headers['OpenStack-API-Version'])
+        self.assertEqual((cloud.SERVER, 'db-1', 7, 'started', None), (
+            found['Server ID'], found['Server'], found['Migration'], found['Outcome'],
+            found['Reason']))
+        self.assertEqual([], self.sent('GET', '/progress'))
+
+    def test_a_policy_goes_with_it(self):
+        self.ok(*START, 'db-1', '--host', 'n2', '--profile', 'post_copy', '--set',
+                'max_downtime_ms=300', '--set', 'remedies=downtime,pause', '--set',
+                'on_stall = pause')
+        self.assertEqual({'host': 'n2', 'block_migration': 'auto', 'migpolicy': {
+            'profile': 'post_copy', 'max_downtime_ms': 300, 'remedies': ['downtime', 'pause'],
+            'on_stall': 'pause'}}, self.body())
+        self.assertEqual('compute 2.90, migration-policy 1.0',
+                         self.sent('POST', '/action')[0].headers['OpenStack-API-Version'])
+
+    def test_a_policy_that_cannot_be_is_refused_here(self):
+        for words, said in (
+                (('--set', 'max_downtime_ms'), 'write it as key=value'),
+                (('--set', 'max_downtime=3'), 'did you mean max_downtime_ms'),
+                (('--set', 'colour=red'), 'there is profile'),
+                (('--set', 'max_downtime_ms=0'), 'below the minimum of 1'),
+                (('--profile', 'no such'), 'a name has letters'),
+                (('--profile', 'a', '--set', 'profile=b'), 'different profiles')):
+            self.assertIn(said, self.error('db-1', *words))
+        self.assertEqual([], self.requests)
+
+    def test_a_nova_without_the_plugin(self):
+        said = ('Invalid input for field/attribute os-migrateLive. Additional properties are not '
+                "allowed ('migpolicy' was unexpected)")
+        self.answers[ACTION] = [cloud.Answer(400, {'badRequest': {'message': said}})]
+        self.assertIn('does not have nova_migpolicy', self.error('db-1', '--profile', 'a'))
+
+    def test_what_nova_refuses(self):
+        for code, message in ((400, 'Compute host n9 could not be found.'),
+                              (409, "Cannot 'os-migrateLive' instance while it is migrating"),
+                              (404, 'Instance could not be found.')):
+            self.answers[ACTION] = [cloud.Answer(code, {'fault': {'message': message}})]
+            self.assertEqual(f'{message}\n', self.error('db-1', '--set', 'on_stall=pause'))
+
+    def test_a_migration_that_does_not_appear(self):
+        self.answers['GET /os-migrations'] = [rows(cloud.migration(5, 'completed'))]
+        with mock.patch.object(launch, 'APPEARS_S', 0):
+            status, out, _err = self.openstack(*START, 'db-1', '-f', 'json')
+        found, = json.loads(out)
+        self.assertEqual((1, None, 'not started'),
+                         (status, found['Migration'], found['Outcome']))
+        self.assertIn('openstack server event list', found['Reason'])
+
+    def test_wait(self):
+        self.plugin('timeline', {'timeline': []})
+        for outcome, nova, ends in (('completed', 'completed', 0), ('broken', 'error', 5)):
+            self.answers['GET /os-migrations'] = [rows(), rows(cloud.migration())]
+            self.plugin('progress', cloud.progress(), cloud.done(outcome, nova))
+            status, out, err = self.openstack(*START, 'db-1', '--wait', '-f', 'json')
+            found, = json.loads(out)
+            self.assertEqual((ends, outcome, 31.4, 286, 501.0), (
+                status, found['Outcome'], found['Total Seconds'], found['Blackout ms'],
+                found['Sent MiB']))
+            self.assertIn('phase: passes', err)
+
+    def test_either_a_server_or_a_host(self):
+        for words in ((), ('db-1', '--from-host', 'n1')):
+            self.assertIn('Name either a server or', self.error(*words))
+
+
+class HostTest(StartTest):
+
+    def setUp(self):
+        super().setUp()
+        self.ids = [f'00000000-0000-4000-8000-0000000000{number:02}' for number in range(4)]
+        self.servers = [{'id': server, 'name': f's{number}', 'status': 'ACTIVE'}
+                        for number, server in enumerate(self.ids)]
+        self.answers['GET /servers/detail'] = [{'servers': self.servers}]
+        for number, server in enumerate(self.ids):
+            self.answers[f'POST /servers/{server}/action'] = [ACCEPTED]
+            path = f'GET /servers/{server}/migrations/{number + 10}'
+            self.answers[f'{path}/progress'] = [
+                cloud.Answer(200, one, cloud.OURS) for one in (cloud.progress(), cloud.done())]
+            self.answers[f'{path}/timeline'] = [
+                cloud.Answer(200, {'timeline': []}, cloud.OURS)]
+        begun = [cloud.migration(number + 10, server=server)
+                 for number, server in enumerate(self.ids)]
+        # What ran before, of the same server, is not taken for what was started.
+        old = cloud.migration(9, 'completed', self.ids[0])
+        self.answers['GET /os-migrations'] = [
+            rows(old), rows(*begun[:2], old), rows(*reversed(begun), old)]
+
+    def test_all_are_started_and_watched(self):
+        out = self.openstack(*START, '--from-host', 'n1', '--set', 'timeout_seconds=300')
+        self.assertEqual(0, out[0])
+        for number in range(4):
+            self.assertIn(f's{number}: outcome: completed after 31 s', out[1])
+            self.assertEqual({'timeout_seconds': 300}, self.sent(
+                'POST', f'{self.ids[number]}/action')[0].json()['os-migrateLive']['migpolicy'])
+        self.assertIn('4 servers on n1, migrations of 4 asked for', out[2])
+
+    def test_the_worst_outcome_is_the_exit_status(self):
+        self.answers[f'GET /servers/{self.ids[1]}/migrations/11/progress'] = [
+            cloud.Answer(200, cloud.done('cancelled', 'cancelled'), cloud.OURS)]
+        self.answers[f'GET /servers/{self.ids[2]}/migrations/12/progress'] = [
+            cloud.Answer(200, cloud.done('failed', 'error', reason='no route'), cloud.OURS)]
+        status, out, _err = self.openstack(*START, '--from-host', 'n1', '-f', 'json')
+        self.assertEqual((4, ['completed', 'cancelled', 'failed', 'completed'], 'no route'), (
+            status, [row['Outcome'] for row in json.loads(out)], json.loads(out)[2]['Reason']))
+
+    def test_what_cannot_be_started_does_not_stop_the_others(self):
+        self.servers[1]['status'] = 'SHUTOFF'
+        self.answers[f'POST /servers/{self.ids[2]}/action'] = [
+            cloud.Answer(409, {'conflict': {'message': 'it is locked'}})]
+        self.answers['GET /os-migrations'].pop(1)
+        status, out, _err = self.openstack(*START, '--from-host', 'n1', '-f', 'json')
+        found = json.loads(out)
+        self.assertEqual((1, ['completed', 'not started', 'not started', 'completed']),
+                         (status, [row['Outcome'] for row in found]))
+        self.assertIn('It is SHUTOFF', found[1]['Reason'])
+        self.assertEqual('it is locked', found[2]['Reason'])
+        self.assertEqual([], self.sent('POST', f'{self.ids[1]}/action'))
+
+    def test_no_wait(self):
+        status, out, _err = self.openstack(*START, '--from-host', 'n1', '--no-wait', '-f', 'json')
+        self.assertEqual((0, ['started'] * 4, [10, 11, 12, 13]), (
+            status, [row['Outcome'] for row in json.loads(out)],
+            [row['Migration'] for row in json.loads(out)]))
+        self.assertEqual([], self.sent('GET', '/progress'))
+
+    def test_an_empty_host(self):
+        self.answers['GET /servers/detail'] = [{'servers': []}]
+        status, _out, err = self.openstack(*START, '--from-host', 'n1')
+        self.assertEqual((0, '0 servers on n1, migrations of 0 asked for\n'), (status, err))
+
+    def test_a_table_of_many_fits(self):
+        self.servers[0]['name'] = 'a-name-that-is-longer-than-any-column-of-a-table-can-be'
+        self.answers[f'GET /servers/{self.ids[2]}/migrations/12/progress'] = [
+            cloud.Answer(200, cloud.done('failed', 'error', reason='no route ' * 20), cloud.OURS)]
+        _status, out, _err = self.openstack(*START, '--from-host', 'n1')
+        table = [line for line in out.splitlines() if line[:1] in '|+']
+        self.assertLessEqual(max(map(len, table)), 100, out)
+
+    def test_pages_of_servers(self):
+        many = [{'id': f'{number:08}-0000-4000-8000-000000000000', 'name': str(number),
+                 'status': 'SHUTOFF'} for number in range(700)]
+        self.answers['GET /servers/detail'] = [{'servers': many[:500]}, {'servers': many[500:]}]
+        status, out, _err = self.openstack(*START, '--from-host', 'n1', '-f', 'json')
+        self.assertEqual((1, 700), (status, len(json.loads(out))))
+        self.assertIn(f'marker={many[499]["id"]}', self.sent('GET', '/servers/detail')[1].url)
+
+    def test_ctrl_c_names_how_to_cancel(self):
+        self.answers[f'GET /servers/{self.ids[3]}/migrations/13/progress'] = [KeyboardInterrupt()]
+        status, out, _err = self.openstack(*START, '--from-host', 'n1')
+        self.assertEqual(130, status)
+        self.assertRegex(out, r'Stopped watching; \d migrations go on')

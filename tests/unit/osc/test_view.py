@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is made of the plugin's answers and of Nova's own, missing and odd ones included."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies
+import testtools
+
+from nova_migpolicy.osc import telling
+from nova_migpolicy.osc import view
+from tests.unit.osc import cloud
+from tests.unit.osc import test_words
+
+FIELDS = tuple(cloud.progress()['progress'])
+
+
+def plugin(**facts):
+    return view.of_plugin(cloud.progress(**facts)['progress'])
+
+
+class PluginTest(testtools.TestCase):
+
+    def test_all_of_it(self):
+        now = plugin(held=['bandwidth_mib_s'])
+        self.assertEqual(
+            'passes, 41 %, 50 MiB/s, pass 3, 96 MiB left, ends in 12-30 s, '
+            'blackout 340 of 500 ms, deadline in 250 s',
+            f'{now.phase}, {telling.where(now)}')
+        self.assertEqual((('bandwidth_mib_s',), 'n1', 'n2', False, False),
+                         (now.held, now.source, now.destination, now.over, now.waiting))
+
+    def test_nothing_of_it(self):
+        now = view.of_plugin({})
+        self.assertEqual(('', '', False), (telling.where(now), now.outcome, now.over))
+
+    @given(strategies.dictionaries(strategies.sampled_from(FIELDS), test_words.ANYTHING))
+    def test_anything_in_any_field(self, body):
+        now = view.of_plugin(body)
+        for shown in (telling.where(now), telling.ending(now)):
+            self.assertTrue(all(one.isprintable() for one in shown), shown)
+        self.assertTrue(now.percent is None or 0 <= now.percent <= 100)
+
+    def test_what_is_expected_badly(self):
+        self.assertIn('does not converge as it is', telling.where(plugin(converges=False)))
+        self.assertIn('deadline in 250 s, will miss it',
+                      telling.where(plugin(makes_deadline=False)))
+        self.assertIn('deadline passed 3 s ago', telling.where(plugin(deadline_in_seconds=-3)))
+
+    def test_it_is_over_when_nova_says_so(self):
+        self.assertFalse(plugin(outcome='completed', status='running', phase='finishing').over)
+        self.assertTrue(plugin(outcome='completed', status='completed').over)
+        self.assertTrue(plugin(outcome='failed', status='running', phase='done').over)
+        self.assertTrue(plugin(outcome=None, status='error').over)
+
+    def test_how_it_ended(self):
+        for said, status, outcome in (
+                ('completed', 'completed', 'completed'), (None, 'completed', 'completed'),
+                ('cancelled', 'cancelled', 'cancelled'), (None, 'cancelled', 'cancelled'),
+                ('failed', 'error', 'failed'), (None, 'failed', 'failed'),
+                ('cancelled', 'error', 'cancelled'),    # what Nova 34 itself calls an abort
+                ('completed', 'error', 'failed'),       # the guest moved, what followed broke
+                ('broken', 'error', 'broken'), ('nonsense', 'running', '')):
+            self.assertEqual(outcome, plugin(outcome=said, status=status).outcome, (said, status))
+
+
+class NovaTest(testtools.TestCase):
+
+    def test_its_figures(self):
+        row = {**cloud.migration(), 'memory_total_bytes': 300 * cloud.MIB,
+               'memory_processed_bytes': 500 * cloud.MIB, 'memory_remaining_bytes': 75 * cloud.MIB,
+               'disk_total_bytes': 0, 'disk_processed_bytes': 0, 'disk_remaining_bytes': 0}
+        now = view.of_nova(row)
+        self.assertEqual(('running', '75 %, 75 MiB left'), (now.phase, telling.where(now)))
+        later = view.of_nova({**row, 'memory_remaining_bytes': 150 * cloud.MIB}, now)
+        self.assertEqual(75, later.percent)
+
+    def test_its_words(self):
+        for status, phase, over in (
+                ('accepted', 'queued', False), ('queued', 'waiting for a slot', False),
+                ('running (post-copy)', 'post-copy', False), ('cancelled', 'done', True),
+                ('something new', 'running', False)):
+            now = view.of_nova(cloud.migration(status=status))
+            self.assertEqual((phase, over), (now.phase, now.over))
+
+    @given(strategies.dictionaries(
+        strategies.sampled_from(['status', 'memory_total_bytes', 'memory_remaining_bytes',
+                                 'disk_total_bytes', 'source_compute']), test_words.ANYTHING))
+    def test_anything_in_any_field(self, row):
+        now = view.of_nova(row)
+        self.assertTrue(now.percent is None or 0 <= now.percent <= 100)
+        self.assertTrue(all(one.isprintable() for one in telling.where(now)))
