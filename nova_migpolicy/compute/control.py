@@ -190,6 +190,10 @@ class Control:
         return reply.wait(ANSWER_S)
 
     def _look(self, session: session_mod.Session) -> dict[str, Any]:
+        end = session.journal.latest('end')
+        if end is not None:
+            # Nova is not done with it, but all that is ours is known.
+            return {**session.view(), **history.ending(end)}
         found = session.view()
         if found['age_seconds'] < FRESH_S:
             return found

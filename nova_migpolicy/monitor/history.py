@@ -76,15 +76,21 @@ def progress(records: Records) -> dict[str, Any] | None:
     end, start = last.get('end'), last.get('start', {})
     if end is None:
         return None
-    final = {name: end.get(name) for name in _FINAL}
-    outcome = end.get('outcome')
     sample = last.get('sample', {})
     return view.blank(
-        phase=view.DONE, percent=100.0 if outcome == 'completed' else end.get('percent', 0.0),
-        started_at=start.get('time'), elapsed_seconds=final['total_seconds'],
+        phase=view.DONE, started_at=start.get('time'),
         memory=_sizes(sample, 'memory'), disk=_sizes(sample, 'disk'),
-        last_decision=view.decision(last.get('decision')), outcome=outcome,
-        reason=end.get('reason'), final=final)
+        last_decision=view.decision(last.get('decision')), **ending(end))
+
+
+def ending(end: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a view the record of the end tells."""
+    final = {name: end.get(name) for name in _FINAL}
+    outcome = end.get('outcome')
+    return {'percent': 100.0 if outcome == 'completed' else end.get('percent', 0.0),
+            'elapsed_seconds': final['total_seconds'], 'outcome': outcome,
+            'reason': end.get('reason'), 'final': final, 'eta_seconds': None,
+            'converges': None, 'makes_deadline': None}
 
 
 def _sizes(sample: Mapping[str, Any], kind: str) -> dict[str, Any]:

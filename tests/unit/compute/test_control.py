@@ -86,6 +86,15 @@ class ControlTest(testtools.TestCase):
         # Another migration of the same server is not this one.
         self.assertIsNone(self.control.progress(SERVER, str(uuid.uuid4())).body)
 
+    def test_the_end_is_known_before_nova_is_done_with_it(self):
+        session = self.run_session()
+        session.view = lambda: view.blank(phase=view.FINISHING, age_seconds=5.0)
+        session.journal.add('end', 4.0, outcome='completed', total_seconds=4.0, downtime_ms=55)
+        found = self.control.progress(SERVER, MIGRATION).body
+        self.assertEqual((view.FINISHING, 'completed', 55, 100.0), (
+            found['phase'], found['outcome'], found['final']['downtime_ms'], found['percent']))
+        self.assertEqual([], session.inbox.asked)
+
     def test_an_old_view_is_made_anew_first(self):
         session = self.run_session(answer.Answer(answer.OK))
         session.view = lambda: view.blank(age_seconds=5.0)
