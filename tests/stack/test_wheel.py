@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is installed from a wheel: all of our packages, and the name under which Nova loads us."""
+"""What a wheel installs: our packages, the name under which Nova loads us, the commands."""
 
 from __future__ import annotations
 
@@ -24,15 +24,22 @@ print(driver.__file__)
 """
 
 
+_INSTALLED = """
+from importlib import metadata
+names = {one.name for one in metadata.distributions()}
+print(sorted(names & {'nova', 'libvirt-python', 'nova-migpolicy'}))
+"""
+COMMANDS = ('cancel', 'policy_pause', 'policy_post_copy', 'policy_progress', 'policy_retune',
+            'policy_show', 'policy_timeline', 'start', 'watch')
+
+
 class TestWheel(testtools.TestCase):
 
     def test_nova_finds_the_driver_of_a_wheel(self):
         if not OVERLAY.exists():
             self.skipTest('needs tools/setup nova33')
         folder = pathlib.Path(self.useFixtureFolder())
-        self.call(sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps',
-                  '--no-build-isolation', '--wheel-dir', folder, self.source(folder))
-        wheel, = folder.glob('*.whl')
+        wheel = self.wheel(folder)
         site = folder / 'site'
         shutil.copytree(OVERLAY, site, copy_function=os.link)
         self.call(sys.executable, '-m', 'zipfile', '-e', wheel, site)
@@ -42,6 +49,27 @@ class TestWheel(testtools.TestCase):
                           str(site / 'nova_migpolicy/compute/driver.py')], loaded.splitlines())
         ours = {path.relative_to(ROOT) for path in (ROOT / 'nova_migpolicy').rglob('*.py')}
         self.assertEqual(set(), {path for path in ours if not (site / path).exists()})
+
+    def test_the_commands_work_without_nova_and_without_libvirt(self):
+        folder = pathlib.Path(self.useFixtureFolder())
+        venv = folder / 'laptop'
+        self.call(sys.executable, '-m', 'venv', '--without-pip', venv)
+        self.call(sys.executable, '-m', 'uv', 'pip', 'install', '--quiet', '--python', venv,
+                  '--constraints', ROOT / 'requirements/constraints.txt',
+                  f'{self.wheel(folder)}[cli]', env={**os.environ, 'UV_SYSTEM_CERTS': '1'})
+        self.assertEqual("['nova-migpolicy']\n", self.call(venv / 'bin/python', '-c', _INSTALLED))
+        said = self.call(venv / 'bin/openstack', 'server', 'migration', 'watch', '--help')
+        self.assertIn('Watch a live migration until it is over.', said)
+        self.assertIn('openstack server migration watch db-1', said)
+        completion = self.call(venv / 'bin/openstack', 'complete')
+        for command in COMMANDS:
+            self.assertIn(f'cmds_server_migration_{command}=', completion)
+
+    def wheel(self, folder):
+        self.call(sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps',
+                  '--no-build-isolation', '--wheel-dir', folder, self.source(folder))
+        wheel, = folder.glob('*.whl')
+        return wheel
 
     def useFixtureFolder(self):
         # Beside the overlay: links do not cross file systems.
