@@ -65,3 +65,11 @@ class RetuneTests(Retune):
             self.assertIn('post-copy', refused.response.text)
         self.stack.hosts.shape('n1')
         self.assert_moved(self.finish(run))
+
+    def test_a_policy_for_one_request(self):
+        run = self.start(**phases.ENDLESS, migpolicy={'remedies': ['downtime'],
+                                                      'max_downtime_ms': 2500})
+        self.assert_moved(self.finish(run))
+        [start] = run.records('start')
+        self.assertEqual('request', start['origins']['remedies'])
+        self.assertEqual(['set_max_downtime'], run.actions)

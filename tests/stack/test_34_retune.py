@@ -6,7 +6,6 @@ from __future__ import annotations
 from keystoneauth1 import exceptions
 
 from lab import client as lab_client
-from tests.stack import phases
 from tests.stack import retunes
 from tests.stack import steering
 
@@ -74,11 +73,3 @@ class RetuneTest(retunes.RetuneTests, steering.SteeringTest):
         self.admin.act(run.server, run.migration, 'pause')
         self.assert_moved(self.finish(run))
         self.assertEqual(['pause'], run.actions)
-
-    def test_a_policy_for_one_request(self):
-        run = self.start(**phases.ENDLESS, migpolicy={'remedies': ['downtime'],
-                                                      'max_downtime_ms': 2500})
-        self.assert_moved(self.finish(run))
-        [start] = run.records('start')
-        self.assertEqual('request', start['origins']['remedies'])
-        self.assertEqual(['set_max_downtime'], run.actions)
