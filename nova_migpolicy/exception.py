@@ -93,6 +93,14 @@ class BadOption(PolicyError):
         super().__init__(f'nova.conf [migpolicy] {option} = {shown(value)}: {reason}')
 
 
+class UnknownServer(MigPolicyError):
+    """Nova has no server of this id."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        super().__init__(f'there is no server {shown(server)}')
+
+
 class UnsupportedNova(PolicyError):
     """The Nova that this package was loaded into is not one that it knows."""
 

@@ -49,7 +49,8 @@ def action(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
         if not web.is_readable_by_nova(call.request):
             raise
         return call.pass_on()
-    if isinstance(body, dict) and 'force_complete' in body and len(body) == 1:
+    # Any other form of it is refused by Nova, and must not be taken for a refusal of the state.
+    if body == {'force_complete': None}:
         return upstream.force_complete(call, parts)
     if not isinstance(body, dict) or not set(schemas.ACTIONS) & set(body):
         return call.pass_on()
@@ -60,6 +61,7 @@ def action(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
     _, found = target.ask('act', action=name)
     LOG.info('User %s: %s of migration %s', call.context.user_id, name, target.migration.id,
              instance=target.server)
+    done = found or {}
     return web.answer(202, {'action': {
-        'name': name, 'phase': (found or {}).get('phase'),
-        'reason': (found or {}).get('reason')}})
+        'name': name, 'phase': done.get('phase'),
+        'reason': target.without_hosts(str(done.get('reason') or ''))}})

@@ -83,9 +83,12 @@ class Lookup:
         :raises errors.Refusal: 404
         """
         try:
-            objects.HostMapping.get_by_host(context, host)
+            found = objects.HostMapping.get_by_host(context, host).host
         except nova_exception.HostMappingNotFound:
-            raise errors.Refusal(404, f'Compute host {host!r:.80} could not be found.') from None
+            found = None
+        # The database takes no heed of letters' case, nor of spaces at the end.
+        if found != host:
+            raise errors.Refusal(404, f'Compute host {host!r:.80} could not be found.')
 
     def check_up(self, context: Any, host: str | None) -> None:
         """See that the nova-compute of a host reports itself.

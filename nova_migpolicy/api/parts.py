@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import dataclasses
+import re
 from typing import Any
 
 from nova_migpolicy.api import channel as channel_mod
+from nova_migpolicy.api import errors
 from nova_migpolicy.api import lookup as lookup_mod
 from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.api import versions
@@ -42,6 +45,19 @@ class Parts:
         migration = self.lookup.migration(context, server, migration_id)
         return Target(self, context, server, migration)
 
+    def without_hosts(self, context: Any, server: Any, text: str,
+                      hosts: Mapping[str | None, str]) -> str:
+        """A sentence for whoever asks: hosts are named only to those who may look at migrations.
+
+        :param hosts: by their names, what is written in place of each.
+        """
+        if self.rbac.allows(context, rbac_mod.SHOW, server.project_id):
+            return text
+        for name, word in hosts.items():
+            if name:
+                text = re.sub(rf'(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)', word, text)
+        return text
+
 
 @dataclasses.dataclass(frozen=True)
 class Target:
@@ -62,7 +78,19 @@ class Target:
 
         :raises errors.Unreachable: 503
         """
-        self.parts.lookup.check_up(self.context, self.host)
+        try:
+            self.parts.lookup.check_up(self.context, self.host)
+        except errors.Unreachable as error:
+            error.message = self.without_hosts(error.message)
+            raise
+
+    def without_hosts(self, text: str) -> str:
+        """A sentence about this migration, as far as whoever asks may read it."""
+        found = self.migration
+        return self.parts.without_hosts(self.context, self.server, text, {
+            found.dest_host: 'the destination', found.dest_node: 'the destination',
+            found.dest_compute: 'the destination', found.source_node: 'the source host',
+            found.source_compute: 'the source host'})
 
     def ask(self, method: str, **arguments: Any) -> channel_mod.Answer:
         """Ask the plugin on the source host about it; returns status and body.
@@ -71,6 +99,10 @@ class Target:
         :raises errors.Refusal: it refused.
         """
         self.check_up()
-        return self.parts.channel.ask(
-            self.context, self.host, method, server=self.server.uuid,
-            migration=self.migration.uuid, **arguments)
+        try:
+            return self.parts.channel.ask(
+                self.context, self.host, method, server=self.server.uuid,
+                migration=self.migration.uuid, **arguments)
+        except errors.Refusal as error:
+            error.message = self.without_hosts(error.message)
+            raise

@@ -81,11 +81,14 @@ class Rbac:
         :param project_id: whose server it is.
         :raises errors.Refusal: 403
         """
-        try:
-            allowed = self._enforcer.authorize(rule, {'project_id': project_id}, context)
-        except policy.InvalidScope:
-            allowed = False
-        if not allowed:
+        if not self.allows(context, rule, project_id):
             raise errors.Refusal(
                 403, f'The rule {rule} does not allow it to you; an operator can change it in '
                 "nova-api's policy file.")
+
+    def allows(self, context: Any, rule: str, project_id: str) -> bool:
+        """Whether somebody may, with a server of that project."""
+        try:
+            return bool(self._enforcer.authorize(rule, {'project_id': project_id}, context))
+        except policy.InvalidScope:
+            return False

@@ -115,9 +115,6 @@ def timeline(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
 
 def _link(request: webob.Request) -> str:
     """The address of this very path, as clients see it."""
-    url = parse.urlsplit(request.path_url)
-    prefix = parse.urlsplit(CONF.api.compute_link_prefix or '')
-    if prefix.netloc:
-        url = url._replace(scheme=prefix.scheme, netloc=prefix.netloc,
-                           path=prefix.path.rstrip('/') + url.path)
-    return parse.urlunsplit(url)
+    prefix = (CONF.api.compute_link_prefix or '').rstrip('/')
+    # The Host header, which a client writes, is put in and never taken apart.
+    return f'{prefix}{request.path}' if prefix else str(request.path_url)

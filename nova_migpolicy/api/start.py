@@ -47,9 +47,14 @@ def migrate(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
     schemas.check('request_policy', values, f'{_NOVAS}.{_OURS}')
     if not server.host:
         raise errors.Refusal(409, f'Server {server.uuid} is on no host yet; wait until it runs.')
-    parts.lookup.check_up(call.context, server.host)
     kept = {'server': server.uuid, 'request_id': call.context.request_id}
-    parts.channel.ask(call.context, server.host, 'hold_request', values=values, **kept)
+    try:
+        parts.lookup.check_up(call.context, server.host)
+        parts.channel.ask(call.context, server.host, 'hold_request', values=values, **kept)
+    except errors.Refusal as error:
+        error.message = parts.without_hosts(call.context, server, error.message, {
+            server.host: 'the source host'})
+        raise
     LOG.info('User %s gives a policy for one migration: %s', call.context.user_id, values,
              instance=server)
     call.request.body = json.dumps(body).encode()
@@ -65,7 +70,7 @@ def migrate(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
 
 def _may_have_policy(request: webob.Request) -> bool:
     """Spare all other actions being read twice; JSON may write letters as their numbers."""
-    raw = request.body
+    raw = web.read_body(request)
     return _OURS.encode() in raw or (_NOVAS.encode() in raw and b'\\u' in raw)
 
 

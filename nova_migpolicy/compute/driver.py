@@ -8,7 +8,6 @@ passes straight through to Nova's own code.
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Mapping
 import contextlib
 import functools
 import pathlib
@@ -20,7 +19,6 @@ import libvirt_qemu
 from nova.compute import vm_states
 import nova.conf
 from nova import exception as nova_exception
-from nova import objects
 from nova.virt.libvirt import driver as libvirt_driver
 from nova.virt.libvirt import guest as libvirt_guest
 from oslo_log import log as logging
@@ -83,7 +81,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         sighup.install(CONF, self.virtapi._compute.reset)
         self._channel = rpc.serve(host, control.Control(
             self._sessions, self._stock, early=self._early, requests=self._requests,
-            journals=self._journals, resolve_for=self._resolve_for,
+            journals=self._journals, resolve_for=self._policies.resolve_for,
             waits_for=lambda server: queue.waits_for(
                 self.virtapi._compute._waiting_live_migrations, server, host)))
         LOG.info('Live migrations are steered by policy; %(policy)s; %(threads)s', {
@@ -164,13 +162,6 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             LOG.exception("The policy cannot be applied: Nova's own monitor watches this live "
                           'migration', instance=instance)
             return None
-
-    def _resolve_for(self, context: Any, server: str, request: Mapping[str, object],
-                     ) -> resolve.Resolved:
-        """The policy that a server's migration would have now."""
-        instance = objects.Instance.get_by_uuid(
-            context.elevated(), server, expected_attrs=['flavor', 'system_metadata'])
-        return self._policies.resolver(instance, request)({})
 
     def _session(
         self, instance: Any, dest: str, migration: str, resolved: resolve.Resolved,

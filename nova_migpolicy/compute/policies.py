@@ -10,6 +10,8 @@ from collections import abc
 import functools
 from typing import Any
 
+from nova import exception as nova_exception
+from nova import objects
 from oslo_config import cfg
 from oslo_log import log as logging
 
@@ -36,6 +38,21 @@ class Policies:
     def describe(self) -> str:
         """The settings in force, in a line."""
         return self._store.settings.describe()
+
+    def resolve_for(self, context: Any, server: str, request: abc.Mapping[str, object],
+                    ) -> resolve.Resolved:
+        """The policy that a migration of a server would have now.
+
+        :param server: its UUID
+        :raises exception.UnknownServer: Nova has none of that id
+        :raises exception.BadRequest: the request cannot be honoured
+        """
+        try:
+            instance = objects.Instance.get_by_uuid(
+                context.elevated(), server, expected_attrs=['flavor', 'system_metadata'])
+        except nova_exception.InstanceNotFound:
+            raise exception.UnknownServer(server) from None
+        return self.resolver(instance, request)({})
 
     def resolve(self, instance: Any, request: abc.Mapping[str, object]) -> resolve.Resolved:
         """The policy for a migration of this server that begins now; a warning for each problem.

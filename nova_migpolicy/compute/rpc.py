@@ -9,14 +9,16 @@ answer is plain data, errors too.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
+import uuid
 
-from nova.objects import base as objects_base
 from nova import rpc
 from oslo_log import log as logging
 import oslo_messaging as messaging
 
 from nova_migpolicy.compute import control as control_mod
+from nova_migpolicy import exception
 from nova_migpolicy.monitor import answer
 
 LOG = logging.getLogger(__name__)
@@ -27,6 +29,11 @@ VERSION = '1.0'
 
 Dict = dict[str, Any]
 
+# What a migration is known by.
+_ONE = ('server', 'migration')
+# Nobody has a use for longer lists.
+_MOST = 1000
+
 
 class Endpoint:
     """The methods that can be called, each with Nova's request context first."""
@@ -36,38 +43,36 @@ class Endpoint:
     def __init__(self, control: control_mod.Control) -> None:
         self._control = control
 
-    def policy(self, ctxt: Any, server: Any, migration: Any) -> Dict:
+    def policy(self, ctxt: Any, **given: Any) -> Dict:
         """See Control.policy."""
-        return _answered(lambda: self._control.policy(ctxt, _text(server), _text(migration)))
+        return _answered(lambda: self._control.policy(ctxt, *_read(given, *_ONE)))
 
-    def progress(self, ctxt: Any, server: Any, migration: Any) -> Dict:
+    def progress(self, ctxt: Any, **given: Any) -> Dict:
         """See Control.progress."""
-        return _answered(lambda: self._control.progress(_text(server), _text(migration)))
+        return _answered(lambda: self._control.progress(*_read(given, *_ONE)))
 
-    def timeline(self, ctxt: Any, server: Any, migration: Any, after: Any, limit: Any,
-                 kinds: Any) -> Dict:
+    def timeline(self, ctxt: Any, **given: Any) -> Dict:
         """See Control.timeline."""
         return _answered(lambda: self._control.timeline(
-            _text(server), _text(migration), _number(after), _number(limit), _texts(kinds)))
+            *_read(given, *_ONE, 'after', 'limit', 'kinds')))
 
-    def tune(self, ctxt: Any, server: Any, migration: Any, changes: Any, release: Any) -> Dict:
+    def tune(self, ctxt: Any, **given: Any) -> Dict:
         """See Control.tune."""
-        return _answered(lambda: self._control.tune(
-            _text(server), _text(migration), _mapping(changes), _texts(release)))
+        return _answered(lambda: self._control.tune(*_read(given, *_ONE, 'changes', 'release')))
 
-    def act(self, ctxt: Any, server: Any, migration: Any, action: Any) -> Dict:
+    def act(self, ctxt: Any, **given: Any) -> Dict:
         """See Control.act."""
-        return _answered(lambda: self._control.act(
-            _text(server), _text(migration), _text(action)))
+        return _answered(lambda: self._control.act(*_read(given, *_ONE, 'action')))
 
-    def hold_request(self, ctxt: Any, server: Any, request_id: Any, values: Any) -> Dict:
+    def hold_request(self, ctxt: Any, **given: Any) -> Dict:
         """See Control.hold_request."""
         return _answered(lambda: self._control.hold_request(
-            ctxt, _text(server), _text(request_id), _mapping(values)))
+            ctxt, *_read(given, 'server', 'request_id', 'values')))
 
-    def drop_request(self, ctxt: Any, server: Any, request_id: Any) -> Dict:
+    def drop_request(self, ctxt: Any, **given: Any) -> Dict:
         """See Control.drop_request."""
-        return _answered(lambda: self._control.drop_request(_text(server), _text(request_id)))
+        return _answered(lambda: self._control.drop_request(
+            *_read(given, 'server', 'request_id')))
 
 
 def serve(host: str, control: control_mod.Control) -> Any:
@@ -76,8 +81,9 @@ def serve(host: str, control: control_mod.Control) -> Any:
     Migrations are steered without it, they only cannot be looked at.
     """
     try:
+        # Without Nova's serializer: what comes is plain, and never becomes one of its objects.
         server = rpc.get_server(messaging.Target(topic=TOPIC, server=host),
-                                [Endpoint(control)], objects_base.NovaObjectSerializer())
+                                [Endpoint(control)], None)
         server.start()
         return server
     except Exception:
@@ -89,33 +95,79 @@ def serve(host: str, control: control_mod.Control) -> Any:
 def _answered(do: Callable[[], answer.Answer]) -> Dict:
     try:
         return do().to_dict()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         return answer.refusal(str(error), answer.BAD_REQUEST).to_dict()
+    except exception.UnknownServer as error:
+        return answer.refusal(str(error), answer.NOT_FOUND).to_dict()
     except Exception as error:
         LOG.exception('A request through the control channel was not answered')
         return answer.refusal(f'the compute host failed: {type(error).__name__}; its log has '
                               'more', answer.UNAVAILABLE).to_dict()
 
 
+def _read(given: Mapping[str, Any], *names: str) -> list[Any]:
+    """The arguments of these names, each of the form that it has to have.
+
+    :raises TypeError: one is not, or is missing, or there is one more
+    """
+    wrong = sorted(set(names) ^ set(given))
+    if wrong:
+        raise TypeError(f'the arguments have to be {", ".join(names)}; missing or too many: '
+                        f'{", ".join(wrong)!r:.80}')
+    return [_READ[name](given[name]) for name in names]
+
+
 def _text(given: Any) -> str:
     if not isinstance(given, str):
-        raise TypeError(f'{given!r:.80} is not a text')
+        raise TypeError(f'{exception.shown(given)} is not a text')
     return given
 
 
-def _texts(given: Any) -> list[str]:
+def _uuid(given: Any) -> str:
+    """An id as Nova writes it, and in no other of a UUID's many forms."""
+    text = _text(given)
+    try:
+        is_one = str(uuid.UUID(text)) == text
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise TypeError(f'{exception.shown(text)} is not a UUID')
+    return text
+
+
+def _list(given: Any) -> list[Any]:
     if not isinstance(given, (list, tuple)):
-        raise TypeError(f'{given!r:.80} is not a list')
-    return [_text(one) for one in given]
+        raise TypeError(f'{exception.shown(given)} is not a list')
+    if len(given) > _MOST:
+        raise TypeError(f'a list of {len(given)} is too long, {_MOST} is the most')
+    return list(given)
+
+
+def _texts(given: Any) -> list[str]:
+    return [_text(one) for one in _list(given)]
 
 
 def _number(given: Any) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or given < 0:
-        raise TypeError(f'{given!r:.80} is not a number from 0 on')
+        raise TypeError(f'{exception.shown(given)} is not a number from 0 on')
     return given
 
 
 def _mapping(given: Any) -> Dict:
+    """Values by names; a value is plain, or a list of texts."""
     if not isinstance(given, dict):
-        raise TypeError(f'{given!r:.80} is not an object')
-    return {_text(name): value for name, value in given.items()}
+        raise TypeError(f'{exception.shown(given)} is not an object')
+    return {_text(name): _value(given[name]) for name in _list(tuple(given))}
+
+
+def _value(given: Any) -> Any:
+    if isinstance(given, dict):
+        raise TypeError(f'{exception.shown(given)} is an object where a value has to be')
+    return _texts(given) if isinstance(given, (list, tuple)) else given
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    'server': _uuid, 'migration': _uuid, 'after': _number, 'limit': _number, 'kinds': _texts,
+    'changes': _mapping, 'release': _texts, 'action': _text, 'request_id': _text,
+    'values': _mapping,
+}

@@ -63,7 +63,8 @@ class Context:
 def migration(number=5, status='running', source='n1', destination='n2', server=SERVER):
     return types.SimpleNamespace(
         id=number, uuid=RECORD, status=status, source_compute=source, created_at=number,
-        dest_compute=destination, instance_uuid=server, is_live_migration=True,
+        dest_compute=destination, source_node=f'{source}.node', dest_node=f'{destination}.node',
+        dest_host='10.0.0.2', instance_uuid=server, is_live_migration=True,
         memory_total=100, memory_processed=40, memory_remaining=60,
         disk_total=None, disk_processed=None, disk_remaining=None)
 
@@ -129,6 +130,9 @@ class Rbac:
         self.checked.append((rule, project_id))
         if rule in self.denied:
             raise errors.Refusal(403, f'not {rule}')
+
+    def allows(self, context, rule, project_id):
+        return rule not in self.denied
 
 
 class Nova:

@@ -110,6 +110,32 @@ class TestAction(fakes.ApiCase):
             'POST', f'{self.base}/action', raw=b'{"pause": null}',
             environ={'CONTENT_TYPE': 'text/xml'}).code)
 
+    @ddt.data(b'{"force_complete": "x"}', b'{"force_complete": {}}', b'{"force_complete": false}',
+              '{"force_complete": null}'.encode('utf-16'))
+    def test_wrong_completion_is_not_taken_for_a_wrong_state(self, raw):
+        self.nova.status = 400
+        self.assertEqual(400, self.call('POST', f'{self.base}/action', raw=raw).code)
+        self.assertEqual([], self.channel.asked)
+
+    @ddt.data('n1', 'n1.node', 'n2', 'n2.node', '10.0.0.2')
+    def test_hosts_are_not_told_to_who_may_not_look(self, host):
+        for said in (f'{host} is busy', f'at {host}.', f'qemu+tcp://{host}/system', f'({host})'):
+            self.rbac.denied = set()
+            self.channel.answers['act'] = errors.Refusal(409, said)
+            self.refused(409, said, 'POST', f'{self.base}/action', {'pause': None})
+            self.rbac.denied = {rbac.SHOW}
+            told = self.refused(409, 'the ', 'POST', f'{self.base}/action', {'pause': None})
+            self.assertNotIn(host, told.message)
+            self.channel.answers['act'] = 202, {'phase': 'passes', 'reason': said}
+            told = self.call('POST', f'{self.base}/action', {'pause': None})
+            self.assertNotIn(host, told.body['action']['reason'])
+
+    def test_words_like_a_host_stay(self):
+        self.rbac.denied = {rbac.SHOW}
+        self.channel.answers['act'] = errors.Refusal(409, 'n10, xn1, n1-b and n2.other')
+        self.refused(409, 'n10, xn1, n1-b and n2.other', 'POST', f'{self.base}/action',
+                     {'pause': None})
+
     def test_nested_deep_never_reaches_nova(self):
         self.refused(400, 'nested', 'POST', f'{self.base}/action', raw=b'[' * 50_000)
         self.assertEqual([], self.nova.seen)

@@ -109,8 +109,13 @@ class TestLookup(testtools.TestCase):
                          self.lookup.projects(self.context, [fakes.SERVER]))
 
     def test_host(self):
-        get = self.patch('nova.objects.HostMapping.get_by_host')
+        get = self.patch('nova.objects.HostMapping.get_by_host',
+                         return_value=objects.HostMapping(self.context, host='n1'))
         self.lookup.check_host(self.context, 'n1')
+        # As the database finds it, too.
+        for other in ('N1', 'n1 '):
+            self.refused(404, f"Compute host '{other}' could not be found.",
+                         self.lookup.check_host, self.context, other)
         get.side_effect = nova_exception.HostMappingNotFound(name='n1')
         self.refused(404, "Compute host 'n1' could not be found.", self.lookup.check_host,
                      self.context, 'n1')

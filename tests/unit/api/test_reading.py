@@ -150,6 +150,13 @@ class TestTimeline(fakes.ApiCase):
         self.assertEqual((7, 2, ['sample', 'end']), tuple(
             self.channel.asked[0][2][name] for name in ('after', 'limit', 'kinds')))
 
+    @ddt.data('[x', 'a b', 'cloud:port', '', ']')
+    def test_link_with_whatever_host_the_client_said(self, host):
+        self.channel.answers['timeline'] = 200, {'records': [], 'next': 9}
+        answer = self.call('GET', f'{self.base}/timeline', headers={'Host': host})
+        self.assertIn(f'/v2.1{self.base}/timeline?',
+                      answer.body['timeline_links'][0]['href'])
+
     def test_link_begins_as_clients_see_it(self):
         CONF.set_override('compute_link_prefix', 'https://cloud/compute/', group='api')
         self.addCleanup(CONF.clear_override, 'compute_link_prefix', group='api')

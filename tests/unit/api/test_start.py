@@ -69,6 +69,11 @@ class TestStart(fakes.ApiCase):
         self.refused(503, 'n1 is down', 'POST', PATH, body(migpolicy=POLICY))
         self.assertEqual(([], []), (self.channel.asked, self.nova.seen))
 
+    def test_the_host_is_not_told_to_who_may_not_look(self):
+        self.rbac.denied.add(rbac.SHOW)
+        self.lookup.down.add('n1')
+        self.refused(503, 'the source host is down', 'POST', PATH, body(migpolicy=POLICY))
+
     def test_server_without_a_host(self):
         self.lookup.found.host = None
         self.refused(409, 'on no host yet', 'POST', PATH, body(migpolicy=POLICY))

@@ -4,6 +4,7 @@
 import ddt
 
 from nova_migpolicy.api import errors
+from nova_migpolicy.api import rbac
 from tests.unit.api import fakes
 
 _WAYS = (('DELETE', '', None, 'cancel'),
@@ -76,6 +77,12 @@ class TestBoth(fakes.ApiCase):
         answer = self.send(way)
         self.assertEqual((503, 'n1 is down'), (answer.code, answer.message))
         self.assertEqual([], self.nova.seen)
+
+    @ddt.data(*_WAYS)
+    def test_the_host_is_not_told_to_who_may_not_look(self, way):
+        self.rbac.denied.add(rbac.SHOW)
+        self.lookup.down.add('n1')
+        self.assertEqual('the source host is down', self.send(way).message)
 
     @ddt.data(*_WAYS)
     def test_who_may_not_learns_it_from_nova(self, way):

@@ -47,7 +47,8 @@ class TestJson(testtools.TestCase):
         self.assertEqual(b'{"a": 1}', made.environ['wsgi.input'].read())
 
     @ddt.data(b'', b' \n', b'{', b'{"a": }', b'\xff\xfe', b'{"a": "\xff"}', b'nul', b'{"a": 1}x',
-              b'{"a": "\\ud800"}', b'{"\\udfff": 1}', b'1' * 5000)
+              b'{"a": "\\ud800"}', b'{"\\udfff": 1}', b'1' * 5000,
+              *('{"a": 1}'.encode(name) for name in ('utf-8-sig', 'utf-16', 'utf-32-le')))
     def test_no_json(self, raw):
         error = self.refused(web.read_json, request(raw))
         self.assertEqual(400, error.code)
@@ -68,6 +69,14 @@ class TestJson(testtools.TestCase):
     def test_a_length_that_is_none(self):
         self.assertEqual('The body is empty; write JSON', self.refused(
             web.read_json, request(CONTENT_LENGTH='many')).message)
+
+    @ddt.data(web.read_json, web.is_readable_by_nova)
+    def test_body_that_is_cut_off(self, read):
+        made = request(b'{"a": 1}')
+        made.environ.update({'CONTENT_LENGTH': '500', 'webob.is_body_seekable': False})
+        error = self.refused(read, made)
+        self.assertEqual(400, error.code)
+        self.assertIn('ends before its Content-Length', error.message)
 
     def test_what_nova_can_cope_with(self):
         self.assertTrue(web.is_readable_by_nova(request(b'{"a": ')))

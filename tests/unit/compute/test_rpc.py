@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever a peer sends over the bus, the control channel answers with plain data."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import uuid
+
+import hypothesis
+from hypothesis import strategies
+import testtools
+
+from nova_migpolicy.compute import rpc
+from nova_migpolicy import exception
+from nova_migpolicy.monitor import answer
+
+SERVER, MIGRATION = str(uuid.uuid4()), str(uuid.uuid4())
+ARGUMENTS = {
+    'policy': ('server', 'migration'), 'progress': ('server', 'migration'),
+    'timeline': ('server', 'migration', 'after', 'limit', 'kinds'),
+    'tune': ('server', 'migration', 'changes', 'release'),
+    'act': ('server', 'migration', 'action'),
+    'hold_request': ('server', 'request_id', 'values'),
+    'drop_request': ('server', 'request_id'),
+}
+FINE = {'server': SERVER, 'migration': MIGRATION, 'after': 0, 'limit': 10, 'kinds': ['sample'],
+        'changes': {'bandwidth_mib_s': 5, 'remedies': ['downtime']}, 'release': [],
+        'action': 'cancel', 'request_id': 'r', 'values': {'profile': 'balanced'}}
+
+_values = strategies.recursive(
+    strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats()
+    | strategies.text() | strategies.just('\ud800') | strategies.just(SERVER.upper()),
+    lambda inner: strategies.lists(inner, max_size=3) | strategies.dictionaries(
+        strategies.text(max_size=5), inner, max_size=3))
+
+
+class Control:
+    """Notes what comes through."""
+
+    def __init__(self):
+        self.calls = []
+        self.error = None
+
+    def __getattr__(self, name):
+        def call(*args):
+            self.calls.append((name, args))
+            if self.error is not None:
+                raise self.error
+            return answer.Answer(answer.OK, {})
+
+        return call
+
+
+class EndpointTest(testtools.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.control = Control()
+        self.endpoint = rpc.Endpoint(self.control)
+
+    def call(self, method, **given):
+        return getattr(self.endpoint, method)('context', **given)
+
+    def fine(self, method):
+        return {name: FINE[name] for name in ARGUMENTS[method]}
+
+    def test_all_methods_are_here(self):
+        self.assertEqual(set(ARGUMENTS), {
+            name for name, _ in inspect.getmembers(rpc.Endpoint, inspect.isfunction)
+            if not name.startswith('_')})
+
+    def test_arguments_come_through_in_their_order(self):
+        for method, names in ARGUMENTS.items():
+            self.assertEqual({'status': 200, 'body': {}}, self.call(method, **self.fine(method)))
+            called, args = self.control.calls[-1]
+            values = tuple(FINE[name] for name in names)
+            context = ('context',) if method in ('policy', 'hold_request') else ()
+            self.assertEqual((method, context + values), (called, args))
+
+    def test_missing_and_too_many(self):
+        for method, names in ARGUMENTS.items():
+            given = self.fine(method)
+            for wrong in ({**given, 'more': 1}, {name: given[name] for name in names[1:]}, {}):
+                refused = self.call(method, **wrong)
+                self.assertEqual(400, refused['status'])
+                self.assertIn('the arguments have to be', refused['message'])
+        self.assertEqual([], self.control.calls)
+
+    def refused(self, words, method, **wrong):
+        found = self.call(method, **{**self.fine(method), **wrong})
+        self.assertEqual(400, found['status'], wrong)
+        self.assertIn(words, found['message'])
+        self.assertEqual([], self.control.calls)
+
+    def test_wrong_forms(self):
+        for wrong in ('', 'x', SERVER.upper(), SERVER.replace('-', ''), f'{{{SERVER}}}',
+                      f'{SERVER}\n', '../' + SERVER):
+            self.refused('is not a UUID', 'act', migration=wrong)
+            self.refused('is not a UUID', 'hold_request', server=wrong)
+        self.refused('not a text', 'act', action=None)
+        self.refused('not a number', 'timeline', after=-1)
+        self.refused('not a number', 'timeline', limit=True)
+        self.refused('not a list', 'timeline', kinds='sample')
+        self.refused('too long', 'tune', release=['x'] * 1001)
+        self.refused('too long', 'tune', changes=dict.fromkeys(map(str, range(1001))))
+        self.refused('not an object', 'tune', changes=[])
+        self.refused('is an object', 'tune', changes={'profile': {}})
+        self.refused('not a text', 'hold_request', values={'remedies': [['pause']]})
+
+    def test_deep(self):
+        deep: object = []
+        for _ in range(100_000):
+            deep = [deep]
+        for name in ('changes', 'release'):
+            self.assertEqual(400, self.call('tune', **{
+                **self.fine('tune'), name: deep})['status'])
+
+    @hypothesis.given(strategies.sampled_from(sorted(ARGUMENTS)), strategies.data())
+    def test_anything(self, method, data):
+        given = {name: data.draw(_values | strategies.just(FINE[name]), name)
+                 for name in ARGUMENTS[method]}
+        found = self.call(method, **given)
+        self.assertIn(found['status'], (200, 400))
+        json.dumps(found)
+
+    def test_what_goes_wrong_is_answered(self):
+        for error, status in ((exception.UnknownServer(SERVER), 404), (ValueError('v'), 400),
+                              (KeyError('k'), 503), (RecursionError(), 400)):
+            self.control.error = error
+            found = self.call('policy', **self.fine('policy'))
+            self.assertEqual(status, found['status'])
+            self.assertIsInstance(found['message'], str)
