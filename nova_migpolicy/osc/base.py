@@ -69,6 +69,14 @@ class Lister(Base, command.Lister):
     """A command that shows a list."""
 
 
+class Words(words.Plain):
+    """A policy value; a table shows an empty list as the word that one would type."""
+
+    def human_readable(self) -> str:
+        """Return it in words."""
+        return 'none' if self._value == [] else super().human_readable()
+
+
 class Column:
     """A column of a list.
 

@@ -92,7 +92,7 @@ def _figures(now: view_mod.View, width: int) -> rich_console.RenderableType:
     if now.over:
         return rich_text.Text(telling.ending(now))
     left = [('rate', words.figure(now.bandwidth_mib_s, 'MiB/s')),
-            ('pass', words.figure(now.pass_number)),
+            ('pass', words.figure(now.pass_number or None)),
             ('left', words.figure(words.mib(now.remaining_bytes), 'MiB')),
             ('throttle', words.figure(now.throttle_percent or None, '% of CPU'))]
     right = [('ends', telling.eta(now).removeprefix('ends ')),

@@ -57,7 +57,8 @@ def _policy_rows(fields: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     width = words.table_width()
     for key, one in fields.items():
         facts = one if isinstance(one, Mapping) else {}
-        yield (key, words.Plain(facts.get('value'), width - (22 if width > 90 else 14)),
+        value = facts.get('value')
+        yield (key, base.Words(value, width - (22 if width > 90 else 14)),
                facts.get('unit'), words.Sentence(facts.get('origin'), 66 if width > 90 else 58),
                facts.get('clamped'), words.Plain(facts.get('held'), width - 12))
 

@@ -17,9 +17,10 @@ from nova_migpolicy.osc import watch as watch_mod
 from nova_migpolicy.osc import watcher
 from nova_migpolicy.osc import words
 
-_COLUMNS = (base.Column('Server ID', base.MACHINES), base.Column('Server'),
-            base.Column('Migration'), base.Column('Outcome'), base.Column('Total Seconds'),
-            base.Column('Blackout ms'), base.Column('Sent MiB'), base.Column('Reason'))
+_BEGUN = (base.Column('Server ID', base.MACHINES), base.Column('Server'),
+          base.Column('Migration'), base.Column('Outcome'), base.Column('Reason'))
+_ENDED = (*_BEGUN[:4], base.Column('Total Seconds'), base.Column('Blackout ms'),
+          base.Column('Sent MiB'), base.Column('Reason'))
 _PROFILE = 'profile'
 
 
@@ -77,8 +78,10 @@ class Start(watch_mod.Watching, base.Lister):
         self.status = follow.worst([
             *(one.watch.exit_status for one in targets.values() if wait),
             *(watcher.OTHER_ERROR for one in started if one.error)])
-        return base.table(parsed_args, _COLUMNS, [
-            _row(one, targets.get(one.server.id) if wait else None) for one in started])
+        if not wait:
+            return base.table(parsed_args, _BEGUN, [_begun(one) for one in started])
+        return base.table(parsed_args, _ENDED, [
+            _ended(one, targets.get(one.server.id)) for one in started])
 
     def _policy(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
         policy = options.requested(parsed_args.pairs)
@@ -89,14 +92,23 @@ class Start(watch_mod.Watching, base.Lister):
         return policy
 
 
-def _row(one: launch.Started, target: source_mod.Target | None) -> tuple[Any, ...]:
-    if target is None:
-        done: dict[str, Any] = {'outcome': 'not started' if one.error else 'started'}
-    else:
-        done = watch_mod.summary(target)
-    reason = one.error or (target.watch.lost if target else '') or done.get('reason')
-    memory, disk = done.get('memory_sent_mib'), done.get('disk_sent_mib')
-    return (one.server.id, words.Sentence(one.server.name, 84), one.migration.id
-            if one.migration else None, done['outcome'], done.get('total_seconds'),
-            done.get('blackout_ms'), None if memory is None else round(memory + (disk or 0), 1),
-            words.Sentence(reason or None, 88))
+def _begun(one: launch.Started) -> tuple[Any, ...]:
+    return (one.server.id, words.Sentence(one.server.name, 70), _known(
+        one.migration.id if one.migration else None),
+        'not started' if one.error else 'started', words.Sentence(one.error or None, 64))
+
+
+def _ended(one: launch.Started, target: source_mod.Target | None) -> tuple[Any, ...]:
+    end = watch_mod.summary(target) if target else {}
+    reason = one.error or (target.watch.lost if target else '') or end.get('reason')
+    memory, disk = end.get('memory_sent_mib'), end.get('disk_sent_mib')
+    sent = None if memory is None else round(memory + (disk or 0), 1)
+    return (one.server.id, words.Sentence(one.server.name, 84),
+            _known(one.migration.id if one.migration else None),
+            end.get('outcome') or 'not started', _known(end.get('total_seconds')),
+            _known(end.get('blackout_ms')), _known(sent), words.Sentence(reason or None, 88))
+
+
+def _known(value: float | None) -> Any:
+    """Leave a field empty, in a table, of which nothing is known."""
+    return words.Plain(None) if value is None else value

@@ -34,9 +34,12 @@ def where(now: View) -> str:
 
 def eta(now: View) -> str:
     """Say when it will be over."""
-    seconds = words.span(now.eta_low_s, now.eta_high_s)
     if now.converges is False:
         return 'does not converge as it is'
+    latest_s = now.eta_low_s if now.eta_high_s is None else now.eta_high_s
+    if latest_s is not None and latest_s < 1:
+        return 'ends any moment'
+    seconds = words.span(now.eta_low_s, now.eta_high_s)
     return f'ends in {seconds}' if seconds else ''
 
 

@@ -21,7 +21,9 @@ View = view_mod.View
 #: Seconds between two lines about where it is.
 LINE_EVERY_S = 5.0
 #: The kinds of records that are worth a line.
-KINDS = ('decision', 'action', 'event', 'retune')
+KINDS = ('decision', 'action', 'event')
+# In these there is nothing to say but that they last.
+_QUIET = ('queued', 'waiting for a slot', 'preparing', 'finishing')
 EXIT_STATUS: Mapping[str, int] = {'completed': 0, 'cancelled': 3, 'failed': 4, 'broken': 5}
 OTHER_ERROR = 1
 STOPPED = 130
@@ -96,7 +98,8 @@ class Watch:
                               else 'nothing by a person any more'))
         if now.over:
             lines.append(Line('outcome', telling.ending(now)))
-        elif now_s >= self._next_line_s and (where := telling.where(now)):
+        elif (now.phase not in _QUIET and now_s >= self._next_line_s
+              and (where := telling.where(now))):
             self._next_line_s = now_s + LINE_EVERY_S
             lines.append(Line('progress', where))
         return lines

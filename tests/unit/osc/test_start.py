@@ -47,6 +47,7 @@ class OneTest(StartTest):
         self.assertEqual((cloud.SERVER, 'db-1', 7, 'started', None), (
             found['Server ID'], found['Server'], found['Migration'], found['Outcome'],
             found['Reason']))
+        self.assertEqual(5, len(found))
         self.assertEqual([], self.sent('GET', '/progress'))
 
     def test_a_policy_goes_with_it(self):

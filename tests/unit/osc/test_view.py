@@ -43,6 +43,8 @@ class PluginTest(testtools.TestCase):
 
     def test_what_is_expected_badly(self):
         self.assertIn('does not converge as it is', telling.where(plugin(converges=False)))
+        self.assertIn('ends any moment', telling.where(plugin(
+            eta_seconds={'low': 0.2, 'expected': 0.3, 'high': 0.9})))
         self.assertIn('deadline in 250 s, will miss it',
                       telling.where(plugin(makes_deadline=False)))
         self.assertIn('deadline passed 3 s ago', telling.where(plugin(deadline_in_seconds=-3)))

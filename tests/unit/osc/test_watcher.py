@@ -47,6 +47,7 @@ class WatchTest(testtools.TestCase):
         self.assertEqual([], self.see(4.9, percent=47))
         self.assertEqual(1, len(self.see(5.0, percent=48)))
         self.assertEqual([], self.see(9.0, percent=49))
+        self.assertEqual(['phase: finishing'], self.see(9.05, phase='finishing'))
         lines = self.see(9.1, phase='switchover')
         self.assertEqual('phase: switchover', lines[0])
         self.assertStartsWith(lines[1], 'progress: ')
