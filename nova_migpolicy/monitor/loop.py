@@ -121,7 +121,11 @@ class Monitor:
         outcome = outcome_mod.settle(
             self._guest, self._call, abort_reason=self._actor.abort_reason,
             may_abort=not self._actor.post_copy, sleep=self._sleep)
-        self._commands.end([*self._too_late, *self._inbox.close()], outcome.reason,
+        left = self._inbox.close()
+        for item in left:
+            if isinstance(item, inbox_mod.JobCompleted):
+                self._completed(item)
+        self._commands.end([*self._too_late, *left], outcome.reason,
                            cancelled=outcome.end is outcome_mod.End.CANCELLED)
         self._collect_final_stats(outcome)
         if self._actor.paused and outcome.end in (

@@ -32,12 +32,12 @@ ABORTED = fakes.error(libvirt.VIR_ERR_OPERATION_ABORTED)
 class Script:
     """Stands in for the inbox: hands out one list of items a round, then ends the call."""
 
-    def __init__(self, clock, call, rounds, error=None):
+    def __init__(self, clock, call, rounds, error=None, too_late=()):
         self.clock = clock
         self.call = call
         self.rounds = list(rounds)
         self.error = error
-        self.too_late = []
+        self.too_late = list(too_late)
 
     def wait(self, timeout_s):
         self.clock.sleep(timeout_s)
@@ -114,7 +114,7 @@ def no_tuning():
 
 class LoopTest(testtools.TestCase):
 
-    def run_loop(self, domain, controller, rounds, error=None, shared=False):
+    def run_loop(self, domain, controller, rounds, error=None, shared=False, too_late=()):
         self.clock = fakes.Clock()
         self.call = outcome.Call(started=True)
         self.host = Host()
@@ -122,7 +122,7 @@ class LoopTest(testtools.TestCase):
         self.monitor = loop.Monitor(
             guest=guest.MigratingGuest(domain), controller=controller,
             progress=progress.Progress(1 << 30, 0),
-            inbox=Script(self.clock, self.call, rounds, error), journal=self.journal,
+            inbox=Script(self.clock, self.call, rounds, error, too_late), journal=self.journal,
             call=self.call, tuning=no_tuning(), host=self.host, sleep=self.clock.sleep,
             cap_is_shared=shared)
         return self.monitor.run()
@@ -240,6 +240,12 @@ class LoopTest(testtools.TestCase):
         stats = {'downtime': 42}
         self.run_loop(fakes.Domain(jobStats=RUNNING_JOB), Controller(),
                       [[inbox.JobCompleted(0.0, stats)]])
+        self.assertEqual(stats, self.monitor.final_stats)
+
+    def test_the_final_figures_may_come_with_the_last_of_the_inbox(self):
+        stats = {'downtime': 42}
+        self.run_loop(fakes.Domain(jobStats=RUNNING_JOB), Controller(), [[]],
+                      too_late=[inbox.JobCompleted(0.0, stats)])
         self.assertEqual(stats, self.monitor.final_stats)
 
     def test_progress_that_cannot_be_reported_is_survived(self):
