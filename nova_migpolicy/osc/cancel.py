@@ -90,7 +90,7 @@ class Cancel(base.Lister):
 def _rows(body: dict[str, Any], name: str, result: str) -> list[tuple[Any, ...]]:
     found = body.get(name)
     return [(one.get('server_id'), one.get('migration_id'), result, one.get('phase'),
-             words.Sentence(one.get('message') or _in_phase(one), 74))
+             words.Sentence(one.get('message') or _in_phase(one), 71))
             for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 

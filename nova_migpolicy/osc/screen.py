@@ -93,7 +93,8 @@ class Live:
 
     def _draw(self, watches: Sequence[Watch]) -> Any:
         size = self._console.size
-        width, height = min(words.WIDTH, size.width), size.height
+        # Where lines end before the edge, a typed ^C does not push the picture down.
+        width, height = min(words.WIDTH, size.width - len('^C')), size.height
         if self._many:
             return self._picture.several(watches, self._story, width, height)
         return self._picture.single(watches[0], self._story, width, height)

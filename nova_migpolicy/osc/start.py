@@ -19,8 +19,8 @@ from nova_migpolicy.osc import words
 
 _BEGUN = (base.Column('Server ID', base.MACHINES), base.Column('Server'),
           base.Column('Migration'), base.Column('Outcome'), base.Column('Reason'))
-_ENDED = (*_BEGUN[:4], base.Column('Total Seconds'), base.Column('Blackout ms'),
-          base.Column('Sent MiB'), base.Column('Reason'))
+_ENDED = (*_BEGUN[:4], base.Column('Seconds'), base.Column('Blackout ms'),
+          base.Column('Sent MiB', base.MACHINES), base.Column('Reason'))
 _PROFILE = 'profile'
 
 
@@ -106,7 +106,7 @@ def _ended(one: launch.Started, target: source_mod.Target | None) -> tuple[Any, 
     return (one.server.id, words.Sentence(one.server.name, 84),
             _known(one.migration.id if one.migration else None),
             end.get('outcome') or 'not started', _known(end.get('total_seconds')),
-            _known(end.get('blackout_ms')), _known(sent), words.Sentence(reason or None, 88))
+            _known(end.get('blackout_ms')), _known(sent), words.Sentence(reason or None, 74))
 
 
 def _known(value: float | None) -> Any:

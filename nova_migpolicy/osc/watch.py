@@ -106,7 +106,7 @@ def summary(target: source_mod.Target) -> dict[str, Any]:
         'source_host': now.source if now else None,
         'destination_host': now.destination if now else None,
         'outcome': now.outcome or now.status if now else None,
-        'reason': now.reason if now and now.outcome != 'completed' else None,
+        'reason': now.reason or None if now and now.outcome != 'completed' else None,
         'total_seconds': _rounded(final.get('total_seconds')),
         'blackout_ms': words.number(final.get('downtime_ms')),
         'memory_sent_mib': words.mib(final.get('memory_sent_bytes')),

@@ -75,8 +75,8 @@ class Watch:
         """Say what is being watched, before the first view is taken."""
         if self.view is not None or not (now.source and now.destination):
             return []
-        return [Line('note', f'migration {self.migration} of {self.name} from {now.source} to '
-                             f'{now.destination}')]
+        return [Line('watching', f'migration {self.migration} of {self.name} from {now.source} '
+                                 f'to {now.destination}')]
 
     def see(self, now_s: float, now: View) -> list[Line]:
         """Take a new view of it.

@@ -101,7 +101,7 @@ class OneTest(StartTest):
             status, out, err = self.openstack(*START, 'db-1', '--wait', '-f', 'json')
             found, = json.loads(out)
             self.assertEqual((ends, outcome, 31.4, 286, 501.0), (
-                status, found['Outcome'], found['Total Seconds'], found['Blackout ms'],
+                status, found['Outcome'], found['Seconds'], found['Blackout ms'],
                 found['Sent MiB']))
             self.assertIn('phase: passes', err)
 

@@ -32,7 +32,8 @@ class WatchTest(testtools.TestCase):
 
     def test_it_says_once_what_is_watched(self):
         now = test_view.plugin()
-        self.assertEqual(['note: migration 7 of db-1 from n1 to n2'], said(self.watch.greet(now)))
+        self.assertEqual(['watching: migration 7 of db-1 from n1 to n2'],
+                         said(self.watch.greet(now)))
         self.see()
         self.assertEqual([], self.watch.greet(now))
         unknown = test_view.plugin(destination_host=None)

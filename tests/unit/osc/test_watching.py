@@ -30,7 +30,7 @@ class WatchingTest(cloud.CloudTest):
         out = self.ok(*WATCH)
         lines = out.splitlines()
         words = [line.split(' ', 2)[1] for line in lines if line[2:3] == ':']
-        self.assertEqual(['note:', 'decision:', 'phase:', 'progress:', 'action:', 'phase:',
+        self.assertEqual(['watching:', 'decision:', 'phase:', 'progress:', 'action:', 'phase:',
                           'outcome:'], words)
         self.assertIn('15:44:41 decision: raise_bandwidth: it would not finish', out)
         self.assertIn('15:44:41 action: set bandwidth 170 MiB/s: done', out)
