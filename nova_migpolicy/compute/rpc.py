@@ -43,33 +43,33 @@ class Endpoint:
     def __init__(self, control: control_mod.Control) -> None:
         self._control = control
 
-    def policy(self, ctxt: Any, **given: Any) -> Dict:
+    def policy(self, ctxt: Any, /, **given: Any) -> Dict:
         """See Control.policy."""
         return _answered(lambda: self._control.policy(ctxt, *_read(given, *_ONE)))
 
-    def progress(self, ctxt: Any, **given: Any) -> Dict:
+    def progress(self, ctxt: Any, /, **given: Any) -> Dict:
         """See Control.progress."""
         return _answered(lambda: self._control.progress(*_read(given, *_ONE)))
 
-    def timeline(self, ctxt: Any, **given: Any) -> Dict:
+    def timeline(self, ctxt: Any, /, **given: Any) -> Dict:
         """See Control.timeline."""
         return _answered(lambda: self._control.timeline(
             *_read(given, *_ONE, 'after', 'limit', 'kinds')))
 
-    def tune(self, ctxt: Any, **given: Any) -> Dict:
+    def tune(self, ctxt: Any, /, **given: Any) -> Dict:
         """See Control.tune."""
         return _answered(lambda: self._control.tune(*_read(given, *_ONE, 'changes', 'release')))
 
-    def act(self, ctxt: Any, **given: Any) -> Dict:
+    def act(self, ctxt: Any, /, **given: Any) -> Dict:
         """See Control.act."""
         return _answered(lambda: self._control.act(*_read(given, *_ONE, 'action')))
 
-    def hold_request(self, ctxt: Any, **given: Any) -> Dict:
+    def hold_request(self, ctxt: Any, /, **given: Any) -> Dict:
         """See Control.hold_request."""
         return _answered(lambda: self._control.hold_request(
             ctxt, *_read(given, 'server', 'request_id', 'values')))
 
-    def drop_request(self, ctxt: Any, **given: Any) -> Dict:
+    def drop_request(self, ctxt: Any, /, **given: Any) -> Dict:
         """See Control.drop_request."""
         return _answered(lambda: self._control.drop_request(
             *_read(given, 'server', 'request_id')))
