@@ -64,7 +64,7 @@ def follow(source: source_mod.Source, targets: Sequence[source_mod.Target], scre
 
 def _look(source: source_mod.Source, target: source_mod.Target,
           clock: Callable[[], float]) -> list[watcher.Line]:
-    watch, was_stock = target.watch, target.stock
+    watch, was_stock, was_deaf = target.watch, target.stock, target.deaf
     try:
         records, view = source.look(target)
     except errors.Refused as error:
@@ -76,6 +76,8 @@ def _look(source: source_mod.Source, target: source_mod.Target,
     lines = []
     if target.stock and not was_stock:
         lines.append(watcher.Line('note', f"figures are Nova's own: {target.stock}"))
+    if target.deaf and not was_deaf:
+        lines.append(watcher.Line('trouble', f'decisions cannot be shown: {target.deaf}'))
     return [*watch.greet(view), *lines, *watch.hear(records), *watch.see(clock(), view)]
 
 

@@ -29,6 +29,8 @@ class Target:
         self.watch = watcher.Watch(migration.server.name, migration.id)
         #: why the figures are Nova's own, empty while they are not
         self.stock = ''
+        #: why its decisions cannot be heard, empty while they can
+        self.deaf = ''
         #: when it is looked at next, on the follower's clock
         self.due_s = 0.0
 
@@ -58,7 +60,7 @@ class Source:
         return [], self._nova(target)
 
     def _plugin(self, target: Target) -> tuple[list[Mapping[str, Any]], view_mod.View]:
-        path, heard = target.migration.path, target.watch.heard
+        path = target.migration.path
         body = self._ours(f'{path}/progress', {}).get('progress')
         if not isinstance(body, Mapping):
             raise errors.Unreachable("The API's answer has no progress in it.")
@@ -68,16 +70,20 @@ class Source:
                 # The host answers but does not watch it: profile nova, or not begun.
                 return [], dataclasses.replace(self._nova(target), waits_for=now.waits_for)
             return [], now
-        return self._records(path, heard), now
+        return self._records(target), now
 
-    def _records(self, path: str, heard: int) -> list[Mapping[str, Any]]:
+    def _records(self, target: Target) -> list[Mapping[str, Any]]:
+        path, heard = target.migration.path, target.watch.heard
         params: dict[str, Any] = {'limit': _RECORDS, 'kind': list(watcher.KINDS)}
         if heard:
             params['marker'] = heard
         try:
             found = self._ours(f'{path}/timeline', params).get('timeline')
-        except errors.Failed:
-            return []   # Where it is, is known; what was decided comes with the next look.
+        except errors.Failed as error:
+            # Where it is, is known; what was decided comes when this has passed.
+            target.deaf = str(error)
+            return []
+        target.deaf = ''
         records = found if isinstance(found, list) else []
         return [one for one in records if isinstance(one, Mapping)]
 

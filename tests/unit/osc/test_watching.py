@@ -94,7 +94,8 @@ class WatchingTest(cloud.CloudTest):
         self.plugin('timeline', fault(503), {'timeline': None}, {'timeline': [3, None]},
                     {'timeline': []})
         self.plugin('progress', *[cloud.progress()] * 4, cloud.done())
-        self.assertEqual(0, self.openstack(*WATCH)[0])
+        out = self.ok(*WATCH)
+        self.assertEqual(1, out.count('trouble: decisions cannot be shown: no. The migration'))
 
     def test_on_a_terminal(self):
         class Terminal(io.StringIO):
