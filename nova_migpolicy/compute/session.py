@@ -9,6 +9,7 @@ commands come in through the inbox.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import datetime
@@ -25,6 +26,7 @@ from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import linkrate
 from nova_migpolicy.engine import progress
 from nova_migpolicy import exception
+from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
@@ -95,6 +97,30 @@ class Session:
     def policy(self) -> keys.Policy:
         """The policy at the start."""
         return self.start.resolved.policy
+
+    def in_force(self) -> dict[str, Any]:
+        """The policy now with its origins, and what persons hold and changed of it."""
+        monitor = self._monitor
+        if monitor is None:
+            return {**self.start.resolved.to_dict(), 'held': {}, 'retuned': {}}
+        return dict(monitor.commands.in_force)
+
+    def too_late(self, item: inbox_mod.Request) -> None:
+        """Answer what came when the inbox was closed; the first answer counts."""
+        if self._monitor is not None:
+            self._monitor.commands.too_late(item)
+        else:
+            item.reply.give(commands.over('it was cancelled before it began'))
+
+    def cancel_before_start(self, reason: str) -> outcome_mod.Outcome:
+        """End it before anything was begun; there will be no monitor."""
+        self.inbox.close()
+        self.journal.add(
+            'start', self._started_s, server=self.start.instance.uuid,
+            destination=self.start.destination, **self.start.resolved.to_dict())
+        outcome = outcome_mod.Outcome(outcome_mod.End.CANCELLED, reason)
+        self._end(outcome, 0.0, {}, {})
+        return outcome
 
     def view(self) -> dict[str, Any]:
         """How it stands, as of the monitor's last look."""
@@ -184,7 +210,7 @@ class Session:
             tuning=tuning.Tuning(
                 self.start.resolver, self.start.resolved,
                 lambda policy: self._deadline_s(policy, facts.disk_bytes)),
-            has_events=self.has_events,
+            has_events=self.has_events, was_paused=self.start.circumstances.paused,
             cap_is_shared=plan.start_bandwidth_mib_s != plan.bandwidth_mib_s)
         outcome = monitor.run()
         try:
@@ -201,15 +227,19 @@ class Session:
             self._learn_link(monitor, controller)
         elif plan.can_throttle:
             self._try(self.guest.free_throttle)
-        stats = monitor.final_stats
-        figures = final_figures(stats)
+        # A large journal is not read as a whole: its end has what was changed long before.
+        changed = monitor.commands.in_force if monitor.commands.changed else {}
+        self._end(outcome, monitor.view['percent'], final_figures(monitor.final_stats), changed)
+
+    def _end(self, outcome: outcome_mod.Outcome, percent: float, figures: Mapping[str, int],
+             changed: Mapping[str, Any]) -> None:
         took_s = self.inbox.clock() - self._started_s
         LOG.info('Live migration %(end)s after %(took).1f s: %(reason)s %(figures)s', {
             'end': outcome.end.value, 'took': took_s, 'reason': outcome.reason,
             'figures': figures}, instance=self.start.instance)
         self.journal.add('end', self.inbox.clock(), outcome=outcome.end.value,
                          reason=outcome.reason, total_seconds=round(took_s, 3),
-                         percent=monitor.view['percent'], **figures)
+                         percent=percent, **figures, **changed)
 
     def _learn_link(self, monitor: loop.Monitor, controller: controller_mod.Controller) -> None:
         """Keep what this migration got over the link, for the next one to the same host."""

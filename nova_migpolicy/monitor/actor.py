@@ -21,6 +21,9 @@ from nova_migpolicy.monitor import journal as journal_mod
 
 LOG = logging.getLogger(__name__)
 
+# An abort that meets one of these came before the job, or after it.
+NOTHING_TO_END = (exception.JobGone, exception.GuestGone)
+
 
 class Actor:
     """Applies the decisions of one migration.
@@ -90,13 +93,14 @@ class Actor:
             return
         try:
             self._guest.abort()
-        except exception.JobGone:
+        except NOTHING_TO_END:
             return
         except exception.GuestError as error:
-            self._event(str(error))
+            self._cancel = None
+            self._refused(remedies.Abort(), decision, error)
         else:
+            self._cancel = None
             self._done(remedies.Abort(), decision)
-        self._cancel = None
 
     def survive(self, whose: str, do: Callable[[], object]) -> None:
         """Do something whose failure must not cost the guest its monitor."""
@@ -135,7 +139,7 @@ class Actor:
         LOG.warning('%(action)s was refused: %(error)s', {
             'action': action.name, 'error': text}, instance_uuid=self._guest.uuid)
         self._journal.add('action', at_s, **action.to_dict(), done=False, error=text)
-        if isinstance(action, remedies.Abort) and isinstance(error, exception.JobGone):
+        if isinstance(action, remedies.Abort) and isinstance(error, NOTHING_TO_END):
             self._cancel = decision
         else:
             self.survive('engine', lambda: self._controller.failed(action, at_s, text))

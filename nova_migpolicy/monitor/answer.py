@@ -45,13 +45,15 @@ class Reply:
 
     def __init__(self) -> None:
         self._given = threading.Event()
+        self._first = threading.Lock()
         self._answer: Answer | None = None
 
     def give(self, answer: Answer) -> None:
         """Answer; does nothing where that was done before."""
-        if self._answer is None:
-            self._answer = answer
-            self._given.set()
+        with self._first:
+            if self._answer is None:
+                self._answer = answer
+        self._given.set()
 
     def wait(self, timeout_s: float) -> Answer | None:
         """The answer, or None where there is none within `timeout_s`."""

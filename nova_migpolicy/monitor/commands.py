@@ -18,11 +18,15 @@ from nova_migpolicy.monitor import actor as actor_mod
 from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import tuning as tuning_mod
+from nova_migpolicy.monitor import view
 
 CANCELLED = 'cancelled through the API'
 ENGINE_FAILED = ('the engine failed in this migration, so it is only watched: cancel it or force '
                  'it to complete; the log of nova-compute has the error')
+IN_POST_COPY = ('not possible in the phase post-copy: the server runs at the destination already; '
+                'wait until its memory is there')
 # What is done where the engine has failed and cannot be asked.
 PLAINLY: dict[str, tuple[remedies.Action, str]] = {
     inbox.CANCEL: (remedies.Abort(), CANCELLED),
@@ -35,6 +39,9 @@ Decide = Callable[[float], controller_mod.Decision | None]
 class Commands:
     """The hands of persons on one migration.
 
+    :ivar in_force: the policy with its origins, and what is held and retuned; any thread may
+        read it
+    :ivar changed: whether a person has changed it
     :param ask: calls the engine with the time, and survives its errors
     :param phase: the phase now, in words
     """
@@ -59,17 +66,24 @@ class Commands:
         self._phase = phase
         self._cancels: list[answer.Reply] = []
         self._accepted: dict[str, answer.Answer] = {}
+        self._outcome: outcome_mod.Outcome | None = None
+        self.in_force = self._policy()
+        self.changed = False
 
     def act(self, item: inbox.Command) -> None:
-        """Do one of inbox.COMMANDS; what was accepted before is, and is not done twice."""
-        if item.name in self._accepted:
+        """Do one of inbox.COMMANDS; what was done before is not done twice."""
+        if self._is_done(item.name):
             item.reply.give(self._accepted[item.name])
             return
         phase = self._phase()
         decision = self._ask(functools.partial(self._decide, item.name))
+        # Those who ordered these are told what came of it; the engine tries the others again,
+        # and takes the next way if it must.
+        once = decision is None or item.name in (inbox.POST_COPY, inbox.PAUSE)
         if decision is None:
             if item.name not in PLAINLY or self._actor.post_copy:
-                item.reply.give(answer.refusal(ENGINE_FAILED))
+                item.reply.give(answer.refusal(
+                    IN_POST_COPY if self._actor.post_copy else ENGINE_FAILED))
                 return
             action, reason = PLAINLY[item.name]
             decision = controller_mod.Decision(self._clock(), (action,), 'operator', reason)
@@ -79,17 +93,25 @@ class Commands:
         elif self._actor.cancel_is_due and item.name == inbox.CANCEL:
             # Whether there will be a job, or there was one, shows in a moment.
             self._cancels.append(item.reply)
-        elif error and item.name in (inbox.POST_COPY, inbox.PAUSE):
+        elif error and once:
             item.reply.give(answer.refusal(
                 f'{item.name} was refused in the phase {phase}: {error}'))
         else:
-            # The engine does that again, and takes the next way if it must.
             again = f'; libvirt refused at first ({error}), it will be tried again'
             item.reply.give(self._accept(
                 item.name, phase, decision.reason + (again if error else '')))
 
+    def _is_done(self, name: str) -> bool:
+        """Whether a command was accepted, and what it wanted is so."""
+        actor = self._actor
+        paused = actor.paused and actor.abort_reason is None
+        so = {inbox.CANCEL: actor.abort_reason is not None, inbox.PAUSE: paused,
+              inbox.POST_COPY: actor.post_copy,
+              inbox.FORCE_COMPLETE: paused or actor.post_copy}
+        return name in self._accepted and so[name]
+
     def _accept(self, name: str, phase: str, reason: str) -> answer.Answer:
-        """Nova passes on what its API took; the API's filter asks for the same once more."""
+        """Say yes. Nova passes on what its API took, and the API's filter asks once more."""
         accepted = self._accepted[name] = answer.Answer(answer.ACCEPTED, {
             'action': name, 'phase': phase, 'reason': reason})
         return accepted
@@ -102,26 +124,38 @@ class Commands:
 
     def answer_cancels(self) -> None:
         """Answer those whose cancel came before there was a job to end, if it is clear now."""
-        if self._cancels and self._actor.abort_reason is not None:
-            self._give_cancels(self._accept(inbox.CANCEL, self._phase(), CANCELLED))
+        if self._actor.cancel_is_due:
+            return
+        replies, self._cancels = self._cancels, []
+        for reply in replies:
+            if self._actor.abort_reason is not None:
+                reply.give(self._accept(inbox.CANCEL, self._phase(), CANCELLED))
+            else:
+                # There is a job now, and libvirt refused.
+                self.act(inbox.Command(inbox.CANCEL, reply))
 
-    def end(self, left: list[inbox.Item], sentence: str, *, cancelled: bool) -> None:
-        """It is over: answer all who still wait.
+    def end(self, outcome: outcome_mod.Outcome) -> None:
+        """It is over; from now on `too_late` answers."""
+        self._outcome = outcome
+        replies, self._cancels = self._cancels, []
+        for reply in replies:
+            self.too_late(inbox.Command(inbox.CANCEL, reply))
 
-        :param left: what came too late
-        :param sentence: how it ended
-        """
-        no = answer.refusal(f'Nothing to do, the migration is over: {sentence}')
-        self._give_cancels(no if not cancelled else answer.Answer(answer.ACCEPTED, {
-            'action': inbox.CANCEL, 'phase': self._phase(), 'reason': sentence}))
-        for item in left:
-            if isinstance(item, (inbox.Command, inbox.Tune, inbox.Look)):
-                item.reply.give(no)
+    def too_late(self, item: inbox.Item) -> None:
+        """Answer what came when it was over, also from another thread."""
+        if isinstance(item, (inbox.Command, inbox.Tune, inbox.Look)):
+            item.reply.give(self._last_word(item))
 
-    def _give_cancels(self, given: answer.Answer) -> None:
-        for reply in self._cancels:
-            reply.give(given)
-        self._cancels.clear()
+    def _last_word(self, item: inbox.Request) -> answer.Answer:
+        end = self._outcome
+        if end is not None and isinstance(item, inbox.Command):
+            # Who asks for what has come is not told that it cannot be.
+            if item.name == inbox.CANCEL and end.end is outcome_mod.End.CANCELLED:
+                return answer.Answer(answer.ACCEPTED, {
+                    'action': item.name, 'phase': self._phase(), 'reason': end.reason})
+            if end.end is outcome_mod.End.COMPLETED and self._is_done(item.name):
+                return self._accepted[item.name]
+        return over(end.reason if end is not None else 'it has just ended')
 
     def tune(self, item: inbox.Tune) -> None:
         """Change the policy, hold settings, release them: all of it or nothing."""
@@ -149,18 +183,22 @@ class Commands:
             item.reply.give(answer.Answer(answer.OK, self._tuned(item, decision)))
 
     def _tuned(self, item: inbox.Tune, decision: controller_mod.Decision) -> dict[str, Any]:
-        held = dict(self._controller.held)
-        resolved = self._tuning.resolved.to_dict()
+        now = self.in_force = self._policy()
+        self.changed = True
         self._journal.add('retune', self._clock(), values=dict(item.values),
-                          released=list(item.release), held=held,
-                          retuned=dict(self._tuning.retuned), **resolved)
-        settings = self._controller.settings
-        fields = resolved['policy']
-        assert isinstance(fields, dict)
+                          released=list(item.release), **now)
         return {
-            'applied': {name: held.get(name, fields.get(name)) for name in item.values},
-            'released': list(item.release), 'held': held, 'reason': decision.reason,
-            'settings': {'bandwidth_mib_s': settings.cap_mib_s,
-                         'max_downtime_ms': settings.promised_ms,
-                         'qemu_limit_ms': settings.limit_ms,
-                         'max_throttle_percent': self._controller.policy.max_throttle_percent}}
+            'applied': {name: now['held'].get(name, now['policy'].get(name))
+                        for name in item.values},
+            'released': list(item.release), 'held': now['held'], 'reason': decision.reason,
+            'settings': view.settings(self._controller)}
+
+    def _policy(self) -> dict[str, Any]:
+        """The policy in force with its origins, as it is told and written down."""
+        return {**self._tuning.resolved.to_dict(), 'held': dict(self._controller.held),
+                'retuned': dict(self._tuning.retuned)}
+
+
+def over(sentence: str) -> answer.Answer:
+    """The answer to what comes when there is nothing left to steer."""
+    return answer.refusal(f'Nothing to do, the migration is over: {sentence}')

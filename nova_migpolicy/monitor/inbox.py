@@ -21,6 +21,8 @@ from nova_migpolicy.monitor import answer
 
 # How long a monitor under eventlet may be late for an event, in seconds.
 LOOK_EVERY_S = 0.1
+# More than may wait while libvirt does not answer.
+MOST_WAITING = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +105,11 @@ class Inbox:
         """Add what has happened; from any thread, never blocks."""
         self._items.append(item)
         self._arrived.set()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much waits to be read that nobody should ask for more."""
+        return len(self._items) >= MOST_WAITING
 
     def ask(self, item: Request) -> bool:
         """Add what a person wants; False where nobody reads it any more.

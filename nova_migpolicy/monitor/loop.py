@@ -43,6 +43,8 @@ FRESH_S = 0.5
 CANCEL_AGAIN_S = 0.25
 # How long to wait for the final statistics after the call has returned.
 FINAL_STATS_WAIT_S = 0.5
+FAILED = answer.refusal('The monitor failed at this; the log of nova-compute has the error',
+                        answer.UNAVAILABLE)
 
 
 class Host(Protocol):
@@ -74,11 +76,13 @@ class Monitor:
         host: Host,
         sleep: Callable[[float], None],
         has_events: bool = True,
+        was_paused: bool = False,
         cap_is_shared: bool = False,
     ) -> None:
         """Take over a migration whose operation is about to start.
 
         :param has_events: whether libvirt tells when a pass begins
+        :param was_paused: by its owner, who alone may let it run again
         :param cap_is_shared: each disk has a share of the cap, and memory would
             begin with that share alone
         """
@@ -93,6 +97,7 @@ class Monitor:
         self._host = host
         self._sleep = sleep
         self._sampler = sampler.Sampler(has_events)
+        self._was_paused = was_paused
         self._cap_is_shared = cap_is_shared
         self._steering = True
         self._looked_s = inbox.clock()
@@ -102,10 +107,9 @@ class Monitor:
         self.last_look: sample_mod.Sample | None = None
         self.last_sample: sample_mod.Sample | None = None
         self.ended_s: float | None = None
-        self._tuning = tuning
         self._started_at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(
             seconds=max(0.0, inbox.clock() - controller.facts.started_s))
-        self._commands = commands.Commands(
+        self.commands = commands.Commands(
             controller, self._actor, journal, tuning, clock=inbox.clock, ask=self._ask,
             phase=lambda: self.phase)
         self.view: view_mod.View = {}
@@ -121,14 +125,10 @@ class Monitor:
         outcome = outcome_mod.settle(
             self._guest, self._call, abort_reason=self._actor.abort_reason,
             may_abort=not self._actor.post_copy, sleep=self._sleep)
-        left = self._inbox.close()
-        for item in left:
-            if isinstance(item, inbox_mod.JobCompleted):
-                self._completed(item)
-        self._commands.end([*self._too_late, *left], outcome.reason,
-                           cancelled=outcome.end is outcome_mod.End.CANCELLED)
-        self._collect_final_stats(outcome)
-        if self._actor.paused and outcome.end in (
+        self._actor.survive('a command', functools.partial(self._close, outcome))
+        self._actor.survive('the final statistics', functools.partial(
+            self._collect_final_stats, outcome))
+        if self._actor.paused and not self._was_paused and outcome.end in (
                 outcome_mod.End.CANCELLED, outcome_mod.End.FAILED):
             trouble = outcome_mod.resume_if_paused(self._guest)
             if trouble:
@@ -148,7 +148,7 @@ class Monitor:
         now_s = self._inbox.clock()
         self.view = view_mod.of_running(
             self._controller, self.last_look, phase=self.phase, percent=self._progress.percent,
-            policy=self._tuning.resolved.policy, at_s=now_s, started_at=self._started_at,
+            at_s=now_s, started_at=self._started_at,
             last_decision=self._journal.latest('decision'))
         self.viewed_s = now_s
 
@@ -171,10 +171,11 @@ class Monitor:
                 requests.append(item)
         if not self._over():
             self._actor.cancel_again()
-            self._commands.answer_cancels()
+            self._actor.survive('a command', self.commands.answer_cancels)
             now_s = self._inbox.clock()
             if boundary is not None or now_s - self._looked_s >= self._due_s(requests):
-                self._look(boundary, now_s)
+                # Whatever goes wrong with it, those who ask are answered.
+                self._actor.survive('a look', functools.partial(self._look, boundary, now_s))
         for request in requests:
             if self._over():
                 self._too_late.append(request)
@@ -193,10 +194,21 @@ class Monitor:
         return FRESH_S if all(isinstance(one, inbox_mod.Look) for one in requests) else 0.0
 
     def _answer(self, request: inbox_mod.Request) -> None:
-        if isinstance(request, inbox_mod.Command):
-            self._commands.act(request)
-        elif isinstance(request, inbox_mod.Tune):
-            self._commands.tune(request)
+        try:
+            if isinstance(request, inbox_mod.Command):
+                self.commands.act(request)
+            elif isinstance(request, inbox_mod.Tune):
+                self.commands.tune(request)
+        except Exception:
+            request.reply.give(FAILED)
+            raise
+
+    def _close(self, outcome: outcome_mod.Outcome) -> None:
+        self.commands.end(outcome)
+        for item in [*self._too_late, *self._inbox.close()]:
+            if isinstance(item, inbox_mod.JobCompleted):
+                self._completed(item)
+            self.commands.too_late(item)
 
     def _completed(self, item: inbox_mod.JobCompleted) -> None:
         self.final_stats = item.stats

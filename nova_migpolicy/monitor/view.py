@@ -12,8 +12,8 @@ import datetime
 from typing import Any
 
 from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy.engine import hold
 from nova_migpolicy.engine import sample as sample_mod
-from nova_migpolicy.policy import keys
 
 Phase = sample_mod.Phase
 
@@ -63,7 +63,6 @@ def of_running(
     *,
     phase: str,
     percent: float,
-    policy: keys.Policy,
     at_s: float,
     started_at: datetime.datetime,
     last_decision: Mapping[str, Any] | None,
@@ -71,20 +70,16 @@ def of_running(
     """A migration that runs.
 
     :param sample: the last one; None before the first
-    :param policy: the one in force
     :param at_s: now, on the monitor's clock
     """
-    facts, settings, forecast = controller.facts, controller.settings, controller.forecast
-    deadline_s = controller.facts.deadline_s
+    facts, forecast = controller.facts, controller.forecast
+    deadline_s = facts.deadline_s
     view = blank(
         phase=phase, percent=round(percent, 1), started_at=_text(started_at),
         elapsed_seconds=round(at_s - facts.started_s, 1),
         pass_number=forecast.pass_number if forecast else None,
-        settings={
-            'bandwidth_mib_s': settings.cap_mib_s, 'max_downtime_ms': settings.promised_ms,
-            'qemu_limit_ms': settings.limit_ms,
-            'max_throttle_percent': policy.max_throttle_percent},
-        held=sorted(controller.held), last_decision=decision(last_decision))
+        settings=settings(controller), held=sorted(controller.held),
+        last_decision=decision(last_decision))
     if sample is not None:
         view.update(
             memory=sizes(sample, 'memory'), disk=sizes(sample, 'disk'),
@@ -98,6 +93,15 @@ def of_running(
     if forecast is not None and phase != FINISHING:
         view.update(_forecast(forecast))
     return view
+
+
+def settings(controller: controller_mod.Controller) -> dict[str, int]:
+    """The settings in force."""
+    now = controller.settings
+    return {'bandwidth_mib_s': now.cap_mib_s, 'max_downtime_ms': now.promised_ms,
+            'qemu_limit_ms': now.limit_ms,
+            'max_throttle_percent': controller.held.get(
+                hold.THROTTLE, controller.policy.max_throttle_percent)}
 
 
 def _forecast(forecast: controller_mod.Forecast) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import guest
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
+from nova_migpolicy.monitor import outcome
 from nova_migpolicy.monitor import tuning
+from nova_migpolicy.monitor import view
 from nova_migpolicy.policy import resolve
 from tests.unit.monitor import fakes
 
@@ -30,20 +32,22 @@ class CommandsTest(testtools.TestCase):
         self.clock = fakes.Clock()
         self.domain = fakes.Domain()
         self.asking = True
+        self.flavor = FLAVOR
 
     def resolver(self, retune):
-        return resolve.resolve(resolve.Sources(flavor=FLAVOR, retune=retune))
+        return resolve.resolve(resolve.Sources(flavor=self.flavor, retune=retune))
 
-    def make(self, *, post_copy=False):
+    def make(self, *, post_copy=False, can_throttle=False):
         resolved = self.resolver({})
         facts = controller_mod.Facts(
             memory_bytes=1 << 30, disk_bytes=0, started_s=self.clock(), qemu_limit_ms=100,
-            bandwidth_mib_s=50, can_post_copy=post_copy)
+            bandwidth_mib_s=50, can_post_copy=post_copy,
+            can_throttle=can_throttle)
         self.controller = controller_mod.Controller(resolved.policy, facts)
         self.journal = journal.Journal(None, self.clock(), 0)
         self.actor = actor_mod.Actor(
-            guest.MigratingGuest(self.domain), self.controller, self.journal, self.clock,
-            lambda: None)
+            guest.MigratingGuest(self.domain, lambda domain, command: '{"return": {}}'),
+            self.controller, self.journal, self.clock, lambda: None)
         self.tuning = tuning.Tuning(self.resolver, resolved, lambda policy: None)
         self.commands = commands.Commands(
             self.controller, self.actor, self.journal, self.tuning, clock=self.clock,
@@ -152,15 +156,54 @@ class CommandsTest(testtools.TestCase):
         self.commands.answer_cancels()
         self.assertEqual(answer.ACCEPTED, item.reply.wait(0).status)
 
+    def end(self, end=outcome.End.COMPLETED):
+        self.commands.end(outcome.Outcome(end, 'as it is'))
+
+    def late(self, item):
+        self.commands.too_late(item)
+        return item.reply.wait(0)
+
     def test_a_cancel_that_found_no_job_until_the_end(self):
-        for cancelled, status in ((True, answer.ACCEPTED), (False, answer.CONFLICT)):
-            self.make()
-            self.refuse('abortJob')
-            item, late = inbox.Command(inbox.CANCEL), inbox.Tune({}, ())
-            self.commands.act(item)
-            self.commands.end([late], 'as it is', cancelled=cancelled)
-            self.assertEqual(status, item.reply.wait(0).status)
-            self.assertIn('as it is', late.reply.wait(0).message)
+        for code in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
+            for end, status in ((outcome.End.CANCELLED, answer.ACCEPTED),
+                                (outcome.End.COMPLETED, answer.CONFLICT)):
+                self.make()
+                self.refuse('abortJob', code)
+                item = inbox.Command(inbox.CANCEL)
+                self.commands.act(item)
+                self.actor.cancel_again()
+                self.commands.answer_cancels()
+                self.assertIsNone(item.reply.wait(0))
+                self.end(end)
+                self.assertEqual(status, item.reply.wait(0).status)
+                self.assertIn('as it is', self.late(inbox.Tune({}, ())).message)
+
+    def test_a_cancel_that_is_refused_once_there_is_a_job_is_not_lost(self):
+        self.make()
+        self.refuse('abortJob')
+        item = inbox.Command(inbox.CANCEL)
+        self.commands.act(item)
+        self.refuse('abortJob', libvirt.VIR_ERR_RPC)
+        self.actor.cancel_again()
+        self.commands.answer_cancels()
+        self.assertIn('tried again', item.reply.wait(0).body['reason'])
+        self.domain.answers['abortJob'] = None
+        self.clock.sleep(10)
+        self.actor.apply(self.controller.observe(sample_mod.Sample.from_stats(self.clock(), {})))
+        self.assertEqual(commands.CANCELLED, self.actor.abort_reason.partition(';')[0])
+
+    def test_who_asks_too_late_for_what_has_come(self):
+        self.make()
+        first = self.act(inbox.FORCE_COMPLETE)
+        self.end()
+        self.assertEqual(first, self.late(inbox.Command(inbox.FORCE_COMPLETE)))
+        for name in (inbox.CANCEL, inbox.PAUSE, inbox.POST_COPY):
+            self.assertEqual(answer.CONFLICT, self.late(inbox.Command(name)).status)
+        self.make()
+        self.end(outcome.End.CANCELLED)
+        told = self.late(inbox.Command(inbox.CANCEL))
+        self.assertEqual((answer.ACCEPTED, 'as it is'), (told.status, told.body['reason']))
+        self.assertEqual(answer.CONFLICT, self.late(inbox.Command(inbox.FORCE_COMPLETE)).status)
 
     def test_post_copy_that_libvirt_refuses_is_not_tried_again(self):
         self.make(post_copy=True)
@@ -176,6 +219,42 @@ class CommandsTest(testtools.TestCase):
         told = self.act(inbox.FORCE_COMPLETE)
         self.assertEqual(answer.ACCEPTED, told.status)
         self.assertIn('tried again', told.body['reason'])
+
+    def test_a_completion_that_failed_for_good_is_begun_anew_when_asked_for(self):
+        self.make()
+        self.refuse('suspend')
+        self.act(inbox.FORCE_COMPLETE)
+        self.clock.sleep(10)
+        self.actor.apply(self.controller.observe(sample_mod.Sample.from_stats(self.clock(), {})))
+        self.assertEqual(2, len(self.domain.called('suspend')))
+        self.domain.answers['suspend'] = None
+        told = self.act(inbox.FORCE_COMPLETE)
+        self.assertEqual((answer.ACCEPTED, 3), (told.status, len(self.domain.called('suspend'))))
+        self.assertTrue(self.actor.paused)
+
+    def test_a_completion_is_not_done_any_more_once_it_is_cancelled(self):
+        self.make()
+        self.act(inbox.FORCE_COMPLETE)
+        self.assertEqual(answer.ACCEPTED, self.act(inbox.CANCEL).status)
+        self.assertEqual(answer.CONFLICT, self.act(inbox.FORCE_COMPLETE).status)
+
+    def test_a_held_throttle_is_shown(self):
+        self.flavor = {**FLAVOR, 'remedies': ['auto_converge'], 'max_throttle_percent': 50}
+        self.make(can_throttle=True)
+        self.assertEqual(50, view.settings(self.controller)['max_throttle_percent'])
+        told = self.tune(max_throttle_percent=20)
+        self.assertEqual(20, told.body['settings']['max_throttle_percent'])
+        self.assertEqual({'max_throttle_percent': 20}, self.commands.in_force['held'])
+
+    def test_where_the_engine_has_failed_and_libvirt_refuses(self):
+        self.make()
+        self.asking = False
+        self.refuse('suspend')
+        self.refuse('abortJob', libvirt.VIR_ERR_RPC)
+        for name in (inbox.FORCE_COMPLETE, inbox.CANCEL):
+            told = self.act(name)
+            self.assertEqual(answer.CONFLICT, told.status)
+            self.assertIn('refused', told.message)
 
     def test_where_the_engine_has_failed(self):
         self.make()

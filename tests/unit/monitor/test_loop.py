@@ -114,7 +114,8 @@ def no_tuning():
 
 class LoopTest(testtools.TestCase):
 
-    def run_loop(self, domain, controller, rounds, error=None, shared=False, too_late=()):
+    def run_loop(self, domain, controller, rounds, error=None, shared=False, too_late=(),
+                 was_paused=False):
         self.clock = fakes.Clock()
         self.call = outcome.Call(started=True)
         self.host = Host()
@@ -124,7 +125,7 @@ class LoopTest(testtools.TestCase):
             progress=progress.Progress(1 << 30, 0),
             inbox=Script(self.clock, self.call, rounds, error, too_late), journal=self.journal,
             call=self.call, tuning=no_tuning(), host=self.host, sleep=self.clock.sleep,
-            cap_is_shared=shared)
+            cap_is_shared=shared, was_paused=was_paused)
         return self.monitor.run()
 
     def kinds(self, kind):
@@ -207,6 +208,26 @@ class LoopTest(testtools.TestCase):
             domain, Controller([decide(remedies.Pause())]), [[]], fakes.error(1))
         self.assertIs(outcome.End.FAILED, ended.end)
         self.assertEqual([()], domain.called('resume'))
+
+    def test_a_guest_that_its_owner_had_paused_stays_so(self):
+        domain = fakes.Domain(
+            jobStats=[RUNNING_JOB, {'type': 0}], state=(libvirt.VIR_DOMAIN_PAUSED, 1))
+        ended = self.run_loop(
+            domain, Controller([decide(remedies.Pause())]), [[]], fakes.error(1),
+            was_paused=True)
+        self.assertIs(outcome.End.FAILED, ended.end)
+        self.assertEqual([], domain.called('resume'))
+
+    def test_a_look_that_fails_does_not_silence_a_command(self):
+        command = inbox.Command(inbox.CANCEL)
+        self.run_loop(fakes.Domain(jobStats=RuntimeError('odd')), Controller(), [[command]])
+        self.assertEqual(202, command.reply.wait(0).status)
+
+    def test_a_command_that_fails_is_answered(self):
+        tune = inbox.Tune(None, ())
+        ended = self.run_loop(fakes.Domain(jobStats=RUNNING_JOB), Controller(), [[tune], []])
+        self.assertEqual(503, tune.reply.wait(0).status)
+        self.assertIs(outcome.End.COMPLETED, ended.end)
 
     def test_memory_gets_the_whole_cap_after_the_disks(self):
         domain = fakes.Domain(jobStats=RUNNING_JOB)
