@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping
-from collections.abc import MutableMapping
 from collections.abc import Sequence
+import dataclasses
 import pathlib
 from typing import Any
 
 from nova_migpolicy.compute import early as early_mod
+from nova_migpolicy.compute import queue as queue_mod
 from nova_migpolicy.compute import requests as requests_mod
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy import exception
@@ -35,50 +36,74 @@ STOCK = ("Nova's own monitor watches this migration (profile nova), which can be
 Answer = answer.Answer
 
 
+@dataclasses.dataclass
+class Stock:
+    """A migration that Nova's own monitor watches.
+
+    :ivar migration: the UUID of Nova's record.
+    :ivar resolved: the policy that left it to Nova; None where it could not be resolved.
+    :ivar complete: whether it was asked to complete before it began.
+    """
+
+    migration: str
+    resolved: resolve.Resolved | None
+    complete: bool = False
+
+
 class Control:
     """The migrations of this host, for those who ask.
 
     :param sessions: by the server's UUID, those that run under a policy
-    :param stock: by the server's UUID, the record's UUID of those that Nova's monitor watches
+    :param stock: by the server's UUID, those that Nova's monitor watches
+    :param queue: Nova's own queue
     :param journals: the folder of journals; None where they are kept in memory alone
     :param resolve_for: the policy for a server, by its UUID, with the keys of a request
-    :param waits_for: what a server's migration waits for in Nova's queue here; None if it is not
-        in it
     """
 
     def __init__(
         self,
         sessions: Mapping[str, session_mod.Session],
-        stock: MutableMapping[str, str],
+        stock: Mapping[str, Stock],
         *,
         early: early_mod.Early,
         requests: requests_mod.Requests,
+        queue: queue_mod.Queue,
         journals: pathlib.Path | None,
         resolve_for: Callable[[Any, str, Mapping[str, object]], resolve.Resolved],
-        waits_for: Callable[[str], str | None],
     ) -> None:
         self._sessions = sessions
         self._stock = stock
         self._early = early
         self._requests = requests
         self._journals = journals
+        self._queue = queue
         self._resolve_for = resolve_for
-        self._waits_for = waits_for
 
     def policy(self, context: Any, server: str, migration: str) -> Answer:
-        """The policy in force; of one that has not begun, the one that it would get now."""
+        """The policy in force or, at last, of one that is over.
+
+        Of one that this host does not know, it is the policy that it would get now; 'begun' is
+        False then.
+        """
         session = self._session(server, migration)
+        if session is not None:
+            return Answer(answer.OK, {**session.in_force(), 'begun': True})
         records = self._records(server, migration)
         found = history.policy(records) if records else None
-        if found is None and session is not None:
-            found = {**session.start.resolved.to_dict(), 'held': {}, 'retuned': {}}
-        if found is None:
-            try:
-                resolved = self._resolve_for(context, server, self._requests.waiting(server))
-            except exception.PolicyError as error:
-                return answer.refusal(str(error))
-            found = {**resolved.to_dict(), 'held': {}, 'retuned': {}}
-        return Answer(answer.OK, found)
+        stock = self._stock_of(server, migration)
+        if stock is not None and stock.resolved is not None:
+            found = _untouched(stock.resolved)
+        if found is not None:
+            return Answer(answer.OK, {**found, 'begun': True})
+        place = self._queue.find(server, migration)
+        request = (self._requests.read(server, place.request_id)
+                   if place is not None and place.request_id is not None
+                   else self._requests.waiting(server))
+        try:
+            resolved = self._resolve_for(context, server, request)
+        except exception.PolicyError as error:
+            return answer.refusal(str(error))
+        return Answer(answer.OK, {**_untouched(resolved), 'begun': False})
 
     def progress(self, server: str, migration: str) -> Answer:
         """How it stands; without a body where this host does not know it."""
@@ -89,12 +114,11 @@ class Control:
         ended = history.progress(records) if records else None
         if ended is not None:
             return Answer(answer.OK, ended)
-        if self._stock.get(server) != migration:
-            waits_for = self._waits_for(server)
-            if waits_for is not None:
-                return Answer(answer.OK, view.blank(
-                    phase='waiting for a slot', waits_for=waits_for))
-        return Answer(answer.OK, None)
+        place = self._queue.find(server, migration)
+        if place is None:
+            return Answer(answer.OK, None)
+        return Answer(answer.OK, view.blank(
+            phase=_phase(place), waits_for=place.waits_for))
 
     def timeline(self, server: str, migration: str, after: int, limit: int,
                  kinds: Sequence[str]) -> Answer:
@@ -102,7 +126,7 @@ class Control:
         records = self._records(server, migration)
         if records is None:
             return Answer(answer.OK, {'records': [], 'next': None})
-        return Answer(answer.OK, history.page(records, after, limit, kinds))
+        return Answer(answer.OK, records.page(after, limit, kinds))
 
     def tune(self, server: str, migration: str, values: Mapping[str, Any],
              release: Sequence[str]) -> Answer:
@@ -132,16 +156,18 @@ class Control:
                 'libvirt has not answered yet; the timeline will show what became of it'})
         if command in (inbox.POST_COPY, inbox.PAUSE):
             return answer.refusal(self._cannot_now(server, migration, command))
-        if self._stock.get(server) == migration:
-            return Answer(answer.ACCEPTED, {
-                'action': command, 'phase': None, 'reason': "Nova's own monitor was told"})
-        records = self._records(server, migration)
-        if records is not None:
+        if self._stock_of(server, migration) is not None:
+            # Its own answer to whoever asked Nova first is the true one.
+            return Answer(answer.ACCEPTED, None)
+        if self._records(server, migration) is not None:
             return answer.refusal(self._cannot_now(server, migration, command))
+        place = self._queue.find(server, migration)
         self._early.remember(migration, command)
-        phase = 'waiting for a slot' if self._waits_for(server) else 'queued'
+        if self._is_here(server, migration) and self._early.take(migration) is not None:
+            # It began in between, and had looked before this was there to be found.
+            return self.act(server, migration, command)
         return Answer(answer.ACCEPTED, {
-            'action': command, 'phase': phase,
+            'action': command, 'phase': _phase(place),
             'reason': 'It has not begun; this is done as soon as it does'})
 
     def hold_request(self, context: Any, server: str, request_id: str,
@@ -158,12 +184,20 @@ class Control:
             return answer.refusal(
                 f'the host cannot keep the policy of this request: {error}; ask again without '
                 'one, or see to the disk of the host', answer.UNAVAILABLE)
-        return Answer(answer.OK, {**resolved.to_dict(), 'held': {}, 'retuned': {}})
+        return Answer(answer.OK, _untouched(resolved))
 
     def drop_request(self, server: str, request_id: str) -> Answer:
         """Forget the policy of a request that Nova refused."""
         self._requests.drop(server, request_id)
         return Answer(answer.OK, {})
+
+    def _is_here(self, server: str, migration: str) -> bool:
+        return (self._session(server, migration) is not None
+                or self._stock_of(server, migration) is not None)
+
+    def _stock_of(self, server: str, migration: str) -> Stock | None:
+        stock = self._stock.get(server)
+        return stock if stock and stock.migration == migration else None
 
     def _session(self, server: str, migration: str) -> session_mod.Session | None:
         session = self._sessions.get(server)
@@ -173,20 +207,24 @@ class Control:
         """The journal of a migration of this very server; None where there is none."""
         session = self._session(server, migration)
         if session is not None and session.journal.path is None:
-            return session.journal.records
+            return history.Kept(session.journal)
         if self._journals is None:
             return None
         try:
-            records = history.of_file(journal_mod.file_for(self._journals, migration))
-        except ValueError:
+            records = history.File(journal_mod.file_for(self._journals, migration))
+            return records if history.is_of(records, server) else None
+        except (ValueError, FileNotFoundError):
             return None
-        return records if records and history.is_of(records, server) else None
 
     def _ask(self, session: session_mod.Session, item: inbox.Request,
              reply: answer.Reply) -> Answer | None:
+        if session.inbox.crowded:
+            return answer.refusal(
+                'libvirt does not answer, and too much waits to be done with this migration '
+                'already; try again later', answer.UNAVAILABLE)
         if not session.inbox.ask(item):
             # Nobody reads it; where it was read all the same, the first answer counts.
-            reply.give(answer.refusal('Nothing to do, the migration is over'))
+            session.too_late(item)
         return reply.wait(ANSWER_S)
 
     def _look(self, session: session_mod.Session) -> dict[str, Any]:
@@ -198,22 +236,34 @@ class Control:
         if found['age_seconds'] < FRESH_S:
             return found
         item = inbox.Look()
-        if session.inbox.ask(item):
+        if not session.inbox.crowded and session.inbox.ask(item):
             item.reply.wait(LOOK_S)
         return session.view()
 
     def _cannot_now(self, server: str, migration: str, what: str) -> str:
         """Why a migration without a session cannot be steered."""
-        if self._stock.get(server) == migration:
+        if self._stock_of(server, migration) is not None:
             return STOCK
         records = self._records(server, migration)
         ended = history.progress(records) if records else None
         if ended is not None:
             return f'{what}: not possible in the phase done, it is {ended["outcome"]}'
-        waits_for = self._waits_for(server)
-        if waits_for is not None:
-            return (f'{what}: not possible in the phase waiting for a slot ({waits_for}); wait '
-                    'until its memory is being sent, or cancel it and start it with another '
-                    'policy')
+        place = self._queue.find(server, migration)
+        if place is not None:
+            why = f' ({place.waits_for})' if place.waits_for else ''
+            return (f'{what}: not possible in the phase {_phase(place)}{why}; wait until its '
+                    'memory is being sent, or cancel it and start it with another policy')
         return (f'{what}: not possible, it is in no phase of this host: it has not begun or is '
                 'over; see its status')
+
+
+def _phase(place: queue_mod.Place | None) -> str:
+    """Where a migration is that has not begun; the conductor has those that are not here."""
+    if place is None:
+        return 'queued'
+    return 'waiting for a slot' if place.waits_for else view.PREPARING
+
+
+def _untouched(resolved: resolve.Resolved) -> dict[str, Any]:
+    """A policy that nobody has changed since it was resolved."""
+    return {**resolved.to_dict(), 'held': {}, 'retuned': {}}

@@ -18,7 +18,6 @@ import libvirt
 import libvirt_qemu
 from nova.compute import vm_states
 import nova.conf
-from nova import exception as nova_exception
 from nova.virt.libvirt import driver as libvirt_driver
 from nova.virt.libvirt import guest as libvirt_guest
 from oslo_log import log as logging
@@ -27,6 +26,7 @@ from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import connection
 from nova_migpolicy.compute import control
 from nova_migpolicy.compute import early
+from nova_migpolicy.compute import ending
 from nova_migpolicy.compute import plan as plan_mod
 from nova_migpolicy.compute import policies
 from nova_migpolicy.compute import queue
@@ -50,13 +50,6 @@ LOG = logging.getLogger(__name__)
 MIB = 2 ** 20
 
 
-class PostCopyBroken(nova_exception.NovaException):
-    """The guest's memory is on two hosts: neither copy may be removed."""
-
-    msg_fmt = ('%(reason)s. Its memory is on both hosts: do not delete either domain; once the '
-               'link is back, continue with "virsh migrate --postcopy-resume" on the source.')
-
-
 class LibvirtDriver(libvirt_driver.LibvirtDriver):
     """The compute driver `migpolicy.LibvirtDriver`."""
 
@@ -65,7 +58,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._policies = policies.Policies(CONF)
         super().__init__(virtapi, read_only=read_only)
         self._sessions: dict[str, session_mod.Session] = {}
-        self._stock: dict[str, str] = {}
+        self._stock: dict[str, control.Stock] = {}
         self._early = early.Early()
         self._control = connection.ControlConnection(self._host)
         state = pathlib.Path(CONF.state_path) / 'migpolicy'
@@ -81,18 +74,19 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         sighup.install(CONF, self.virtapi._compute.reset)
         self._channel = rpc.serve(host, control.Control(
             self._sessions, self._stock, early=self._early, requests=self._requests,
-            journals=self._journals, resolve_for=self._policies.resolve_for,
-            waits_for=lambda server: queue.waits_for(
-                self.virtapi._compute._waiting_live_migrations, server, host)))
+            queue=queue.Queue(lambda: self.virtapi._compute._waiting_live_migrations, host),
+            journals=self._journals, resolve_for=self._policies.resolve_for))
         LOG.info('Live migrations are steered by policy; %(policy)s; %(threads)s', {
             'policy': self._policies.describe(),
             'threads': 'native threads' if compat.is_threaded() else 'eventlet'})
 
     def cleanup_host(self, host: str) -> None:
         """Stop as Nova does, and stop to listen."""
-        if self._channel is not None:
-            self._channel.stop()
-        super().cleanup_host(host)
+        try:
+            if self._channel is not None:
+                self._channel.stop()
+        finally:
+            super().cleanup_host(host)
 
     def live_migration_abort(self, instance: Any) -> None:
         """Stop a running migration: through its monitor where there is one."""
@@ -116,52 +110,63 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self, context: Any, instance: Any, dest: str, post_method: Callable[..., None],
         recover_method: Callable[..., None], block_migration: bool, migrate_data: Any,
     ) -> None:
-        migration = migrate_data.migration.uuid
-        command = self._early.take(migration)
-        if command == inbox_mod.CANCEL:
-            LOG.info('%s before it began', commands.CANCELLED, instance=instance)
-            self._requests.take(instance.uuid, context.request_id)
-            recover_method(context, instance, dest, migrate_data, migration_status='cancelled')
-            return
-        session = self._prepare(context, instance, dest, migrate_data)
         given = (context, instance, dest, post_method, recover_method, block_migration,
                  migrate_data)
-        if session is None:
-            self._stock[instance.uuid] = migration
-            try:
-                super()._live_migration(*given)
-            finally:
-                del self._stock[instance.uuid]
-            return
-        if command is not None:
-            session.inbox.ask(inbox_mod.Command(command))
-        self._sessions[instance.uuid] = session
+        migration = migrate_data.migration.uuid
+        begun = self._prepare(context, instance, dest, migration)
+        # To be found first and to look then: no command that comes meanwhile is lost.
+        if isinstance(begun, control.Stock):
+            self._stock[instance.uuid] = begun
+        else:
+            self._sessions[instance.uuid] = begun
         try:
-            with self._events(instance, session) as session.has_events:
+            command = self._early.take(migration)
+            if command == inbox_mod.CANCEL:
+                self._cancel_before_start(begun, *given)
+            elif isinstance(begun, control.Stock):
+                begun.complete = command == inbox_mod.FORCE_COMPLETE
                 super()._live_migration(*given)
+            else:
+                if command is not None:
+                    begun.inbox.ask(inbox_mod.Command(command))
+                with self._events(instance, begun) as begun.has_events:
+                    super()._live_migration(*given)
         finally:
-            del self._sessions[instance.uuid]
+            self._sessions.pop(instance.uuid, None)
+            self._stock.pop(instance.uuid, None)
+
+    @staticmethod
+    def _cancel_before_start(begun: session_mod.Session | control.Stock, context: Any,
+                             instance: Any, *given: Any) -> None:
+        """Undo what Nova has prepared, as Nova itself does for one that it is preparing."""
+        LOG.info('%s before it began', commands.CANCELLED, instance=instance)
+        outcome = (begun.cancel_before_start(commands.CANCELLED)
+                   if isinstance(begun, session_mod.Session)
+                   else outcome_mod.Outcome(outcome_mod.End.CANCELLED, commands.CANCELLED))
+        report.explain(context, instance, CONF.host, outcome.reason)
+        ending.conclude(outcome, context, instance, *given)
 
     def _prepare(
-        self, context: Any, instance: Any, dest: str, migrate_data: Any,
-    ) -> session_mod.Session | None:
-        """A session, or None where Nova's own monitor is to watch this migration."""
+        self, context: Any, instance: Any, dest: str, migration: str,
+    ) -> session_mod.Session | control.Stock:
+        """A session, or what is known of a migration that Nova's own monitor is to watch."""
+        resolved = None
         try:
             request = self._requests.take(instance.uuid, context.request_id)
             resolved = self._policies.resolve(instance, request)
-            if resolved.policy.is_stock:
-                LOG.info("Profile nova (%s): Nova's own monitor watches this live migration",
-                         resolved.origins['profile'], instance=instance)
-                return None
-            self._remove_old_journals()
-            return self._session(instance, dest, migrate_data.migration.uuid, resolved,
-                                 self._policies.resolver(instance, request))
+            if not resolved.policy.is_stock:
+                self._remove_old_journals()
+                return self._session(instance, dest, migration, resolved,
+                                     self._policies.resolver(instance, request))
+            LOG.info("Profile nova (%s): Nova's own monitor watches this live migration",
+                     resolved.origins['profile'], instance=instance)
         except Exception:
             # Nothing has begun: stock behaviour is better than a failed
             # request, which would leave a running server in ERROR.
             LOG.exception("The policy cannot be applied: Nova's own monitor watches this live "
                           'migration', instance=instance)
-            return None
+            resolved = None
+        return control.Stock(migration, resolved)
 
     def _session(
         self, instance: Any, dest: str, migration: str, resolved: resolve.Resolved,
@@ -216,6 +221,9 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
     ) -> None:
         session = self._sessions.get(instance.uuid)
         if session is None:
+            stock = self._stock.get(instance.uuid)
+            if stock is not None and stock.complete:
+                super().live_migration_force_complete(instance)
             super()._live_migration_monitor(
                 context, instance, guest, dest, post_method, recover_method,
                 block_migration, migrate_data, operation, disk_paths)
@@ -228,28 +236,11 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             session.broken = outcome.end is outcome_mod.End.BROKEN
             if outcome.end is not outcome_mod.End.COMPLETED:
                 report.explain(context, instance, CONF.host, outcome.reason)
-            self._conclude(outcome, context, instance, dest, post_method, recover_method,
-                           block_migration, migrate_data)
+            ending.conclude(outcome, context, instance, dest, post_method, recover_method,
+                            block_migration, migrate_data)
         finally:
             session.over = True
             self._clear_empty_migration(instance)
-
-    @staticmethod
-    def _conclude(
-        outcome: outcome_mod.Outcome, context: Any, instance: Any, dest: str,
-        post_method: Callable[..., None], recover_method: Callable[..., None],
-        block_migration: bool, migrate_data: Any,
-    ) -> None:
-        """Hand over to Nova: exactly one of its two ends, or neither where both would lose."""
-        if outcome.end is outcome_mod.End.COMPLETED:
-            post_method(context, instance, dest, block_migration, migrate_data)
-        elif outcome.end is outcome_mod.End.CANCELLED:
-            recover_method(context, instance, dest, migrate_data, migration_status='cancelled')
-        elif outcome.end is outcome_mod.End.FAILED:
-            recover_method(context, instance, dest, migrate_data)
-        else:
-            # Nova's wrapper asks for an abort then, which must not be tried.
-            raise PostCopyBroken(reason=outcome.reason)
 
     def _start(self, instance: Any, dest: str, migration: str, resolved: resolve.Resolved,
                resolver: policies.Resolver) -> session_mod.Start:

@@ -24,6 +24,8 @@ LOG = logging.getLogger(__name__)
 
 # Nova's own queue is the longest that a request may wait in.
 KEEP_S = 7 * 86400
+# More than can wait in it; beyond these the oldest, which came to nothing, are forgotten.
+MOST = 10_000
 SUFFIX = '.json'
 _REQUEST_ID = re.compile(r'req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 
@@ -56,27 +58,43 @@ class Requests:
             raise
 
     def take(self, server: str, request_id: str | None) -> dict[str, Any]:
-        """The policy keys of a request, which are forgotten; empty where it had none."""
+        """The policy keys of a request whose migration begins; empty where it had none.
+
+        All of the server's are forgotten: Nova moves it once at a time, so the others came to
+        nothing.
+        """
+        values = self.read(server, request_id)
+        for path in self._all_of(server):
+            _remove(path)
+        return values
+
+    def read(self, server: str, request_id: str | None) -> dict[str, Any]:
+        """The policy keys of a request; empty where it had none."""
         try:
-            path = self._path(server, request_id or '')
-            values = _read(path)
-            path.unlink(missing_ok=True)
+            return _read(self._path(server, request_id or ''))
         except (OSError, ValueError):
             return {}
-        return values
 
     def drop(self, server: str, request_id: str) -> None:
         """Forget a request that came to nothing."""
-        self.take(server, request_id)
+        try:
+            _remove(self._path(server, request_id))
+        except ValueError as error:
+            LOG.debug('Nothing to forget: %s', error)
 
     def waiting(self, server: str) -> dict[str, Any]:
         """The policy keys of the last request for a server that has not begun yet."""
+        newest = max(self._all_of(server), key=_written_s, default=None)
         try:
-            paths = sorted(self._folder.glob(f'{uuid.UUID(server)}.*{SUFFIX}'),
-                           key=lambda path: path.stat().st_mtime)
-            return _read(paths[-1]) if paths else {}
-        except (OSError, ValueError):
+            return _read(newest) if newest is not None else {}
+        except OSError:
             return {}
+
+    def _all_of(self, server: str) -> list[pathlib.Path]:
+        try:
+            return list(self._folder.glob(f'{uuid.UUID(server)}.*{SUFFIX}'))
+        except (OSError, ValueError):
+            return []
 
     def _path(self, server: str, request_id: str) -> pathlib.Path:
         if not _REQUEST_ID.fullmatch(request_id):
@@ -85,9 +103,25 @@ class Requests:
 
     def _remove_old(self) -> None:
         limit_s = time.time() - KEEP_S
-        for entry in os.scandir(self._folder):
-            if entry.stat().st_mtime < limit_s:
-                os.unlink(entry.path)
+        paths = sorted(self._folder.iterdir(), key=_written_s)
+        for number, path in enumerate(paths, 1):
+            if number <= len(paths) - MOST or _written_s(path) < limit_s:
+                _remove(path)
+
+
+def _written_s(path: pathlib.Path) -> float:
+    """When a file was written; long ago where another thread has just removed it."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _remove(path: pathlib.Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        LOG.warning('The request in %s was not forgotten: %s', path, error)
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:

@@ -2,66 +2,158 @@
 """Reads journals for those who ask about a migration: a page of records, its policy, its end.
 
 The same file serves a migration that runs and one that is over, after a restart as well. Nothing
-is written here.
+is written here. A journal may be large, so no question has more than a part of it taken apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import collections
 from collections.abc import Collection
-from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Mapping
+import functools
+import itertools
 import pathlib
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import view
 
-# The most records of one page.
+# The most records of one page, and the most bytes that are looked through for it.
 PAGE = 1000
-# What of the records in the journal is its own business.
+PAGE_BYTES = 16 << 20
+# What is read of the beginning and of the end of a file.
+HEAD_BYTES = 1 << 18
+TAIL_BYTES = 1 << 20
+# In so many places of files it is known where somebody will go on reading.
+PLACES = 1000
 _FINAL = ('total_seconds', 'downtime_ms', 'downtime_net_ms', 'memory_sent_bytes',
           'memory_total_bytes', 'disk_sent_bytes', 'passes')
 
-Records = Callable[[], Iterable[Mapping[str, Any]]]
+Record = Mapping[str, Any]
 
 
-def of_file(path: pathlib.Path) -> Records | None:
-    """The records of a journal's file; None where there is no such file."""
-    return (lambda: journal_mod.read(path)) if path.is_file() else None
+class Records(Protocol):
+    """A journal in memory or in a file.
 
-
-def page(records: Records, after: int, limit: int, kinds: Collection[str]) -> dict[str, Any]:
-    """Records from behind number `after` on, each with its number, and where to go on.
-
-    :param after: 0 for the beginning; the first record's number is 1
-    :param limit: at most so many, and never more than PAGE
-    :param kinds: only these; empty for all
+    :raises OSError: both do, where it cannot be read
     """
-    limit = max(1, min(limit, PAGE))
-    found: list[dict[str, Any]] = []
-    for number, record in _numbered(records(), after):
-        if kinds and record.get('kind') not in kinds:
-            continue
-        if len(found) == limit:
-            return {'records': found, 'next': found[-1]['number']}
-        found.append({'number': number, **record})
-    return {'records': found, 'next': None}
+
+    def ends(self) -> list[Record]:
+        """The first records and the last ones, oldest first; all of them where that is little."""
+
+    def page(self, after: int, limit: int, kinds: Collection[str]) -> dict[str, Any]:
+        """Records from behind number `after` on, each with its number, and where to go on.
+
+        :param after: 0 for the beginning; the first record's number is 1
+        :param limit: at most so many, and never more than PAGE
+        :param kinds: only these; empty for all
+        """
 
 
-def _numbered(records: Iterable[Mapping[str, Any]], after: int
-              ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, record in enumerate(records, 1):
-        if number > after:
-            yield number, record
+class Kept:
+    """A journal in memory; records that it has dropped keep their numbers."""
+
+    def __init__(self, journal: journal_mod.Journal) -> None:
+        self._journal = journal
+
+    def ends(self) -> list[Record]:
+        """See Records.ends."""
+        return list(self._journal.records())
+
+    def page(self, after: int, limit: int, kinds: Collection[str]) -> dict[str, Any]:
+        """See Records.page."""
+        page = _Page(limit, kinds)
+        for number, record in self._journal.numbered():
+            if number > after and not page.add(number, record):
+                return page.to_dict(page.last)
+        return page.to_dict(None)
+
+
+class File:
+    """A journal in a file."""
+
+    # Where in a file the records behind a number begin.
+    _places: collections.OrderedDict[tuple[str, int], int] = collections.OrderedDict()
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self._path = path
+
+    @functools.cached_property
+    def _ends(self) -> list[Record]:
+        with open(self._path, 'rb') as file:
+            lines = file.readlines(HEAD_BYTES)
+            head, size = file.tell(), file.seek(0, 2)
+            file.seek(max(head, size - TAIL_BYTES))
+            if file.tell() > head:
+                # This is the middle of some line.
+                file.readline()
+            lines += file.readlines()
+        return [record for record in map(journal_mod.parse, lines) if record is not None]
+
+    def ends(self) -> list[Record]:
+        """See Records.ends; as they were when it was first asked for them."""
+        return self._ends
+
+    def page(self, after: int, limit: int, kinds: Collection[str]) -> dict[str, Any]:
+        """See Records.page; where much is to be looked through, a page may be empty."""
+        page = _Page(limit, kinds)
+        words = [f'"{kind}"'.encode() for kind in kinds]
+        with open(self._path, 'rb') as file:
+            place = behind = self._go_behind(file, after)
+            enough = place + PAGE_BYTES
+            for number, line in enumerate(file, after + 1):
+                place += len(line)
+                # Most lines need not be taken apart.
+                if not words or any(word in line for word in words):
+                    if not page.add(number, journal_mod.parse(line)):
+                        return self._to_be_continued(page, page.last, behind)
+                    if page.last == number:
+                        behind = place
+                if place > enough and line.endswith(b'\n'):
+                    return self._to_be_continued(page, number, place)
+        return page.to_dict(None)
+
+    def _go_behind(self, file: BinaryIO, number: int) -> int:
+        place = self._places.get((str(self._path), number))
+        if place is None:
+            return sum(map(len, itertools.islice(file, number)))
+        return file.seek(place)
+
+    def _to_be_continued(self, page: _Page, number: int, place: int) -> dict[str, Any]:
+        self._places[str(self._path), number] = place
+        while len(self._places) > PLACES:
+            self._places.popitem(last=False)
+        return page.to_dict(number)
+
+
+class _Page:
+    """The records of a page, as they are found."""
+
+    def __init__(self, limit: int, kinds: Collection[str]) -> None:
+        self._limit = max(1, min(limit, PAGE))
+        self._kinds = kinds
+        self._found: list[dict[str, Any]] = []
+        self.last = 0
+
+    def add(self, number: int, record: Record | None) -> bool:
+        """Take in a record if it is wanted; False where it is, and the page is full."""
+        if record is None or (self._kinds and record.get('kind') not in self._kinds):
+            return True
+        if len(self._found) == self._limit:
+            return False
+        self._found.append({**record, 'number': number})
+        self.last = number
+        return True
+
+    def to_dict(self, following: int | None) -> dict[str, Any]:
+        return {'records': self._found, 'next': following}
 
 
 def policy(records: Records) -> dict[str, Any] | None:
     """The policy that a migration had at last; None where the journal does not say."""
     found: dict[str, Any] | None = None
-    for record in records():
-        if record.get('kind') in {'start', 'retune'} and 'policy' in record:
+    for record in records.ends():
+        if record.get('kind') in {'start', 'retune', 'end'} and 'policy' in record:
             found = {name: record.get(name, empty) for name, empty in (
                 ('policy', {}), ('origins', {}), ('problems', []), ('held', {}),
                 ('retuned', {}))}
@@ -70,9 +162,7 @@ def policy(records: Records) -> dict[str, Any] | None:
 
 def progress(records: Records) -> dict[str, Any] | None:
     """How a migration ended; None where its journal has no end."""
-    last: dict[str, Mapping[str, Any]] = {}
-    for record in records():
-        last[str(record.get('kind'))] = record
+    last = {str(record.get('kind')): record for record in records.ends()}
     end, start = last.get('end'), last.get('start', {})
     if end is None:
         return None
@@ -83,7 +173,7 @@ def progress(records: Records) -> dict[str, Any] | None:
         last_decision=view.decision(last.get('decision')), **ending(end))
 
 
-def ending(end: Mapping[str, Any]) -> dict[str, Any]:
+def ending(end: Record) -> dict[str, Any]:
     """What of a view the record of the end tells."""
     final = {name: end.get(name) for name in _FINAL}
     outcome = end.get('outcome')
@@ -93,14 +183,12 @@ def ending(end: Mapping[str, Any]) -> dict[str, Any]:
             'converges': None, 'makes_deadline': None}
 
 
-def _sizes(sample: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def _sizes(sample: Record, kind: str) -> dict[str, Any]:
     return {f'{part}_bytes': sample.get(f'{kind}_{part}_bytes')
             for part in ('total', 'processed', 'remaining')}
 
 
 def is_of(records: Records, server: str) -> bool:
     """Whether a journal is about this server's migration; it begins with saying so."""
-    for record in records():
-        if record.get('kind') == 'start':
-            return record.get('server') == server
-    return False
+    start = next((one for one in records.ends() if one.get('kind') == 'start'), {})
+    return bool(start) and start.get('server') == server

@@ -8,9 +8,9 @@ One JSON line a record, oldest first:
 KIND is ``start`` (policy, origins, facts), ``sample``, ``decision``,
 ``action`` (what became of one action of a decision), ``retune`` (what a person
 changed, and the policy afterwards), ``event`` (anything else worth knowing) or
-``end`` (outcome and final figures). Decisions, actions,
-starts and ends are always written; samples stop when the file has reached its
-bound. It never raises: a full disk must not end a migration.
+``end`` (outcome, final figures, and the policy if it was retuned). Samples stop
+when the file has reached its bound, all others but the end at twice the bound.
+It never raises: a full disk must not end a migration.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Journal:
 
     :param path: its file, or None to keep it in memory alone
     :param started_s: the monitor's clock at the start; `at` counts from it
-    :param max_bytes: the bound for samples in the file
+    :param max_bytes: the bound for samples in the file; the others have as much again
     """
 
     def __init__(self, path: pathlib.Path | None, started_s: float, max_bytes: int) -> None:
@@ -51,6 +51,7 @@ class Journal:
         self.started_s = started_s
         self.max_bytes = max_bytes
         self._records: collections.deque[Record] = collections.deque(maxlen=MEMORY_RECORDS)
+        self._count = 0
         self._latest: dict[str, Record] = {}
         self._written_bytes = 0
 
@@ -65,14 +66,22 @@ class Journal:
         # Records of the engine carry the monitor's clock: `at` says it already.
         record.update((name, value) for name, value in fields.items() if name != 'at_s')
         self._records.append(record)
+        self._count += 1
         self._latest[kind] = record
-        if self.path is not None and (
-                kind != 'sample' or self._written_bytes < self.max_bytes):
+        bound = self.max_bytes * (1 if kind == 'sample' else 2)
+        if self.path is not None and (kind == 'end' or self._written_bytes < bound):
             self._write(self.path, record)
 
     def records(self) -> list[Record]:
         """The records in memory, oldest first."""
         return list(self._records)
+
+    def numbered(self) -> list[tuple[int, Record]]:
+        """The records in memory, each with its number; the first record ever is number 1."""
+        while True:
+            count, records = self._count, self.records()
+            if count == self._count:
+                return list(enumerate(records, count - len(records) + 1))
 
     def latest(self, kind: str) -> Record | None:
         """The last record of a kind; None where there is none."""
@@ -98,15 +107,18 @@ def file_for(folder: pathlib.Path, migration_uuid: str) -> pathlib.Path:
 
 
 def read(path: pathlib.Path) -> Iterator[Mapping[str, Any]]:
-    """The records of a file; a line cut short by a crash is left out."""
-    with open(path, encoding='utf-8') as lines:
-        for line in lines:
-            try:
-                record = jsonutils.loads(line)
-            except ValueError:
-                continue
-            if isinstance(record, dict):
-                yield record
+    """The records of a file."""
+    with open(path, 'rb') as lines:
+        yield from (record for record in map(parse, lines) if record is not None)
+
+
+def parse(line: bytes) -> Mapping[str, Any] | None:
+    """The record in a line; None where it is none, as one that a crash cut short."""
+    try:
+        record = jsonutils.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def prepare_folder(folder: pathlib.Path) -> pathlib.Path | None:

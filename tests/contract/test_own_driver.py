@@ -11,6 +11,8 @@ from nova.virt.libvirt import driver as libvirt_driver
 from nova_migpolicy.compute import driver
 from nova_migpolicy.compute import session
 from nova_migpolicy import exception
+from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import journal
 from nova_migpolicy.monitor import outcome
 from tests.contract import base
 
@@ -61,6 +63,73 @@ class TestMigration(base.ContractCase):
             self.tested._live_migration(
                 self.context, self.server, 'dest', self.post, self.recover, False, self.data)
         [self.session] = seen
+
+    def start(self, extra_specs=None, command=None):
+        """Begin a migration for which a command may wait; nobody watches it to its end."""
+        self.server, self.data = self.instance(extra_specs), self.migrate_data()
+        if command is not None:
+            self.tested._early.remember(self.data.migration.uuid, command)
+        with mock.patch.object(driver.report, 'explain') as self.explain:
+            self.tested._live_migration(
+                self.context, self.server, 'dest', self.post, self.recover, False, self.data)
+
+    def journal(self):
+        path = self.tested._journals / f'{self.data.migration.uuid}.jsonl'
+        return {record['kind']: record for record in journal.read(path)}
+
+    def test_cancelled_before_it_begins(self):
+        for specs in ({'migpolicy:on_stall': 'pause'}, {'migpolicy:profile': 'nova'}):
+            self.recover.reset_mock()
+            self.start(specs, inbox.CANCEL)
+            self.recover.assert_called_once_with(
+                self.context, self.server, 'dest', self.data, migration_status='cancelled')
+            self.explain.assert_called_once()
+            self.post.assert_not_called()
+            self.assertEqual([], self.domain.calls)
+            self.assertEqual(({}, {}), (self.tested._sessions, self.tested._stock))
+        kept = self.journal()
+        self.assertEqual(('pause', 'cancelled', 0.0), (
+            kept['start']['policy']['on_stall'], kept['end']['outcome'],
+            kept['end']['percent']))
+        self.assertIn('API', kept['end']['reason'])
+
+    def test_found_before_it_looks_for_commands(self):
+        """Whoever remembers a command, and finds no migration then, is heard."""
+        take = self.tested._early.take
+
+        def look(migration):
+            seen.append({**self.tested._sessions, **self.tested._stock})
+            return take(migration)
+
+        for specs in ({}, {'migpolicy:profile': 'nova'}):
+            seen = []
+            with mock.patch.object(self.tested._early, 'take', look):
+                self.start(specs, inbox.CANCEL)
+            self.assertEqual([base.UUID], list(seen[0]))
+
+    def test_whoever_asks_while_it_is_undone_is_told(self):
+        def undo(*args, **kwargs):
+            [session] = self.tested._sessions.values()
+            item = inbox.Command(inbox.PAUSE)
+            self.assertFalse(session.inbox.ask(item))
+            session.too_late(item)
+            self.told = item.reply.wait(0)
+
+        self.recover.side_effect = undo
+        self.start(command=inbox.CANCEL)
+        self.assertEqual(409, self.told.status)
+
+    def test_a_completion_waits_for_novas_own_monitor(self):
+        seen = []
+
+        def watch(tested, context, server, *args):
+            seen.append(list(tested.active_migrations[server.uuid]))
+
+        for command, wanted in ((inbox.FORCE_COMPLETE, ['force-complete']), (None, [])):
+            with mock.patch.object(
+                    libvirt_driver.LibvirtDriver, '_live_migration_monitor', watch):
+                self.start({'migpolicy:profile': 'nova'}, command)
+            self.assertEqual(wanted, seen.pop())
 
     def check_cleared(self):
         self.assertEqual({}, self.tested.active_migrations)

@@ -16,6 +16,7 @@ import libvirt_qemu
 from nova_migpolicy.compute import control
 from nova_migpolicy.compute import early
 from nova_migpolicy.compute import plan
+from nova_migpolicy.compute import queue
 from nova_migpolicy.compute import requests
 from nova_migpolicy.compute import session
 from nova_migpolicy.monitor import events
@@ -58,8 +59,8 @@ class Move:
         self.control = control.Control(
             {self.server: self.session}, {}, early=early.Early(),
             requests=requests.Requests(pathlib.Path(self.journals.name)),
-            journals=pathlib.Path(self.journals.name), resolve_for=None,
-            waits_for=lambda server: None)
+            queue=queue.Queue(dict, 'n1'), journals=pathlib.Path(self.journals.name),
+            resolve_for=None)
         self.report = Report()
         self.outcome = None
         self.error = None

@@ -55,7 +55,7 @@ class Cancel(phases.InPhase):
     def assert_cancelled(self, run):
         run = self.finish(run)
         self.assert_stayed(run)
-        self.assertEqual([], run.records('start'))
+        self.assertEqual([], run.records('sample'))
 
 
 class CancelTests(Cancel):

@@ -12,9 +12,11 @@ import testtools
 
 from nova_migpolicy.compute import control
 from nova_migpolicy.compute import early
+from nova_migpolicy.compute import queue
 from nova_migpolicy.compute import requests
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import answer
+from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
 from nova_migpolicy.monitor import view
@@ -46,23 +48,40 @@ class ControlTest(testtools.TestCase):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
         self.folder = pathlib.Path(scratch.name)
-        self.sessions, self.stock, self.queue = {}, {}, {}
+        self.sessions, self.stock, self.waiting = {}, {}, {}
         self.early = early.Early()
         self.requests = requests.Requests(self.folder / 'requests')
         self.control = control.Control(
             self.sessions, self.stock, early=self.early, requests=self.requests,
-            journals=self.folder,
+            queue=queue.Queue(lambda: self.waiting, 'n1'), journals=self.folder,
             resolve_for=lambda context, server, request: resolve.resolve(
-                resolve.Sources(request=request)),
-            waits_for=self.queue.get)
+                resolve.Sources(request=request)))
 
     def run_session(self, given=None, closed=False):
         resolved = resolve.resolve(resolve.Sources())
         self.sessions[SERVER] = types.SimpleNamespace(
             start=types.SimpleNamespace(migration=MIGRATION, resolved=resolved),
             inbox=Box(given, closed), view=lambda: view.blank(phase='passes'),
+            in_force=lambda: {**resolved.to_dict(), 'held': {}, 'retuned': {'on_stall': 'x'}},
+            too_late=lambda item: item.reply.give(commands.over('it runs')),
             journal=journal.Journal(None, 0.0, 0))
         return self.sessions[SERVER]
+
+    def wait_in_queue(self, *before, running=False, migration=MIGRATION, request=REQUEST):
+        """Put our migration into Nova's queue, behind others of these states."""
+        def future(state):
+            return types.SimpleNamespace(running=lambda: state == 'running',
+                                         done=lambda: state == 'done')
+
+        for number, state in enumerate(before):
+            self.waiting[str(number)] = (object(), future(state))
+        self.waiting[SERVER] = (
+            types.SimpleNamespace(uuid=migration, _context=types.SimpleNamespace(
+                request_id=request)), future('running' if running else 'waiting'))
+
+    def leave_to_nova(self, request):
+        self.stock[SERVER] = control.Stock(
+            MIGRATION, resolve.resolve(resolve.Sources(request=request)))
 
     def write(self, *records, server=SERVER):
         written = journal.Journal(journal.file_for(self.folder, MIGRATION), 0.0, 1 << 20)
@@ -115,10 +134,30 @@ class ControlTest(testtools.TestCase):
         self.assertEqual([], self.control.timeline(SERVER, MIGRATION, 0, 9, []).body['records'])
 
     def test_progress_in_the_queue_says_what_it_waits_for(self):
-        self.queue[SERVER] = 'n1 runs 1 at a time'
+        self.wait_in_queue('running', 'waiting', 'done')
         found = self.control.progress(SERVER, MIGRATION).body
-        self.assertEqual(('waiting for a slot', 'n1 runs 1 at a time'),
-                         (found['phase'], found['waits_for']))
+        self.assertEqual('waiting for a slot', found['phase'])
+        self.assertIn('n1 runs 1 live migration at a time', found['waits_for'])
+        self.assertIn('1 more before it', found['waits_for'])
+        self.waiting = {SERVER: (None, None)}
+        found = self.control.progress(SERVER, MIGRATION).body
+        self.assertIn('it is the next', found['waits_for'])
+
+    def test_progress_of_one_that_nova_prepares(self):
+        self.wait_in_queue(running=True)
+        found = self.control.progress(SERVER, MIGRATION).body
+        self.assertEqual(('preparing', None), (found['phase'], found['waits_for']))
+        # What Nova has failed to prepare, it leaves there.
+        record, _ = self.waiting[SERVER]
+        self.waiting[SERVER] = (record, types.SimpleNamespace(
+            running=lambda: False, done=lambda: True))
+        self.assertIsNone(self.control.progress(SERVER, MIGRATION).body)
+
+    def test_another_migration_of_a_server_in_the_queue_is_not_in_it(self):
+        self.wait_in_queue(migration=str(uuid.uuid4()))
+        self.assertIsNone(self.control.progress(SERVER, MIGRATION).body)
+        self.assertEqual('queued', self.control.act(
+            SERVER, MIGRATION, inbox.CANCEL).body['phase'])
 
     def test_no_name_leads_out_of_the_folder(self):
         for name in ('../../etc/passwd', '', 'x' * 5000, MIGRATION + '/..'):
@@ -140,8 +179,28 @@ class ControlTest(testtools.TestCase):
     def test_policy_after_a_retune(self):
         self.ended()
         found = self.control.policy(None, SERVER, MIGRATION).body
-        self.assertEqual(({'bandwidth_mib_s': 70}, {'on_stall': 'pause'}),
-                         (found['held'], found['retuned']))
+        self.assertEqual(({'bandwidth_mib_s': 70}, {'on_stall': 'pause'}, True),
+                         (found['held'], found['retuned'], found['begun']))
+
+    def test_policy_of_a_running_one_is_its_monitors(self):
+        self.ended()
+        self.run_session()
+        found = self.control.policy(None, SERVER, MIGRATION).body
+        self.assertEqual(({'on_stall': 'x'}, True), (found['retuned'], found['begun']))
+
+    def test_policy_under_novas_own_monitor_is_the_one_that_it_began_with(self):
+        self.leave_to_nova({'profile': 'nova'})
+        self.requests.keep(SERVER, REQUEST, {'on_stall': 'pause'})
+        found = self.control.policy(None, SERVER, MIGRATION).body
+        self.assertEqual(('nova', 'request', True), (
+            found['policy']['profile'], found['origins']['profile'], found['begun']))
+
+    def test_a_request_of_another_migration_does_not_count_in_the_queue(self):
+        self.requests.keep(SERVER, f'req-{uuid.uuid4()}', {'on_stall': 'pause'})
+        self.wait_in_queue()
+        found = self.control.policy(None, SERVER, MIGRATION).body
+        self.assertEqual(('profile balanced', False),
+                         (found['origins']['on_stall'], found['begun']))
 
     def test_policy_of_one_that_has_not_begun_has_its_request(self):
         self.control.hold_request(None, SERVER, REQUEST, {'on_stall': 'pause'})
@@ -171,10 +230,10 @@ class ControlTest(testtools.TestCase):
             self.assertIn('over', found.message)
 
     def test_tune_names_the_phase_where_it_cannot_work(self):
-        self.queue[SERVER] = 'n1 runs 1 at a time'
+        self.wait_in_queue()
         waiting = self.control.tune(SERVER, MIGRATION, {}, [])
         self.assertIn('waiting for a slot', waiting.message)
-        self.queue.clear()
+        self.waiting.clear()
         self.ended()
         done = self.control.tune(SERVER, MIGRATION, {}, [])
         self.assertIn('phase done', done.message)
@@ -184,6 +243,44 @@ class ControlTest(testtools.TestCase):
         self.assertEqual(answer.ACCEPTED,
                          self.control.act(SERVER, MIGRATION, inbox.CANCEL).status)
         self.assertEqual(inbox.CANCEL, self.early.take(MIGRATION))
+
+    def test_a_cancel_in_the_moment_in_which_it_begins(self):
+        session = types.SimpleNamespace(given=answer.Answer(answer.ACCEPTED, {'action': 'it'}))
+        remember = self.early.remember
+
+        def begin(migration, command):
+            # The driver looks, then the command is there.
+            self.assertIsNone(self.early.take(migration))
+            session.run = self.run_session(session.given)
+            remember(migration, command)
+
+        self.early.remember = begin
+        found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
+        self.assertEqual(session.given, found)
+        self.assertEqual([inbox.CANCEL], [one.name for one in session.run.inbox.asked])
+        self.assertIsNone(self.early.take(MIGRATION))
+
+    def test_a_cancel_that_is_found_in_the_moment_in_which_it_begins(self):
+        remember = self.early.remember
+
+        def begin(migration, command):
+            remember(migration, command)
+            self.run_session()
+            self.assertEqual(command, self.early.take(migration))
+
+        self.early.remember = begin
+        self.assertEqual(answer.ACCEPTED,
+                         self.control.act(SERVER, MIGRATION, inbox.CANCEL).status)
+        self.assertEqual([], self.sessions[SERVER].inbox.asked)
+
+    def test_not_more_than_can_be_done(self):
+        session = self.run_session()
+        for _ in range(inbox.MOST_WAITING):
+            session.inbox.ask(inbox.Look())
+        for found in (self.control.tune(SERVER, MIGRATION, {}, []),
+                      self.control.act(SERVER, MIGRATION, inbox.CANCEL)):
+            self.assertEqual(answer.UNAVAILABLE, found.status)
+        self.assertEqual(inbox.MOST_WAITING, len(session.inbox.asked))
 
     def test_nothing_is_remembered_for_what_is_over(self):
         self.ended()
@@ -198,9 +295,10 @@ class ControlTest(testtools.TestCase):
         self.assertIsNone(self.early.take(MIGRATION))
 
     def test_under_novas_own_monitor(self):
-        self.stock[SERVER] = MIGRATION
-        self.assertEqual(answer.ACCEPTED,
-                         self.control.act(SERVER, MIGRATION, inbox.CANCEL).status)
+        self.leave_to_nova({'profile': 'nova'})
+        found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
+        # Nova's answer stands.
+        self.assertEqual((answer.ACCEPTED, None), (found.status, found.body))
         self.assertIsNone(self.early.take(MIGRATION))
         for found in (self.control.tune(SERVER, MIGRATION, {}, []),
                       self.control.act(SERVER, MIGRATION, inbox.PAUSE)):

@@ -7,6 +7,7 @@ import os
 import pathlib
 import tempfile
 import time
+from unittest import mock
 import uuid
 
 import testtools
@@ -27,15 +28,15 @@ class RequestsTest(testtools.TestCase):
         self.addCleanup(scratch.cleanup)
         self.folder = pathlib.Path(scratch.name) / 'requests'
         self.requests = requests.Requests(self.folder)
-        self.server, self.id = str(uuid.uuid4()), request_id()
+        self.server, self.request = str(uuid.uuid4()), request_id()
 
     def test_taken_once_by_its_own_migration(self):
-        self.requests.keep(self.server, self.id, {'profile': 'evacuate'})
+        self.requests.keep(self.server, self.request, {'profile': 'evacuate'})
         again = requests.Requests(self.folder)      # as after a restart
-        self.assertEqual({}, again.take(self.server, request_id()))
-        self.assertEqual({}, again.take(str(uuid.uuid4()), self.id))
-        self.assertEqual({'profile': 'evacuate'}, again.take(self.server, self.id))
-        self.assertEqual({}, again.take(self.server, self.id))
+        self.assertEqual({}, again.read(self.server, request_id()))
+        self.assertEqual({}, again.take(str(uuid.uuid4()), self.request))
+        self.assertEqual({'profile': 'evacuate'}, again.take(self.server, self.request))
+        self.assertEqual({}, again.take(self.server, self.request))
 
     def test_waiting_shows_the_last_and_takes_nothing(self):
         self.assertEqual({}, self.requests.waiting(self.server))
@@ -46,32 +47,74 @@ class RequestsTest(testtools.TestCase):
         self.assertEqual({'profile': 'post_copy'}, self.requests.waiting(self.server))
         self.assertEqual({'profile': 'post_copy'}, self.requests.waiting(self.server))
 
+    def test_what_came_to_nothing_goes_when_another_begins(self):
+        self.requests.keep(self.server, request_id(), {'profile': 'evacuate'})
+        self.requests.keep(self.server, self.request, {'profile': 'post_copy'})
+        self.assertEqual({'profile': 'post_copy'},
+                         self.requests.take(self.server, self.request))
+        self.assertEqual({}, self.requests.waiting(self.server))
+
+    def test_one_without_a_policy_forgets_the_others_too(self):
+        self.requests.keep(self.server, self.request, {'profile': 'evacuate'})
+        self.assertEqual({}, self.requests.take(self.server, request_id()))
+        self.assertEqual({}, self.requests.take(self.server, self.request))
+
+    def test_dropped_alone(self):
+        for name in (self.request, request_id()):
+            self.requests.keep(self.server, name, {'profile': 'evacuate'})
+        self.requests.drop(self.server, name)
+        self.requests.drop(self.server, '../x')
+        self.assertEqual({'profile': 'evacuate'}, self.requests.read(self.server, self.request))
+        self.assertEqual({}, self.requests.read(self.server, name))
+
+    def test_what_another_thread_removes_meanwhile_is_no_error(self):
+        real = pathlib.Path.iterdir
+
+        def with_a_ghost(path):
+            return [*real(path), path / 'gone.json']
+
+        self.requests.keep(self.server, self.request, {})
+        with mock.patch.object(pathlib.Path, 'iterdir', with_a_ghost):
+            self.requests.keep(self.server, request_id(), {'profile': 'evacuate'})
+        self.assertEqual({'profile': 'evacuate'}, self.requests.waiting(self.server))
+
+    def test_bounded(self):
+        with mock.patch.object(requests, 'MOST', 2):
+            for number in range(5):
+                server = str(uuid.uuid4())
+                self.requests.keep(server, self.request, {})
+                os.utime(self.folder / f'{server}.{self.request}.json',
+                         (time.time(), time.time() + number))
+        # Those that were there when the last one came, and that one.
+        self.assertEqual(3, len(list(self.folder.iterdir())))
+
     def test_dropped(self):
-        self.requests.keep(self.server, self.id, {'profile': 'evacuate'})
-        self.requests.drop(self.server, self.id)
-        self.assertEqual({}, self.requests.take(self.server, self.id))
+        self.requests.keep(self.server, self.request, {'profile': 'evacuate'})
+        self.requests.drop(self.server, self.request)
+        self.assertEqual({}, self.requests.take(self.server, self.request))
         self.assertEqual([], list(self.folder.iterdir()))
 
     def test_ids_that_are_none(self):
-        for server, name in (('../x', self.id), (self.server, '../../etc/passwd'),
-                             (self.server, self.id + '/..'), (self.server, ''), ('', self.id)):
+        for server, name in (('../x', self.request), (self.server, '../../etc/passwd'),
+                             (self.server, self.request + '/..'), (self.server, ''),
+                             ('', self.request)):
             self.assertRaises(ValueError, self.requests.keep, server, name, {})
             self.assertEqual({}, self.requests.take(server, name))
         self.assertEqual({}, self.requests.waiting('../x'))
         self.assertEqual({}, self.requests.take(self.server, None))
 
     def test_a_file_that_is_not_whole_does_not_count(self):
-        self.requests.keep(self.server, self.id, {'profile': 'evacuate'})
+        self.requests.keep(self.server, self.request, {'profile': 'evacuate'})
         for text in ('{"profile": "ev', '[]', ''):
-            (self.folder / f'{self.server}.{self.id}.json').write_text(text)
-            self.assertEqual({}, self.requests.take(self.server, self.id))
+            (self.folder / f'{self.server}.{self.request}.json').write_text(text)
+            self.assertEqual({}, self.requests.take(self.server, self.request))
 
     def test_old_ones_go(self):
-        self.requests.keep(self.server, self.id, {'profile': 'evacuate'})
+        self.requests.keep(self.server, self.request, {'profile': 'evacuate'})
         old = time.time() - requests.KEEP_S - 1
-        os.utime(self.folder / f'{self.server}.{self.id}.json', (old, old))
+        os.utime(self.folder / f'{self.server}.{self.request}.json', (old, old))
         self.requests.keep(self.server, request_id(), {})
-        self.assertEqual({}, self.requests.take(self.server, self.id))
+        self.assertEqual({}, self.requests.take(self.server, self.request))
 
 
 class EarlyTest(testtools.TestCase):

@@ -39,6 +39,14 @@ class JournalTest(testtools.TestCase):
         self.assertLess(self.path.stat().st_size, 4096 + 1024)
         self.assertEqual('the last word', list(journal.read(self.path))[-1]['reason'])
 
+    def test_all_is_bounded_but_the_end(self):
+        kept = journal.Journal(self.path, 0.0, 4096)
+        for n in range(1000):
+            kept.add('decision', float(n), reason='a person cannot do that')
+        kept.add('end', 1000.0, outcome='completed')
+        self.assertLess(self.path.stat().st_size, 2 * 4096 + 1024)
+        self.assertEqual('completed', list(journal.read(self.path))[-1]['outcome'])
+
     def test_memory_is_bounded(self):
         kept = journal.Journal(None, 0.0, 0)
         for n in range(journal.MEMORY_RECORDS + 10):
