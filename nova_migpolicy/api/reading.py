@@ -13,6 +13,8 @@ from urllib import parse
 import nova.conf
 import webob
 
+from nova_migpolicy.api import errors
+from nova_migpolicy.api import lookup
 from nova_migpolicy.api import parts as parts_mod
 from nova_migpolicy.api import rbac
 from nova_migpolicy.api import schemas
@@ -36,12 +38,19 @@ _PHASES: Mapping[str, tuple[str | None, str | None]] = {
     'error': ('done', 'failed'),
     'failed': ('done', 'failed'),
 }
+# Nothing has been sent in these; in the others a guess would run backwards.
+_BEFORE = ('queued', 'waiting for a slot', 'preparing')
 
 
 def policy(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
     """The policy in force, and where each of its values came from."""
     target = parts.target(call, rbac.SHOW)
     _, found = target.ask('policy')
+    if target.migration.status not in lookup.UNDER_WAY and not (found or {}).get('begun', True):
+        # What it would get now says nothing of what it had.
+        raise errors.Refusal(
+            404, f'The policy of migration {target.migration.id} is not known any more: its '
+            'journal is gone, or it never had one (profile nova).')
     values, origins, held = (found or {}).get('policy', {}), found or {}, (found or {}).get('held')
     return web.answer(200, {'policy': {
         'server_id': target.server.uuid,
@@ -93,7 +102,7 @@ def _from_record(migration: Any) -> dict[str, Any]:
         waits_for = "Nova's own monitor watches it (profile nova), or ours is about to begin"
     return view.blank(
         phase=phase, outcome=outcome, waits_for=waits_for, **sizes,
-        percent=100.0 if outcome == 'completed' else None if phase is None else 0.0)
+        percent=100.0 if outcome == 'completed' else 0.0 if phase in _BEFORE else None)
 
 
 def timeline(call: web.Call, parts: parts_mod.Parts) -> webob.Response:

@@ -64,8 +64,11 @@ def _both(call: web.Call, parts: parts_mod.Parts,
     if target is None or not _leaves_it_open(response):
         return response, {}
     # It may have ended meanwhile; what is remembered for one that has not begun would stay.
-    if parts.known(call.context, target.server, call.migration_id).migration.status not in (
-            lookup.UNDER_WAY):
+    status = parts.known(call.context, target.server, call.migration_id).migration.status
+    if status == 'completed' and way is _CANCEL and response.status_int < 300:
+        raise errors.Refusal(
+            409, f'Migration {target.migration.id} was not cancelled: it has just completed.')
+    if status not in lookup.UNDER_WAY:
         return response, {}
     try:
         _, found = target.ask('act', action=way.action)
@@ -75,9 +78,12 @@ def _both(call: web.Call, parts: parts_mod.Parts,
         return response, {}
     LOG.info('User %s: %s of migration %s', call.context.user_id, way.action,
              target.migration.id, instance=target.server)
+    if found is None:
+        # Nova's own monitor watches it, so Nova's answer is the true one.
+        return response, {}
     if response.status_int >= 400:
         response = webob.Response(status=202, headers=_versions_of(response))
-    return response, found or {}
+    return response, found
 
 
 def _find(call: web.Call, parts: parts_mod.Parts, way: _Way) -> parts_mod.Target | None:
@@ -101,7 +107,7 @@ def _leaves_it_open(response: webob.Response) -> bool:
     The other refusals come as other codes, or before Nova knows which version is asked for.
     """
     version = response.headers.get(versions.HEADER, '')
-    return response.status_int < 300 or (
+    return response.status_int == 202 or (
         response.status_int == 400 and version.startswith('compute '))
 
 

@@ -73,6 +73,7 @@ class TestAll(fakes.ApiCase):
         self.assertEqual([], self.nova.seen)
 
 
+@ddt.ddt
 class TestPolicy(fakes.ApiCase):
 
     def test_each_field_with_its_unit_and_origin(self):
@@ -97,6 +98,14 @@ class TestPolicy(fakes.ApiCase):
             'problems': ['image: x = 1: ignored']}},
             self.call('GET', f'{self.base}/policy').body)
 
+    @ddt.data(('running', True, 200), ('queued', False, 200), ('completed', True, 200),
+              ('completed', False, 404), ('cancelled', False, 404))
+    @ddt.unpack
+    def test_what_it_would_be_now_is_no_answer_for_one_that_is_over(self, status, begun, code):
+        self.lookup.migrations = [fakes.migration(status=status)]
+        self.channel.answers['policy'] = 200, {'policy': {}, 'begun': begun}
+        self.assertEqual(code, self.call('GET', f'{self.base}/policy').code)
+
 
 @ddt.ddt
 class TestProgress(fakes.ApiCase):
@@ -111,10 +120,10 @@ class TestProgress(fakes.ApiCase):
 
     @ddt.data(('accepted', 'queued', None, 0), ('queued', 'waiting for a slot', None, 0),
               ('preparing', 'preparing', None, 0), ('running', None, None, None),
-              ('running (post-copy)', 'post-copy', None, 0),
+              ('running (post-copy)', 'post-copy', None, None),
               ('completed', 'done', 'completed', 100),
-              ('cancelled', 'done', 'cancelled', 0), ('error', 'done', 'failed', 0),
-              ('failed', 'done', 'failed', 0), ('of a newer Nova', None, None, None))
+              ('cancelled', 'done', 'cancelled', None), ('error', 'done', 'failed', None),
+              ('failed', 'done', 'failed', None), ('of a newer Nova', None, None, None))
     @ddt.unpack
     def test_from_novas_record(self, status, phase, outcome, percent):
         self.channel.answers['progress'] = 200, None

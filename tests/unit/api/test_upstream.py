@@ -59,6 +59,13 @@ class TestBoth(fakes.ApiCase):
         self.assertEqual([], self.channel.asked)
 
     @ddt.data(*_WAYS)
+    def test_nova_did_something_else(self, way):
+        # It takes another method from ?_method=.
+        self.nova.status = 200
+        self.assertEqual(200, self.send(way).code)
+        self.assertEqual([], self.channel.asked)
+
+    @ddt.data(*_WAYS)
     def test_a_version_that_nova_cannot_read(self, way):
         self.nova.status, self.nova.headers = 400, {}
         self.assertEqual(400, self.send(way).code)
@@ -99,15 +106,25 @@ class TestBoth(fakes.ApiCase):
         self.assertEqual(202, self.send(way).code)
         self.assertEqual([], self.channel.asked)
 
-    @ddt.data(*_WAYS)
-    def test_it_ends_while_nova_answers(self, way):
+    @ddt.data(*[(way, status) for way in _WAYS for status in ('cancelled', 'completed')])
+    @ddt.unpack
+    def test_it_ends_while_nova_answers(self, way, status):
         def end(environ, start_response):
-            self.lookup.migrations[0].status = 'cancelled'
+            self.lookup.migrations[0].status = status
             return type(self.nova).__call__(self.nova, environ, start_response)
 
         self.app._ours._onward = end
-        self.assertEqual(202, self.send(way).code)
+        untrue = (status, way[3]) == ('completed', 'cancel')
+        self.assertEqual(409 if untrue else 202, self.send(way).code)
         self.assertEqual([], self.channel.asked)
+
+    @ddt.data(*[(way, code) for way in _WAYS for code in (202, 400)])
+    @ddt.unpack
+    def test_under_novas_own_monitor_novas_answer_stands(self, way, code):
+        self.nova.status = code
+        self.channel.answers['act'] = 202, None
+        self.assertEqual(code, self.send(way).code)
+        self.assertEqual(self.asked(way[3]), self.channel.asked)
 
     @ddt.data(*_WAYS)
     def test_project_in_the_path(self, way):
