@@ -74,7 +74,8 @@ class TestApi(base.ContractCase):
         self.server.obj_reset_changes()
         self.record = objects.Migration(
             self.context, id=5, uuid=RECORD, migration_type='live-migration', status='running',
-            source_compute='n1', dest_compute='n2', instance_uuid=base.UUID, created_at=NOW)
+            source_compute='n1', source_node='n1', dest_compute='n2', dest_node='n2',
+            dest_host='192.0.2.2', instance_uuid=base.UUID, created_at=NOW)
         self.asked = []
         self.answer = 202, {}
         for name, what in (
