@@ -231,7 +231,7 @@ class Control:
         end = session.journal.latest('end')
         if end is not None:
             # Nova is not done with it, but all that is ours is known.
-            return {**session.view(), **history.ending(end)}
+            return {**session.view(), **history.ending(end), 'phase': view.FINISHING}
         found = session.view()
         if found['age_seconds'] < FRESH_S:
             return found

@@ -132,8 +132,10 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 with self._events(instance, begun) as begun.has_events:
                     super()._live_migration(*given)
         finally:
-            self._sessions.pop(instance.uuid, None)
-            self._stock.pop(instance.uuid, None)
+            # The server may be about to be moved again.
+            for kept in (self._sessions, self._stock):
+                if kept.get(instance.uuid) is begun:
+                    del kept[instance.uuid]
 
     @staticmethod
     def _cancel_before_start(begun: session_mod.Session | control.Stock, context: Any,

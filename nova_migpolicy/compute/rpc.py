@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import functools
 from typing import Any
 import uuid
 
@@ -45,34 +46,32 @@ class Endpoint:
 
     def policy(self, ctxt: Any, /, **given: Any) -> Dict:
         """See Control.policy."""
-        return _answered(lambda: self._control.policy(ctxt, *_read(given, *_ONE)))
+        return _answered(functools.partial(self._control.policy, ctxt), given, *_ONE)
 
     def progress(self, ctxt: Any, /, **given: Any) -> Dict:
         """See Control.progress."""
-        return _answered(lambda: self._control.progress(*_read(given, *_ONE)))
+        return _answered(self._control.progress, given, *_ONE)
 
     def timeline(self, ctxt: Any, /, **given: Any) -> Dict:
         """See Control.timeline."""
-        return _answered(lambda: self._control.timeline(
-            *_read(given, *_ONE, 'after', 'limit', 'kinds')))
+        return _answered(self._control.timeline, given, *_ONE, 'after', 'limit', 'kinds')
 
     def tune(self, ctxt: Any, /, **given: Any) -> Dict:
         """See Control.tune."""
-        return _answered(lambda: self._control.tune(*_read(given, *_ONE, 'changes', 'release')))
+        return _answered(self._control.tune, given, *_ONE, 'changes', 'release')
 
     def act(self, ctxt: Any, /, **given: Any) -> Dict:
         """See Control.act."""
-        return _answered(lambda: self._control.act(*_read(given, *_ONE, 'action')))
+        return _answered(self._control.act, given, *_ONE, 'action')
 
     def hold_request(self, ctxt: Any, /, **given: Any) -> Dict:
         """See Control.hold_request."""
-        return _answered(lambda: self._control.hold_request(
-            ctxt, *_read(given, 'server', 'request_id', 'values')))
+        return _answered(functools.partial(self._control.hold_request, ctxt), given, 'server',
+                         'request_id', 'values')
 
     def drop_request(self, ctxt: Any, /, **given: Any) -> Dict:
         """See Control.drop_request."""
-        return _answered(lambda: self._control.drop_request(
-            *_read(given, 'server', 'request_id')))
+        return _answered(self._control.drop_request, given, 'server', 'request_id')
 
 
 def serve(host: str, control: control_mod.Control) -> Any:
@@ -92,11 +91,13 @@ def serve(host: str, control: control_mod.Control) -> Any:
         return None
 
 
-def _answered(do: Callable[[], answer.Answer]) -> Dict:
+def _answered(do: Callable[..., answer.Answer], given: Mapping[str, Any], *names: str) -> Dict:
     try:
-        return do().to_dict()
-    except (TypeError, ValueError, RecursionError) as error:
+        arguments = _read(given, *names)
+    except (TypeError, RecursionError) as error:
         return answer.refusal(str(error), answer.BAD_REQUEST).to_dict()
+    try:
+        return do(*arguments).to_dict()
     except exception.UnknownServer as error:
         return answer.refusal(str(error), answer.NOT_FOUND).to_dict()
     except Exception as error:

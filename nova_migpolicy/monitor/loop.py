@@ -122,6 +122,7 @@ class Monitor:
         while not self._over():
             items = self._inbox.wait(CANCEL_AGAIN_S if self._actor.cancel_is_due else TICK_S)
             self._actor.survive('the monitor', functools.partial(self._round, items))
+        self._actor.survive('the monitor', self._publish)
         outcome = outcome_mod.settle(
             self._guest, self._call, abort_reason=self._actor.abort_reason,
             may_abort=not self._actor.post_copy, sleep=self._sleep)

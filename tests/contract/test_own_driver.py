@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our driver inside of Nova: found by its name, and the same ends as Nova's own."""
 
+import time
 from unittest import mock
 
 import libvirt
@@ -8,6 +9,7 @@ from nova.virt import driver as nova_driver
 from nova.virt import fake
 from nova.virt.libvirt import driver as libvirt_driver
 
+from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import driver
 from nova_migpolicy.compute import session
 from nova_migpolicy import exception
@@ -107,6 +109,14 @@ class TestMigration(base.ContractCase):
                 self.start(specs, inbox.CANCEL)
             self.assertEqual([base.UUID], list(seen[0]))
 
+    def test_the_servers_next_migration_is_not_forgotten_with_this_one(self):
+        def begin_another(*args, **kwargs):
+            self.tested._sessions[base.UUID] = 'another'
+
+        self.recover.side_effect = begin_another
+        self.start(command=inbox.CANCEL)
+        self.assertEqual({base.UUID: 'another'}, self.tested._sessions)
+
     def test_whoever_asks_while_it_is_undone_is_told(self):
         def undo(*args, **kwargs):
             [session] = self.tested._sessions.values()
@@ -124,6 +134,8 @@ class TestMigration(base.ContractCase):
 
         def watch(tested, context, server, *args):
             seen.append(list(tested.active_migrations[server.uuid]))
+            while not compat.is_done(args[-2])():
+                time.sleep(0.01)
 
         for command, wanted in ((inbox.FORCE_COMPLETE, ['force-complete']), (None, [])):
             with mock.patch.object(

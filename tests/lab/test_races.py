@@ -79,6 +79,8 @@ class Run:
             if given.status >= 400:
                 if not given.message:
                     yield f'{what}: no reason'
+                if what == inbox.CANCEL and end is outcome.End.CANCELLED:
+                    yield f'{what} was refused ({said}), but it {self.ended}'
                 continue
             later = 'as soon as' in said['reason'] or 'again' in said['reason']
             if what == inbox.CANCEL and end is not outcome.End.CANCELLED:

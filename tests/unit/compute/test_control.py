@@ -107,7 +107,7 @@ class ControlTest(testtools.TestCase):
 
     def test_the_end_is_known_before_nova_is_done_with_it(self):
         session = self.run_session()
-        session.view = lambda: view.blank(phase=view.FINISHING, age_seconds=5.0)
+        session.view = lambda: view.blank(phase='switchover', age_seconds=5.0)
         session.journal.add('end', 4.0, outcome='completed', total_seconds=4.0, downtime_ms=55)
         found = self.control.progress(SERVER, MIGRATION).body
         self.assertEqual((view.FINISHING, 'completed', 55, 100.0), (

@@ -125,8 +125,9 @@ class EndpointTest(testtools.TestCase):
         json.dumps(found)
 
     def test_what_goes_wrong_is_answered(self):
-        for error, status in ((exception.UnknownServer(SERVER), 404), (ValueError('v'), 400),
-                              (KeyError('k'), 503), (RecursionError(), 400)):
+        # What is wrong with the form is said before; anything else is a fault of ours.
+        for error, status in ((exception.UnknownServer(SERVER), 404), (ValueError('v'), 503),
+                              (TypeError('t'), 503), (RecursionError(), 503)):
             self.control.error = error
             found = self.call('policy', **self.fine('policy'))
             self.assertEqual(status, found['status'])

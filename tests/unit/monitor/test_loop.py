@@ -223,6 +223,14 @@ class LoopTest(testtools.TestCase):
         self.run_loop(fakes.Domain(jobStats=RuntimeError('odd')), Controller(), [[command]])
         self.assertEqual(202, command.reply.wait(0).status)
 
+    def test_while_its_end_is_looked_for_it_is_finishing(self):
+        seen = []
+        domain = fakes.Domain(
+            jobStats=[RUNNING_JOB, {'type': 0}],
+            state=lambda: seen.append(self.monitor.view['phase']) or fakes.RUNNING)
+        self.run_loop(domain, Controller(), [[]], fakes.error(1))
+        self.assertEqual({'finishing'}, set(seen))
+
     def test_a_command_that_fails_is_answered(self):
         tune = inbox.Tune(None, ())
         ended = self.run_loop(fakes.Domain(jobStats=RUNNING_JOB), Controller(), [[tune], []])
