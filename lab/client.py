@@ -35,6 +35,16 @@ class Client:
         self.user = user
         self._session = catalog.session(pid, user)
 
+    @property
+    def token(self) -> str:
+        """The user's token."""
+        return str(self._session.get_token())
+
+    @property
+    def project(self) -> str:
+        """The id of the user's project."""
+        return str(self._session.get_project_id())
+
     def compute(self, method: str, path: str, *, microversion: str = MICROVERSION,
                 headers: Mapping[str, str] | None = None, **kwargs: Any) -> Any:
         """Send a request to Nova; returns the answer's JSON, None if it has none."""

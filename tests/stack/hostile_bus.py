@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a hostile peer calls over the message bus, and the peer that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import json
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+from hypothesis import strategies
+
+from lab import stack as lab_stack
+from nova_migpolicy.policy import keys
+from tests.stack import hostile
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+#: of the control channel: the arguments of each method
+METHODS: Mapping[str, tuple[str, ...]] = {
+    'policy': ('server', 'migration'), 'progress': ('server', 'migration'),
+    'timeline': ('server', 'migration', 'after', 'limit', 'kinds'),
+    'tune': ('server', 'migration', 'changes', 'release'),
+    'act': ('server', 'migration', 'action'), 'drop_request': ('server', 'request_id'),
+    'hold_request': ('server', 'request_id', 'values'),
+}
+
+
+def calls() -> strategies.SearchStrategy[tuple[str, dict[str, Any]]]:
+    """Calls over the bus, none of which is a command for the victim's migration."""
+    ids = strategies.sampled_from([
+        *['<own>'] * 6, '<mine>', '<mine>', '<victim>', '<OWN>', '<own>\n', '<own@>',
+        '00000000-0000-0000-0000-000000000000', '../<own>'])
+    records = strategies.sampled_from([
+        *['<own@>'] * 6, '<mine@>', '<mine@>', '<own>', '', '../<own@>', '<own#>'])
+    right: Mapping[str, strategies.SearchStrategy[Any]] = {
+        'server': ids, 'migration': records, 'after': strategies.integers(-1),
+        'limit': strategies.integers(-1), 'kinds': strategies.lists(strategies.text(max_size=9)),
+        'changes': hostile.policies(), 'values': hostile.policies(),
+        'release': strategies.lists(strategies.sampled_from(sorted(keys.KEYS))),
+        'action': strategies.sampled_from(['cancel', 'force_complete', 'post_copy', 'pause', 'x']),
+        'request_id': strategies.sampled_from(
+            ['req-00000000-0000-0000-0000-000000000000', '../x', 'req-', '']),
+    }
+    return _call(right)
+
+
+@strategies.composite
+def _call(draw: Any, right: Mapping[str, strategies.SearchStrategy[Any]],
+          ) -> tuple[str, dict[str, Any]]:
+    method = draw(strategies.sampled_from(sorted(METHODS)))
+    names = METHODS[method]
+    args = {name: draw(right[name]) for name in names}
+    odd = draw(strategies.sampled_from((*[''] * 4, 'more', *names)))
+    if odd and draw(strategies.booleans()):
+        args[odd] = draw(hostile.any_json)
+    else:
+        args.pop(odd, None)
+    return method, args
+
+
+class Peer:
+    """A process on a compute host that calls what it is told to; see `peer`."""
+
+    def __init__(self, stack: lab_stack.Stack, host: str) -> None:
+        conf = stack.where.conf(f'nova/{host}.conf')
+        self._process = subprocess.Popen(
+            stack.hosts[host].machine.argv(
+                [sys.executable, '-m', 'tests.stack.peer', str(conf)], cwd=str(_ROOT)),
+            env=stack.where.environment(), text=True, bufsize=1,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    def call(self, host: str, method: str, args: dict[str, Any],
+             names: Mapping[str, str]) -> Any:
+        """Call a method of the control channel of a host; returns what it answered.
+
+        :param names: what the words in the arguments stand for
+        """
+        assert self._process.stdin is not None and self._process.stdout is not None
+        line = json.dumps({'host': host, 'method': method, 'args': args})
+        for word, value in names.items():
+            line = line.replace(f'<{word}>', value)
+        self._process.stdin.write(line + '\n')
+        return json.loads(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()

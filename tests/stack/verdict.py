@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What has to be true of an answer, whoever sent whatever; nothing is sent here."""
+
+from __future__ import annotations
+
+import re
+
+from tests.stack import hostile
+from tests.stack import wire
+
+#: addresses and names of hosts, which tenants are not to know
+HOSTS = re.compile(r'(?<![\w.-])(n[12]|10\.7[67]\.0\.1[12])(?![\w-])')
+
+
+def is_novas_own(request: hostile.Request, trace: str) -> bool:
+    """Whether Nova fails by itself, as it does without us.
+
+    :param trace: from Nova's log
+    """
+    passed_on = 'nova_migpolicy/api/web.py' in trace
+    if 'Schema failed to validate' in trace:
+        # Its schema of answers knows no migration that has sent nothing of the memory yet.
+        return 'memory_processed_bytes' in trace and request.method in ('GET', 'HEAD')
+    if 'Invalid boundary in multipart form' in trace:
+        # It looks into forms for another method.
+        return '/routes/middleware.py' in trace
+    if '/nova/api/openstack/wsgi.py' not in trace:
+        return False
+    if 'OSError: error during read' in trace:
+        # It reads each body to the end that is said; ours is asked first where it has to read.
+        return request.kind == 'delete' or not passed_on
+    # It decodes each body, also where it has no use for one, and parses JSON of any depth. What
+    # goes through our hands does not get there: these are other paths and methods.
+    fails = ('UnicodeDecodeError', 'RecursionError: maximum recursion depth exceeded while decod')
+    return bool(request.body) and any(name in trace for name in fails) and not passed_on
+
+
+def judge(request: hostile.Request, answer: wire.Answer) -> str | None:
+    """What is wrong with an answer; None if nothing is."""
+    if answer.status >= 500:
+        return 'an error of the server'
+    kind = {name.lower(): value for name, value in answer.headers}
+    is_json = kind.get('content-type', '').startswith('application/json')
+    if kind.get('openstack-api-version', '').startswith('migration-policy') and not is_json:
+        return 'an answer of ours that is no JSON'
+    if not is_json or request.method == 'HEAD' or not answer.body:
+        return None
+    try:
+        found = answer.json()
+    except ValueError:
+        return 'no JSON'
+    if answer.status < 400:
+        return None
+    [fault] = found.values() if isinstance(found, dict) and len(found) == 1 else [None]
+    if not isinstance(fault, dict) or fault.get('code') != answer.status or not isinstance(
+            fault.get('message'), str):
+        return "an error that has not Nova's form"
+    return None
