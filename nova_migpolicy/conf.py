@@ -116,7 +116,8 @@ state_path, has its samples, forecasts and decisions.
         help=_flow("""
 How large the journal of one migration may become, in KiB.
 
-Samples are left out beyond it; decisions and the end are still written.
+Samples are left out beyond it, and all other records but the last at
+twice as much.
 """)),
 ]
 

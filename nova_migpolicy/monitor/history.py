@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Protocol
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import view
 
-# The most records of one page, and the most bytes that are looked through for it.
+# The most records of one page, and the most bytes that are looked through for more.
 PAGE = 1000
 PAGE_BYTES = 16 << 20
 # What is read of the beginning and of the end of a file.
@@ -95,7 +95,7 @@ class File:
         return self._ends
 
     def page(self, after: int, limit: int, kinds: Collection[str]) -> dict[str, Any]:
-        """See Records.page; where much is to be looked through, a page may be empty."""
+        """See Records.page; shorter than it might be where much is to be looked through."""
         page = _Page(limit, kinds)
         words = [f'"{kind}"'.encode() for kind in kinds]
         with open(self._path, 'rb') as file:
@@ -109,7 +109,8 @@ class File:
                         return self._to_be_continued(page, page.last, behind)
                     if page.last == number:
                         behind = place
-                if place > enough and line.endswith(b'\n'):
+                # Who goes on from an empty page would begin where it began.
+                if place > enough and page.last and line.endswith(b'\n'):
                     return self._to_be_continued(page, number, place)
         return page.to_dict(None)
 

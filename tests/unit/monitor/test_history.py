@@ -63,12 +63,18 @@ class FileTest(testtools.TestCase):
             self.pages(10)
         self.assertEqual(3, len(history.File._places))
 
+    def test_a_page_is_short_rather_than_long_in_coming(self):
+        self.write(5000)
+        with mock.patch.object(history, 'PAGE_BYTES', 10_000):
+            numbers, pages = self.pages(1000, 'start', 'sample', 'end')
+        self.assertEqual([1, *range(3, 5003), 5004], numbers)
+        self.assertGreater(pages, 20)
+
     def test_kinds_are_looked_for_in_parts(self):
         self.write(5000)
         with mock.patch.object(history, 'PAGE_BYTES', 10_000):
             numbers, pages = self.pages(10, 'decision', 'end')
-        self.assertEqual([5003, 5004], numbers)
-        self.assertGreater(pages, 10)
+        self.assertEqual(([5003, 5004], 2), (numbers, pages))
         self.assertEqual(([5003, 5004], 1), self.pages(10, 'decision', 'end'))
 
     def test_a_word_in_a_record_is_not_its_kind(self):
