@@ -106,13 +106,22 @@ def summary(target: source_mod.Target) -> dict[str, Any]:
         'source_host': now.source if now else None,
         'destination_host': now.destination if now else None,
         'outcome': now.outcome or now.status if now else None,
-        'reason': now.reason or None if now and now.outcome != 'completed' else None,
+        'reason': _reason(target),
         'total_seconds': _rounded(final.get('total_seconds')),
         'blackout_ms': words.number(final.get('downtime_ms')),
         'memory_sent_mib': words.mib(final.get('memory_sent_bytes')),
         'disk_sent_mib': words.mib(final.get('disk_sent_bytes')),
         'passes': words.number(final.get('passes')),
     }
+
+
+def _reason(target: source_mod.Target) -> str | None:
+    now = target.watch.view
+    if now is None or now.outcome == 'completed':
+        return None
+    if not now.reason and now.outcome == 'failed':
+        return f'"openstack server event list {target.migration.server.id}" may say why'
+    return now.reason or None
 
 
 def _rounded(value: object) -> float | None:

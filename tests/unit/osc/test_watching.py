@@ -138,6 +138,14 @@ class WithoutThePluginTest(cloud.CloudTest):
         out = self.ok(*WATCH)
         self.assertIn("figures are Nova's own: Host n1 runs no nova_migpolicy", out)
 
+    def test_a_failure_of_which_nothing_is_said(self):
+        self.plugin('progress', fault(409, 'Host n1 runs no nova_migpolicy'))
+        self.answers['GET /os-migrations'] = [
+            {'migrations': [cloud.migration()]}, {'migrations': [cloud.migration(status='error')]}]
+        status, out, _err = self.openstack(*WATCH, '-f', 'json')
+        self.assertEqual(4, status)
+        self.assertIn(f'server event list {cloud.SERVER}', json.loads(out)['reason'])
+
     def test_figures_that_are_not_for_everybody(self):
         self.answers[f'GET /servers/{cloud.SERVER}/migrations/7'] = [
             cloud.Answer(403, {'forbidden': {'message': 'no'}})]
