@@ -24,6 +24,7 @@ from nova_migpolicy import exception
 from nova_migpolicy.monitor import actor
 from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import commands
+from nova_migpolicy.monitor import engine
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
@@ -90,6 +91,7 @@ class Monitor:
         self._actor = actor.Actor(
             guest, controller, journal, inbox.clock, host.post_copy_started)
         self._controller = controller
+        self._engine = engine.Engine(controller, inbox.clock, self._event, guest.uuid)
         self._progress = progress
         self._inbox = inbox
         self._journal = journal
@@ -99,7 +101,6 @@ class Monitor:
         self._sampler = sampler.Sampler(has_events)
         self._was_paused = was_paused
         self._cap_is_shared = cap_is_shared
-        self._steering = True
         self._looked_s = inbox.clock()
         self._last_complaint = ''
         self._switched = False
@@ -110,7 +111,7 @@ class Monitor:
         self._started_at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(
             seconds=max(0.0, inbox.clock() - controller.facts.started_s))
         self.commands = commands.Commands(
-            controller, self._actor, journal, tuning, clock=inbox.clock, ask=self._ask,
+            controller, self._actor, journal, tuning, clock=inbox.clock, ask=self._engine.ask,
             phase=lambda: self.phase)
         self.view: view_mod.View = {}
         self.viewed_s = inbox.clock()
@@ -226,9 +227,7 @@ class Monitor:
             self._controller.forget_switchover()
         sample = self._sampler.make(stats, boundary, self._inbox.clock(),
                                     self._actor.post_copy)
-        decision = self._ask(lambda _at_s: self._controller.observe(sample))
-        if not self._steering:
-            decision = self._deadline_without_engine(sample.at_s)
+        decision = self._engine.observe(sample, ended=self._actor.ended)
         forecast = self._controller.forecast
         self.last_look = sample
         self._journal.add('sample', sample.at_s, **sample.to_dict(),
@@ -241,30 +240,6 @@ class Monitor:
             self.last_sample = sample
         self._actor.survive('progress', lambda: self._host.report(
             sample, int(self._progress.observe(sample))))
-
-    def _ask(
-        self, decide: Callable[[float], controller_mod.Decision | None],
-    ) -> controller_mod.Decision | None:
-        if not self._steering:
-            return None
-        try:
-            return decide(self._inbox.clock())
-        except Exception:
-            # A bug of ours must not cost the guest its monitor.
-            LOG.exception('The engine failed: this migration is only watched from now on',
-                          instance_uuid=self._guest.uuid)
-            self._event('the engine failed: only watching from now on')
-            self._steering = False
-            return None
-
-    def _deadline_without_engine(self, at_s: float) -> controller_mod.Decision | None:
-        """The one thing that is owed when the engine has failed: an end."""
-        deadline_s = self._controller.facts.deadline_s
-        if deadline_s is None or at_s < deadline_s or self._actor.ended:
-            return None
-        return controller_mod.Decision(
-            at_s, (remedies.Abort(),), 'on_timeout',
-            'The deadline has passed, and after an error nothing else can be decided')
 
     def _give_memory_the_whole_cap(self, at_s: float) -> None:
         """libvirt gives the cap to each disk, so they began with a share of it."""

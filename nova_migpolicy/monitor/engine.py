@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks the engine, and survives its errors: a bug of ours must not cost the guest its monitor.
+
+What is owed without an engine is an end, and it is here. All else is the engine's to decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from oslo_log import log as logging
+
+from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import sample as sample_mod
+
+LOG = logging.getLogger(__name__)
+
+Decision = controller_mod.Decision
+
+
+class Engine:
+    """The controller of one migration, until it has failed.
+
+    :param say: takes a sentence for the journal
+    :param uuid: the server's, for lines in the log
+    """
+
+    def __init__(self, controller: controller_mod.Controller, clock: Callable[[], float],
+                 say: Callable[[str], None], uuid: str) -> None:
+        self._controller = controller
+        self._clock = clock
+        self._say = say
+        self._uuid = uuid
+        self._steering = True
+
+    def ask(self, decide: Callable[[float], Decision | None]) -> Decision | None:
+        """What it decides now; None for nothing, and for ever once it has failed."""
+        if not self._steering:
+            return None
+        try:
+            return decide(self._clock())
+        except Exception:
+            LOG.exception('The engine failed: this migration is only watched from now on',
+                          instance_uuid=self._uuid)
+            self._say('the engine failed: only watching from now on')
+            self._steering = False
+            return None
+
+    def observe(self, sample: sample_mod.Sample, *, ended: bool) -> Decision | None:
+        """What it decides about a sample; without it, the deadline's end is still owed.
+
+        :param ended: whether a step has been taken after which there is only waiting
+        """
+        found = self.ask(lambda _at_s: self._controller.observe(sample))
+        deadline_s = self._controller.facts.deadline_s
+        if self._steering or ended or deadline_s is None or sample.at_s < deadline_s:
+            return found
+        return Decision(
+            sample.at_s, (remedies.Abort(),), 'on_timeout',
+            'The deadline has passed, and after an error nothing else can be decided')
