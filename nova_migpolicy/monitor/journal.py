@@ -21,6 +21,7 @@ from collections.abc import Mapping
 import datetime
 import os
 import pathlib
+import threading
 import time
 from typing import Any
 import uuid
@@ -52,6 +53,8 @@ class Journal:
         self.max_bytes = max_bytes
         self._records: collections.deque[Record] = collections.deque(maxlen=MEMORY_RECORDS)
         self._count = 0
+        # The operation's thread writes as well, and others read.
+        self._lock = threading.Lock()
         self._latest: dict[str, Record] = {}
         self._written_bytes = 0
 
@@ -65,8 +68,9 @@ class Journal:
         }
         # Records of the engine carry the monitor's clock: `at` says it already.
         record.update((name, value) for name, value in fields.items() if name != 'at_s')
-        self._records.append(record)
-        self._count += 1
+        with self._lock:
+            self._records.append(record)
+            self._count += 1
         self._latest[kind] = record
         bound = self.max_bytes * (1 if kind == 'sample' else 2)
         if self.path is not None and (kind == 'end' or self._written_bytes < bound):
@@ -74,14 +78,13 @@ class Journal:
 
     def records(self) -> list[Record]:
         """The records in memory, oldest first."""
-        return list(self._records)
+        with self._lock:
+            return list(self._records)
 
     def numbered(self) -> list[tuple[int, Record]]:
         """The records in memory, each with its number; the first record ever is number 1."""
-        while True:
-            count, records = self._count, self.records()
-            if count == self._count:
-                return list(enumerate(records, count - len(records) + 1))
+        with self._lock:
+            return list(enumerate(self._records, self._count - len(self._records) + 1))
 
     def latest(self, kind: str) -> Record | None:
         """The last record of a kind; None where there is none."""
