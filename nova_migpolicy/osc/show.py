@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
+from urllib import parse
 
 from nova_migpolicy.osc import base
 from nova_migpolicy.osc import errors
@@ -180,12 +181,23 @@ def timeline(api: http.Api, migration: find.Migration, kinds: tuple[str, ...], m
         records = [one for one in found if isinstance(one, Mapping)] if isinstance(
             found, list) else []
         yield from records
-        last = words.number(records[-1].get('number')) if records else None
-        if not body.get('timeline_links') or last is None or last <= marker:
+        following = _following(body)
+        if following is None or following <= marker:
             return
-        marker = int(last)
+        marker = following
         if limit is not None:
             limit -= len(records)
+
+
+def _following(body: Mapping[str, Any]) -> int | None:
+    """Return the marker of the next page, None after the last."""
+    links = body.get('timeline_links')
+    for link in links if isinstance(links, list) else ():
+        if isinstance(link, Mapping) and link.get('rel') == 'next':
+            query = parse.parse_qs(str(link.get('href')).partition('?')[2])
+            given = query.get('marker', [''])[0]
+            return int(given) if given.isascii() and given.isdigit() else None
+    return None
 
 
 def _natural(given: str) -> int:

@@ -111,7 +111,7 @@ class PagesTest(cloud.CloudTest):
         last = min(after + limit, 2500)
         body = {'timeline': [cloud.record(number) for number in range(after + 1, last + 1)]}
         if last < 2500:
-            body['timeline_links'] = [{'rel': 'next', 'href': 'x'}]
+            body['timeline_links'] = [{'rel': 'next', 'href': f'http://n/x?marker={last}&limit=5'}]
         return cloud.Answer(200, body, cloud.OURS)
 
     def numbers(self, *more):
@@ -138,8 +138,13 @@ class PagesTest(cloud.CloudTest):
         self.assertEqual(2, self.openstack(*TIMELINE, 'db-1', '--limit', '-1')[0])
 
     def test_a_server_that_gives_the_same_page_for_ever_is_left(self):
-        self.plugin('timeline', {'timeline': [cloud.record(1)], 'timeline_links': ['x']})
-        self.assertEqual([1, 1], self.numbers())
+        for href in ('http://n/x?marker=1', 'http://n/x?marker=-1', 'http://[', 'x', None):
+            self.plugin('timeline', {'timeline': [cloud.record(1)], 'timeline_links': [
+                {'rel': 'next', 'href': href}]})
+            self.assertIn(self.numbers(), ([1], [1, 1]), href)
+        for links in ('x', ['x'], [{'rel': 'self'}]):
+            self.plugin('timeline', {'timeline': [cloud.record(1)], 'timeline_links': links})
+            self.assertEqual([1], self.numbers())
 
 
 class FindTest(cloud.CloudTest):
