@@ -132,6 +132,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 with self._events(instance, begun) as begun.has_events:
                     super()._live_migration(*given)
         finally:
+            if isinstance(begun, session_mod.Session):
+                begun.close()
             # The server may be about to be moved again.
             for kept in (self._sessions, self._stock):
                 if kept.get(instance.uuid) is begun:

@@ -110,11 +110,17 @@ class Session:
         if self._monitor is not None:
             self._monitor.commands.too_late(item)
         else:
-            item.reply.give(commands.over('it was cancelled before it began'))
+            item.reply.give(commands.over('it ended before it was watched'))
+
+    def close(self) -> None:
+        """Nobody reads the inbox any more: whoever still waits is told."""
+        for item in self.inbox.close():
+            if isinstance(item, inbox_mod.Request):
+                self.too_late(item)
 
     def cancel_before_start(self, reason: str) -> outcome_mod.Outcome:
         """End it before anything was begun; there will be no monitor."""
-        self.inbox.close()
+        self.close()
         self.journal.add(
             'start', self._started_s, server=self.start.instance.uuid,
             destination=self.start.destination, **self.start.resolved.to_dict())

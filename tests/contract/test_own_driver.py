@@ -117,6 +117,18 @@ class TestMigration(base.ContractCase):
         self.start(command=inbox.CANCEL)
         self.assertEqual({base.UUID: 'another'}, self.tested._sessions)
 
+    def test_whoever_asks_one_that_cannot_begin_is_told(self):
+        item = inbox.Tune({}, ())
+
+        def fail(tested, context, server, *args):
+            self.tested._sessions[server.uuid].inbox.ask(item)
+            raise RuntimeError('no domain')
+
+        with mock.patch.object(libvirt_driver.LibvirtDriver, '_live_migration', fail):
+            self.assertRaises(RuntimeError, self.start)
+        self.assertEqual(409, item.reply.wait(0).status)
+        self.assertEqual({}, self.tested._sessions)
+
     def test_whoever_asks_while_it_is_undone_is_told(self):
         def undo(*args, **kwargs):
             [session] = self.tested._sessions.values()
