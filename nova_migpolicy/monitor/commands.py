@@ -150,10 +150,11 @@ class Commands:
         end = self._outcome
         if end is not None and isinstance(item, inbox.Command):
             # Who asks for what has come is not told that it cannot be.
-            if item.name == inbox.CANCEL and end.end is outcome_mod.End.CANCELLED:
-                return answer.Answer(answer.ACCEPTED, {
-                    'action': item.name, 'phase': self._phase(), 'reason': end.reason})
-            if end.end is outcome_mod.End.COMPLETED and self._is_done(item.name):
+            if item.name == inbox.CANCEL:
+                if end.end is outcome_mod.End.CANCELLED:
+                    return answer.Answer(answer.ACCEPTED, {
+                        'action': item.name, 'phase': self._phase(), 'reason': end.reason})
+            elif end.end is outcome_mod.End.COMPLETED and self._is_done(item.name):
                 return self._accepted[item.name]
         return over(end.reason if end is not None else 'it has just ended')
 

@@ -200,6 +200,10 @@ class CommandsTest(testtools.TestCase):
         for name in (inbox.CANCEL, inbox.PAUSE, inbox.POST_COPY):
             self.assertEqual(answer.CONFLICT, self.late(inbox.Command(name)).status)
         self.make()
+        self.act(inbox.CANCEL)
+        self.end()
+        self.assertEqual(answer.CONFLICT, self.late(inbox.Command(inbox.CANCEL)).status)
+        self.make()
         self.end(outcome.End.CANCELLED)
         told = self.late(inbox.Command(inbox.CANCEL))
         self.assertEqual((answer.ACCEPTED, 'as it is'), (told.status, told.body['reason']))
