@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections
 from collections.abc import Collection
 from collections.abc import Mapping
-import functools
 import itertools
 import pathlib
 from typing import Any, BinaryIO, Protocol
@@ -38,6 +37,9 @@ class Records(Protocol):
     :raises OSError: both do, where it cannot be read
     """
 
+    def start(self) -> Record | None:
+        """The record of the start; None where it is not among the first."""
+
     def ends(self) -> list[Record]:
         """The first records and the last ones, oldest first; all of them where that is little."""
 
@@ -55,6 +57,10 @@ class Kept:
 
     def __init__(self, journal: journal_mod.Journal) -> None:
         self._journal = journal
+
+    def start(self) -> Record | None:
+        """See Records.start; it is kept for ever."""
+        return self._journal.latest('start')
 
     def ends(self) -> list[Record]:
         """See Records.ends."""
@@ -78,8 +84,21 @@ class File:
     def __init__(self, path: pathlib.Path) -> None:
         self._path = path
 
-    @functools.cached_property
-    def _ends(self) -> list[Record]:
+    def start(self) -> Record | None:
+        """See Records.start; the rest is not read for it."""
+        left = HEAD_BYTES
+        with open(self._path, 'rb') as file:
+            for line in file:
+                record = journal_mod.parse(line) if b'"start"' in line else None
+                if record is not None and record.get('kind') == 'start':
+                    return record
+                left -= len(line)
+                if left < 0:
+                    break
+        return None
+
+    def ends(self) -> list[Record]:
+        """See Records.ends."""
         with open(self._path, 'rb') as file:
             lines = file.readlines(HEAD_BYTES)
             head, size = file.tell(), file.seek(0, 2)
@@ -89,10 +108,6 @@ class File:
                 file.readline()
             lines += file.readlines()
         return [record for record in map(journal_mod.parse, lines) if record is not None]
-
-    def ends(self) -> list[Record]:
-        """See Records.ends; as they were when it was first asked for them."""
-        return self._ends
 
     def page(self, after: int, limit: int, kinds: Collection[str]) -> dict[str, Any]:
         """See Records.page; shorter than it might be where much is to be looked through."""
@@ -191,5 +206,5 @@ def _sizes(sample: Record, kind: str) -> dict[str, Any]:
 
 def is_of(records: Records, server: str) -> bool:
     """Whether a journal is about this server's migration; it begins with saying so."""
-    start = next((one for one in records.ends() if one.get('kind') == 'start'), {})
-    return bool(start) and start.get('server') == server
+    start = records.start()
+    return start is not None and start.get('server') == server
