@@ -235,7 +235,8 @@ class Session:
             self._try(self.guest.free_throttle)
         # A large journal is not read as a whole: its end has what was changed long before.
         changed = monitor.commands.in_force if monitor.commands.changed else {}
-        self._end(outcome, monitor.view['percent'], final_figures(monitor.final_stats), changed)
+        self._end(outcome, monitor.view['percent'],
+                  outcome_mod.figures(monitor.final_stats), changed)
 
     def _end(self, outcome: outcome_mod.Outcome, percent: float, figures: Mapping[str, int],
              changed: Mapping[str, Any]) -> None:
@@ -263,18 +264,6 @@ class Session:
             held = self._links.learn(self.start.destination, max(seen_mib_s))
             self.journal.add('link', self.inbox.clock(), seen_mib_s=round(max(seen_mib_s), 1),
                              held_mib_s=round(held, 1))
-
-
-def final_figures(stats: dict[str, Any]) -> dict[str, int]:
-    """The figures that a finished job leaves, where libvirt gives them: ms, bytes, passes."""
-    names = {
-        'downtime': 'downtime_ms', 'downtime_net': 'downtime_net_ms',
-        'time_elapsed': 'elapsed_ms', 'memory_processed': 'memory_sent_bytes',
-        'memory_total': 'memory_total_bytes', 'memory_iteration': 'passes',
-        'disk_processed': 'disk_sent_bytes',
-    }
-    return {ours: int(stats[theirs]) for theirs, ours in names.items()
-            if isinstance(stats.get(theirs), int)}
 
 
 def journal_for(

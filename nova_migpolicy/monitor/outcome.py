@@ -9,8 +9,10 @@ the source domain is asked, and asked again until it answers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 import dataclasses
 import enum
+from typing import Any
 
 import libvirt
 from oslo_log import log as logging
@@ -168,3 +170,15 @@ def resume_if_paused(guest: guest_mod.MigratingGuest) -> str | None:
     except exception.GuestError as error:
         return f'the guest was paused for the migration and could not be resumed: {error}'
     return None
+
+
+def figures(stats: Mapping[str, Any]) -> dict[str, int]:
+    """The figures that a finished job leaves, where libvirt gives them: ms, bytes, passes."""
+    names = {
+        'downtime': 'downtime_ms', 'downtime_net': 'downtime_net_ms',
+        'time_elapsed': 'elapsed_ms', 'memory_processed': 'memory_sent_bytes',
+        'memory_total': 'memory_total_bytes', 'memory_iteration': 'passes',
+        'disk_processed': 'disk_sent_bytes',
+    }
+    return {ours: int(stats[theirs]) for theirs, ours in names.items()
+            if isinstance(stats.get(theirs), int)}
