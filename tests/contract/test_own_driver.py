@@ -219,8 +219,13 @@ class TestMigration(base.ContractCase):
         self.assertEqual({}, self.tested._sessions)
 
     def test_when_the_monitor_dies_the_job_is_ended_in_libvirt(self):
+        def die(watched, reporter, disk_paths, sleep):
+            while not reporter.operation_done():
+                sleep(0.01)
+            raise RuntimeError('a bug')
+
         self.domain.abortJob = mock.Mock()
-        with mock.patch.object(session.Session, 'watch', side_effect=RuntimeError('a bug')):
+        with mock.patch.object(session.Session, 'watch', die):
             self.assertRaises(
                 RuntimeError, self.tested._live_migration, self.context, self.instance(),
                 'dest', self.post, self.recover, False, self.migrate_data())
