@@ -32,7 +32,7 @@ Dict = dict[str, Any]
 
 # What a migration is known by.
 _ONE = ('server', 'migration')
-# Nobody has a use for longer lists.
+# Nobody has a use for longer lists and texts.
 _MOST = 1000
 
 
@@ -121,6 +121,8 @@ def _read(given: Mapping[str, Any], *names: str) -> list[Any]:
 def _text(given: Any) -> str:
     if not isinstance(given, str):
         raise TypeError(f'{exception.shown(given)} is not a text')
+    if len(given) > _MOST:
+        raise TypeError(f'a text of {len(given)} characters is too long, {_MOST} is the most')
     return given
 
 
@@ -164,7 +166,9 @@ def _mapping(given: Any) -> Dict:
 def _value(given: Any) -> Any:
     if isinstance(given, dict):
         raise TypeError(f'{exception.shown(given)} is an object where a value has to be')
-    return _texts(given) if isinstance(given, (list, tuple)) else given
+    if isinstance(given, (list, tuple)):
+        return _texts(given)
+    return _text(given) if isinstance(given, str) else given
 
 
 _READ: Mapping[str, Callable[[Any], Any]] = {

@@ -104,6 +104,8 @@ class EndpointTest(testtools.TestCase):
         self.refused('not a list', 'timeline', kinds='sample')
         self.refused('too long', 'tune', release=['x'] * 1001)
         self.refused('too long', 'tune', changes=dict.fromkeys(map(str, range(1001))))
+        self.refused('too long', 'act', action='x' * 1001)
+        self.refused('too long', 'hold_request', values={'required_features': 'x,' * 501})
         self.refused('not an object', 'tune', changes=[])
         self.refused('is an object', 'tune', changes={'profile': {}})
         self.refused('not a text', 'hold_request', values={'remedies': [['pause']]})
