@@ -75,6 +75,8 @@ NAMES: tuple[Name, ...] = (
     Name(f'{MANAGER}.live_migration', 'say what a queued migration waits for',
          ('context', 'dest', 'instance', 'block_migration', 'migration', 'migrate_data'),
          sets=('_waiting_live_migrations', 'uuid')),
+    Name(f'{MANAGER}.live_migration_abort', 'take a cancelled migration out of the queue',
+         ('context', 'instance', 'migration_id')),
     Name(f'{MANAGER}._do_live_migration', 'know which migration it is',
          ('context', 'dest', 'instance', 'block_migration', 'migration', 'migrate_data'),
          sets=('migration', '_waiting_live_migrations')),

@@ -16,6 +16,7 @@ from typing import Any
 
 from nova_migpolicy.compute import early as early_mod
 from nova_migpolicy.compute import queue as queue_mod
+from nova_migpolicy.compute import recall as recall_mod
 from nova_migpolicy.compute import requests as requests_mod
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy import exception
@@ -56,6 +57,7 @@ class Control:
     :param sessions: by the server's UUID, those that run under a policy
     :param stock: by the server's UUID, those that Nova's monitor watches
     :param queue: Nova's own queue
+    :param recall: takes out of it what is cancelled early
     :param journals: the folder of journals; None where they are kept in memory alone
     :param resolve_for: the policy for a server, by its UUID, with the keys of a request
     """
@@ -68,6 +70,7 @@ class Control:
         early: early_mod.Early,
         requests: requests_mod.Requests,
         queue: queue_mod.Queue,
+        recall: recall_mod.Recall,
         journals: pathlib.Path | None,
         resolve_for: Callable[[Any, str, Mapping[str, object]], resolve.Resolved],
     ) -> None:
@@ -77,6 +80,7 @@ class Control:
         self._requests = requests
         self._journals = journals
         self._queue = queue
+        self._recall = recall
         self._resolve_for = resolve_for
 
     def policy(self, context: Any, server: str, migration: str) -> Answer:
@@ -166,6 +170,8 @@ class Control:
         if self._is_here(server, migration) and self._early.take(migration) is not None:
             # It began in between, and had looked before this was there to be found.
             return self.act(server, migration, command)
+        if command == inbox.CANCEL:
+            self._recall.add(server, migration)
         return Answer(answer.ACCEPTED, {
             'action': command, 'phase': _phase(place),
             'reason': 'It has not begun; this is done as soon as it does'})

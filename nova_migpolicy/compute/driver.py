@@ -18,6 +18,7 @@ import libvirt
 import libvirt_qemu
 from nova.compute import vm_states
 import nova.conf
+from nova import objects
 from nova.virt.libvirt import driver as libvirt_driver
 from nova.virt.libvirt import guest as libvirt_guest
 from oslo_log import log as logging
@@ -30,6 +31,7 @@ from nova_migpolicy.compute import ending
 from nova_migpolicy.compute import plan as plan_mod
 from nova_migpolicy.compute import policies
 from nova_migpolicy.compute import queue
+from nova_migpolicy.compute import recall
 from nova_migpolicy.compute import report
 from nova_migpolicy.compute import requests
 from nova_migpolicy.compute import rpc
@@ -72,9 +74,10 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         super().init_host(host)
         self._remove_old_journals()
         sighup.install(CONF, self.virtapi._compute.reset)
+        waiting = queue.Queue(lambda: self.virtapi._compute._waiting_live_migrations, host)
         self._channel = rpc.serve(host, control.Control(
             self._sessions, self._stock, early=self._early, requests=self._requests,
-            queue=queue.Queue(lambda: self.virtapi._compute._waiting_live_migrations, host),
+            queue=waiting, recall=recall.Recall(waiting, self._early, self._abort_queued),
             journals=self._journals, resolve_for=self._policies.resolve_for))
         LOG.info('Live migrations are steered by policy; %(policy)s; %(threads)s', {
             'policy': self._policies.describe(),
@@ -87,6 +90,12 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 self._channel.stop()
         finally:
             super().cleanup_host(host)
+
+    def _abort_queued(self, server: str) -> None:
+        """Let Nova end a migration that is in its queue, in the name of whoever asked for it."""
+        record, _ = self.virtapi._compute._waiting_live_migrations[server]
+        instance = objects.Instance.get_by_uuid(record._context, server)
+        self.virtapi._compute.live_migration_abort(record._context, instance, record.id)
 
     def live_migration_abort(self, instance: Any) -> None:
         """Stop a running migration: through its monitor where there is one."""

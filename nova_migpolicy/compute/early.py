@@ -29,6 +29,10 @@ class Early:
         while len(self._commands) > MOST:
             self._commands.popitem(last=False)
 
+    def __contains__(self, migration: object) -> bool:
+        """Whether there is a command for a migration."""
+        return migration in self._commands
+
     def take(self, migration: str) -> str | None:
         """The command for a migration that begins now, which is forgotten."""
         found = self._commands.pop(migration, None)

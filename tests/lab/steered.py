@@ -59,7 +59,7 @@ class Move:
         self.control = control.Control(
             {self.server: self.session}, {}, early=early.Early(),
             requests=requests.Requests(pathlib.Path(self.journals.name)),
-            queue=queue.Queue(dict, 'n1'), journals=pathlib.Path(self.journals.name),
+            queue=queue.Queue(dict, 'n1'), recall=None, journals=pathlib.Path(self.journals.name),
             resolve_for=None)
         self.report = Report()
         self.outcome = None

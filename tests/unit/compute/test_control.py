@@ -6,6 +6,7 @@ from __future__ import annotations
 import pathlib
 import tempfile
 import types
+from unittest import mock
 import uuid
 
 import testtools
@@ -50,10 +51,12 @@ class ControlTest(testtools.TestCase):
         self.folder = pathlib.Path(scratch.name)
         self.sessions, self.stock, self.waiting = {}, {}, {}
         self.early = early.Early()
+        self.recall = mock.Mock()
         self.requests = requests.Requests(self.folder / 'requests')
         self.control = control.Control(
             self.sessions, self.stock, early=self.early, requests=self.requests,
-            queue=queue.Queue(lambda: self.waiting, 'n1'), journals=self.folder,
+            queue=queue.Queue(lambda: self.waiting, 'n1'), recall=self.recall,
+            journals=self.folder,
             resolve_for=lambda context, server, request: resolve.resolve(
                 resolve.Sources(request=request)))
 
@@ -243,6 +246,9 @@ class ControlTest(testtools.TestCase):
         self.assertEqual(answer.ACCEPTED,
                          self.control.act(SERVER, MIGRATION, inbox.CANCEL).status)
         self.assertEqual(inbox.CANCEL, self.early.take(MIGRATION))
+        self.recall.add.assert_called_once_with(SERVER, MIGRATION)
+        self.control.act(SERVER, MIGRATION, inbox.FORCE_COMPLETE)
+        self.recall.add.assert_called_once()
 
     def test_a_cancel_in_the_moment_in_which_it_begins(self):
         session = types.SimpleNamespace(given=answer.Answer(answer.ACCEPTED, {'action': 'it'}))

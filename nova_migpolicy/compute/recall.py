@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes migrations that were cancelled early out of Nova's own queue once they are in it.
+
+A cancel may come while the conductor has a migration, and Nova's own would be refused then. Such
+a migration shall not wait for a slot first, only to be told then that it is not wanted. How it
+is taken out is Nova's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Container
+import threading
+import time
+
+from oslo_log import log as logging
+
+from nova_migpolicy.compute import queue as queue_mod
+
+LOG = logging.getLogger(__name__)
+
+EVERY_S = 0.5
+# The conductor has lost what has not come by then.
+GIVE_UP_S = 600.0
+# More are not looked for: they end when they begin.
+MOST = 1000
+
+
+class Recall:
+    """Looks for those migrations in a thread of its own, while there are any.
+
+    :param early: has the UUIDs of the records of those for which a command is remembered
+    :param abort: asks Nova to take the migration of a server, by its UUID, out of the queue
+    """
+
+    def __init__(self, queue: queue_mod.Queue, early: Container[str],
+                 abort: Callable[[str], None],
+                 sleep: Callable[[float], None] = time.sleep) -> None:
+        self._queue = queue
+        self._early = early
+        self._abort = abort
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        # By the UUID of the record the server's, and until when it is looked for.
+        self._wanted: dict[str, tuple[str, float]] = {}
+        self._running = False
+
+    def add(self, server: str, migration: str) -> None:
+        """Take this one out as soon as it is in the queue."""
+        with self._lock:
+            if len(self._wanted) >= MOST:
+                return
+            self._wanted[migration] = (server, time.monotonic() + GIVE_UP_S)
+            start, self._running = not self._running, True
+        if start:
+            threading.Thread(target=self._run, name='recall', daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            for migration, (server, until_s) in list(self._wanted.items()):
+                if self._is_done(server, migration) or time.monotonic() > until_s:
+                    self._wanted.pop(migration)
+            with self._lock:
+                self._running = bool(self._wanted)
+                if not self._running:
+                    return
+            self._sleep(EVERY_S)
+
+    def _is_done(self, server: str, migration: str) -> bool:
+        if migration not in self._early:
+            return True
+        place = self._queue.find(server, migration)
+        if place is None or place.request_id is None:
+            return False
+        try:
+            self._abort(server)
+        except Exception:
+            # It stays remembered, and ends when it begins.
+            LOG.exception("The migration of server %s was not taken out of Nova's queue", server)
+        return True

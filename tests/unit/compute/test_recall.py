@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is cancelled early is taken out of Nova's queue, once, and by nobody who is not needed."""
+
+from __future__ import annotations
+
+from concurrent import futures
+import threading
+import types
+
+import testtools
+
+from nova_migpolicy.compute import early
+from nova_migpolicy.compute import queue
+from nova_migpolicy.compute import recall
+
+LONG_S = 30.0
+
+
+class RecallTest(testtools.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.waiting, self.aborted = {}, []
+        self.early = early.Early()
+        self.looked, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
+        self.recall = recall.Recall(
+            queue.Queue(lambda: self.waiting, 'n1'), self.early, self.abort, self.sleep)
+        self.addCleanup(self.go_on.release, 100)
+
+    def sleep(self, seconds):
+        self.looked.release()
+        self.go_on.acquire(timeout=LONG_S)
+
+    def abort(self, server):
+        self.aborted.append(server)
+        self.done.set()
+
+    def cancel(self, number):
+        self.done = threading.Event()
+        self.early.remember(f'migration {number}', 'cancel')
+        self.recall.add(f'server {number}', f'migration {number}')
+
+    def put_in_queue(self, number):
+        self.waiting[f'server {number}'] = (types.SimpleNamespace(
+            uuid=f'migration {number}',
+            _context=types.SimpleNamespace(request_id='r')), futures.Future())
+
+    def watchers(self):
+        return [one for one in threading.enumerate() if one.name == 'recall']
+
+    def end(self):
+        """Wait until nobody looks any more."""
+        for watcher in self.watchers():
+            self.go_on.release(100)
+            watcher.join(LONG_S)
+        self.assertEqual([], self.watchers())
+
+    def test_taken_out_when_it_has_come(self):
+        self.cancel(1)
+        self.assertTrue(self.looked.acquire(timeout=LONG_S))
+        # It is just being put in: Nova's record is not there yet.
+        self.waiting['server 1'] = (None, None)
+        self.go_on.release()
+        self.assertTrue(self.looked.acquire(timeout=LONG_S))
+        self.assertEqual([], self.aborted)
+        self.put_in_queue(1)
+        self.go_on.release()
+        self.assertTrue(self.done.wait(LONG_S))
+        self.end()
+        self.assertEqual(['server 1'], self.aborted)
+        # It is still remembered, should Nova have been too late.
+        self.assertIn('migration 1', self.early)
+
+    def test_one_thread_for_all(self):
+        for number in range(5):
+            self.cancel(number)
+        self.assertTrue(self.looked.acquire(timeout=LONG_S))
+        self.assertEqual(1, len(self.watchers()))
+        for number in range(5):
+            self.put_in_queue(number)
+        self.end()
+        self.assertEqual(5, len(self.aborted))
+        self.cancel(1)
+        self.end()
+        self.assertEqual(6, len(self.aborted))
+
+    def test_what_has_begun_is_not_its_business(self):
+        self.cancel(1)
+        self.assertTrue(self.looked.acquire(timeout=LONG_S))
+        self.early.take('migration 1')
+        self.put_in_queue(1)
+        self.end()
+        self.assertEqual([], self.aborted)
+
+    def test_an_error_of_novas_is_survived(self):
+        def fail(server):
+            self.aborted.append(server)
+            raise RuntimeError('no database')
+
+        self.recall._abort = fail
+        for number in range(2):
+            self.put_in_queue(number)
+            self.cancel(number)
+        self.end()
+        self.assertEqual(2, len(self.aborted))
