@@ -137,7 +137,7 @@ class Control:
         """Change what a running migration may do, or give settings back to the engine."""
         session = self._session(server, migration)
         if session is None:
-            return answer.refusal(self._cannot_now(server, migration, 'changed'))
+            return answer.refusal(self._cannot_now(server, migration, 'retune'))
         item = inbox.Tune(dict(values), tuple(release))
         found = self._ask(session, item, item.reply)
         if found is not None:
