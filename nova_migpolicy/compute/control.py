@@ -174,7 +174,8 @@ class Control:
             self._recall.add(server, migration)
         return Answer(answer.ACCEPTED, {
             'action': command, 'phase': _phase(place),
-            'reason': 'It has not begun; this is done as soon as it does'})
+            'reason': ('It has not begun, and is ended before it does' if command == inbox.CANCEL
+                       else 'It has not begun; this is done as soon as it does')})
 
     def hold_request(self, context: Any, server: str, request_id: str,
                      values: Mapping[str, Any]) -> Answer:
