@@ -34,6 +34,8 @@ Dict = dict[str, Any]
 _ONE = ('server', 'migration')
 # Nobody has a use for longer lists and texts.
 _MOST = 1000
+# What every part of a peer can count to.
+_HIGHEST = 2 ** 53
 
 
 class Endpoint:
@@ -151,8 +153,8 @@ def _texts(given: Any) -> list[str]:
 
 
 def _number(given: Any) -> int:
-    if not isinstance(given, int) or isinstance(given, bool) or given < 0:
-        raise TypeError(f'{exception.shown(given)} is not a number from 0 on')
+    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= _HIGHEST:
+        raise TypeError(f'{exception.shown(given)} is not a number from 0 to {_HIGHEST}')
     return given
 
 

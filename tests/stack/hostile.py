@@ -201,42 +201,56 @@ def _near(key: keys.Key) -> strategies.SearchStrategy[Any]:
     if key.kind == 'int':
         edges = [key.minimum or 0, (key.minimum or 0) - 1, key.maximum, (key.maximum or 0) + 1]
         return strategies.sampled_from([*edges, 5, 600, '5', 5.0])
-    if key.choices:
-        words = [*key.choices, 'none', key.choices[0].upper()]
-        return strategies.sampled_from(words) | strategies.lists(
-            strategies.sampled_from(words), max_size=3)
-    return strategies.sampled_from(['balanced', 'nova', 'evacuate', 'post_copy', '', 'x' * 64])
+    words = [*key.choices, 'none', 'BANDWIDTH'] if key.choices else [
+        'balanced', 'evacuate', 'post_copy', 'nova', '', 'x' * 64]
+    found = strategies.sampled_from(words)
+    return strategies.lists(found, max_size=3) if key.kind == 'list' else found
 
 
-def policies() -> strategies.SearchStrategy[Any]:
-    """An object of policy keys, most of it wrong in some way."""
-    fields = {name: _near(key) | odd_values for name, key in keys.KEYS.items()}
-    few = strategies.lists(strategies.sampled_from(sorted(fields)), max_size=3, unique=True)
-    release = strategies.lists(strategies.sampled_from(sorted(fields)) | odd_values, max_size=3)
-    return strategies.one_of(
-        few.flatmap(lambda names: strategies.fixed_dictionaries(
-            {name: fields[name] for name in names},
-            optional={'release': release, 'x': odd_values})), any_json)
+@strategies.composite
+def policies(draw: Any) -> Any:
+    """An object of policy keys; it may even be right."""
+    odd = draw(strategies.sampled_from(('', '', '', 'value', 'release', 'unknown', 'all')))
+    if odd == 'all':
+        return draw(any_json)
+    names = [*(key.name for key in keys.tunable()), *keys.KEYS]
+    found = {name: draw(_near(keys.KEYS[name])) for name in draw(strategies.lists(
+        strategies.sampled_from(names), min_size=1, max_size=3, unique=True))}
+    if odd == 'value':
+        found[min(found)] = draw(odd_values)
+    elif odd == 'release':
+        found['release'] = draw(strategies.lists(
+            strategies.sampled_from([*names, *names, *names, 'x', 5]), max_size=3))
+    elif odd == 'unknown':
+        found[draw(strategies.text(max_size=20))] = draw(odd_values)
+    return found
+
+
+@strategies.composite
+def _mostly(draw: Any, usual: strategies.SearchStrategy[Any]) -> Any:
+    """What is usual, and now and then anything."""
+    return draw(any_json if draw(strategies.integers(0, 7)) == 7 else usual)
 
 
 def _values(kind: str) -> strategies.SearchStrategy[Any]:
     """What the body of a kind may look like before it is written down."""
-    if kind not in CHANGING:
-        return any_json
     if kind == 'tuning':
-        return strategies.fixed_dictionaries({'tuning': policies()}) | any_json
+        return _mostly(strategies.fixed_dictionaries({'tuning': policies()}))
     if kind == 'start':
-        return policies().map(lambda policy: {'os-migrateLive': {
-            'host': None, 'block_migration': 'auto', 'migpolicy': policy}}) | any_json.map(
-                lambda value: {'os-migrateLive': value})
+        live = strategies.fixed_dictionaries(
+            {'host': strategies.none(), 'block_migration': strategies.just('auto')},
+            optional={'migpolicy': policies(), 'force': strategies.booleans()})
+        return strategies.fixed_dictionaries({'os-migrateLive': _mostly(live)})
     if kind == 'cancel':
-        names = any_json | strategies.sampled_from(
-            ['N1', 'n1 ', 'n3', '', '%', 'n1\x00', '<other>'])
-        return strategies.dictionaries(
-            strategies.sampled_from(['host', 'project_id', 'direction', 'x']), names,
-            max_size=3).map(lambda what: {'cancel': what}) | any_json
-    names = strategies.sampled_from(['post_copy', 'pause', 'force_complete', 'Pause', 'cancel'])
-    return strategies.dictionaries(names, strategies.none() | any_json, max_size=2)
+        names = strategies.sampled_from(['N1', 'n1 ', 'n3', '', '%', 'n1\x00', '<other>', '5'])
+        return strategies.fixed_dictionaries({'cancel': _mostly(strategies.dictionaries(
+            strategies.sampled_from(['host', 'project_id', 'direction', 'x']), _mostly(names),
+            max_size=3))})
+    if kind == 'action':
+        return _mostly(strategies.dictionaries(strategies.sampled_from(
+            ['post_copy', 'pause', 'force_complete', 'Pause', 'cancel']),
+            _mostly(strategies.none()), min_size=1, max_size=2))
+    return any_json
 
 
 def _body(kind: str) -> strategies.SearchStrategy[bytes]:

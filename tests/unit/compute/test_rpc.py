@@ -99,7 +99,8 @@ class EndpointTest(testtools.TestCase):
             self.refused('is not a UUID', 'act', migration=wrong)
             self.refused('is not a UUID', 'hold_request', server=wrong)
         self.refused('not a text', 'act', action=None)
-        self.refused('not a number', 'timeline', after=-1)
+        for wrong in (-1, 2 ** 64, 0.5):
+            self.refused('not a number', 'timeline', after=wrong)
         self.refused('not a number', 'timeline', limit=True)
         self.refused('not a list', 'timeline', kinds='sample')
         self.refused('too long', 'tune', release=['x'] * 1001)
