@@ -73,3 +73,17 @@ class CancelTests(Cancel):
         self.assert_cancelled(run)
         self.admin.abort(before.server, before.migration)
         self.assert_stayed(self.finish(before))
+
+    def test_cancelled_too_early_to_be_in_the_queue(self):
+        before = self.in_passes()
+        stopped = self.stop(self.stack.hosts['n2'].machine, b'nova-compute')
+        run = self.start(QUIET)
+        self.in_phase(run, 'queued')
+        self.openstack_abort(run)
+        self.go(stopped)
+        # It does not wait for the slot, which the other one still has.
+        self.assert_cancelled(run)
+        self.assertEqual('passes', self.admin.forecast(
+            before.server, before.migration)['phase'])
+        self.admin.abort(before.server, before.migration)
+        self.assert_stayed(self.finish(before))
