@@ -74,7 +74,12 @@ class Recall:
             return False
         try:
             self._abort(server)
-        except Exception:
+        except Exception as error:
             # It stays remembered, and ends when it begins.
-            LOG.exception("The migration of server %s was not taken out of Nova's queue", server)
+            if self._queue.find(server, migration) is None:
+                LOG.info("The migration of server %s has left Nova's queue by itself, or somebody "
+                         'else has taken it out: %s', server, error)
+            else:
+                LOG.exception("The migration of server %s was not taken out of Nova's queue",
+                              server)
         return True

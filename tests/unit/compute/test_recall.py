@@ -7,6 +7,7 @@ from concurrent import futures
 import threading
 import types
 
+import fixtures
 import testtools
 
 from nova_migpolicy.compute import early
@@ -103,3 +104,20 @@ class RecallTest(testtools.TestCase):
             self.cancel(number)
         self.end()
         self.assertEqual(2, len(self.aborted))
+
+    def test_somebody_else_takes_it_out_at_the_same_moment(self):
+        log = self.useFixture(fixtures.FakeLogger())
+
+        def fail(server):
+            if server == 'server 1':
+                del self.waiting[server]
+            raise RuntimeError('wrong state')
+
+        self.recall._abort = fail
+        for number, words in ((1, 'somebody else has taken it out: wrong state'),
+                              (2, 'Traceback')):
+            self.put_in_queue(number)
+            self.cancel(number)
+            self.end()
+            self.assertIn(words, log.output)
+            self.assertEqual(number == 2, 'Traceback' in log.output)
