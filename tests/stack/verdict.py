@@ -26,8 +26,7 @@ def is_novas_own(request: hostile.Request, trace: str) -> bool:
         return '/routes/middleware.py' in trace
     if '/nova/api/openstack/wsgi.py' not in trace:
         return False
-    if "TypeError: ServerMigrationsController.show() got an unexpected keyword argument 'body'" in (
-            trace):
+    if "MigrationsController.show() got an unexpected keyword argument 'body'" in trace:
         # It takes that other method from the query, too, and then does not know the body.
         return '_method=GET' in request.target
     if 'OSError: error during read' in trace or 'webob.request.DisconnectionError' in trace:
