@@ -20,6 +20,9 @@ from nova_migpolicy.compute import queue as queue_mod
 LOG = logging.getLogger(__name__)
 
 EVERY_S = 0.5
+# For so long Nova's own cancel, which may be on its way here as well, is waited for: the second
+# of two would fail and say so in the server's records.
+NOVAS_S = 2.0
 # The conductor has lost what has not come by then.
 GIVE_UP_S = 600.0
 # More are not looked for: they end when they begin.
@@ -41,7 +44,7 @@ class Recall:
         self._abort = abort
         self._sleep = sleep
         self._lock = threading.Lock()
-        # By the UUID of the record the server's, and until when it is looked for.
+        # By the UUID of the record the server's, and since when it is looked for.
         self._wanted: dict[str, tuple[str, float]] = {}
         self._running = False
 
@@ -50,15 +53,17 @@ class Recall:
         with self._lock:
             if len(self._wanted) >= MOST:
                 return
-            self._wanted[migration] = (server, time.monotonic() + GIVE_UP_S)
+            self._wanted[migration] = (server, time.monotonic())
             start, self._running = not self._running, True
         if start:
             threading.Thread(target=self._run, name='recall', daemon=True).start()
 
     def _run(self) -> None:
         while True:
-            for migration, (server, until_s) in list(self._wanted.items()):
-                if self._is_done(server, migration) or time.monotonic() > until_s:
+            for migration, (server, since_s) in list(self._wanted.items()):
+                age_s = time.monotonic() - since_s
+                if age_s >= NOVAS_S and (
+                        self._is_done(server, migration) or age_s > GIVE_UP_S):
                     self._wanted.pop(migration)
             with self._lock:
                 self._running = bool(self._wanted)

@@ -6,7 +6,9 @@ from __future__ import annotations
 from concurrent import futures
 import threading
 import types
+from unittest import mock
 
+import fixtures
 import fixtures
 import testtools
 
@@ -27,6 +29,7 @@ class RecallTest(testtools.TestCase):
         self.recall = recall.Recall(
             queue.Queue(lambda: self.waiting, 'n1'), self.early, self.abort, self.sleep)
         self.addCleanup(self.go_on.release, 100)
+        self.useFixture(fixtures.MockPatchObject(recall, 'NOVAS_S', 0.0))
 
     def sleep(self, seconds):
         self.looked.release()
@@ -71,6 +74,17 @@ class RecallTest(testtools.TestCase):
         self.assertEqual(['server 1'], self.aborted)
         # It is still remembered, should Nova have been too late.
         self.assertIn('migration 1', self.early)
+
+    def test_novas_own_cancel_comes_first(self):
+        with mock.patch.object(recall, 'NOVAS_S', LONG_S):
+            self.put_in_queue(1)
+            self.cancel(1)
+            self.assertTrue(self.looked.acquire(timeout=LONG_S))
+            self.assertEqual([], self.aborted)
+            self.waiting.clear()
+        self.early.take('migration 1')
+        self.end()
+        self.assertEqual([], self.aborted)
 
     def test_one_thread_for_all(self):
         for number in range(5):
