@@ -9,7 +9,6 @@ import types
 from unittest import mock
 
 import fixtures
-import fixtures
 import testtools
 
 from nova_migpolicy.compute import early
