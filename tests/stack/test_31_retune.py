@@ -8,7 +8,7 @@ from tests.stack import retunes
 from tests.stack import steering
 
 
-class RetuneTest(retunes.RetuneTests, steering.SteeringTest):
+class RetuneTest(retunes.ByRequestTests, steering.SteeringTest):
     nova = '31'
 
 

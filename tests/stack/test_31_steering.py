@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steering on Nova 31 under eventlet."""
+"""Steering on Nova 31 under eventlet: what depends on Nova and its threads."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from tests.stack import remedies
 from tests.stack import steering
 
 
-class RemedyTest(remedies.EachRemedyTests, steering.SteeringTest):
-    """Each remedy."""
+class RemedyTest(remedies.RemedyTests, steering.SteeringTest):
+    """Remedies."""
 
     nova = '31'
 
 
 class PhaseTest(phases.PhaseTests, steering.SteeringTest):
-    """Each phase."""
+    """Phases."""
 
     nova = '31'

@@ -12,5 +12,5 @@ class RemedyTest(remedies.EachRemedyTests, steering.SteeringTest):
     """Each remedy."""
 
 
-class PhaseTest(phases.PhaseTests, steering.SteeringTest):
+class PhaseTest(phases.EachPhaseTests, steering.SteeringTest):
     """Each phase."""
