@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands at random moments of short migrations: each answer is true and no guest is lost.
 
-Two guests go to and fro at once. What a run does is drawn from its seed, which a failure names.
+Three guests go to and fro at once. What a run does is drawn from its seed, which a failure names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.lab import steered
 
 RUNS = int(os.environ.get('MIGPOLICY_RACES', '200'))
 SEED = int(os.environ.get('MIGPOLICY_RACES_SEED', '1'))
-GUESTS = 2
+GUESTS = 3
 GUEST = guests.Guest(kind='sweep', memory_mib=48, set_mib=12, rate_mib_s=20)
 # About when such a migration ends by itself, in seconds.
 NATURAL_S = 1.2

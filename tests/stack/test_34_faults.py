@@ -36,8 +36,16 @@ class FaultTest(phases.InPhase, steering.SteeringTest):
     def restart_libvirtd(self, host):
         """A libvirtd that crashes and comes back; QEMU runs on."""
         self.kill(host, 'libvirtd')
+        # Nova takes the host out of service meanwhile; the next test needs it.
+        self.addCleanup(self.wait_enabled, host)
         libvirtd.start(self.stack.hosts[host].machine)
         self.stack.hosts[host].connect()
+
+    def wait_enabled(self, host):
+        lab_client.wait(
+            lambda: [one['status'] for one in self.admin.services()
+                     if (one['binary'], one['host']) == ('nova-compute', host)],
+            lambda found: found == ['enabled'], TIMEOUT_S, f'{host} to be in service again')
 
     @staticmethod
     def parent(pid):
