@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small model of QEMU's pre-copy and of guests that write to their memory; pure."""
+"""A model of guests, links and QEMU's live migration, true to real recordings; pure."""

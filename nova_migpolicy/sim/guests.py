@@ -1,29 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests that write to their memory, as bitmaps of cells.
+"""Guests that write to their memory in ways of which everything is known.
 
-Memory is a row of cells, a cell standing for a run of pages; a set of cells is a whole number
-used as a bitmap. A writer dirties cells of its own range in order or at random, at a rate that
-may change with time. The kinds are those that the lab builds for real. There is no clock and no
-source of chance: the same calls give the same writes.
+A workload is a list of writers. Each dirties pages of a range of its own, in order (a sweep) or
+at random, at a rate that may change with time; ranges may overlap. Sizes are MiB, rates MiB of
+pages written per second: a page that is written twice counts twice. `Workload.unique_mib` is the
+writable-set curve U(t), and its limit the writable set W. Nothing here knows of a migration.
 """
 
 from __future__ import annotations
 
 from collections import abc
 import dataclasses
+import itertools
+import math
 
 MIB = 1 << 20
+FOR_EVER = 1e12
+# Zipf's law is kept as this many parts, each hit evenly; together they hold the same writes.
+ZIPF_PARTS = 12
 
 
 @dataclasses.dataclass(frozen=True)
 class Stretch:
-    """For a time a writer writes rate_mib_s to set_mib of memory from first_mib on."""
+    """For a time something writes rate_mib_s to set_mib of memory from first_mib on.
+
+    to_mib_s: the rate at the end where it changes steadily; None where it does not.
+    """
 
     seconds: float
     rate_mib_s: float
     set_mib: float
     first_mib: float = 0.0
     sweep: bool = True
+    to_mib_s: float | None = None
+
+    def written_mib(self, since_s: float, until_s: float) -> float:
+        """MiB written between two times, counted from the beginning of the stretch."""
+        begin, end = max(0.0, since_s), min(until_s, self.seconds)
+        if end <= begin:
+            return 0.0
+        mean = self.rate_mib_s
+        if self.to_mib_s is not None:
+            mean += (self.to_mib_s - mean) * (begin + end) / 2 / self.seconds
+        return mean * (end - begin)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +50,8 @@ class Workload:
     """What a guest of memory_mib does; zero_mib of its memory were never touched.
 
     Several writers run side by side. Each goes through its stretches in turn and stays with the
-    last or, with cycle, begins with the first again.
+    last or, with cycle, begins with the first again. A sweep begins at the start of its set
+    with each stretch.
     """
 
     memory_mib: int
@@ -39,8 +59,53 @@ class Workload:
     zero_mib: int = 0
     cycle: bool = False
 
+    @property
+    def writable_set_mib(self) -> float:
+        """W: all that is written to, ever."""
+        ranges = sorted((one.first_mib, one.first_mib + one.set_mib) for writer in self.writers
+                        for one in writer if one.rate_mib_s > 0 or one.to_mib_s)
+        total = reach = 0.0
+        for first, last in ranges:
+            total += max(0.0, last - max(first, reach))
+            reach = max(reach, last)
+        return min(total, float(self.memory_mib))
 
-FOR_EVER = 1e12
+    def unique_mib(self, seconds: float) -> float:
+        """U(t): different MiB dirtied in the first seconds, for writers that do not overlap."""
+        total = 0.0
+        for writer in self.writers:
+            clean: dict[tuple[float, float], float] = {}
+            for one, since_s, until_s in passages(writer, self.cycle, 0.0, seconds):
+                place = (one.first_mib, one.set_mib)
+                written = one.written_mib(since_s, until_s) / one.set_mib
+                left = max(0.0, 1 - written) if one.sweep else math.exp(-written)
+                before = clean.get(place, 1.0)
+                # Each stretch of a sweep begins anew: what it adds is what reaches further.
+                clean[place] = min(before, left) if one.sweep else before * left
+            total += sum(size * (1 - left) for (_, size), left in clean.items())
+        return total
+
+
+def passages(stretches: abc.Sequence[Stretch], cycle: bool, begin_s: float, end_s: float
+             ) -> abc.Iterator[tuple[Stretch, float, float]]:
+    """The parts of stretches that lie between two times: (stretch, since, until) within it.
+
+    Of stretches that come round again and again no more than two rounds are given: all that
+    lies between is like them.
+    """
+    whole = sum(one.seconds for one in stretches)
+    if cycle and end_s - begin_s > 2 * whole:
+        begin_s = end_s - whole - end_s % whole
+    at_s = whole * math.floor(begin_s / whole) if cycle else 0.0
+    while True:
+        for number, one in enumerate(stretches):
+            last = not cycle and number == len(stretches) - 1
+            until_s = math.inf if last else at_s + one.seconds
+            if until_s > begin_s:
+                yield one, max(begin_s - at_s, 0.0), min(end_s, until_s) - at_s
+            if until_s >= end_s:
+                return
+            at_s = until_s
 
 
 def idle(memory_mib: int, zero_mib: int = 0) -> Workload:
@@ -67,6 +132,25 @@ def hot_cold(memory_mib: int, hot_mib: float, cold_mib: float, rate_mib_s: float
         (Stretch(FOR_EVER, rate_mib_s * (1 - hot_share), cold_mib, hot_mib, sweep=False),)))
 
 
+def zipf(memory_mib: int, set_mib: float, rate_mib_s: float, skew: float = 1.0) -> Workload:
+    """It writes at random, to the page of rank n in proportion to n to the power of -skew."""
+    pages = set_mib * MIB / 4096
+    edges = [0.0, *(pages ** (part / ZIPF_PARTS) for part in range(1, ZIPF_PARTS + 1))]
+
+    def weight(to: float) -> float:
+        """The integral of rank to the -skew from rank 1 on, a rank being half a page wide."""
+        if abs(skew - 1) < 1e-6:
+            return math.log(to + 0.5) - math.log(0.5)
+        power = 1 - skew
+        return (math.pow(to + 0.5, power) - math.pow(0.5, power)) / power
+
+    whole = weight(pages)
+    return Workload(memory_mib, tuple(
+        (Stretch(FOR_EVER, rate_mib_s * (weight(last) - weight(first)) / whole,
+                 (last - first) * 4096 / MIB, first * 4096 / MIB, sweep=False),)
+        for first, last in itertools.pairwise(edges)))
+
+
 def bursts(memory_mib: int, set_mib: float, rate_mib_s: float, on_s: float,
            off_s: float) -> Workload:
     """It sweeps for a time and then does nothing for a time."""
@@ -74,77 +158,14 @@ def bursts(memory_mib: int, set_mib: float, rate_mib_s: float, on_s: float,
                                   Stretch(off_s, 0.0, set_mib)),), cycle=True)
 
 
+def ramp(memory_mib: int, set_mib: float, rate_mib_s: float, to_mib_s: float,
+         seconds: float) -> Workload:
+    """It writes at random, at a rate that changes steadily for a time and then stays."""
+    return Workload(memory_mib, ((
+        Stretch(seconds, rate_mib_s, set_mib, sweep=False, to_mib_s=to_mib_s),
+        Stretch(FOR_EVER, to_mib_s, set_mib, sweep=False)),))
+
+
 def phases(memory_mib: int, *stretches: Stretch) -> Workload:
     """It changes its ways; the last for ever."""
     return Workload(memory_mib, (stretches,))
-
-
-def mask(first: int, count: int) -> int:
-    """A bitmap of count cells from first on."""
-    return ((1 << count) - 1) << first if count > 0 else 0
-
-
-class Writer:
-    """One writer at work: `write` gives the cells that it dirtied."""
-
-    def __init__(self, stretches: abc.Sequence[Stretch], cell_bytes: int, cells: int,
-                 cycle: bool) -> None:
-        self._stretches = stretches
-        self._cell = cell_bytes
-        self._cells = cells
-        self._cycle = cycle
-        self._index = 0
-        self._left_s = stretches[0].seconds
-        self._owed = 0.0
-        self._at = 0
-        self._chance = 12345
-
-    def write(self, seconds: float, speed: float) -> int:
-        """The cells dirtied in the next seconds, at a share (0..1) of the guest's own speed."""
-        dirty = 0
-        while seconds > 1e-9:
-            now = self._stretches[self._index]
-            step = min(seconds, self._left_s)
-            dirty |= self._some(now, step * now.rate_mib_s * MIB * speed / self._cell)
-            seconds -= step
-            self._left_s -= step
-            if self._left_s <= 1e-9:
-                self._next()
-        return dirty
-
-    def _next(self) -> None:
-        last = self._index == len(self._stretches) - 1
-        if last and not self._cycle:
-            self._left_s = FOR_EVER
-            return
-        self._index = 0 if last else self._index + 1
-        self._left_s = self._stretches[self._index].seconds
-        self._owed = 0.0
-
-    def _some(self, now: Stretch, amount: float) -> int:
-        """The cells of one stretch that amount cells' worth of writing dirties."""
-        first = min(self._cells - 1, int(now.first_mib * MIB / self._cell))
-        size = max(1, min(self._cells - first, round(now.set_mib * MIB / self._cell)))
-        self._owed += amount
-        count = int(self._owed)
-        self._owed -= count
-        if count >= (size if now.sweep else 12 * size):
-            self._at = (self._at + count) % size
-            return mask(first, size)
-        if now.sweep:
-            self._at %= size
-            end = self._at + count
-            dirty = mask(self._at, min(end, size) - self._at) | mask(0, end - size)
-            self._at = end % size
-            return dirty << first
-        dirty = 0
-        for _ in range(count):
-            self._chance = (self._chance * 6364136223846793005 + 1442695040888963407) % 2 ** 64
-            dirty |= 1 << ((self._chance >> 33) % size)
-        return dirty << first
-
-
-def writers(load: Workload, cell_bytes: int) -> list[Writer]:
-    """The writers of a workload at the beginning of time."""
-    cells = max(1, load.memory_mib * MIB // cell_bytes)
-    return [Writer(stretches, cell_bytes, cells, load.cycle) for stretches in load.writers]

@@ -1,33 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QEMU's live migration as far as the engine can see it: disks, pre-copy, post-copy.
+"""QEMU's live migration as far as it can be seen from outside: disks, pre-copy, post-copy.
 
-The rules: sending is paced in windows of 100 ms under the cap; the threshold for the switchover
-is the rate of the last window (or the stated rate of the link) times the limit; when what
-remains falls below it, the dirty bitmap is synced, and if what remains is still below, the guest
-is stopped and the rest goes at the rate of the link, which the cap does not bind. Auto-converge
-acts at every second sync that finds much dirtied. Statistics that QEMU refreshes only at a sync
-more than a second after the last one are refreshed only then here too.
+The rules. Sending is paced in windows of 100 ms: under a cap each window's worth is sent at once,
+at the rate of the link, and then QEMU waits for the next window. After that, or every 50 ms where
+no cap holds it, it looks whether what remains is below the threshold: the rate of the last window
+(or the rate of the link that it was told) times the limit. If so, it syncs the dirty bitmap, and
+if what remains is still below, it stops the guest and sends the rest at the rate of the link. The
+cap binds neither that nor post-copy. A changed setting makes a new threshold when the window
+ends. Statistics are refreshed at a sync more than a second after the last refresh.
+
+Time passes from event to event, so an hour costs as much as its passes. The one source of chance
+is the seed, for a link and a guest that waver from pass to pass.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import random
 
 from nova_migpolicy.engine import remedies
+from nova_migpolicy.sim import disks
 from nova_migpolicy.sim import guests
+from nova_migpolicy.sim import link as link_module
+from nova_migpolicy.sim import memory
+from nova_migpolicy.sim import throttle
 
 MIB = guests.MIB
-WINDOW_S = 0.1
 PAGE = 4096
+WINDOW_S = 0.1
+# How long QEMU sends at most before it looks at its threshold.
+LOOK_S = 0.05
+# What a sync takes; nothing is sent meanwhile.
+SYNC_S = 0.001
+# A page on the wire: its header beside it; and a page of zeros is a mark only.
+PAGE_COST = 1 + 8 / PAGE
+ZERO_COST = 9 / PAGE
+# How fast untouched memory is looked through, in MiB/s.
+ZERO_MIB_S = 4000.0
+_TINY = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """A migration about to start; rates in MiB/s.
+    """A migration about to start; rates in MiB/s, sizes in MiB.
 
-    outages: times (from, to) in which the link moves nothing. overhead_s: of a switchover.
-    counter: where the counter of syncs starts. sync_every_s: QEMU from 9.2 on syncs that often
-    when auto-converge is armed.
+    link_steps: (time, rate from then on). outages: times (from, to) in which the link moves
+    nothing. overhead_s: of a switchover, and of the start of post-copy. counter: where the
+    counter of syncs starts. sync_every_s: QEMU from 9.2 on syncs that often when auto-converge
+    is armed. disk_cap_shared: the cap is divided among the disks, not given to each. seed,
+    link_jitter, guest_jitter: how far the link's and the guest's rate waver from pass to pass,
+    as a share, and the seed for that.
     """
 
     load: guests.Workload
@@ -35,49 +58,59 @@ class Setup:
     cap_mib_s: int = 0
     limit_ms: int = 300
     disk_mib: int = 0
+    more_disks_mib: tuple[int, ...] = ()
+    disk_write_mib_s: float = 0.0
+    disk_cap_shared: bool = True
+    link_steps: tuple[tuple[float, float], ...] = ()
     outages: tuple[tuple[float, float], ...] = ()
     overhead_s: float = 0.015
     switchover_mib_s: float | None = None
     auto_converge: bool = False
+    throttle_initial: int = 20
+    throttle_increment: int = 10
+    throttle_highest: int = 99
     sync_every_s: float | None = None
     counter: int = 0
-    cell_bytes: int = 0
+    seed: int = 0
+    link_jitter: float = 0.0
+    guest_jitter: float = 0.0
 
 
 class Migration:
-    """One migration running; `step` lets time pass."""
+    """One migration running; `advance` lets time pass."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        total = setup.load.memory_mib * MIB
-        self.cell = setup.cell_bytes or max(PAGE * 64, -(-total // 4096 // PAGE) * PAGE)
-        self.cells = max(1, total // self.cell)
-        self.state = 'disks' if setup.disk_mib else 'memory'
+        self.state = 'memory'
         self.now_s = 0.0
         self.syncs = setup.counter
-        self.sent_bytes = 0.0
-        self.blackout_s: float | None = None
         self.cap, self.limit_ms = setup.cap_mib_s, setup.limit_ms
-        self.throttle, self.throttle_max, self.throttle_step = 0, 1, 1
+        self.blackout_s: float | None = None
+        # Work that the guest did not do, in seconds of one of its processors.
+        self.lost_s = 0.0
         self.paused_s: float | None = None
-        self._writers = guests.writers(setup.load, self.cell)
-        self._zero = guests.mask(self.cells - min(self.cells, setup.load.zero_mib * MIB
-                                                  // self.cell), self.cells)
-        self._zero &= guests.mask(0, self.cells)
-        self._dirty = 0
-        self._written = 0
-        self._at = 0
-        self._part = self._over = 0.0
-        self._constant = self._normal = 0
-        self._disk_left = float(setup.disk_mib * MIB)
-        self._window = self._window_sent = self._window_rated = 0.0
-        self._part_sent = 0.0
-        self._full = False
-        self._rate = 0.0
+        self.auto_converge = throttle.AutoConverge(
+            setup.auto_converge, setup.throttle_initial, setup.throttle_increment,
+            setup.throttle_highest)
+        sizes = tuple(size for size in (setup.disk_mib, *setup.more_disks_mib) if size)
+        self._mirrors = disks.Mirrors(sizes, setup.disk_write_mib_s)
+        self._disks = len(sizes)
+        if sizes:
+            self.state = 'disks'
+        self._link = link_module.Link(setup.link_mib_s, setup.link_steps, setup.outages)
+        self._memory = memory.Memory(setup.load)
+        self._chance = random.Random(setup.seed)
+        self._link_factor = self._guest_factor = 1.0
+        self._written_s = 0.0           # until when the guest's writes are known
+        self._pass_sent = 0.0           # MiB of guest memory sent since the last sync
+        self._pages_mib = self._zeros_mib = 0.0
+        self._wire_mib = self._disk_wire_mib = 0.0
+        self._window_s = self._looked_s = 0.0
+        self._window_sent = 0.0
         self._threshold = 0.0
+        self._rated_s: float | None = None
         self._synced_s = self._period_s = 0.0
-        self._period_new = self._high = 0
-        self._period_sent = 0.0
+        self._period_new = self._period_wire = 0.0
         self._dirty_rate = 0
 
     @property
@@ -86,141 +119,245 @@ class Migration:
         return self.state in ('completed', 'aborted')
 
     @property
+    def throttle(self) -> int:
+        """How far auto-converge slows the guest, in percent."""
+        return self.auto_converge.percent
+
+    @property
     def remaining(self) -> int:
         """Guest memory still to be sent, in bytes, as far as QEMU knows."""
-        return self._dirty.bit_count() * self.cell
+        return int(self._left() * MIB)
+
+    @property
+    def sent_bytes(self) -> float:
+        """What went over the wire for the memory, in bytes."""
+        return self._wire_mib * MIB
+
+    @property
+    def wire_bytes(self) -> float:
+        """What went over the wire, disks included, in bytes."""
+        return (self._wire_mib + self._disk_wire_mib) * MIB
 
     def step(self) -> bool:
-        """Let some time pass, 10 ms to a second; whether the dirty bitmap was synced in it."""
-        if self.over:
-            return False
-        if self.state == 'disks':
-            return self._copy_disks()
-        if self.syncs == self.setup.counter:
-            self._dirty = guests.mask(0, self.cells)
-            self._synced_s = self._period_s = self.now_s
-            self.syncs += 1
-            return True
-        far = self.remaining - self._threshold
-        speed = self._link() if self.state == 'post-copy' else min(
-            self._link(), self.cap * MIB or self._link())
-        seconds = 0.01 if self._window or far < 3 * WINDOW_S * speed else (
-            WINDOW_S if far < 30 * speed or self._link() <= 0 else 1.0)
-        self._write(seconds)
-        self._send(seconds)
-        self.now_s += seconds
-        self._windows(seconds)
-        if self.state == 'post-copy':
-            if not self._dirty:
-                self.state = 'completed'
-            return False
-        every = self.setup.sync_every_s
-        if self.remaining < self._threshold or not self._dirty or (
-                every and self.setup.auto_converge and self.now_s - self._synced_s >= every):
-            self._sync()
-            if self.remaining < self._threshold or not self._dirty:
-                self._switch_over()
-            return True
+        """Let a second pass, or less: until the next sync; whether there was one."""
+        return self.advance(self.now_s + 1.0)
+
+    def advance(self, until_s: float) -> bool:
+        """Let time pass to a moment, a sync or the end; whether the bitmap was synced just now."""
+        while not self.over and self.now_s < until_s:
+            if self.state == 'disks':
+                self._copy_disks(until_s)
+            elif self.state == 'post-copy':
+                self._fetch(until_s)
+            elif self.syncs == self.setup.counter:
+                self._begin_memory()
+                return True
+            elif self._send(until_s):
+                return True
         return False
 
-    def _link(self) -> float:
-        out = any(start <= self.now_s < end for start, end in self.setup.outages)
-        return 0.0 if out else self.setup.link_mib_s * MIB
-
-    def _copy_disks(self) -> bool:
-        rate = min(self._link(), self.cap * MIB or self._link())
-        self.now_s += WINDOW_S
-        self._write(WINDOW_S)
-        self._disk_left = max(0.0, self._disk_left - rate * WINDOW_S)
-        if not self._disk_left:
+    def _copy_disks(self, until_s: float) -> None:
+        rate = self._link.rate(self.now_s)
+        cap = self.cap / self._disks if self.setup.disk_cap_shared else float(self.cap)
+        step = min(until_s, self._link.changes_at(self.now_s),
+                   self.now_s + self._mirrors.next_change_s(rate, cap)) - self.now_s
+        self._disk_wire_mib += self._mirrors.go_on(step, rate, cap)
+        self.now_s += step
+        if self._mirrors.in_sync:
             self.state = 'memory'
+
+    def _begin_memory(self) -> None:
+        self.syncs += 1
+        self._write()
+        self._memory.sync()
+        self._window_s = self._looked_s = self._synced_s = self._period_s = self.now_s
+        self._rated_s = self.now_s + WINDOW_S
+        self._waver()
+
+    def _waver(self) -> None:
+        setup = self.setup
+        if setup.link_jitter:
+            self._link_factor = max(0.2, 1 + setup.link_jitter * self._chance.gauss(0, 1))
+        if setup.guest_jitter:
+            self._guest_factor = max(0.2, 1 + setup.guest_jitter * self._chance.gauss(0, 1))
+
+    def _write(self) -> None:
+        """Let the guest write until now."""
+        seconds = self.now_s - self._written_s
+        if self.paused_s is None and self.state != 'post-copy':
+            awake = 1 - self.throttle / 100
+            self._memory.write(self._written_s, self.now_s, awake * self._guest_factor)
+            self.lost_s += seconds * (1 - awake)
+        self._written_s = self.now_s
+
+    def _left(self) -> float:
+        return max(0.0, self._memory.dirty_mib - self._pass_sent)
+
+    def _rates(self) -> tuple[float, float, bool]:
+        """Guest MiB/s now: at full speed, on the average, and whether the cap paces it."""
+        wire = self._link.rate(self.now_s) * self._link_factor
+        if self._memory.zeros_ahead():
+            speed = min(wire / ZERO_COST, ZERO_MIB_S)
+            return speed, speed, False
+        if self.cap and self.cap < wire:
+            return wire / PAGE_COST, self.cap / PAGE_COST, True
+        return wire / PAGE_COST, wire / PAGE_COST, False
+
+    def _send(self, until_s: float) -> bool:
+        """Send until the next event; whether that was a sync."""
+        fast, average, paced = self._rates()
+        left, now = self._left(), self.now_s
+        to_zeros = self._memory.until_zeros() - self._pass_sent
+        look_s = self._next_look(left, fast, average, paced)
+        event_s = min(until_s, self._link.changes_at(now), look_s)
+        if self._rated_s is not None:
+            event_s = min(event_s, self._rated_s)
+        if to_zeros < left and average > 0:
+            event_s = min(event_s, self._when(to_zeros, fast, average, paced))
+        forced_s = self._forced_sync_s()
+        event_s = max(now, min(event_s, forced_s))
+        self._move(event_s, min(left, max(to_zeros, 0.0)) if to_zeros < left else left,
+                   fast, average, paced)
+        if event_s >= look_s - _TINY or event_s >= forced_s - _TINY:
+            self._sync()
+            return True
+        if self._rated_s is not None and event_s >= self._rated_s - _TINY:
+            self._rate_window()
+            if self._left() < self._threshold:
+                self._sync()
+                return True
+        if to_zeros < left and self._pass_sent >= self._memory.until_zeros() - 1e-6:
+            self._flush()
         return False
 
-    def _write(self, seconds: float) -> None:
-        if self.paused_s is None and self.state != 'post-copy':
-            for writer in self._writers:
-                self._written |= writer.write(seconds, 1 - self.throttle / 100)
+    def _forced_sync_s(self) -> float:
+        every = self.setup.sync_every_s
+        if not every or not self.auto_converge.armed:
+            return math.inf
+        return self._synced_s + every
 
-    def _send(self, seconds: float) -> None:
-        """Send cells in their order, paced by the window's budget and the link."""
-        self._part += self._link() * seconds
-        before = self.sent_bytes + self._part_sent
-        paced = bool(self.cap) and self.state != 'post-copy'
-        budget = self.cap * MIB * max(WINDOW_S, seconds) - self._over
-        while self._dirty and self._part > 0:
-            if paced and self._window_sent >= budget:
-                break
-            ahead = self._dirty >> self._at
-            if not ahead:
-                self._at = 0
-                continue
-            cell = self._at + (ahead & -ahead).bit_length() - 1
-            bit = 1 << cell
-            zero = bool(self._zero & bit)
-            cost = self.cell // PAGE * 9 if zero else self.cell + self.cell // PAGE * 8
-            if cost > self._part and not zero:
-                break
-            self._part -= cost
-            self._dirty &= ~bit
-            self._at = (cell + 1) % self.cells
-            self.sent_bytes += cost
-            self._window_sent += cost
-            if zero:
-                self._constant += self.cell // PAGE
-            else:
-                self._normal += self.cell // PAGE
-        self._part = min(self._part, self.cell * 1.1)
-        # Of the cell that comes next a part counts as sent already.
-        self._part_sent = self._part if self._dirty else 0.0
-        self._window_rated += self.sent_bytes + self._part_sent - before
-        self._full = paced and self._window_sent >= budget
-        if paced and self._window + seconds >= WINDOW_S - 1e-9:
-            # A cell is coarse: what it was too much is taken off the next window.
-            self._over = max(0.0, self._window_sent - budget)
+    def _next_look(self, left: float, fast: float, average: float, paced: bool) -> float:
+        """When QEMU finds that what remains is below the threshold, if nothing changes."""
+        if average <= 0:
+            return math.inf
+        whole_s = self._when(left, fast, average, paced)
+        need = left - self._threshold
+        if need < 0:
+            need = 0.0
+        if not paced:
+            looks = math.floor((self.now_s - self._looked_s + need / average) / LOOK_S) + 1
+            return min(whole_s, max(self._looked_s + looks * LOOK_S, self.now_s))
+        worth = self.cap * WINDOW_S / PAGE_COST
+        room = max(0.0, worth - self._window_sent)
+        if room > _TINY and need < room:
+            return min(whole_s, self.now_s + room / fast)
+        windows = math.floor((need - room) / worth) + 1
+        return min(whole_s, self._window_s + windows * WINDOW_S + worth / fast)
 
-    def _windows(self, seconds: float) -> None:
-        """At the end of a window the rate is known, and with it the threshold."""
-        self._window += seconds
-        if self._window < WINDOW_S - 1e-9:
-            return
-        self._rate = self.cap * MIB if self._full else self._window_rated / self._window
-        rate = (self.setup.switchover_mib_s or 0) * MIB or self._rate
+    def _when(self, mib: float, fast: float, average: float, paced: bool) -> float:
+        """When that much more will have been sent."""
+        if not paced:
+            return self.now_s + mib / average
+        worth = self.cap * WINDOW_S / PAGE_COST
+        room = max(0.0, worth - self._window_sent)
+        if mib <= room:
+            return self.now_s + mib / fast
+        windows = max(1, math.ceil((mib - room) / worth - 1e-9))
+        return self._window_s + windows * WINDOW_S + (
+            mib - room - (windows - 1) * worth) / fast
+
+    def _move(self, to_s: float, most: float, fast: float, average: float, paced: bool) -> None:
+        """Send from now to a time, but no more than that."""
+        if not paced:
+            sent = average * (to_s - self.now_s)
+            windows = math.floor((to_s - self._window_s) / WINDOW_S + 1e-9)
+            self._window_s += windows * WINDOW_S
+            self._window_sent = 0.0 if windows else self._window_sent + sent
+        else:
+            sent = self._move_paced(to_s, fast)
+        sent = min(sent, most)
+        if self._memory.zeros_ahead():
+            self._zeros_mib += sent
+            self._wire_mib += sent * ZERO_COST
+        else:
+            self._pages_mib += sent
+            self._wire_mib += sent * PAGE_COST
+        self._pass_sent += sent
+        self.now_s = to_s
+
+    def _move_paced(self, to_s: float, fast: float) -> float:
+        worth = self.cap * WINDOW_S / PAGE_COST
+        room = max(0.0, worth - self._window_sent)
+        windows = max(0, math.floor((to_s - self._window_s) / WINDOW_S + 1e-9))
+        if not windows:
+            sent = min(room, fast * (to_s - self.now_s))
+            self._window_sent += sent
+            return sent
+        end_s = self._window_s + windows * WINDOW_S
+        first = min(room, fast * max(0.0, self._window_s + WINDOW_S - self.now_s))
+        self._window_s = end_s
+        self._window_sent = min(worth, fast * max(0.0, to_s - end_s))
+        return first + (windows - 1) * worth + self._window_sent
+
+    def _rate_window(self) -> None:
+        """A window is over: what may remain at the switchover from now on."""
+        rate = self._link.rate(self.now_s) * self._link_factor
+        if self._memory.zeros_ahead():
+            rate = min(rate, ZERO_MIB_S * ZERO_COST)
+        elif self.cap:
+            rate = min(rate, self.cap)
+        rate = self.setup.switchover_mib_s or rate
         self._threshold = rate * self.limit_ms / 1000
-        self._window = self._window_sent = self._window_rated = 0.0
+        self._rated_s = None
+        change_s = self._link.changes_at(self.now_s)
+        if change_s < math.inf:
+            self._rated_s = change_s + WINDOW_S
+
+    def _rate_soon(self) -> None:
+        """A setting has changed: it counts when this window is over."""
+        windows = math.floor((self.now_s - self._window_s) / WINDOW_S + 1e-9) + 1
+        due_s = self._window_s + windows * WINDOW_S
+        self._rated_s = min(due_s, self._rated_s or math.inf)
+
+    def _flush(self) -> None:
+        """Take what was sent out of the memory that is to be sent."""
+        zeros = self._memory.zeros_ahead()
+        self._memory.send(self._pass_sent)
+        self._pass_sent = 0.0
+        if zeros != self._memory.zeros_ahead():
+            self._rate_soon()
 
     def _sync(self) -> None:
-        before = self._dirty.bit_count()
-        self._dirty |= self._written
-        self._written = 0
-        self._period_new += self._dirty.bit_count() - before
-        self._zero &= ~self._dirty
+        self._flush()
+        self._write()
+        self._period_new += self._memory.sync()
         self.syncs += 1
-        self._synced_s = self.now_s
-        if self.now_s - self._period_s > 1.0:
-            self._end_period()
+        self.now_s += SYNC_S
+        self._synced_s = self._looked_s = self.now_s
+        seconds = self.now_s - self._period_s
+        if seconds > throttle.PERIOD_S:
+            self._dirty_rate = int(self._period_new * MIB / PAGE / seconds)
+            self.auto_converge.count(self._period_new, self._wire_mib - self._period_wire)
+            self._period_s, self._period_wire = self.now_s, self._wire_mib
+            self._period_new = 0.0
+        if self.setup.link_jitter or self.setup.guest_jitter:
+            self._waver()
+            self._rate_soon()
+        left = self._left()
+        if left < self._threshold or left <= 0:
+            self._switch_over(left)
 
-    def _end_period(self) -> None:
-        new = self._period_new * self.cell
-        sent = self.sent_bytes - self._period_sent
-        self._dirty_rate = int(new / PAGE / (self.now_s - self._period_s))
-        if self.setup.auto_converge and new > sent / 2:
-            self._high += 1
-            if self._high >= 2:
-                self._high = 0
-                self.throttle = min(self.throttle + self.throttle_step, self.throttle_max)
-        self._period_s, self._period_sent, self._period_new = self.now_s, self.sent_bytes, 0
-
-    def _switch_over(self) -> None:
+    def _switch_over(self, left: float) -> None:
         """Stop the guest and send the rest, however long the link takes for it."""
-        rest = float(self.remaining)
         stopped_s = self.now_s if self.paused_s is None else self.paused_s
-        while rest > 0:
-            rest -= self._link() * 0.001
-            self.now_s += 0.001
-        self.sent_bytes += self.remaining
-        self.now_s += self.setup.overhead_s
+        self.now_s = self._link.arrival(
+            self.now_s, left * PAGE_COST / self._link_factor) + self.setup.overhead_s
+        self._wire_mib += left * PAGE_COST
+        self._pages_mib += left
         self.blackout_s = self.now_s - stopped_s
-        self._dirty = 0
+        self.lost_s += self.blackout_s
+        self._memory.send(left)
+        self._pass_sent = 0.0
         self.state = 'completed'
 
     def apply(self, action: remedies.Action) -> str | None:
@@ -229,38 +366,67 @@ class Migration:
             return 'the migration is over'
         if isinstance(action, remedies.SetBandwidth):
             self.cap = action.mib_s
+            self._looked_s = self.now_s
+            self._rate_soon()
         elif isinstance(action, remedies.SetMaxDowntime):
             self.limit_ms = action.limit_ms
+            self._rate_soon()
         elif isinstance(action, remedies.SetThrottle):
-            self.throttle_max = self.throttle_step = action.percent
+            self.auto_converge.set(action.percent)
         elif isinstance(action, remedies.StartPostCopy):
-            if self.state == 'disks':
+            if self.state == 'disks' or self.syncs == self.setup.counter:
                 return 'post-copy cannot start yet'
             self._start_post_copy()
         elif isinstance(action, remedies.Pause):
+            self._write()
             self.paused_s = self.now_s
         else:
             self.state = 'aborted'
         return None
 
     def _start_post_copy(self) -> None:
-        self._dirty |= self._written
-        self._written = 0
+        self._flush()
+        self._write()
+        self._memory.sync()
         self.state = 'post-copy'
         self.now_s += self.setup.overhead_s
         self.blackout_s = self.setup.overhead_s
+        self.lost_s += self.setup.overhead_s
+
+    def _fetch(self, until_s: float) -> None:
+        """Post-copy: the link brings the rest, and the guest waits for what is missing."""
+        left = self._left()
+        end_s = min(until_s, self._link.changes_at(self.now_s),
+                    self._link.arrival(self.now_s, left * PAGE_COST))
+        seconds = end_s - self.now_s
+        rate = self._link.rate(self.now_s)
+        sent = min(left, rate * seconds / PAGE_COST)
+        # Of what it writes to, all was dirty; what has come by then it waits for no more.
+        missing = (left + left - sent) / 2 / max(self._memory.dirty_mib, _TINY)
+        self.lost_s += seconds * missing
+        self._pass_sent += sent
+        self._pages_mib += sent
+        self._wire_mib += sent * PAGE_COST
+        self.now_s = end_s
+        if self._left() <= 1e-6:
+            self.state = 'completed'
 
     def stats(self) -> dict[str, int]:
         """The job statistics, by libvirt's names."""
+        total = int(self._mirrors.total_mib * MIB)
+        left = int(self._mirrors.left_mib * MIB)
+        disk = {'disk_total': total, 'disk_remaining': left,
+                'disk_processed': int(self._disk_wire_mib * MIB)}
         if self.state == 'disks':
-            left = int(self._disk_left)
-            return {'disk_total': self.setup.disk_mib * MIB, 'disk_remaining': left,
-                    'disk_processed': self.setup.disk_mib * MIB - left}
-        disk = self.setup.disk_mib * MIB
+            return disk
+        _, average, _ = self._rates()
         return {
-            'memory_total': self.cells * self.cell, 'memory_remaining': self.remaining,
-            'memory_processed': int(self.sent_bytes), 'memory_bps': int(self._rate),
+            **disk,
+            'memory_total': self.setup.load.memory_mib * MIB,
+            'memory_remaining': self.remaining,
+            'memory_processed': int(self._wire_mib * MIB),
+            'memory_bps': int(average * PAGE_COST * MIB),
             'memory_dirty_rate': self._dirty_rate, 'memory_page_size': PAGE,
-            'memory_constant': self._constant, 'memory_normal': self._normal,
-            'memory_iteration': self.syncs, 'disk_total': disk, 'disk_processed': disk,
-            'disk_remaining': 0, 'auto_converge_throttle': self.throttle}
+            'memory_constant': int(self._zeros_mib * MIB / PAGE),
+            'memory_normal': int(self._pages_mib * MIB / PAGE),
+            'memory_iteration': self.syncs, 'auto_converge_throttle': self.throttle}

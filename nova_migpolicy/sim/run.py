@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lets a controller steer a migration of the model, as the monitor does with a real one.
+"""Lets a pilot steer a migration of the model, as the monitor does with a real one.
 
-Samples are taken at each sync, a little later as events are, and at a slow tick; decisions are
-applied in their order, and the controller is told what came of each action.
+A pilot is our controller or anything that behaves like it. Samples are taken at each sync, where
+the pilot listens to them, and at a slow tick; decisions are applied in their order, and the pilot
+is told what came of each action.
 """
 
 from __future__ import annotations
 
 from collections import abc
 import dataclasses
+import typing
 
 from nova_migpolicy.engine import controller as controller_module
 from nova_migpolicy.engine import record
@@ -19,15 +21,50 @@ from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import precopy
 
 TICK_S = 2.0
+# Syncs that follow each other faster are seen together, as the monitor does.
+LEAST_GAP_S = 0.1
 
 Change = abc.Callable[[dict[str, int]], dict[str, int]]
 Refuse = abc.Callable[[remedies.Action], str | None]
-Command = abc.Callable[[controller_module.Controller, float], record.Decision | None]
+
+
+class Pilot(typing.Protocol):
+    """What steers: our controller, a peer's rules, or a fixed plan."""
+
+    @property
+    def forecast(self) -> record.Forecast | None:
+        """When it will be over if nothing is done; None for who does not forecast."""
+
+    def observe(self, sample: samples.Sample) -> record.Decision | None:
+        """Take in a sample; None when there is nothing to do."""
+
+    def applied(self, action: remedies.Action, at_s: float) -> None:
+        """An action of a decision has been carried out."""
+
+    def failed(self, action: remedies.Action, at_s: float, error: str) -> None:
+        """An action was refused."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Eta:
+    """A forecast made when a pass had ended; pass 0 is the bulk copy.
+
+    done: how many actions had been taken by then. eta_s: from at_s on; None for no end in sight.
+    """
+
+    at_s: float
+    number: int
+    eta_s: float | None
+    done: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """How it went. end: completed, aborted, or running when the time was up."""
+    """How it went. end: completed, aborted, or running when the time was up.
+
+    lost_s: what the guest could not do, in seconds of one of its processors: slowed, stopped, or
+    waiting for its memory. sent_bytes: for the memory; wire_bytes: with the disks.
+    """
 
     end: str
     seconds: float
@@ -37,6 +74,9 @@ class Run:
     applied: tuple[tuple[float, remedies.Action], ...]
     passes: int
     bulk_end_s: float | None
+    wire_bytes: int = 0
+    lost_s: float = 0.0
+    etas: tuple[Eta, ...] = ()
 
     @property
     def actions(self) -> tuple[remedies.Action, ...]:
@@ -44,35 +84,45 @@ class Run:
         return tuple(action for _, action in self.applied)
 
 
-def start(policy: keys.Policy, setup: precopy.Setup, **facts: object
-          ) -> tuple[controller_module.Controller, precopy.Migration]:
-    """A controller and a migration that start together, with the policy's own settings.
+def facts_for(policy: keys.Policy, setup: precopy.Setup, **facts: object) -> record.Facts:
+    """What the engine is told of a migration that begins now.
 
     facts: fields of Facts that are not told by the setup, such as link_mib_s.
     """
+    disk_mib = setup.disk_mib + sum(setup.more_disks_mib)
     known = record.Facts(
-        memory_bytes=setup.load.memory_mib << 20, disk_bytes=setup.disk_mib << 20,
+        memory_bytes=setup.load.memory_mib << 20, disk_bytes=disk_mib << 20,
         started_s=0.0, bandwidth_mib_s=policy.bandwidth_mib_s,
-        deadline_s=policy.deadline_seconds(setup.load.memory_mib / 1024, setup.disk_mib / 1024))
+        deadline_s=policy.deadline_seconds(setup.load.memory_mib / 1024, disk_mib / 1024))
     known = dataclasses.replace(known, **facts)  # type: ignore[arg-type]
-    limit = settings.initial_limit_ms(policy, known)
-    known = dataclasses.replace(known, qemu_limit_ms=limit)
-    setup = dataclasses.replace(setup, cap_mib_s=policy.bandwidth_mib_s, limit_ms=limit,
-                                auto_converge=known.can_throttle,
-                                switchover_mib_s=known.switchover_mib_s)
+    return dataclasses.replace(known, qemu_limit_ms=settings.initial_limit_ms(policy, known))
+
+
+def start(policy: keys.Policy, setup: precopy.Setup, **facts: object
+          ) -> tuple[controller_module.Controller, precopy.Migration]:
+    """Our controller and a migration that start together, with the policy's own settings."""
+    known = facts_for(policy, setup, **facts)
+    setup = dataclasses.replace(
+        setup, cap_mib_s=policy.bandwidth_mib_s, limit_ms=known.qemu_limit_ms,
+        auto_converge=known.can_throttle, throttle_initial=1, throttle_increment=1,
+        throttle_highest=1, switchover_mib_s=known.switchover_mib_s)
     return controller_module.Controller(policy, known), precopy.Migration(setup)
 
 
-class _Hands:
-    """Applies decisions to the model and tells the controller."""
+PilotT = typing.TypeVar('PilotT', bound=Pilot)
+Command = tuple[float, abc.Callable[[PilotT, float], 'record.Decision | None']]
 
-    def __init__(self, controller: controller_module.Controller, plant: precopy.Migration,
-                 refuse: Refuse | None) -> None:
-        self._controller = controller
+
+class _Hands(typing.Generic[PilotT]):
+    """Applies decisions to the model and tells the pilot."""
+
+    def __init__(self, pilot: PilotT, plant: precopy.Migration, refuse: Refuse | None) -> None:
+        self._pilot = pilot
         self._plant = plant
         self._refuse = refuse
         self.decisions: list[record.Decision] = []
         self.applied: list[tuple[float, remedies.Action]] = []
+        self.etas: list[Eta] = []
 
     def take(self, decision: record.Decision | None) -> None:
         """Do what is decided, up to the first action that is refused."""
@@ -83,40 +133,59 @@ class _Hands:
         for action in decision.actions:
             error = (self._refuse(action) if self._refuse else None) or self._plant.apply(action)
             if error:
-                self._controller.failed(action, at_s, error)
+                self._pilot.failed(action, at_s, error)
                 return
-            self._controller.applied(action, at_s)
+            self._pilot.applied(action, at_s)
             self.applied.append((at_s, action))
 
+    def look(self, stats: dict[str, int], synced: bool) -> None:
+        """Show the pilot a sample, and do what it decides."""
+        plant = self._plant
+        decision = self._pilot.observe(samples.Sample.from_stats(
+            plant.now_s, stats, boundary=synced, post_copy=plant.state == 'post-copy'))
+        forecast = self._pilot.forecast
+        number = plant.syncs - plant.setup.counter - 2
+        if synced and forecast is not None and number >= 0:
+            self.etas.append(Eta(plant.now_s, number, forecast.eta_s if forecast.converges
+                                 else None, len(self.applied)))
+        self.take(decision)
 
-def steer(controller: controller_module.Controller, plant: precopy.Migration, *,
-          until_s: float = 30_000.0, change: Change | None = None,
-          refuse: Refuse | None = None,
-          commands: abc.Sequence[tuple[float, Command]] = ()) -> Run:
+
+def steer(pilot: PilotT, plant: precopy.Migration, *, until_s: float = 30_000.0,
+          tick_s: float = TICK_S, boundaries: bool = True, change: Change | None = None,
+          refuse: Refuse | None = None, commands: abc.Sequence[Command[PilotT]] = ()) -> Run:
     """Run it to its end.
 
-    change: what to make of the statistics before the controller sees them. refuse: the error
+    tick_s: between two looks that no sync causes. boundaries: the pilot looks at each sync, too.
+    change: what to make of the statistics before the pilot sees them. refuse: the error
     with which an action is refused, or None to let it be. commands: what persons want, with the
     earliest time of each, in order; a sample is taken before each.
     """
-    hands = _Hands(controller, plant, refuse)
+    hands = _Hands(pilot, plant, refuse)
     left = list(commands)
-    tick_s = 0.0
+    next_s = 0.0
+    looked_s = -LEAST_GAP_S
     bulk_end_s = None
+    unseen = False
     while not plant.over and plant.now_s < until_s:
-        synced = plant.step()
-        due = bool(left) and plant.now_s >= left[0][0]
-        if plant.over or not (synced or due or plant.now_s >= tick_s):
+        synced = plant.advance(max(plant.now_s + 1e-6, min(
+            next_s, until_s, left[0][0] if left else until_s)))
+        if synced and plant.syncs == plant.setup.counter + 2:
+            bulk_end_s = plant.now_s
+        now_s = plant.now_s
+        due = bool(left) and now_s >= left[0][0]
+        if synced and boundaries:
+            unseen = True
+            next_s = min(next_s, max(now_s, looked_s + LEAST_GAP_S))
+        if plant.over or not (due or now_s >= next_s):
             continue
-        tick_s = plant.now_s + TICK_S
-        bulk_end_s = plant.now_s if synced and plant.syncs == plant.setup.counter + 2 else (
-            bulk_end_s)
-        stats = plant.stats() if change is None else change(plant.stats())
-        hands.take(controller.observe(samples.Sample.from_stats(
-            plant.now_s, stats, boundary=synced, post_copy=plant.state == 'post-copy')))
+        looked_s, next_s = now_s, now_s + tick_s
+        hands.look(plant.stats() if change is None else change(plant.stats()), unseen)
+        unseen = False
         if due and not plant.over:
-            hands.take(left.pop(0)[1](controller, plant.now_s))
+            hands.take(left.pop(0)[1](pilot, plant.now_s))
     end = plant.state if plant.over else 'running'
     return Run(end, plant.now_s, None if plant.blackout_s is None else plant.blackout_s * 1000,
                int(plant.sent_bytes), tuple(hands.decisions), tuple(hands.applied),
-               plant.syncs - plant.setup.counter, bulk_end_s)
+               plant.syncs - plant.setup.counter, bulk_end_s, int(plant.wire_bytes),
+               plant.lost_s, tuple(hands.etas))

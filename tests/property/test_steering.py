@@ -24,7 +24,6 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
 
 ENDS = (remedies.StartPostCopy, remedies.Pause, remedies.Abort)
-CELL = 1 << 20
 
 
 @strategies.composite
@@ -69,11 +68,11 @@ def policies(draw, **fixed):
 
 
 @strategies.composite
-def worlds(draw, cell_bytes=CELL, slowest=40):
+def worlds(draw, slowest=40):
     link = draw(strategies.sampled_from([slowest, 120, 400, 1200]))
     disk = draw(strategies.sampled_from([0, 0, 0, 500]))
     setup = precopy.Setup(
-        draw(loads()), link_mib_s=link, disk_mib=disk, cell_bytes=cell_bytes,
+        draw(loads()), link_mib_s=link, disk_mib=disk,
         counter=draw(strategies.integers(0, 9)),
         sync_every_s=draw(strategies.sampled_from([None, 5.0])))
     facts = {
@@ -140,7 +139,7 @@ class TestHarm(testtools.TestCase):
                 self.assertEqual(len(seen.actions) - 1, position)
                 self.assertEqual(action, seen.decisions[-1].actions[-1])
 
-    @hypothesis.given(worlds(CELL // 4, 100), policies())
+    @hypothesis.given(worlds(100), policies())
     def test_the_blackout_is_within_the_promise(self, world, policy):
         _, seen = play(world, policy)
         if seen.end != 'completed' or remedies.Pause() in seen.actions:

@@ -9,7 +9,7 @@ from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
 from nova_migpolicy.sim import run
 
-SETUP = ('disk_mib', 'outages', 'counter', 'sync_every_s', 'cell_bytes')
+SETUP = ('disk_mib', 'outages', 'counter', 'sync_every_s')
 # The guest that never finishes by itself: 128 MiB written at 80 MiB/s over a 50 MiB/s cap.
 WILD = guests.sweep(256, 128, 80)
 RANDOM = guests.uniform(256, 128, 80)
@@ -84,8 +84,7 @@ class TestLeftAlone(CaseBase):
     def test_a_huge_guest(self):
         seen = self.check_untouched(
             guests.uniform(1 << 20, 20_480, 700, zero_mib=500_000), link=2000,
-            bandwidth_mib_s=1000, max_bandwidth_mib_s=0, initial_downtime_ms=300,
-            setup={'cell_bytes': 32 << 20})
+            bandwidth_mib_s=1000, max_bandwidth_mib_s=0, initial_downtime_ms=300)
         self.assertGreater(seen.bulk_end_s, 500)
 
     def test_a_phase_change_to_gentle(self):

@@ -9,51 +9,6 @@ from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
 
 MIB = 1 << 20
-CELL = 1 << 18
-
-
-def dirtied(load, seconds, step=0.05):
-    """MiB that are different after some time, writer by writer."""
-    writers = guests.writers(load, CELL)
-    cells = 0
-    for _ in range(round(seconds / step)):
-        for writer in writers:
-            cells |= writer.write(step, 1.0)
-    return cells.bit_count() * CELL / MIB
-
-
-class TestGuests(testtools.TestCase):
-
-    def test_a_sweep_dirties_at_its_rate_and_then_no_more(self):
-        load = guests.sweep(256, 100, 40)
-        self.assertEqual(40, dirtied(load, 1.0))
-        self.assertEqual(100, dirtied(load, 2.5))
-        self.assertEqual(100, dirtied(load, 20.0))
-
-    def test_a_random_writer_saturates(self):
-        load = guests.uniform(256, 100, 100)
-        # 100 * (1 - exp(-t))
-        for seconds, expected in ((0.5, 39.3), (1.0, 63.2), (3.0, 95.0)):
-            self.assertThat(abs(dirtied(load, seconds) - expected), matchers.LessThan(5))
-
-    def test_hot_and_cold(self):
-        load = guests.hot_cold(256, 10, 100, 100)
-        self.assertThat(abs(dirtied(load, 1.0) - 10 - 9.5), matchers.LessThan(2))
-
-    def test_bursts_and_phases_follow_their_times(self):
-        load = guests.bursts(256, 200, 10, on_s=2, off_s=3)
-        for seconds, expected in ((2, 20), (4, 20), (5, 20), (7, 40)):
-            self.assertThat(abs(dirtied(load, seconds) - expected), matchers.LessThan(1))
-        load = guests.phases(256, guests.Stretch(2, 10, 200), guests.Stretch(9, 20, 100, 100))
-        for seconds, expected in ((2, 20), (3, 40)):
-            self.assertThat(abs(dirtied(load, seconds) - expected), matchers.LessThan(1))
-
-    def test_a_throttle_slows_it(self):
-        [writer] = guests.writers(guests.sweep(256, 200, 40), CELL)
-        self.assertEqual(10, writer.write(1.0, 0.25).bit_count() * CELL / MIB)
-
-    def test_idle(self):
-        self.assertEqual([], guests.writers(guests.idle(64), CELL))
 
 
 class TestMigration(testtools.TestCase):

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The link, the mirrors of disks and auto-converge's counter, each by itself."""
+
+import math
+
+import testtools
+
+from nova_migpolicy.sim import disks
+from nova_migpolicy.sim import link
+from nova_migpolicy.sim import throttle
+
+
+class TestLink(testtools.TestCase):
+
+    def test_steps_and_outages(self):
+        one = link.Link(100, steps=((10.0, 50.0), (20.0, 200.0)), outages=((15.0, 25.0),))
+        self.assertEqual([100, 50, 0, 0, 200],
+                         [one.rate(at_s) for at_s in (9.9, 10.0, 15.0, 20.0, 25.0)])
+        self.assertEqual([10, 15, 20, 25, math.inf],
+                         [one.changes_at(at_s) for at_s in (0, 10, 15, 20, 25)])
+
+    def test_arrival(self):
+        one = link.Link(100, outages=((1.0, 3.0),))
+        self.assertEqual(0.5, one.arrival(0.0, 50))
+        self.assertEqual(3.5, one.arrival(0.0, 150))
+        self.assertEqual(math.inf, link.Link(0).arrival(0.0, 1))
+
+
+class TestMirrors(testtools.TestCase):
+
+    def copy(self, one, rate, cap):
+        seconds = wire = 0.0
+        while not one.in_sync:
+            step = one.next_change_s(rate, cap)
+            wire += one.go_on(step, rate, cap)
+            seconds += step
+        return seconds, wire
+
+    def test_each_has_the_cap(self):
+        self.assertEqual((5.0, 300.0), self.copy(disks.Mirrors((100, 100, 100)), 1000, 20))
+
+    def test_they_share_the_link(self):
+        self.assertEqual((4.0, 200.0), self.copy(disks.Mirrors((100, 100)), 50, 0))
+
+    def test_the_last_one_has_it_alone(self):
+        seconds, _ = self.copy(disks.Mirrors((50, 100)), 50, 0)
+        self.assertEqual(3.0, seconds)
+
+    def test_what_is_written_is_mirrored_too(self):
+        seconds, wire = self.copy(disks.Mirrors((100,), write_mib_s=10), 50, 0)
+        self.assertEqual((2.5, 125.0), (seconds, wire))
+        self.assertEqual(math.inf, disks.Mirrors((100,), 10).next_change_s(10, 0))
+
+
+class TestAutoConverge(testtools.TestCase):
+
+    def test_it_acts_the_second_time(self):
+        one = throttle.AutoConverge(True)
+        seen = []
+        for dirtied in (60, 40, 60, 60, 60, 60, 60):
+            one.count(dirtied, 100)
+            seen.append(one.percent)
+        self.assertEqual([0, 0, 20, 20, 30, 30, 40], seen)
+
+    def test_up_to_a_ceiling_and_only_when_armed(self):
+        one = throttle.AutoConverge(True, highest=35)
+        for _ in range(10):
+            one.count(60, 100)
+        self.assertEqual(35, one.percent)
+        off = throttle.AutoConverge(False)
+        self.assertFalse(off.count(60, 100) or off.count(60, 100))
+
+    def test_one_step(self):
+        one = throttle.AutoConverge(True, 1, 1, 1, percent=1)
+        one.set(60)
+        self.assertFalse(one.count(60, 100))
+        self.assertTrue(one.count(60, 100))
+        self.assertEqual(60, one.percent)
