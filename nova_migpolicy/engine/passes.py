@@ -201,8 +201,10 @@ class Tracker:
         sent, wire = now.sent - old.sent, now.wire - old.wire
         dirtied = now.remaining + sent - old.remaining
         duration = now.at_s - old.at_s
-        if sent < 0 or wire < 0 or duration <= 0 or (
-                sent > skipped * (1.1 * old.remaining + _SLACK_BYTES)):
+        # Of several passes only the first is known to have begun with that much.
+        most = old.remaining if skipped == 1 else max(
+            old.remaining, sample.memory_total_bytes or 0)
+        if sent < 0 or wire < 0 or duration <= 0 or sent > skipped * (1.1 * most + _SLACK_BYTES):
             return None
         if sample.memory_sent_bytes is not None and dirtied < -sent // 8 - _SLACK_BYTES:
             return None

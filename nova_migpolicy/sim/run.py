@@ -21,7 +21,7 @@ from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import precopy
 
 TICK_S = 2.0
-# Syncs that follow each other faster are seen together, as the monitor does.
+# A sync that follows one that was looked at sooner is left to the next, as the monitor does.
 LEAST_GAP_S = 0.1
 
 Change = abc.Callable[[dict[str, int]], dict[str, int]]
@@ -164,9 +164,8 @@ def steer(pilot: PilotT, plant: precopy.Migration, *, until_s: float = 30_000.0,
     hands = _Hands(pilot, plant, refuse)
     left = list(commands)
     next_s = 0.0
-    looked_s = -LEAST_GAP_S
+    seen_s = -LEAST_GAP_S
     bulk_end_s = None
-    unseen = False
     while not plant.over and plant.now_s < until_s:
         synced = plant.advance(max(plant.now_s + 1e-6, min(
             next_s, until_s, left[0][0] if left else until_s)))
@@ -174,14 +173,12 @@ def steer(pilot: PilotT, plant: precopy.Migration, *, until_s: float = 30_000.0,
             bulk_end_s = plant.now_s
         now_s = plant.now_s
         due = bool(left) and now_s >= left[0][0]
-        if synced and boundaries:
-            unseen = True
-            next_s = min(next_s, max(now_s, looked_s + LEAST_GAP_S))
-        if plant.over or not (due or now_s >= next_s):
+        fresh = synced and boundaries and now_s - seen_s >= LEAST_GAP_S
+        if plant.over or not (due or fresh or now_s >= next_s):
             continue
-        looked_s, next_s = now_s, now_s + tick_s
-        hands.look(plant.stats() if change is None else change(plant.stats()), unseen)
-        unseen = False
+        next_s = now_s + tick_s
+        seen_s = now_s if fresh else seen_s
+        hands.look(plant.stats() if change is None else change(plant.stats()), fresh)
         if due and not plant.over:
             hands.take(left.pop(0)[1](pilot, plant.now_s))
     end = plant.state if plant.over else 'running'
