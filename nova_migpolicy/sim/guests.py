@@ -51,13 +51,19 @@ class Workload:
 
     Several writers run side by side. Each goes through its stretches in turn and stays with the
     last or, with cycle, begins with the first again. A sweep begins at the start of its set
-    with each stretch.
+    with each stretch. busy: the share of its processors' time (0..1) that its work takes, so that
+    a throttle slows it only where it takes more than what is left.
     """
 
     memory_mib: int
     writers: tuple[tuple[Stretch, ...], ...] = ()
     zero_mib: int = 0
     cycle: bool = False
+    busy: float = 1.0
+
+    def speed(self, throttle_percent: int) -> float:
+        """At which share of its own speed it works under a throttle."""
+        return min(1.0, (1 - throttle_percent / 100) / self.busy)
 
     @property
     def writable_set_mib(self) -> float:

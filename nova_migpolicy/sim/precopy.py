@@ -2,8 +2,8 @@
 """QEMU's live migration as far as it can be seen from outside: disks, pre-copy, post-copy.
 
 The rules. Sending is paced in windows of 100 ms: under a cap each window's worth is sent at once,
-at the rate of the link, and then QEMU waits for the next window. After that, or every 50 ms where
-no cap holds it, it looks whether what remains is below the threshold: the rate of the last window
+at the rate of the link, and then QEMU waits for the next window. When that begins, or every 50 ms
+where no cap holds it, it looks whether what remains is below the threshold: the rate of the last window
 (or the rate of the link that it was told) times the limit. If so, it syncs the dirty bitmap, and
 if what remains is still below, it stops the guest and sends the rest at the rate of the link. The
 cap binds neither that nor post-copy. A changed setting makes a new threshold when the window
@@ -48,8 +48,8 @@ class Setup:
     link_steps: (time, rate from then on). outages: times (from, to) in which the link moves
     nothing. overhead_s: of a switchover, and of the start of post-copy. counter: where the
     counter of syncs starts. sync_every_s: QEMU from 9.2 on syncs that often when auto-converge
-    is armed. disk_cap_shared: the cap is divided among the disks, not given to each. seed,
-    link_jitter, guest_jitter: how far the link's and the guest's rate waver from pass to pass,
+    is armed. disk_cap_shared: the cap is divided among the disks, not given to each. age_s: for how
+    long the guest has been at its work when the migration begins. seed, link_jitter, guest_jitter: how far the link's and the guest's rate waver from pass to pass,
     as a share, and the seed for that.
     """
 
@@ -64,6 +64,9 @@ class Setup:
     link_steps: tuple[tuple[float, float], ...] = ()
     outages: tuple[tuple[float, float], ...] = ()
     overhead_s: float = 0.015
+    post_copy_overhead_s: float = 0.015
+    disk_overhead_s: float = 0.0
+    first_mib_s: float | None = None
     switchover_mib_s: float | None = None
     auto_converge: bool = False
     throttle_initial: int = 20
@@ -71,6 +74,7 @@ class Setup:
     throttle_highest: int = 99
     sync_every_s: float | None = None
     counter: int = 0
+    age_s: float = 0.0
     seed: int = 0
     link_jitter: float = 0.0
     guest_jitter: float = 0.0
@@ -84,6 +88,7 @@ class Migration:
         self.state = 'memory'
         self.now_s = 0.0
         self.syncs = setup.counter
+        self.synced_s = 0.0             # when the last sync was
         self.cap, self.limit_ms = setup.cap_mib_s, setup.limit_ms
         self.blackout_s: float | None = None
         # Work that the guest did not do, in seconds of one of its processors.
@@ -99,6 +104,8 @@ class Migration:
             self.state = 'disks'
         self._link = link_module.Link(setup.link_mib_s, setup.link_steps, setup.outages)
         self._memory = memory.Memory(setup.load)
+        self._memory.write(0.0, setup.age_s, 1.0)
+        self._memory.sync()
         self._chance = random.Random(setup.seed)
         self._link_factor = self._guest_factor = 1.0
         self._written_s = 0.0           # until when the guest's writes are known
@@ -109,7 +116,9 @@ class Migration:
         self._window_sent = 0.0
         self._threshold = 0.0
         self._rated_s: float | None = None
-        self._synced_s = self._period_s = 0.0
+        self._timer_s = math.inf        # when QEMU looks next whether it has to force a sync
+        self._timer_syncs = 0
+        self._period_s = 0.0
         self._period_new = self._period_wire = 0.0
         self._dirty_rate = 0
 
@@ -170,8 +179,10 @@ class Migration:
         self.syncs += 1
         self._write()
         self._memory.sync()
-        self._window_s = self._looked_s = self._synced_s = self._period_s = self.now_s
+        self._window_s = self._looked_s = self._period_s = self.synced_s = self.now_s
         self._rated_s = self.now_s + WINDOW_S
+        if self.setup.sync_every_s and self.auto_converge.armed:
+            self._timer_s = self.now_s + self.setup.sync_every_s
         self._waver()
 
     def _waver(self) -> None:
@@ -185,13 +196,19 @@ class Migration:
         """Let the guest write until now."""
         seconds = self.now_s - self._written_s
         if self.paused_s is None and self.state != 'post-copy':
-            awake = 1 - self.throttle / 100
-            self._memory.write(self._written_s, self.now_s, awake * self._guest_factor)
+            awake = self.setup.load.speed(self.throttle)
+            age_s = self.setup.age_s
+            self._memory.write(self._written_s + age_s, self.now_s + age_s,
+                               awake * self._guest_factor)
             self.lost_s += seconds * (1 - awake)
         self._written_s = self.now_s
 
     def _left(self) -> float:
         return max(0.0, self._memory.dirty_mib - self._pass_sent)
+
+    def _first_left(self) -> float:
+        """MiB that were never sent yet."""
+        return max(0.0, self.setup.load.memory_mib - self._pages_mib - self._zeros_mib)
 
     def _rates(self) -> tuple[float, float, bool]:
         """Guest MiB/s now: at full speed, on the average, and whether the cap paces it."""
@@ -199,9 +216,11 @@ class Migration:
         if self._memory.zeros_ahead():
             speed = min(wire / ZERO_COST, ZERO_MIB_S)
             return speed, speed, False
-        if self.cap and self.cap < wire:
+        slow = min(wire, self.setup.first_mib_s or wire) if self._first_left() > 0 else wire
+        if self.cap and self.cap < slow:
+            # A window's worth goes into buffers on the way at once.
             return wire / PAGE_COST, self.cap / PAGE_COST, True
-        return wire / PAGE_COST, wire / PAGE_COST, False
+        return slow / PAGE_COST, slow / PAGE_COST, False
 
     def _send(self, until_s: float) -> bool:
         """Send until the next event; whether that was a sync."""
@@ -214,11 +233,11 @@ class Migration:
             event_s = min(event_s, self._rated_s)
         if to_zeros < left and average > 0:
             event_s = min(event_s, self._when(to_zeros, fast, average, paced))
-        forced_s = self._forced_sync_s()
-        event_s = max(now, min(event_s, forced_s))
+        event_s = max(now, min(event_s, self._timer_s))
         self._move(event_s, min(left, max(to_zeros, 0.0)) if to_zeros < left else left,
                    fast, average, paced)
-        if event_s >= look_s - _TINY or event_s >= forced_s - _TINY:
+        if event_s >= look_s - _TINY or (
+                event_s >= self._timer_s - _TINY and self._timer_forces()):
             self._sync()
             return True
         if self._rated_s is not None and event_s >= self._rated_s - _TINY:
@@ -230,11 +249,16 @@ class Migration:
             self._flush()
         return False
 
-    def _forced_sync_s(self) -> float:
-        every = self.setup.sync_every_s
-        if not every or not self.auto_converge.armed:
-            return math.inf
-        return self._synced_s + every
+    def _timer_forces(self) -> bool:
+        """QEMU's timer: a sync is due where there was none since it looked last, but not at once.
+
+        The bulk copy is left alone.
+        """
+        syncs, every = self.syncs - self.setup.counter, self.setup.sync_every_s or math.inf
+        forces = syncs > 1 and syncs == self._timer_syncs
+        self._timer_syncs = syncs + forces
+        self._timer_s += every
+        return forces
 
     def _next_look(self, left: float, fast: float, average: float, paced: bool) -> float:
         """When QEMU finds that what remains is below the threshold, if nothing changes."""
@@ -249,10 +273,8 @@ class Migration:
             return min(whole_s, max(self._looked_s + looks * LOOK_S, self.now_s))
         worth = self.cap * WINDOW_S / PAGE_COST
         room = max(0.0, worth - self._window_sent)
-        if room > _TINY and need < room:
-            return min(whole_s, self.now_s + room / fast)
-        windows = math.floor((need - room) / worth) + 1
-        return min(whole_s, self._window_s + windows * WINDOW_S + worth / fast)
+        more = 0 if need < room else math.floor((need - room) / worth) + 1
+        return min(whole_s, self._window_s + (more + 1) * WINDOW_S)
 
     def _when(self, mib: float, fast: float, average: float, paced: bool) -> float:
         """When that much more will have been sent."""
@@ -301,12 +323,8 @@ class Migration:
 
     def _rate_window(self) -> None:
         """A window is over: what may remain at the switchover from now on."""
-        rate = self._link.rate(self.now_s) * self._link_factor
-        if self._memory.zeros_ahead():
-            rate = min(rate, ZERO_MIB_S * ZERO_COST)
-        elif self.cap:
-            rate = min(rate, self.cap)
-        rate = self.setup.switchover_mib_s or rate
+        rate = self.setup.switchover_mib_s or self._rates()[1] * (
+            ZERO_COST if self._memory.zeros_ahead() else PAGE_COST)
         self._threshold = rate * self.limit_ms / 1000
         self._rated_s = None
         change_s = self._link.changes_at(self.now_s)
@@ -332,8 +350,9 @@ class Migration:
         self._write()
         self._period_new += self._memory.sync()
         self.syncs += 1
+        self.synced_s = self.now_s
         self.now_s += SYNC_S
-        self._synced_s = self._looked_s = self.now_s
+        self._looked_s = self.now_s
         seconds = self.now_s - self._period_s
         if seconds > throttle.PERIOD_S:
             self._dirty_rate = int(self._period_new * MIB / PAGE / seconds)
@@ -350,8 +369,12 @@ class Migration:
     def _switch_over(self, left: float) -> None:
         """Stop the guest and send the rest, however long the link takes for it."""
         stopped_s = self.now_s if self.paused_s is None else self.paused_s
-        self.now_s = self._link.arrival(
-            self.now_s, left * PAGE_COST / self._link_factor) + self.setup.overhead_s
+        new = min(left, self._first_left())
+        self.now_s = self._link.arrival(self.now_s, left * PAGE_COST / self._link_factor)
+        self.now_s = self.setup.overhead_s + max(self.now_s, stopped_s + (
+            new / self.setup.first_mib_s if self.setup.first_mib_s else 0.0))
+        if self._disks:
+            self.now_s += self.setup.disk_overhead_s
         self._wire_mib += left * PAGE_COST
         self._pages_mib += left
         self.blackout_s = self.now_s - stopped_s
@@ -389,9 +412,9 @@ class Migration:
         self._write()
         self._memory.sync()
         self.state = 'post-copy'
-        self.now_s += self.setup.overhead_s
-        self.blackout_s = self.setup.overhead_s
-        self.lost_s += self.setup.overhead_s
+        self.now_s += self.setup.post_copy_overhead_s
+        self.blackout_s = self.setup.post_copy_overhead_s
+        self.lost_s += self.setup.post_copy_overhead_s
 
     def _fetch(self, until_s: float) -> None:
         """Post-copy: the link brings the rest, and the guest waits for what is missing."""
