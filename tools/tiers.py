@@ -56,6 +56,8 @@ TIERS = (
     ), 300),
     Tier('types', 'mypy --strict', (tool('mypy'),), 600),
     Tier('unit', 'the parts, one by one', (runs.Run('unit', tests='tests/unit'),), 600),
+    Tier('simulation', 'the model of QEMU against recordings of real migrations',
+         (runs.Run('simulation', tests='tests/simulation'),), 300),
     Tier('property', 'hypothesis on the engine and the policy',
          (runs.Run('property', tests='tests/property'),), 900),
     Tier('contract', "what the plugin relies on in Nova 31 to 34's private code", (

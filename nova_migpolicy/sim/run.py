@@ -13,6 +13,7 @@ import dataclasses
 import typing
 
 from nova_migpolicy.engine import controller as controller_module
+from nova_migpolicy.engine import passes
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as samples
@@ -21,8 +22,6 @@ from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import precopy
 
 TICK_S = 2.0
-# A sync that follows one that was looked at sooner is left to the next, as the monitor does.
-LEAST_GAP_S = 0.1
 
 Change = abc.Callable[[dict[str, int]], dict[str, int]]
 Refuse = abc.Callable[[remedies.Action], str | None]
@@ -164,7 +163,7 @@ def steer(pilot: PilotT, plant: precopy.Migration, *, until_s: float = 30_000.0,
     hands = _Hands(pilot, plant, refuse)
     left = list(commands)
     next_s = 0.0
-    seen_s = -LEAST_GAP_S
+    seen_s = -passes.LEAST_GAP_S
     bulk_end_s = None
     while not plant.over and plant.now_s < until_s:
         synced = plant.advance(max(plant.now_s + 1e-6, min(
@@ -173,7 +172,7 @@ def steer(pilot: PilotT, plant: precopy.Migration, *, until_s: float = 30_000.0,
             bulk_end_s = plant.now_s
         now_s = plant.now_s
         due = bool(left) and now_s >= left[0][0]
-        fresh = synced and boundaries and now_s - seen_s >= LEAST_GAP_S
+        fresh = synced and boundaries and now_s - seen_s >= passes.LEAST_GAP_S
         if plant.over or not (due or fresh or now_s >= next_s):
             continue
         next_s = now_s + tick_s

@@ -176,6 +176,16 @@ class LoopTest(testtools.TestCase):
         self.assertIn('deadline', ended.reason)
         self.assertEqual(1, len(domain.called('abortJob')))
 
+    def test_passes_of_a_few_ms_are_left_to_the_next_one(self):
+        now_s = fakes.Clock()()
+        controller = Controller()
+        self.run_loop(fakes.Domain(jobStats=RUNNING_JOB), controller, [
+            [inbox.PassStarted(now_s + late_s, number)]
+            for number, late_s in ((1, 0.0), (2, 0.05), (3, 0.09), (4, 0.12), (5, 0.21))])
+        self.assertEqual([True, False, False, True, False],
+                         [sample.boundary for what, sample in controller.heard
+                          if what == 'observe'])
+
     def test_a_libvirt_that_does_not_answer_is_said_once(self):
         controller = Controller()
         self.run_loop(fakes.Domain(jobStats=fakes.error(libvirt.VIR_ERR_RPC)), controller,
