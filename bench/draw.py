@@ -3,7 +3,8 @@
 
 The description is a mapping: count; and for each field a distribution. A distribution is a number
 or a word (always that), {choice: {value: weight, ...}}, {uniform: [low, high]}, or {lognormal:
-{median: m, sigma: s, low: l, high: h}} (sigma of the logarithm; what falls outside is drawn again).
+{median: m, sigma: s, low: l, high: h}} (sigma of the logarithm; what falls outside is drawn
+again).
 Some fields are relative, so that guests of all sizes are as hard: set_share (of the memory that is
 not zero), zero_share (of the memory), dirty_share (of the rate it starts at: the cap, else the
 link), cap_share (of the link; 0 for no cap), ceiling_share (of the link, at least the cap; 0 for

@@ -35,9 +35,7 @@ STEP_SYNCS = (2, 3, 4)
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Settings from the start on; step: what ends it, at that sync. harm: its place in the order.
-
-    """
+    """Settings from the start on; step: what ends it, at that sync. harm: place in the order."""
 
     harm: int
     cap_mib_s: int

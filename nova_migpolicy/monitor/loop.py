@@ -173,17 +173,10 @@ class Monitor:
                 self._switched = True
             elif not isinstance(item, inbox_mod.CallReturned):
                 requests.append(item)
-        if boundary is not None and self._passed_s is not None and (
-                boundary.at_s - self._passed_s < passes.LEAST_GAP_S):
-            # Passes of a few ms: looking at each would cost more than it tells.
-            boundary = None
         if not self._over():
             self._actor.cancel_again()
             self._actor.survive('a command', self.commands.answer_cancels)
-            now_s = self._inbox.clock()
-            if boundary is not None or now_s - self._looked_s >= self._due_s(requests):
-                # Whatever goes wrong with it, those who ask are answered.
-                self._actor.survive('a look', functools.partial(self._look, boundary, now_s))
+            self._look_if_due(boundary, requests)
         for request in requests:
             if self._over():
                 self._too_late.append(request)
@@ -193,6 +186,17 @@ class Monitor:
         for request in requests:
             if isinstance(request, inbox_mod.Look):
                 request.reply.give(answer.Answer(answer.OK))
+
+    def _look_if_due(self, boundary: inbox_mod.PassStarted | None,
+                     requests: list[inbox_mod.Request]) -> None:
+        if boundary is not None and self._passed_s is not None and (
+                boundary.at_s - self._passed_s < passes.LEAST_GAP_S):
+            # Passes of a few ms: looking at each would cost more than it tells.
+            boundary = None
+        now_s = self._inbox.clock()
+        if boundary is not None or now_s - self._looked_s >= self._due_s(requests):
+            # Whatever goes wrong with it, those who ask are answered.
+            self._actor.survive('a look', functools.partial(self._look, boundary, now_s))
 
     @staticmethod
     def _due_s(requests: list[inbox_mod.Request]) -> float:

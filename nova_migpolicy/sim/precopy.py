@@ -3,11 +3,11 @@
 
 The rules. Sending is paced in windows of 100 ms: under a cap each window's worth is sent at once,
 at the rate of the link, and then QEMU waits for the next window. When that begins, or every 50 ms
-where no cap holds it, it looks whether what remains is below the threshold: the rate of the last window
-(or the rate of the link that it was told) times the limit. If so, it syncs the dirty bitmap, and
-if what remains is still below, it stops the guest and sends the rest at the rate of the link. The
-cap binds neither that nor post-copy. A changed setting makes a new threshold when the window
-ends. Statistics are refreshed at a sync more than a second after the last refresh.
+where no cap holds it, it looks whether what remains is below the threshold: the rate of the last
+window (or the rate of the link that it was told) times the limit. If so, it syncs the dirty
+bitmap, and if what remains is still below, it stops the guest and sends the rest at the rate of
+the link. The cap binds neither that nor post-copy. A changed setting makes a new threshold when
+the window ends. Statistics are refreshed at a sync more than a second after the last refresh.
 
 Time passes from event to event, so an hour costs as much as its passes. The one source of chance
 is the seed, for a link and a guest that waver from pass to pass.
@@ -46,11 +46,16 @@ class Setup:
     """A migration about to start; rates in MiB/s, sizes in MiB.
 
     link_steps: (time, rate from then on). outages: times (from, to) in which the link moves
-    nothing. overhead_s: of a switchover, and of the start of post-copy. counter: where the
-    counter of syncs starts. sync_every_s: QEMU from 9.2 on syncs that often when auto-converge
-    is armed. disk_cap_shared: the cap is divided among the disks, not given to each. age_s: for how
-    long the guest has been at its work when the migration begins. seed, link_jitter, guest_jitter: how far the link's and the guest's rate waver from pass to pass,
-    as a share, and the seed for that.
+    nothing. first_mib_s: no faster than this is what is sent for the first time, since the
+    destination has to make those pages; None for no such bound. overhead_s: of a switchover;
+    post_copy_overhead_s: of the start of post-copy; disk_overhead_s: more of a switchover where
+    disks are mirrored. disk_cap_shared: the cap is divided among the disks, not given to each.
+    switchover_mib_s: the rate of the link, where QEMU was told it. throttle_*: auto-converge's
+    parameters in percent. sync_every_s: how often QEMU from 9.2 on looks whether it has to force
+    a sync when auto-converge is armed. counter: where the counter of syncs starts. age_s: for how
+    long the guest has been at its work when the migration begins. seed, link_jitter,
+    guest_jitter: how far the link's and the guest's rate waver from pass to pass, as a share, and
+    the seed for that.
     """
 
     load: guests.Workload

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contest: every engine moves the same guests with the same permissions.
+
+On the model it uses all processors; on the lab one migration runs at a time, since what is
+measured would otherwise be the others' noise. What is measured is in `bench.result`, what it says
+in `bench.score`.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+import dataclasses
+import functools
+import multiprocessing
+import os
+
+from bench import engines
+from bench import model
+from bench import oracle
+from bench import peers
+from bench import result as result_module
+from bench import score
+from bench import workloads
+
+Result = result_module.Result
+Say = abc.Callable[[str], None]
+
+
+def reference(task: engines.Task) -> engines.Start:
+    """Stock Nova with auto-converge on, whatever the policy says: for comparing lost work."""
+    permitted = dataclasses.replace(task.policy, remedies=(
+        *task.policy.remedies, *(() if task.policy.may_throttle else ('auto_converge',))))
+    begun = peers.PEERS['nova'](dataclasses.replace(task, policy=permitted))
+    return dataclasses.replace(begun, auto_converge=True)
+
+
+ENGINES: abc.Mapping[str, engines.Engine] = {
+    score.OURS: engines.ours, **peers.PEERS, score.REFERENCE: reference}
+ALL = (*ENGINES, oracle.NAME)
+
+
+def play(workload: workloads.Workload, names: abc.Sequence[str], seed: int) -> list[Result]:
+    """All engines on one guest of the model; the oracle is missing where nothing can do it."""
+    found = []
+    for name in names:
+        if name == oracle.NAME:
+            best = oracle.best(workload)
+            if best is None:
+                continue
+            seen = best[1]
+        else:
+            seen = model.play(workload, ENGINES[name](workload.task))
+        found.append(result_module.result(workload.name, name, seed, workload.task, seen))
+    return found
+
+
+def _play(names: abc.Sequence[str], item: tuple[int, workloads.Workload]) -> list[Result]:
+    seed, workload = item
+    return play(workload, names, seed)
+
+
+def on_model(path: str, names: abc.Sequence[str], seeds: abc.Sequence[int], say: Say,
+             processes: int | None = None) -> list[Result]:
+    """Run a workload file on the model, once for each seed."""
+    items = [(seed, one) for seed in seeds for one in workloads.read(path, seed)]
+    results: list[Result] = []
+    work = functools.partial(_play, tuple(names))
+    with multiprocessing.Pool(processes or os.cpu_count()) as pool:
+        for number, found in enumerate(pool.imap(work, items, chunksize=4), 1):
+            results.extend(found)
+            if number % max(1, len(items) // 20) == 0 or number == len(items):
+                say(f'{number} of {len(items)} guests')
+    return results

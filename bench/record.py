@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Record real migrations as JSON, one file for each scenario of bench.scenarios.
+
+Each is recorded more than once, the last is kept, and the table says how well they agree: passes
+that differ by more than 10 % were disturbed, or the scenario depends on chance. Actions are
+applied straight through libvirt as soon as the event has come that they follow; no engine is at
+work. What the files hold is told in bench.trace.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+import importlib.metadata
+import itertools
+import pathlib
+from typing import Any
+
+import libvirt
+
+from bench import scenarios
+from bench import trace
+from bench import watch
+from lab import domain as lab_domain
+from lab import heartbeat
+from lab import hosts
+from lab import needs
+from nova_migpolicy.engine import remedies
+
+HELP = 'record: real migrations as JSON, for a model of QEMU to be held to'
+OUT = pathlib.Path('tests/simulation/traces')
+# A migration starts when the guest has beaten that often: at the same point of what it does.
+_FIRST_BEATS = 200
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what can be said on the command line."""
+    parser.add_argument('--out', type=pathlib.Path, default=OUT, metavar='DIR',
+                        help=f'where the files go (default: {OUT})')
+    parser.add_argument('--only', nargs='+', metavar='NAME', help='these scenarios, not all')
+    parser.add_argument('--runs', type=int, default=2, help='of each (default: 2)')
+    parser.add_argument('--list', action='store_true', help='tell the scenarios, record nothing')
+
+
+def measure(work: pathlib.Path, args: argparse.Namespace, say: Callable[[str], None]
+            ) -> dict[str, Any]:
+    """Record the scenarios that were asked for, on hosts of their own."""
+    try:
+        wanted = scenarios.by_name(args.only)
+    except ValueError as error:
+        raise needs.LabError(f'{error}; see --list') from error
+    needs.require(problem for scenario in wanted for problem in scenario.problems())
+    if args.list:
+        return {'scenarios': {scenario.name: scenario.about for scenario in wanted}}
+    args.out.mkdir(parents=True, exist_ok=True)
+    found: dict[str, Any] = {}
+    for flavour in sorted({scenario.flavour for scenario in wanted}):
+        with hosts.Hosts(work.with_name(f'{work.name}-record'), flavour=flavour) as lab:
+            # The first migration between new hosts starts a second later than any other.
+            record(lab, scenarios.SCENARIOS[0])
+            for scenario in wanted:
+                if scenario.flavour == flavour:
+                    traces = [record(lab, scenario) for _ in range(args.runs)]
+                    found[scenario.name] = _compare(traces)
+                    path = args.out / f'{scenario.name}.json'
+                    path.write_text(trace.dumps(traces[-1]))
+                    say(f'{scenario.name}: {found[scenario.name]}')
+    return {'recorded': found}
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The recordings as a table, or the list of scenarios."""
+    if 'scenarios' in found:
+        return [f'{name:27}{about}' for name, about in found['scenarios'].items()]
+    table = [f'{"":27}' + ''.join(f'{name:>16}' for name in (
+        'seconds', 'passes', 'MiB', 'blackout ms', 'passes differ'))]
+    for name, one in found['recorded'].items():
+        columns = [' '.join(str('-' if run[key] is None else run[key]) for run in one['runs'])
+                   for key in ('total_s', 'passes', 'mib', 'blackout_ms')]
+        columns.append(f'{one["difference_percent"]} %')
+        table.append(f'{name:27}' + ''.join(f'{column:>16}' for column in columns))
+    return table
+
+
+def record(lab: hosts.Hosts, scenario: scenarios.Scenario) -> trace.Trace:
+    """Boot the guest of a scenario, migrate it from n1 to n2, and return the trace.
+
+    :raises LabError: if the migration fails, or the guest does not live where it should
+    """
+    guest = lab_domain.LabDomain(lab, 'guest', scenario.guest, disks_mib=scenario.disks_mib)
+    try:
+        if scenario.link_mib_s:
+            lab.shape('n1', rate_mib_s=scenario.link_mib_s)
+        guest.boot()
+        with guest.recorder() as beats:
+            [mark] = lab_domain.wait_until(
+                lambda: [one for one in beats.marks() if one.beats >= _FIRST_BEATS][:1],
+                what='the guest to be old enough')
+            guest.domain.migrateSetMaxDowntime(scenario.limit_ms)
+            seen = watch.Watch(guest, scenario)
+            try:
+                migration = seen.run()
+            finally:
+                seen.close()
+            return _trace(seen, migration, beats, mark)
+    finally:
+        guest.destroy()
+        lab.shape('n1')
+
+
+def _trace(seen: watch.Watch, migration: lab_domain.Migration, beats: heartbeat.Recorder,
+           first: heartbeat.Mark) -> trace.Trace:
+    scenario, began_s = seen.scenario, migration.began_s
+    aborts = any(isinstance(action, remedies.Abort) for _, action in scenario.then)
+    if migration.error and not (aborts and migration.error.get_error_code()
+                                == libvirt.VIR_ERR_OPERATION_ABORTED):
+        raise needs.LabError(f'{scenario.name} failed: {migration.error}')
+    if len(seen.actions) != len(scenario.then):
+        raise needs.LabError(f'{scenario.name} was over before all was done: {seen.actions}')
+    log = 0 if migration.error else 1
+    if not beats.wait_for_beats(10, log):
+        raise needs.LabError(f'{scenario.name}: no beat on {seen.guest.host.name}')
+    assert migration.ended_s is not None
+    host = seen.guest.host.connect()
+    return {
+        'about': scenario.about,
+        'versions': {'qemu': trace.version(host.getVersion()),
+                     'libvirt': trace.version(host.getLibVersion()), 'flavour': scenario.flavour,
+                     'nova_migpolicy': importlib.metadata.version('nova_migpolicy')
+                     .partition('.dev')[0]},
+        'guest': trace.guest(scenario),
+        'start': trace.start(
+            scenario, first.beats * heartbeat.BEAT_S + began_s - first.at_s),
+        'actions': _from(began_s, seen.actions), 'syncs': _from(began_s, seen.syncs),
+        'ticks': _from(began_s, seen.ticks),
+        'marks': [{'at_s': round(mark.at_s - began_s, 3), 'beats': mark.beats,
+                   'pages': mark.pages} for mark in beats.marks() if mark.at_s >= first.at_s],
+        'end': trace.end(
+            migration.completed or seen.last, 'aborted' if migration.error else 'completed',
+            migration.ended_s - began_s, beats.blackout_ms, seen.syncs)}
+
+
+def _from(began_s: float, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows whose times are from the start of the migration."""
+    return [{key: round(value - began_s, 3) if key.endswith('at_s') else value
+             for key, value in row.items()} for row in rows]
+
+
+def _compare(traces: list[trace.Trace]) -> dict[str, Any]:
+    return {'runs': [trace.summary(one) for one in traces],
+            'difference_percent': max((trace.difference_percent(one, other) for one, other
+                                       in itertools.pairwise(traces)), default=0.0)}
