@@ -78,7 +78,8 @@ def facts(task: Task) -> record.Facts:
     known = record.Facts(
         memory_bytes=task.memory_mib * MIB, disk_bytes=task.disk_mib * MIB, started_s=0.0,
         link_mib_s=task.link_mib_s, can_throttle=policy.may_throttle,
-        can_post_copy=policy.may_post_copy, bandwidth_mib_s=policy.bandwidth_mib_s,
+        can_post_copy=policy.may_post_copy, can_hurry_disks=True,
+        bandwidth_mib_s=policy.bandwidth_mib_s,
         deadline_s=task.deadline_s)
     return dataclasses.replace(known, qemu_limit_ms=settings.initial_limit_ms(policy, known))
 

@@ -168,6 +168,8 @@ class Ride:
         for action in decision.actions:
             now_s = time.monotonic() - migration.began_s
             try:
+                if isinstance(action, remedies.SetBandwidth) and not sample.memory_total_bytes:
+                    self._hands.set_disk_bandwidth(action.mib_s)
                 self._hands.apply(action)
             except exception.GuestError as error:
                 pilot.failed(action, now_s, str(error))
@@ -226,12 +228,14 @@ def _outcome(migration: lab_domain.Migration, seen: _Seen, beats: heartbeat.Reco
 
 
 def start_of(name: str, workload: workloads.Workload,
-             known: abc.Mapping[str, engines.Engine]) -> engines.Start | None:
-    """How an engine starts; the oracle's plan is found on the model, and may not exist."""
+             known: abc.Mapping[str, engines.Engine]) -> tuple[engines.Start, str] | None:
+    """How an engine starts, and what the oracle took; its plan is found on the model, if any."""
     if name != oracle.NAME:
-        return known[name](workload.task)
+        return known[name](workload.task), ''
     best = oracle.best(workload)
-    return oracle.start(workload.task, best[0]) if best else None
+    if best is None:
+        return None
+    return oracle.start(workload.task, best[0]), oracle.took(best[0], workload.task.policy)
 
 
 def play(work: pathlib.Path, cases: abc.Sequence[workloads.Workload], names: abc.Sequence[str],
@@ -244,11 +248,11 @@ def play(work: pathlib.Path, cases: abc.Sequence[workloads.Workload], names: abc
     with hosts.Hosts(work) as lab:
         for case in cases:
             for name in names:
-                start = start_of(name, case, known)
-                if start is None:
+                begun = start_of(name, case, known)
+                if begun is None:
                     continue
-                found = result_module.result(
-                    case.name, name, seed, case.task, ride(lab, case, start))
+                found = dataclasses.replace(result_module.result(
+                    case.name, name, seed, case.task, ride(lab, case, begun[0])), plan=begun[1])
                 results.append(found)
                 say(f'{case.name:20} {name:15} {found.end:9} {found.way:13} '
                     f'{found.seconds:6.1f} s')

@@ -40,6 +40,7 @@ class Plan:
     harm: int
     cap_mib_s: int
     limit_ms: int
+    promise_ms: int = 0
     throttle_percent: int = 0
     step: remedies.Action | None = None
     step_sync: int = 0
@@ -96,7 +97,7 @@ def plans(workload: workloads.Workload) -> abc.Iterator[Plan]:
 
     def plan(harm: int, cap: int, promise: int, **more: object) -> Plan:
         limit = settings.limit_ms(promise, cap, settings.Link(mib_s=task.link_mib_s))
-        return Plan(harm, cap, limit, **more)  # type: ignore[arg-type]
+        return Plan(harm, cap, limit, promise, **more)  # type: ignore[arg-type]
 
     yield plan(0, start_cap, start_promise)
     for harm, remedy in enumerate(policy.remedies, 1):
@@ -133,6 +134,20 @@ def _endings(plan: abc.Callable[..., Plan], harm: int, remedy: str, caps: list[i
     for sync in STEP_SYNCS:
         for cap in {caps[0], caps[-1]}:
             yield plan(harm, cap, promises[-1], step=step, step_sync=sync)
+
+
+def took(plan: Plan, policy: keys.Policy) -> str:
+    """What a plan takes, in the policy's words."""
+    if isinstance(plan.step, remedies.StartPostCopy):
+        return remedies.POST_COPY
+    if isinstance(plan.step, remedies.Pause):
+        return remedies.PAUSE
+    if plan.throttle_percent:
+        return remedies.AUTO_CONVERGE
+    raised = plan.cap_mib_s != policy.bandwidth_mib_s
+    longer = plan.promise_ms != settings.initial_promise_ms(policy)
+    return {(False, False): 'nothing', (True, False): remedies.BANDWIDTH,
+            (False, True): remedies.DOWNTIME}.get((raised, longer), 'bandwidth and downtime')
 
 
 def _promising(plan: Plan) -> tuple[int, int, int]:

@@ -89,9 +89,9 @@ def _ends(axis: Any, score: score_module.Score) -> None:
             label.set_fontweight('bold')
     axis.set_xlim(min(0.8, *(score.outcome(name)[0] / max(score.outcome(name)[1], 1) - 0.05
                              for name in names)), 1)
-    axis.legend(fontsize=8, loc='lower left')
-    axis.set_title(f'What came of {len(cases)} guests that some plan moves in time', fontsize=10)
-    axis.set_xlabel('share of the guests')
+    axis.legend(fontsize=8, loc='upper center', ncols=len(_ENDS), bbox_to_anchor=(0.4, -0.11),
+                frameon=False, handlelength=1, columnspacing=1)
+    axis.set_title(f'What came of {len(cases)} guests\nthat some plan moves in time', fontsize=10)
 
 
 def _against_oracle(axis: Any, score: score_module.Score) -> None:
@@ -103,7 +103,8 @@ def _against_oracle(axis: Any, score: score_module.Score) -> None:
     axis.set_xlim(0.9, 20)
     axis.set_xticks([1, 2, 5, 10, 20], ['1', '2', '5', '10', '20'])
     axis.grid(alpha=0.25)
-    axis.set_title('Total time ÷ oracle; who arrives late or not never gets there', fontsize=10)
+    axis.set_title('Total time ÷ oracle, share of the guests\n'
+                   '(who does not arrive in time never gets there)', fontsize=10)
     axis.set_ylabel('share of the guests')
 
 
@@ -115,7 +116,8 @@ def _promise(axis: Any, score: score_module.Score) -> None:
     axis.axvline(1.0, color='#555555', linewidth=1)
     axis.set_xlim(0, 2.5)
     axis.grid(alpha=0.25)
-    axis.set_title('Blackout ÷ the promised one, of those that were not paused', fontsize=10)
+    axis.set_title('Blackout ÷ the promised one\n'
+                   '(of migrations that were not paused)', fontsize=10)
     axis.set_ylabel('share of the migrations')
 
 
@@ -128,8 +130,9 @@ def _etas(axis: Any, score: score_module.Score) -> None:
     for number, most in ((2, 25), (3, 12)):
         axis.plot([number - 0.4, number + 0.4], [most, most], color='#555555', linewidth=1)
     axis.grid(alpha=0.25, axis='y')
-    axis.set_title('Error of our ETA, % of the whole time (5, 25, 50, 75, 95 %)', fontsize=10)
-    axis.set_xlabel('after pass (0: bulk copy); number of forecasts. Lines: targets for the p90')
+    axis.set_title('Error of our ETA, % of the whole time\n'
+                   '(5, 25, 50, 75, 95 %; grey: targets for the p90)', fontsize=10)
+    axis.set_xlabel('after pass (0: the bulk copy), and how many forecasts')
 
 
 def _cloud(axis: Any, found: list[tuple[float, Any, Any]]) -> None:
@@ -142,20 +145,21 @@ def _cloud(axis: Any, found: list[tuple[float, Any, Any]]) -> None:
     axis.set_xscale('log')
     axis.set_yscale('log')
     axis.grid(alpha=0.25)
-    axis.legend(fontsize=8, title='ours took', title_fontsize=8)
+    if found:
+        axis.legend(fontsize=8, title='ours took', title_fontsize=8)
     axis.set_xlabel('memory, GiB')
 
 
 def _against_peer(axis: Any, score: score_module.Score) -> None:
     found = score.against_peers()
     _cloud(axis, found)
-    axis.set_title(f'Ours ÷ the best of the peers, by guest: below 1 we are faster '
-                   f'({len(found)})', fontsize=10)
+    axis.set_title('Total time, ours ÷ the best of the peers, by guest\n'
+                   '(below 1 ours is faster)', fontsize=10)
 
 
 def _against_oracle_by_guest(axis: Any, score: score_module.Score) -> None:
     _cloud(axis, score.against_oracle(score_module.OURS, 'seconds'))
-    axis.set_title('Ours ÷ oracle, by guest', fontsize=10)
+    axis.set_title('Total time, ours ÷ oracle, by guest', fontsize=10)
 
 
 def _lost(axis: Any, score: score_module.Score) -> None:
@@ -166,7 +170,7 @@ def _lost(axis: Any, score: score_module.Score) -> None:
     axis.set_xscale('log')
     axis.set_ylim(0.5, 1.005)
     axis.grid(alpha=0.25)
-    axis.set_title('Work that a guest lost, of those that arrived', fontsize=10)
+    axis.set_title('Work that a guest lost\n(of those that arrived)', fontsize=10)
     axis.set_xlabel('seconds of one processor')
     axis.set_ylabel('share of the migrations')
 
@@ -183,4 +187,5 @@ def _wasted(axis: Any, score: score_module.Score) -> None:
                         fontsize=9)
         axis.set_xscale('log')
     axis.grid(alpha=0.25, axis='x')
-    axis.set_title('Sent in vain by aborted ones, ÷ memory and disks', fontsize=10)
+    axis.set_title('Sent in vain by aborted migrations\n'
+                   '÷ memory and disks (and how many)', fontsize=10)

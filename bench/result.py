@@ -32,7 +32,8 @@ class Result:
     """One run. seconds, deadline_s: from the start; lost_s: of one of the guest's processors.
 
     end: completed, aborted, or running when nobody ended it. way: what ended it, in the policy's
-    words: nothing (it converged), a remedy's name (the most harmful that was used) or abort.
+    words: nothing (it converged), a remedy's name (the most harmful that was used) or abort. plan:
+    what the oracle had to take.
     """
 
     workload: str
@@ -52,6 +53,7 @@ class Result:
     actions: tuple[str, ...]
     reason: str
     etas: tuple[EtaError, ...] = ()
+    plan: str = ''
 
     @property
     def in_time(self) -> bool:

@@ -128,7 +128,7 @@ def engine_table(score: score_module.Score) -> list[str]:
 def target_table(score: score_module.Score) -> list[str]:
     """The targets, and what was reached."""
     word = {True: 'met', False: 'MISSED', None: 'not measured'}
-    return [f'{one.name:52}{one.target:>9}  {one.reached:26} {word[one.met]}'
+    return [f'{one.name:50}{one.target:>8}  {one.reached:26} {word[one.met]}'
             for one in score_module.targets(score)]
 
 

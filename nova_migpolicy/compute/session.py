@@ -154,6 +154,7 @@ class Session:
             switchover_mib_s=plan.switchover_mib_s,
             can_throttle=plan.can_throttle,
             can_post_copy=plan.can_post_copy,
+            can_hurry_disks=self.start.circumstances.allow_qmp,
             bandwidth_mib_s=plan.bandwidth_mib_s,
             deadline_s=self._deadline_s(self.policy, disk_bytes),
         )

@@ -111,7 +111,8 @@ class Controller:
             found = self._steering.keep_promise(at_s)
             if found is None and ended is not None and ended.number > 0:
                 found = self._judge(at_s)
-            elif found is None and self.phase is Phase.BULK:
+            elif found is None and (self.phase is Phase.BULK or (
+                    self.phase is Phase.DISKS and self._facts.can_hurry_disks)):
                 found = self._steering.hurry(at_s)
         return self._out(found) if found is not None else None
 

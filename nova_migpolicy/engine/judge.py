@@ -84,7 +84,9 @@ def throttling(case: Case) -> bool:
 
 def too_early(case: Case) -> bool:
     """Whether the passes so far do not carry a judgement yet."""
-    if case.settled < 1 or case.seen.evidence < 2 or disturbed(case) or throttling(case):
+    if case.settled < 1 or case.seen.evidence < 1 or disturbed(case) or throttling(case):
+        return True
+    if case.seen.evidence < 2 and case.verdict is not Verdict.STALLED:
         return True
     return case.verdict is Verdict.UNSURE and not sure(case)
 
@@ -161,7 +163,8 @@ def judge(case: Case) -> Judgement | None:
         return None
     seen, means = case.seen, case.means
     newest = case.passes[-1]
-    planner = plan_module.Planner(seen, case.now, means, case.throttle_percent or 0)
+    planner = plan_module.Planner(seen, case.now, means, case.throttle_percent or 0,
+                                  newest.end_s - case.passes[0].start_s)
     why = words.evidence(list(case.passes), case.now.cap_mib_s, case.plateau_bytes)
     pass_s = max(seen.remaining / (seen.wire_rate * seen.drain), 0.1)
     if seen.restless and case.verdict is not Verdict.LATE:

@@ -27,6 +27,10 @@ STEP = 1.06
 UNKNOWN_CEILING = 16
 MILD = (remedies.BANDWIDTH, remedies.DOWNTIME)
 HARD_STOP_S = 86_400.0
+# A value counts as enough when what is left takes no more than this share of the time that was
+# spent on the memory so far, or is nearly as soon as the most that is permitted.
+SOON_SHARE = 0.1
+NEARLY_AS_SOON = 1.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +47,13 @@ class Planner:
     """Searches the remedies for one estimate; it holds no state beyond that."""
 
     def __init__(self, seen: estimator.Estimate, now: Settings, means: Means,
-                 throttle_percent: int) -> None:
+                 throttle_percent: int, spent_s: float = math.inf) -> None:
+        """Take what a judgement knows; spent_s: how long the memory has been sent for."""
         self.seen = seen
         self.now = now
         self.means = means
         self.throttle = throttle_percent
+        self.soon_s = SOON_SHARE * spent_s
 
     def rate(self, cap_mib_s: int) -> float:
         """Bytes/s expected on the wire under a cap."""
@@ -89,18 +95,25 @@ class Planner:
         return _Trial(new, 0)
 
     def _first(self, trials: abc.Iterable[_Trial]) -> _Trial | None:
-        """The first that holds; else the last that may.
+        """The first that holds and is over soon; else the last that may hold.
 
-        When the guest's rate is a guess, the first that the guess says will do comes before the
-        last: there is time to go further.
+        Where none is over soon, the first that is nearly as fast as the fastest. When the guest's
+        rate is a guess, the first that the guess says will do comes before the last: there is
+        time to go further.
         """
         may = None
+        holding: list[_Trial] = []
         for one in trials:
             if one.grade == 3 or (one.grade == 2 and self.seen.saturated):
-                return one
-            if one.grade:
+                if one.seconds <= self.soon_s:
+                    return one
+                holding.append(one)
+            elif one.grade:
                 may = one
-        return may
+        if not holding:
+            return may
+        fastest_s = min(one.seconds for one in holding)
+        return next(one for one in holding if one.seconds <= NEARLY_AS_SOON * fastest_s)
 
     def caps(self) -> list[int]:
         """Caps to try, rising, the ceiling last; none when the cap holds nothing down."""

@@ -24,6 +24,7 @@ class Facts:
         real blackout as it is.
     can_throttle: auto-converge was armed at the start and its limits can be set.
     can_post_copy: the migration was started with post-copy permitted.
+    can_hurry_disks: the rate of disks that are being mirrored can be set.
     qemu_limit_ms, bandwidth_mib_s: the settings in force at the start (a cap of 0 is none).
     deadline_s: absolute, on the clock of the samples; None for no deadline. A retune moves it.
     """
@@ -35,6 +36,7 @@ class Facts:
     switchover_mib_s: float | None = None
     can_throttle: bool = False
     can_post_copy: bool = False
+    can_hurry_disks: bool = False
     qemu_limit_ms: int = 300
     bandwidth_mib_s: int = 0
     deadline_s: float | None = None

@@ -17,6 +17,7 @@ from nova_migpolicy.engine import outlook
 from nova_migpolicy.engine import plan
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import sample as samples
 from nova_migpolicy.engine import settings as settings_module
 from nova_migpolicy.engine import terms as terms_module
 from nova_migpolicy.engine import watch as watch_module
@@ -91,7 +92,7 @@ class Steering:
                               found.rule, found.reason, watch.forecast))
 
     def hurry(self, at_s: float) -> Decision | None:
-        """Raise the bandwidth when the bulk copy alone would miss the deadline."""
+        """Raise the bandwidth when the first copy, of disks or memory, would miss the deadline."""
         watch, now = self._watch, self._books.now
         time_left, left, rate = watch.time_left(at_s), watch.left(), watch.pace.rate()
         means = self.means(at_s)
@@ -113,11 +114,13 @@ class Steering:
         if limit < now.limit_ms and not means.can_rescale:
             return None
         self._hurried_s = at_s
+        what = 'the disks and the memory' if watch.tracker.phase is samples.Phase.DISKS else (
+            'the bulk copy')
         does = 'makes it' if cap >= needed else 'is the most that is permitted'
         return Decision(
             at_s, settings_module.changes(now, dataclasses.replace(
                 now, cap_mib_s=cap, limit_ms=limit)), 'raise_bandwidth', (
-                f'{words.size(left)} of the bulk copy are left and need '
+                f'{words.size(left)} of {what} are left and need '
                 f'{words.span(left / rate)} at {now.cap_mib_s} MiB/s, but the deadline is in '
                 f'{words.span(time_left)}; {cap} MiB/s {does}'), watch.forecast)
 

@@ -112,6 +112,14 @@ class TestRemedies(CaseBase):
         self.assertThat(seen.actions[-1].mib_s, testtools.matchers.LessThan(250))
         self.assertLessEqual(len(seen.decisions), 2)
 
+    def test_bandwidth_goes_so_far_that_it_is_over_soon(self):
+        # 64 MiB/s would do in the end, after many passes.
+        seen = self.steer(guests.sweep(2048, 1024, 60), remedies=('bandwidth',), link=1000,
+                          max_bandwidth_mib_s=800)
+        self.assertEqual(('completed', ['raise_bandwidth']), (seen.end, names(seen.decisions)))
+        self.assertThat(seen.seconds - seen.applied[0][0], testtools.matchers.LessThan(10))
+        self.assertThat(seen.actions[0].mib_s, testtools.matchers.LessThan(500))
+
     def test_bandwidth_without_a_ceiling(self):
         seen = self.steer(guests.sweep(256, 128, 400), remedies=('bandwidth',), link=1000,
                           max_bandwidth_mib_s=0)
@@ -323,6 +331,17 @@ class TestDeadline(CaseBase):
         self.assertEqual(('completed', ['raise_bandwidth']), (seen.end, names(seen.decisions)))
         self.assertIn('but the deadline is in', seen.decisions[0].reason)
         self.assertThat(seen.seconds, testtools.matchers.LessThan(60))
+
+    def test_the_disks_are_hurried_for_it_where_that_can_be(self):
+        more = {'remedies': ('bandwidth',), 'link': 1000, 'max_bandwidth_mib_s': 400,
+                'timeout_seconds': 100, 'timeout_seconds_per_gib': 0,
+                'setup': {'disk_mib': 10_000}}
+        seen = self.steer(guests.sweep(256, 64, 20), facts={'can_hurry_disks': True}, **more)
+        self.assertEqual(('completed', ['raise_bandwidth']), (seen.end, names(seen.decisions)))
+        self.assertIn('of the disks and the memory are left', seen.decisions[0].reason)
+        self.assertThat(seen.seconds, testtools.matchers.LessThan(100))
+        seen = self.steer(guests.sweep(256, 64, 20), **more)
+        self.assertEqual(['on_timeout'], names(seen.decisions))
 
     def test_the_bulk_copy_is_not_hurried_where_that_is_not_permitted(self):
         seen = self.steer(guests.sweep(8192, 64, 20), remedies=('downtime',),
