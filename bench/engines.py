@@ -27,13 +27,15 @@ class Task:
     """One migration as every engine is told of it; sizes in MiB, rates in MiB/s.
 
     policy: what is permitted; the rate it starts at is policy.bandwidth_mib_s for all. link_mib_s:
-    the operator's word for the rate of the link; None where nobody said it.
+    the operator's word for the rate of the link; None where nobody said it. dirtied_mib: different
+    memory that the guest dirtied in the second before the start; None where nobody looked.
     """
 
     policy: keys.Policy
     memory_mib: int
     disk_mib: int = 0
     link_mib_s: float | None = None
+    dirtied_mib: float | None = None
 
     @property
     def gib(self) -> float:
@@ -80,6 +82,7 @@ def facts(task: Task) -> record.Facts:
         link_mib_s=task.link_mib_s, can_throttle=policy.may_throttle,
         can_post_copy=policy.may_post_copy, can_hurry_disks=True,
         bandwidth_mib_s=policy.bandwidth_mib_s,
+        dirtied_bytes=None if task.dirtied_mib is None else int(task.dirtied_mib * MIB),
         deadline_s=task.deadline_s)
     return dataclasses.replace(known, qemu_limit_ms=settings.initial_limit_ms(policy, known))
 

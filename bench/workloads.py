@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import abc
 import dataclasses
 import pathlib
+import random
 import typing
 
 import jsonschema
@@ -63,6 +64,7 @@ _SCHEMA: dict[str, typing.Any] = {
 }
 LISTED = {'type': 'array', 'minItems': 1, 'items': _SCHEMA}
 KNOWN_LOW = 0.95                # what operators say of a link is on the safe side
+SAMPLES_PER_GIB = 512           # as QEMU takes them
 SYNC_EVERY_S = {'7.2': None, '10.0': 5.0}
 
 
@@ -150,10 +152,19 @@ def _workload(given: dict[str, typing.Any], path: str, seed: int, number: int) -
         load, link_mib_s=link, cap_mib_s=policy.bandwidth_mib_s,
         disk_mib=given.get('disk_mib', 0), sync_every_s=SYNC_EVERY_S[qemu],
         seed=seed * 1_000_003 + number, link_jitter=given.get('link_jitter', 0.0),
-        guest_jitter=given.get('guest_jitter', 0.0))
+        guest_jitter=given.get('guest_jitter', 0.0), age_s=1.0)
     task = engines.Task(policy, memory, given.get('disk_mib', 0),
-                        link * KNOWN_LOW if given.get('link_known') else None)
+                        link * KNOWN_LOW if given.get('link_known') else None,
+                        _measured(load, setup.seed))
     return Workload(given['name'], pattern, load, setup, task, given)
+
+
+def _measured(load: guests.Workload, seed: int) -> float:
+    """What QEMU's own measurement in the second before the start says, from samples of pages."""
+    samples = max(1, load.memory_mib * SAMPLES_PER_GIB // 1024)
+    share = min(1.0, load.unique_mib(1.0) / load.memory_mib)
+    error = random.Random(seed).gauss(0, (share * (1 - share) / samples) ** 0.5)
+    return min(1.0, max(0.0, share + error)) * load.memory_mib
 
 
 def _load(given: dict[str, typing.Any]) -> guests.Workload:

@@ -103,6 +103,18 @@ They are used for what libvirt's API cannot do, the limits of auto-converge in a
 running migration. libvirt marks a domain as tainted when they are used. Without
 them the remedy auto_converge is not available.
 """)),
+    cfg.BoolOpt(
+        'measure_before_start', default=True, mutable=True,
+        help=_flow("""
+Whether QEMU looks for a second, before a live migration starts, how much memory
+the server dirties.
+
+It takes samples of pages while the destination is being prepared, so that nothing
+waits for it. A migration whose bandwidth cannot keep up with the server is then
+given more at once, where its policy permits that, and forecasts are better from
+the start. It takes libvirt 7.2 or later; without it the passes tell the same
+later.
+""")),
     cfg.IntOpt(
         'journal_days', default=30, min=1, max=3650, mutable=True,
         help=_flow("""

@@ -46,6 +46,8 @@ NAMES: tuple[Name, ...] = (
                '_block_migration_flags')),
     Name(f'{DRIVER}.init_host', 'begin as Nova does', ('host',)),
     Name(f'{DRIVER}.cleanup_host', 'stop as Nova does', ('host',)),
+    Name(f'{DRIVER}.check_can_live_migrate_source', 'measure a server while Nova prepares',
+         ('context', 'instance', 'dest_check_data', 'block_device_info=')),
     Name(f'{DRIVER}._live_migration', 'set a migration up before Nova starts it', _MIGRATION),
     Name(f'{DRIVER}._live_migration_operation', "edit the flags of Nova's migrate call",
          ('context', 'instance', 'dest', 'block_migration', 'migrate_data', 'guest',

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import contextlib
+import dataclasses
 import functools
 import pathlib
 import time
@@ -28,6 +29,7 @@ from nova_migpolicy.compute import connection
 from nova_migpolicy.compute import control
 from nova_migpolicy.compute import early
 from nova_migpolicy.compute import ending
+from nova_migpolicy.compute import measure
 from nova_migpolicy.compute import plan as plan_mod
 from nova_migpolicy.compute import policies
 from nova_migpolicy.compute import queue
@@ -62,6 +64,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._sessions: dict[str, session_mod.Session] = {}
         self._stock: dict[str, control.Stock] = {}
         self._early = early.Early()
+        self._measurements = measure.Measurements(time.monotonic)
         self._control = connection.ControlConnection(self._host)
         state = pathlib.Path(CONF.state_path) / 'migpolicy'
         self._journals = journal_mod.prepare_folder(state / 'journal')
@@ -90,6 +93,21 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 self._channel.stop()
         finally:
             super().cleanup_host(host)
+
+    def check_can_live_migrate_source(
+        self, context: Any, instance: Any, dest_check_data: Any, block_device_info: Any = None,
+    ) -> Any:
+        """Check as Nova does, and let QEMU look at what the server dirties meanwhile."""
+        found = super().check_can_live_migrate_source(
+            context, instance, dest_check_data, block_device_info)
+        if CONF.migpolicy.measure_before_start:
+            self._measurements.begin(self._guest(instance))
+        return found
+
+    def _guest(self, instance: Any) -> guest_mod.MigratingGuest:
+        return guest_mod.MigratingGuest(
+            functools.partial(self._control.find, instance.uuid),
+            self._qmp() if CONF.migpolicy.allow_qmp else None, instance.uuid)
 
     def _abort_queued(self, server: str) -> None:
         """Let Nova end a migration that is in its queue, in the name of whoever asked for it."""
@@ -186,11 +204,11 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         resolver: policies.Resolver,
     ) -> session_mod.Session:
         inbox = compat.make_inbox()
+        guest = self._guest(instance)
         return session_mod.Session(
-            self._start(instance, dest, migration, resolved, resolver),
-            guest_mod.MigratingGuest(
-                functools.partial(self._control.find, instance.uuid),
-                self._qmp() if CONF.migpolicy.allow_qmp else None, instance.uuid),
+            dataclasses.replace(self._start(instance, dest, migration, resolved, resolver),
+                                dirtied_bytes=self._measurements.take(guest)),
+            guest,
             inbox,
             session_mod.journal_for(
                 self._journals, migration, inbox.clock(), CONF.migpolicy.journal_max_kib * 1024),

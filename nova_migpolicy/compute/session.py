@@ -51,6 +51,7 @@ class Start:
     :ivar resolver: resolves the policy again, with a retune on top.
     :ivar memory_bytes: the server's memory.
     :ivar link_mib_s: the operator's word for the link's rate; None where it is to be learnt.
+    :ivar dirtied_bytes: what the server dirtied in guest.MEASURED_S, shortly before.
     :ivar circumstances: all but the number of disks, which Nova tells later.
     """
 
@@ -62,6 +63,7 @@ class Start:
     memory_bytes: int
     link_mib_s: float | None
     circumstances: plan_mod.Circumstances
+    dirtied_bytes: int | None = None
 
 
 class Session:
@@ -155,6 +157,8 @@ class Session:
             can_throttle=plan.can_throttle,
             can_post_copy=plan.can_post_copy,
             can_hurry_disks=self.start.circumstances.allow_qmp,
+            dirtied_bytes=self.start.dirtied_bytes,
+            dirtied_seconds=float(guest_mod.MEASURED_S),
             bandwidth_mib_s=plan.bandwidth_mib_s,
             deadline_s=self._deadline_s(self.policy, disk_bytes),
         )

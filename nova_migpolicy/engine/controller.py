@@ -114,6 +114,8 @@ class Controller:
             elif found is None and (self.phase is Phase.BULK or (
                     self.phase is Phase.DISKS and self._facts.can_hurry_disks)):
                 found = self._steering.hurry(at_s)
+                if found is None and self.phase is Phase.BULK:
+                    found = self._steering.foresee(at_s)
         return self._out(found) if found is not None else None
 
     def applied(self, action: remedies.Action, at_s: float) -> None:

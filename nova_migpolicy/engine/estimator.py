@@ -72,7 +72,8 @@ class Estimate:
     drain: guest bytes dealt with per byte sent.
     gentle: what fits best if nothing was hidden, of a guest that writes in order if that can
         be.
-    evidence: how many passes in a row agree with each other, the bulk copy not counted.
+    evidence: how many passes in a row agree with each other, the bulk copy not counted, but what
+        was measured before the start.
     restless: what remains varied widely of late; low_bytes is the least that remained.
     saturated: every pass saw the whole set dirty, so how fast it is written is unknown, and
         mid's rate is only a guess.
@@ -179,7 +180,7 @@ class _Kept:
     agreed: bool
 
 
-def _keep(seen: abc.Sequence[Pass]) -> _Kept:
+def _keep(seen: abc.Sequence[Pass], before: Point | None) -> _Kept:
     size = max(1, seen[0].dirtied_bytes, *(p.end_bytes for p in seen[-12:] if p.number > 0))
     points: list[Point] = []
     raw: list[Point] = []
@@ -195,6 +196,11 @@ def _keep(seen: abc.Sequence[Pass]) -> _Kept:
         points.insert(0, found)
         raw.insert(0, Point(found.seconds, one.dirtied_bytes / one.count))
         evidence += one.number > 0
+    if before is not None and agreed and len(points) < KEPT and all(
+            agree(before, other) for other in points):
+        points.insert(0, before)
+        raw.insert(0, before)
+        evidence += 1
     if not points:
         points = raw = [Point(max(seen[-1].duration_s, 0.02), seen[-1].end_bytes)]
     return _Kept(tuple(raw), tuple(points), evidence, agreed)
@@ -217,16 +223,18 @@ def _curves(kept: _Kept, least_bytes: float) -> tuple[Curve, Curve, Curve, bool]
     return low, mid, gentle, saturated
 
 
-def estimate(seen: abc.Sequence[Pass], cap_mib_s: int, expected_rate: float) -> Estimate | None:
+def estimate(seen: abc.Sequence[Pass], cap_mib_s: int, expected_rate: float,
+             before: Point | None = None) -> Estimate | None:
     """Judge the passes so far, oldest first; None when there is none.
 
     cap_mib_s: the cap in force. expected_rate: bytes/s to reckon with when no pass has shown
-    the rate at this cap.
+    the rate at this cap. before: what was measured before the migration began; it counts as long
+    as the passes agree with it.
     """
     if not seen:
         return None
     newest = seen[-1]
-    kept = _keep(seen)
+    kept = _keep(seen, before)
     low, mid, gentle, saturated = _curves(kept, newest.end_bytes)
     least = min([p.end_bytes for p in seen[-8:] if p.number > 0] or [newest.end_bytes])
     measured = _rate(seen, cap_mib_s)

@@ -28,7 +28,9 @@ UNKNOWN_CEILING = 16
 MILD = (remedies.BANDWIDTH, remedies.DOWNTIME)
 HARD_STOP_S = 86_400.0
 # A value counts as enough when what is left takes no more than this share of the time that was
-# spent on the memory so far, or is nearly as soon as the most that is permitted.
+# spent on the memory so far, or is nearly as soon as the most that is permitted. 0.05 and 0.2 made
+# no difference on 250 guests of the suite full, seed 1, where the least value that holds at all
+# had a p95 of total time / oracle of 2.94 and this one 2.91, worst against the peers 5.8 and 1.9.
 SOON_SHARE = 0.1
 NEARLY_AS_SOON = 1.25
 

@@ -25,6 +25,8 @@ class Facts:
     can_throttle: auto-converge was armed at the start and its limits can be set.
     can_post_copy: the migration was started with post-copy permitted.
     can_hurry_disks: the rate of disks that are being mirrored can be set.
+    dirtied_bytes: how many different bytes the guest dirtied in dirtied_seconds, shortly before
+        the start; None when that was not measured.
     qemu_limit_ms, bandwidth_mib_s: the settings in force at the start (a cap of 0 is none).
     deadline_s: absolute, on the clock of the samples; None for no deadline. A retune moves it.
     """
@@ -37,6 +39,8 @@ class Facts:
     can_throttle: bool = False
     can_post_copy: bool = False
     can_hurry_disks: bool = False
+    dirtied_bytes: int | None = None
+    dirtied_seconds: float = 1.0
     qemu_limit_ms: int = 300
     bandwidth_mib_s: int = 0
     deadline_s: float | None = None

@@ -30,6 +30,11 @@ HURRY_S = 10.0
 HURRY_GAIN = 1.2
 # Of the time that is left, the share in which the bulk copy should be over.
 HURRY_SHARE = 0.8
+# A guest that was seen to dirty that much faster than may be sent cannot converge. How much faster
+# than it dirties is to be sent then: p95 of total time / oracle on 250 guests of the suite full,
+# seed 1, was 1.84 with 1.5, 1.62 with 2, 1.31 with 3, and fewer bytes were sent with each.
+FORESEEN = 1.05
+FORESEEN_GAIN = 3.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +59,7 @@ class Steering:
         self._watch = watch
         self._restless_s: float | None = None
         self._hurried_s = facts.started_s
+        self._foresaw = False
 
     def means(self, at_s: float) -> plan.Means:
         """What may be used now."""
@@ -123,6 +129,35 @@ class Steering:
                 f'{words.size(left)} of {what} are left and need '
                 f'{words.span(left / rate)} at {now.cap_mib_s} MiB/s, but the deadline is in '
                 f'{words.span(time_left)}; {cap} MiB/s {does}'), watch.forecast)
+
+    def foresee(self, at_s: float) -> Decision | None:
+        """Raise the bandwidth in the bulk copy when what was measured before rules out an end.
+
+        What a guest dirties in a longer time is no less than in a shorter one. So if in the time
+        of the measurement it dirties more than may be sent, no pass gets shorter than that time,
+        and more than that remains after each.
+        """
+        watch, now = self._watch, self._books.now
+        before, means = watch.before, self.means(at_s)
+        if before is None or self._foresaw or not now.cap_mib_s:
+            return None
+        if means.remedies[:1] != (remedies.BANDWIDTH,):
+            return None
+        self._foresaw = True
+        rate = before.dirtied / before.seconds / MIB
+        if rate < FORESEEN * now.cap_mib_s or before.dirtied < 2 * watch.threshold():
+            return None
+        bounds = [bound for bound in (means.max_bandwidth_mib_s, means.link.mib_s) if bound]
+        cap = min([math.ceil(FORESEEN_GAIN * rate), *(int(bound) for bound in bounds)])
+        limit = settings_module.limit_ms(now.promised_ms, cap, means.link)
+        if cap < FORESEEN * rate or (limit < now.limit_ms and not means.can_rescale):
+            return None
+        return Decision(
+            at_s, settings_module.changes(now, dataclasses.replace(
+                now, cap_mib_s=cap, limit_ms=limit)), 'raise_bandwidth', (
+                f'In {words.span(before.seconds)} before the start the guest dirtied '
+                f'{words.size(before.dirtied)}, which {now.cap_mib_s} MiB/s cannot catch up with; '
+                f'{cap} MiB/s can'), watch.forecast)
 
     def keep_promise(self, at_s: float) -> Decision | None:
         """Bring the limit in line with the promise, which a changed link or cap has bent.

@@ -70,6 +70,14 @@ class Watch:
         return ended
 
     @property
+    def before(self) -> estimator.Point | None:
+        """What was measured of the guest before the start."""
+        facts = self.facts
+        if facts.dirtied_bytes is None or facts.dirtied_seconds <= 0:
+            return None
+        return estimator.Point(facts.dirtied_seconds, float(facts.dirtied_bytes))
+
+    @property
     def link(self) -> settings_module.Link:
         """What is known of the link, or seen of it where the cap does not hold it down."""
         known, seen = self.known_link, self.seen
@@ -131,7 +139,7 @@ class Watch:
     def _look_at_passes(self, at_s: float, fresh: bool) -> None:
         if fresh or self.seen is None:
             self.seen = estimator.estimate(
-                self.tracker.passes, self._books.now.cap_mib_s, self._expected())
+                self.tracker.passes, self._books.now.cap_mib_s, self._expected(), self.before)
         if self.seen is not None:
             self.forecast, self.verdict = outlook.passing(
                 self.seen, self._books.now, self.link, self.throttle_percent or 0,

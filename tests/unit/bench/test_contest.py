@@ -49,7 +49,8 @@ class TestOracle(testtools.TestCase):
         self.assertEqual('post_copy', self.took(
             policy={'profile': 'post_copy', 'max_bandwidth_mib_s': 200}))
         self.assertEqual('pause', self.took(
-            writable_set_mib=1500, policy={'profile': 'suspend_if_needed', 'max_bandwidth_mib_s': 200}))
+            writable_set_mib=1500,
+            policy={'profile': 'suspend_if_needed', 'max_bandwidth_mib_s': 200}))
         self.assertEqual('auto_converge', self.took(
             policy={'remedies': 'auto_converge', 'max_throttle_percent': 80}))
         self.assertIsNone(self.took(policy={'remedies': 'none'}))

@@ -66,7 +66,7 @@ class TestRead(testtools.TestCase):
         full = workloads.read('full', seed=7)
         self.assertEqual(1000, len(full))
         sizes = [one.task.memory_mib / 1024 for one in full]
-        self.assertTrue(1 <= min(sizes) and max(sizes) <= 512)
+        self.assertTrue(min(sizes) >= 1 and max(sizes) <= 512)
         self.assertEqual(set(workloads.PATTERNS), {one.pattern for one in full})
 
 

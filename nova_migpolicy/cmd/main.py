@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The entry point of nova-migpolicy: finds the subcommand, and turns errors into sentences.
+
+Exit status: 0 it ran, 2 what was asked for cannot be done (one sentence says why), 130 it was
+interrupted. What a subcommand does is in the module of its name.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import abc
+import os
+import sys
+import typing
+
+from nova_migpolicy.cmd import simulate
+from nova_migpolicy.cmd import wrong
+from nova_migpolicy import exception
+
+PROGRAM = 'nova-migpolicy'
+OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence, not a page of usage."""
+
+    def error(self, message: str) -> typing.NoReturn:
+        """Refuse the command line.
+
+        :raises wrong.Usage: always.
+        """
+        text = message.removeprefix('argument ')
+        if text.startswith('--') and ": '" in text and 'choice' not in text:
+            # What a check of ours says already names option, value and reason.
+            raise wrong.Usage(text.replace(": '", " '", 1))
+        raise wrong.Usage(f'{text} (see {self.prog} --help)')
+
+
+def _parser() -> Parser:
+    parser = Parser(prog=PROGRAM, allow_abbrev=False,
+                    description='Tools for designing live-migration policies.')
+    commands = parser.add_subparsers(metavar='COMMAND', required=True)
+    simulate.add_to(commands)
+    return parser
+
+
+def main(argv: abc.Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns the exit status."""
+    try:
+        args = _parser().parse_args(argv)
+        args.run(args)
+        sys.stdout.flush()
+    except exception.PolicyError as error:
+        sys.stderr.write(f'{PROGRAM}: {error}\n')
+        return BAD_INPUT
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; nothing may be written at the exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return OK
+
+
+if __name__ == '__main__':
+    sys.exit(main())

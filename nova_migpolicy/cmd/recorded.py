@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real migration's journal as a guest to simulate: what the engine would have learnt of it.
+
+The samples go through the engine's own eyes, so the guest is the curve that fits its passes best.
+It is not a replay: what the guest did between the passes, and what persons did, is not in it.
+The format is `monitor.journal`'s; nothing of it is trusted.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+import dataclasses
+import math
+import typing
+
+from nova_migpolicy.cmd import files
+from nova_migpolicy.cmd import guest_of
+from nova_migpolicy.cmd import numbers
+from nova_migpolicy.cmd import patterns
+from nova_migpolicy.cmd import wrong
+from nova_migpolicy.engine import estimator
+from nova_migpolicy.engine import ledger
+from nova_migpolicy.engine import passes
+from nova_migpolicy.engine import record
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import settings
+from nova_migpolicy.engine import terms
+from nova_migpolicy.engine import watch
+from nova_migpolicy import exception
+from nova_migpolicy.policy import keys
+from nova_migpolicy.sim import guests
+
+MIB = record.MIB
+FIELD = '--journal'
+Record = abc.Mapping[str, typing.Any]
+# What a counter of a real migration stays below.
+_MOST = 1 << 62
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """What a journal tells.
+
+    :ivar guest: who writes like the one that was recorded.
+    :ivar link_mib_s: the rate of the link; None where the journal does not tell.
+    :ivar link_was_known: whether the engine knew it at the start.
+    :ivar notes: what is not as it was, in sentences.
+    """
+
+    guest: guest_of.Guest
+    policy: keys.Policy
+    disk_mib: int
+    link_mib_s: float | None
+    link_was_known: bool
+    notes: tuple[str, ...]
+
+
+def read(path: str) -> Recording:
+    """Read a journal.
+
+    :raises wrong.BadInput: if it is none, or tells too little.
+    """
+    records = list(files.json_lines(FIELD, path))
+    start = next((one for one in records if one.get('kind') == 'start'), None)
+    if start is None:
+        raise wrong.BadInput(FIELD, path, (
+            'it has no record of a start, so it is not a journal of a migration'))
+    facts = start.get('facts')
+    if not isinstance(facts, dict):
+        raise wrong.BadInput(FIELD, path, (
+            'its start has no facts: the migration was over before it was watched'))
+    memory_mib = int(numbers.MEMORY_MIB.read(
+        f'{FIELD} {path}, memory in MiB', (_count(facts.get('memory_bytes')) or 0) >> 20))
+    notes: list[str] = []
+    policy = _policy(path, start.get('policy'), notes)
+    eyes = _look(records, policy, facts)
+    guest = _guest(path, eyes, memory_mib, policy, records, notes)
+    known = _rate(facts.get('link_mib_s')) or _rate(facts.get('switchover_mib_s'))
+    seen = [_rate(one.get('seen_mib_s')) for one in records if one.get('kind') == 'link']
+    if any(one.get('kind') == 'retune' for one in records):
+        notes.append('A person retuned this migration; that is not repeated here.')
+    return Recording(
+        guest, policy, min((_count(facts.get('disk_bytes')) or 0) >> 20,
+                           int(numbers.DISK_MIB.maximum)),
+        known or (seen[-1] if seen else None), known is not None, tuple(notes))
+
+
+def _count(value: object) -> int | None:
+    """A whole number of bytes or pages; None for anything else."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value < _MOST else None  # type: ignore[operator,return-value]
+
+
+def _rate(value: object) -> float | None:
+    """A rate in MiB/s; None for what is not one."""
+    return None if numbers.LINK_MIB_S.trouble(value) else float(str(value))
+
+
+def _policy(path: str, found: object, notes: list[str]) -> keys.Policy:
+    """The recorded policy; a key that another release had is left out, and so are junk values."""
+    if not isinstance(found, dict):
+        raise wrong.BadInput(FIELD, path, 'its start has no policy')
+    values: dict[str, typing.Any] = {}
+    for name, given in found.items():
+        try:
+            values[name] = keys.find(name).parse(given)
+        except exception.PolicyError as error:
+            notes.append(f'The recorded policy is not taken over in one point: {error}.')
+    return keys.Policy(**values)
+
+
+def _look(records: abc.Iterable[Record], policy: keys.Policy,
+          facts: abc.Mapping[str, typing.Any]) -> watch.Watch:
+    """Show the engine's eyes what was sampled, and what was done meanwhile."""
+    cap = _count(facts.get('bandwidth_mib_s')) or 0
+    books = ledger.Ledger(settings.Settings(
+        cap, _count(facts.get('qemu_limit_ms')) or 300, settings.initial_promise_ms(policy)), 0.0)
+    eyes = watch.Watch(
+        record.Facts(
+            memory_bytes=_count(facts.get('memory_bytes')) or 0,
+            disk_bytes=_count(facts.get('disk_bytes')) or 0, started_s=0.0,
+            link_mib_s=_rate(facts.get('link_mib_s')),
+            switchover_mib_s=_rate(facts.get('switchover_mib_s'))),
+        books, terms.Terms(policy, None))
+    for one in records:
+        at_s = one.get('at')
+        if isinstance(at_s, bool) or not isinstance(at_s, (int, float)) or not (
+                math.isfinite(at_s)):
+            continue
+        if one.get('kind') == 'sample':
+            eyes.observe(_sample(at_s, one))
+        elif one.get('kind') == 'action' and one.get('done') is True:
+            action = _action(one)
+            if action is not None:
+                books.applied(action, at_s)
+    return eyes
+
+
+def _sample(at_s: float, found: Record) -> samples.Sample:
+    counts = {field.name: _count(found.get(field.name))
+              for field in dataclasses.fields(samples.Sample)
+              if field.name not in ('at_s', 'boundary', 'post_copy')}
+    return samples.Sample(at_s=at_s, boundary=found.get('boundary') is True,
+                          post_copy=found.get('post_copy') is True, **counts)
+
+
+def _action(found: Record) -> remedies.Action | None:
+    """What was done, as far as the eyes have to know it."""
+    name = found.get('action')
+    mib_s, limit_ms = _count(found.get('mib_s')), _count(found.get('limit_ms'))
+    if name == remedies.SetBandwidth.name and mib_s is not None:
+        return remedies.SetBandwidth(mib_s)
+    if name == remedies.SetMaxDowntime.name and limit_ms is not None:
+        return remedies.SetMaxDowntime(limit_ms, _count(found.get('promised_ms')) or limit_ms)
+    ends = (remedies.StartPostCopy(), remedies.Pause(), remedies.Abort())
+    return next((one for one in ends if one.name == name), None)
+
+
+def _guest(path: str, eyes: watch.Watch, memory_mib: int, policy: keys.Policy,
+           records: abc.Iterable[Record], notes: list[str]) -> guest_of.Guest:
+    """A guest that writes like the recorded one."""
+    found = _curve(eyes.tracker.passes)
+    if found is None:
+        done = any(one.get('kind') == 'end' and one.get('outcome') == 'completed'
+                   for one in records)
+        if not done or eyes.last is None:
+            raise wrong.BadInput(FIELD, path, (
+                'no copy of the memory came to its end in it, so it does not show how the guest '
+                'writes; describe the guest with --memory-mib and the options beside it'))
+        notes.append('It was over with the first copy of the memory, so the guest counts as '
+                     'one that writes nothing.')
+        curve = estimator.Curve(0.0, 0.0)
+    else:
+        curve, saturated = found
+        if saturated:
+            notes.append('Each pass saw the whole set dirty again, so the rate at which the '
+                         'guest writes is a guess.')
+    set_mib = min(curve.set_bytes / MIB, float(memory_mib))
+    rate_mib_s = min(curve.rate / MIB, numbers.WRITE_MIB_S.maximum)
+    load = guests.Workload(memory_mib, zero_mib=_untouched_mib(eyes, policy, memory_mib, set_mib))
+    pattern = 'idle'
+    if set_mib > 0 and rate_mib_s > 0:
+        pattern = 'sweep' if curve.sweep else 'uniform'
+        load = dataclasses.replace(load, writers=(
+            (guests.Stretch(guests.FOR_EVER, rate_mib_s, set_mib, sweep=curve.sweep),),))
+    return guest_of.Guest(pattern, load, patterns.writes(
+        set_mib, rate_mib_s if set_mib > 0 else 0.0, curve.sweep))
+
+
+def _curve(seen: abc.Sequence[passes.Pass]) -> tuple[estimator.Curve, bool] | None:
+    """The engine's best curve, and whether its rate is a guess; None where no pass is over.
+
+    The engine goes by the last few passes, since it steers by what is now. Here passes of each
+    length count alike, the newest of each, so that many short ones do not hide the size of the
+    set that the long ones saw.
+    """
+    if not seen:
+        return None
+    size = max(1, seen[0].dirtied_bytes, *(one.end_bytes for one in seen if one.number > 0))
+    newest: dict[int, estimator.Point] = {}
+    for one in seen:
+        point = estimator.point(one, size)
+        if point is not None:
+            length = round(2 * math.log2(point.seconds))
+            newest.pop(length, None)
+            newest[length] = point
+    points = list(newest.values()) or [
+        estimator.Point(max(seen[-1].duration_s, 0.02), seen[-1].end_bytes)]
+    curve, guess = estimator.fit(points)
+    return curve.holding(seen[-1].end_bytes), guess
+
+
+def _untouched_mib(eyes: watch.Watch, policy: keys.Policy, memory_mib: int,
+                   set_mib: float) -> int:
+    """Memory that cost nothing to send in the first copy, as pages of zeros do."""
+    bulk = next((one for one in eyes.tracker.passes if one.number == 0), None)
+    if bulk is None or policy.compression != 'none':
+        return 0
+    free_mib = max(0, bulk.sent_bytes - bulk.wire_bytes) // MIB
+    return max(0, min(free_mib, memory_mib - math.ceil(set_mib)))

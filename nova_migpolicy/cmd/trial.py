@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tries one policy on one guest: the engine itself steers the model, and all is written down.
+
+Nothing is decided here. What a policy makes ready at the start follows `compute.plan`, which
+cannot be imported without libvirt; a test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nova_migpolicy.cmd import cases
+from nova_migpolicy.cmd import guest_of
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.sim import precopy
+from nova_migpolicy.sim import run as sim_run
+
+MIB = precopy.MIB
+Point = tuple[float, float]
+# A migration that does not end is told by then, and a minute of computing is enough.
+MOST_PASSES = 10_000
+MOST_TICKS = 20_000
+# From 9.2 on QEMU syncs this often under auto-converge.
+SYNC_EVERY_S = 5.0
+QEMU = ('7.2', '10.0')
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """Where policies are tried; rates in MiB/s, sizes in MiB.
+
+    link_known: whether the policy knows the link's rate. until_s: when to stop looking; None for
+    some time after the deadline. jitter: how far rates waver, as a share.
+    """
+
+    guest: guest_of.Guest
+    disk_mib: int
+    link_mib_s: float
+    link_known: bool = True
+    qemu: str = QEMU[0]
+    seed: int = 0
+    jitter: float = 0.0
+    until_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """How it went.
+
+    :ivar run: None for stock behaviour, which has no engine that could be tried.
+    :ivar points: (time, MiB of memory to be sent), for drawing.
+    :ivar notes: what the model leaves out for this policy.
+    """
+
+    case: cases.Case
+    run: sim_run.Run | None = None
+    deadline_s: float | None = None
+    points: tuple[Point, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def did(self, kind: type[remedies.Action]) -> float | None:
+        """When an action of a kind took effect first; None for never."""
+        applied = self.run.applied if self.run else ()
+        return next((at_s for at_s, action in applied if isinstance(action, kind)), None)
+
+
+class Recorded(precopy.Migration):
+    """The model, which also keeps what remained over time."""
+
+    def __init__(self, setup: precopy.Setup) -> None:
+        super().__init__(setup)
+        self.points: list[Point] = []
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, or has gone round often enough to see that it does not."""
+        return super().over or self.syncs - self.setup.counter > MOST_PASSES
+
+    def _sent_mib(self) -> float:
+        stats = self.stats()
+        return (stats.get('memory_normal', 0) + stats.get('memory_constant', 0)) * (
+            precopy.PAGE / MIB)
+
+    def advance(self, until_s: float) -> bool:
+        """Let time pass as the model does, and keep where it was before and after."""
+        begin_s, left, sent = self.now_s, self.remaining / MIB, self._sent_mib()
+        self.points.append((begin_s, left))
+        synced = super().advance(until_s)
+        # Until a sync what remains falls by exactly what is sent.
+        left = max(0.0, left - (self._sent_mib() - sent))
+        if self.state == 'completed' and synced and self.blackout_s and self.paused_s is None:
+            stopped_s = max(begin_s, self.now_s - self.blackout_s)
+            last = max(0.0, self.blackout_s - self.setup.overhead_s) * self.setup.link_mib_s
+            self.points += [(stopped_s, left + last), (stopped_s, last)]
+            left = 0.0
+        self.points.append((self.now_s, left))
+        return synced
+
+
+def play(case: cases.Case, scene: Scene) -> Trial:
+    """Run one migration to its end, or until it is plain that there is none."""
+    policy = case.policy
+    if policy.is_stock:
+        return Trial(case)
+    can_post_copy, notes = made_ready(case)
+    new = scene.qemu == '10.0'
+    setup = precopy.Setup(
+        scene.guest.load, link_mib_s=scene.link_mib_s, disk_mib=scene.disk_mib,
+        sync_every_s=SYNC_EVERY_S if new else None, seed=scene.seed,
+        link_jitter=scene.jitter, guest_jitter=scene.jitter)
+    controller, plant = sim_run.start(
+        policy, setup, link_mib_s=scene.link_mib_s if scene.link_known else None,
+        switchover_mib_s=int(scene.link_mib_s) if new and scene.link_known else None,
+        can_throttle=policy.may_throttle, can_post_copy=can_post_copy)
+    recorded = Recorded(plant.setup)
+    until_s = scene.until_s or _until_s(case, scene)
+    ran = sim_run.steer(controller, recorded, until_s=until_s,
+                        tick_s=max(sim_run.TICK_S, until_s / MOST_TICKS))
+    if ran.end not in ('completed', 'aborted'):
+        ran = dataclasses.replace(ran, end='running')
+        if ran.seconds < until_s:
+            notes += (f'after {MOST_PASSES:,} passes it was not looked at any longer.',)
+    return Trial(case, ran, controller.facts.deadline_s, tuple(recorded.points), notes)
+
+
+def made_ready(case: cases.Case) -> tuple[bool, tuple[str, ...]]:
+    """Whether post-copy is made ready, and what is not as the policy has it."""
+    policy = case.policy
+    notes = []
+    can_post_copy = policy.may_post_copy
+    if can_post_copy and policy.parallel_connections > 1:
+        can_post_copy = False
+        notes.append('post_copy is left out: this QEMU has no post-copy over parallel '
+                     'connections.')
+    if policy.compression != 'none':
+        notes.append(f'compression {policy.compression} is not simulated: all is sent as it is.')
+    return can_post_copy, tuple(notes)
+
+
+def _until_s(case: cases.Case, scene: Scene) -> float:
+    """When there is nothing new to be seen any more."""
+    cap = case.policy.bandwidth_mib_s
+    rate = min(scene.link_mib_s, cap) if cap else scene.link_mib_s
+    size_mib = scene.guest.load.memory_mib + scene.disk_mib
+    copy_s = size_mib / rate
+    deadline_s = case.policy.deadline_seconds(
+        scene.guest.load.memory_mib / 1024, scene.disk_mib / 1024)
+    return 3600 + 4 * copy_s if deadline_s is None else 1.2 * deadline_s + copy_s + 60

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What QEMU measures of a server shortly before its migration starts, on the source host.
+
+It is begun when Nova checks the source and taken when the migration starts; the destination is
+prepared in between. That it cannot be had is no trouble: the passes tell the same later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from oslo_log import log as logging
+
+from nova_migpolicy import exception
+from nova_migpolicy.monitor import guest as guest_mod
+
+LOG = logging.getLogger(__name__)
+
+# What a server did longer ago says little of what it does now.
+FRESH_S = 300.0
+
+
+class Measurements:
+    """The measurements that were begun and not taken yet, by server."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._begun_s: dict[str, float] = {}
+
+    def begin(self, guest: guest_mod.MigratingGuest) -> None:
+        """Begin one; never raises."""
+        now_s = self._clock()
+        for server, begun_s in list(self._begun_s.items()):
+            if now_s - begun_s > FRESH_S:
+                self._begun_s.pop(server, None)
+        try:
+            guest.start_measuring()
+        except exception.GuestError as error:
+            LOG.debug('What this server dirties is not measured: %s', error,
+                      instance_uuid=guest.uuid)
+        else:
+            self._begun_s[guest.uuid] = now_s
+
+    def take(self, guest: guest_mod.MigratingGuest) -> int | None:
+        """The bytes that the server dirtied in guest.MEASURED_S; never raises."""
+        begun_s = self._begun_s.pop(guest.uuid, None)
+        if begun_s is None or self._clock() - begun_s > FRESH_S:
+            return None
+        try:
+            return guest.measured()
+        except exception.GuestError as error:
+            LOG.debug('What this server dirtied is not known: %s', error,
+                      instance_uuid=guest.uuid)
+            return None
