@@ -40,6 +40,8 @@ MIB = 1 << 20
 # A migration starts when the guest has beaten that often: at the same point of what it does.
 FIRST_BEATS = 100
 LOOK_S = 0.01
+# QEMU takes no samples of less memory.
+LEAST_MEASURED_MIB = 128
 PATIENCE_S = 20.0
 _KINDS: abc.Mapping[str, lab_guests.Kind] = {
     'idle': 'idle', 'sweep': 'sweep', 'uniform': 'random', 'hot_cold': 'hotcold',
@@ -180,10 +182,23 @@ class Ride:
             pilot.applied(action, now_s)
 
 
-def ride(lab: hosts.Hosts, workload: workloads.Workload, start: engines.Start
-         ) -> run_module.Run:
+def _measured(guest: lab_domain.LabDomain) -> float | None:
+    """What the guest dirties in a second, as nova-compute has it measured before it starts."""
+    hands = guest_mod.MigratingGuest(lambda: guest.domain)
+    if guest.guest.memory_mib < LEAST_MEASURED_MIB:
+        return None
+    hands.start_measuring()
+    [found] = lab_domain.wait_until(
+        lambda: [value for value in [hands.measured()] if value is not None],
+        what='QEMU to have measured')
+    return float(found / MIB)
+
+
+def ride(lab: hosts.Hosts, workload: workloads.Workload,
+         begin: abc.Callable[[engines.Task], engines.Start]) -> run_module.Run:
     """Boot the guest, migrate it under a pilot, and tell how it went as the model does.
 
+    :param begin: the engine, which is told what was measured of the guest
     :raises LabError: if the guest does not live where it should
     """
     guest = lab_domain.LabDomain(
@@ -194,6 +209,8 @@ def ride(lab: hosts.Hosts, workload: workloads.Workload, start: engines.Start
         guest.boot()
         with guest.recorder() as beats:
             beats.wait_for_beats(FIRST_BEATS)
+            start = begin(dataclasses.replace(
+                workload.task, dirtied_mib=_measured(guest)))
             deadline_s = workload.task.deadline_s
             migration, seen = Ride(guest, start).run(
                 PATIENCE_S + 1.5 * (deadline_s if deadline_s is not None else 600))
@@ -227,15 +244,16 @@ def _outcome(migration: lab_domain.Migration, seen: _Seen, beats: heartbeat.Reco
         memory + disk, seen.slowed_s + (blackout_ms or 0) / 1000 + waited_s, tuple(seen.etas))
 
 
-def start_of(name: str, workload: workloads.Workload,
-             known: abc.Mapping[str, engines.Engine]) -> tuple[engines.Start, str] | None:
-    """How an engine starts, and what the oracle took; its plan is found on the model, if any."""
+def engine_of(name: str, workload: workloads.Workload, known: abc.Mapping[str, engines.Engine]
+              ) -> tuple[engines.Engine, str] | None:
+    """An engine, and what the oracle takes; its plan is found on the model, if there is one."""
     if name != oracle.NAME:
-        return known[name](workload.task), ''
+        return known[name], ''
     best = oracle.best(workload)
     if best is None:
         return None
-    return oracle.start(workload.task, best[0]), oracle.took(best[0], workload.task.policy)
+    plan = best[0]
+    return (lambda task: oracle.start(task, plan)), oracle.took(plan, workload.task.policy)
 
 
 def play(work: pathlib.Path, cases: abc.Sequence[workloads.Workload], names: abc.Sequence[str],
@@ -248,7 +266,7 @@ def play(work: pathlib.Path, cases: abc.Sequence[workloads.Workload], names: abc
     with hosts.Hosts(work) as lab:
         for case in cases:
             for name in names:
-                begun = start_of(name, case, known)
+                begun = engine_of(name, case, known)
                 if begun is None:
                     continue
                 found = dataclasses.replace(result_module.result(

@@ -151,8 +151,8 @@ def _contested(score: score_module.Score) -> list[str]:
     peer = score_module.spread(one for one, _, _ in hard.against_peers())
     nobody = sum(hard.best_peer(case) is None for case in hard.cases.values())
     return [(f'Of the {of} feasible guests that stock Nova does not move in time, ours moves '
-            f'{done}: time ÷ oracle {time.median:.2f} (p95 {time.p95:.2f}), time ÷ best peer '
-            f'{peer.median:.2f} (worst {peer.worst:.2f}); {nobody} of them no peer moves.')]
+             f'{done}: time ÷ oracle {time.median:.2f} (p95 {time.p95:.2f}), time ÷ best peer '
+             f'{peer.median:.2f} (worst {peer.worst:.2f}); {nobody} of them no peer moves.')]
 
 
 def _losses(score: score_module.Score) -> list[str]:

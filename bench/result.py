@@ -8,6 +8,7 @@ import typing
 
 from bench import engines
 from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import settings
 from nova_migpolicy.sim import run as run_module
 
 MIB = 1 << 20
@@ -87,11 +88,16 @@ class Result:
                       'etas': tuple(EtaError(*one) for one in values['etas'])})
 
 
-def way_of(actions: tuple[remedies.Action, ...]) -> str:
-    """The most harmful of some actions, in the policy's words."""
+def way_of(actions: tuple[remedies.Action, ...], start_ms: int = 0) -> str:
+    """The most harmful of some actions, in the policy's words.
+
+    start_ms: the blackout that was tried for at the start; a limit that stands for no more than
+    that only follows the bandwidth.
+    """
     if any(isinstance(one, remedies.Abort) for one in actions):
         return 'abort'
-    used = [one.remedy for one in actions if one.remedy in remedies.HARM_ORDER]
+    used = [one.remedy for one in actions if one.remedy in remedies.HARM_ORDER and not (
+        isinstance(one, remedies.SetMaxDowntime) and one.promised_ms <= start_ms)]
     return max(used, key=remedies.HARM_ORDER.index) if used else 'nothing'
 
 
@@ -118,9 +124,9 @@ def result(name: str, engine: str, seed: int, task: engines.Task,
            seen: run_module.Run) -> Result:
     """The figures of a run."""
     reasons = [one.reason for one in seen.decisions]
+    way = way_of(seen.actions, settings.initial_promise_ms(task.policy))
     return Result(
-        name, engine, seed, seen.end, way_of(seen.actions), seen.seconds, task.deadline_s,
-        seen.blackout_ms, task.policy.max_downtime_ms, seen.lost_s, seen.wire_bytes / MIB,
-        task.memory_mib, task.disk_mib, seen.passes,
-        tuple(one.name for one in seen.actions), reasons[-1] if reasons else '',
-        eta_errors(seen))
+        name, engine, seed, seen.end, way, seen.seconds, task.deadline_s, seen.blackout_ms,
+        task.policy.max_downtime_ms, seen.lost_s, seen.wire_bytes / MIB, task.memory_mib,
+        task.disk_mib, seen.passes, tuple(one.name for one in seen.actions),
+        reasons[-1] if reasons else '', eta_errors(seen))

@@ -7,9 +7,43 @@ import time
 
 import libvirt
 
+from lab import domain
+from nova_migpolicy import exception
+from nova_migpolicy.monitor import guest as guest_mod
 from tests.lab import base
 
 MIB = 1 << 20
+
+
+class TestMeasuring(base.HostsTest):
+    """What QEMU finds out of a guest before its migration."""
+
+    def measure(self, **guest):
+        self.boot(memory_mib=256, **guest)
+        hands = guest_mod.MigratingGuest(lambda: self.guest.domain)
+        hands.start_measuring()
+        [found] = domain.wait_until(
+            lambda: [value for value in [hands.measured()] if value is not None],
+            what='QEMU to have measured')
+        return found / MIB
+
+    def test_a_second_of_what_a_guest_dirties(self):
+        # 128 pages are looked at: one of them is 2 MiB.
+        found = self.measure(set_mib=200, rate_mib_s=100)
+        self.assertGreater(found, 60)
+        self.assertLess(found, 160)
+        self.assert_beats('n1')
+
+    def test_no_more_than_its_set(self):
+        self.assertLess(self.measure(set_mib=32, rate_mib_s=100), 60)
+
+    def test_a_migrating_guest_is_not_measured(self):
+        self.boot(memory_mib=256, set_mib=200, rate_mib_s=100)
+        migration = self.endless()
+        migration.wait_for(base.in_passes(1))
+        hands = guest_mod.MigratingGuest(lambda: self.guest.domain)
+        self.assertRaises(exception.GuestError, hands.start_measuring)
+        self.assertTrue(migration.running)
 
 
 class TestEvents(base.HostsTest):
