@@ -22,6 +22,7 @@ again instead of failing the migration.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 from bench import engines
@@ -39,6 +40,19 @@ DELAY_S_PER_GIB = 75
 TIMEOUT_S_PER_GIB = 800
 LEAST_GIB = 2.0
 
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The [libvirt] options of Nova that make the ladder; their defaults are Nova's."""
+
+    live_migration_downtime: int = DOWNTIME_MS
+    live_migration_downtime_steps: int = STEPS
+    live_migration_downtime_delay: int = DELAY_S_PER_GIB
+    live_migration_completion_timeout: int = TIMEOUT_S_PER_GIB
+
+
+SHIPPED = Options()
+
 Ladder = tuple[tuple[int, int], ...]
 
 
@@ -49,31 +63,35 @@ def data_gib(task: engines.Task) -> float:
     return memory_gib + disk_gib
 
 
-def ladder(gib: float, highest_ms: int = DOWNTIME_MS) -> Ladder:
+def ladder(gib: float, highest_ms: int = DOWNTIME_MS, options: Options = SHIPPED) -> Ladder:
     """Pairs of a time in seconds and the limit in ms that holds from then on."""
-    lowest_ms = highest_ms / STEPS
-    rise_ms = (highest_ms - lowest_ms) / STEPS
-    wait_s = int(DELAY_S_PER_GIB * gib)
-    return tuple((wait_s * step, int(lowest_ms + rise_ms * step)) for step in range(STEPS + 1))
+    steps = options.live_migration_downtime_steps
+    lowest_ms = highest_ms / steps
+    rise_ms = (highest_ms - lowest_ms) / steps
+    wait_s = int(options.live_migration_downtime_delay * gib)
+    return tuple((wait_s * step, int(lowest_ms + rise_ms * step)) for step in range(steps + 1))
 
 
-def promised(policy: keys.Policy, gib: float) -> Ladder:
+def promised(policy: keys.Policy, gib: float, options: Options = SHIPPED) -> Ladder:
     """The ladder of an operator who has set live_migration_downtime to what was promised."""
-    highest_ms = max(LEAST_DOWNTIME_MS, base.clamp(DOWNTIME_MS, policy))
+    highest_ms = max(LEAST_DOWNTIME_MS,
+                     base.clamp(options.live_migration_downtime, policy))
     return tuple((at_s, base.clamp(limit_ms, policy))
-                 for at_s, limit_ms in ladder(gib, highest_ms))
+                 for at_s, limit_ms in ladder(gib, highest_ms, options))
 
 
 class Stock(base.Peer):
     """Nova's monitor; last: what it does when its time is up."""
 
-    def __init__(self, task: engines.Task, last: remedies.Action) -> None:
+    def __init__(self, task: engines.Task, last: remedies.Action,
+                 options: Options = SHIPPED) -> None:
         super().__init__(POLL_S)
         gib = data_gib(task)
         self._last = last
-        self._left = list(promised(task.policy, gib))
+        self._left = list(promised(task.policy, gib, options))
         self._limit_ms: int | None = None
-        self._timeout_s = base.timeout_s(int(TIMEOUT_S_PER_GIB * gib), task)
+        self._timeout_s = base.timeout_s(
+            int(options.live_migration_completion_timeout * gib), task)
         self._next_s = min(self._left[0][0], self._timeout_s)
 
     def _decide(self, sample: samples.Sample) -> record.Decision | None:
@@ -98,9 +116,9 @@ class Stock(base.Peer):
                           f'after {at_s} s the limit is {limit_ms} ms')
 
 
-def stock(task: engines.Task) -> engines.Start:
+def stock(task: engines.Task, options: Options = SHIPPED) -> engines.Start:
     """Nova as it ships: aborts when its time is up."""
-    return base.start(task, Stock(task, remedies.Abort()), base.QEMU_LIMIT_MS, POLL_S)
+    return base.start(task, Stock(task, remedies.Abort(), options), base.QEMU_LIMIT_MS, POLL_S)
 
 
 def force(task: engines.Task) -> engines.Start:

@@ -7,6 +7,7 @@ dirties meanwhile is not seen before the bulk copy is over.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 
 from nova_migpolicy.engine import estimator
@@ -37,17 +38,31 @@ def _slowed(curve: estimator.Curve, throttle_percent: int) -> estimator.Curve:
     return curve.faster(1 - min(throttle_percent, 99) / 100)
 
 
-def passing(seen: estimator.Estimate, now: settings_module.Settings, link: settings_module.Link,
-            throttle_percent: int, number: int, since_s: float,
-            time_left_s: float | None) -> tuple[record.Forecast, Verdict]:
-    """The forecast during the passes. since_s: seconds since the last sync."""
+@dataclasses.dataclass(frozen=True)
+class Ends:
+    """How it ends for the low, the mid and the high curve, from the last sync on."""
+
+    low: forecast.Prediction
+    mid: forecast.Prediction
+    high: forecast.Prediction
+
+
+def ends(seen: estimator.Estimate, now: settings_module.Settings, link: settings_module.Link,
+         throttle_percent: int) -> Ends:
+    """What comes of it; the same until a pass ends or a setting changes."""
     drain = seen.wire_rate * seen.drain
     threshold = settings_module.threshold_bytes(now.limit_ms, seen.wire_rate, link)
     horizon = max(PATIENCE_S, 60 * seen.remaining / drain)
-    low, mid, high = (
+    return Ends(*(
         forecast.predict(_slowed(curve, throttle_percent), seen.remaining, drain, threshold,
                          horizon_s=horizon, overlap=overlap)
-        for curve, overlap in ((seen.low, True), (seen.mid, False), (seen.high, False)))
+        for curve, overlap in ((seen.low, True), (seen.mid, False), (seen.high, False))))
+
+
+def passing(seen: estimator.Estimate, found: Ends, link: settings_module.Link, number: int,
+            since_s: float, time_left_s: float | None) -> tuple[record.Forecast, Verdict]:
+    """The forecast during the passes. since_s: seconds since the last sync."""
+    low, mid, high = found.low, found.mid, found.high
     late = time_left_s is not None and mid.seconds - since_s > time_left_s
     if mid.converges:
         verdict = Verdict.LATE if late else Verdict.FINE

@@ -73,7 +73,7 @@ class Forecast:
     def to_dict(self) -> dict[str, object]:
         """Plain values for the journal; what is not known is left out."""
         return {key: round(value, 3) if isinstance(value, float) else value
-                for key, value in dataclasses.asdict(self).items() if value is not None}
+                for key, value in vars(self).items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -113,5 +113,4 @@ class Sample:
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for the journal; what was not seen is left out."""
-        return {key: value for key, value in dataclasses.asdict(self).items()
-                if value is not None}
+        return {key: value for key, value in vars(self).items() if value is not None}

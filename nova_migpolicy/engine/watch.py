@@ -41,6 +41,8 @@ class Watch:
         self.forecast: record.Forecast | None = None
         self.verdict = outlook.Verdict.FINE
         self.throttle_percent: int | None = None
+        self._ends: outlook.Ends | None = None
+        self._ends_of: tuple[object, ...] = ()
         self._books = books
         self._terms = terms
 
@@ -141,9 +143,12 @@ class Watch:
             self.seen = estimator.estimate(
                 self.tracker.passes, self._books.now.cap_mib_s, self._expected(), self.before)
         if self.seen is not None:
+            known = (self.seen, self._books.now, self.link, self.throttle_percent or 0)
+            if self._ends is None or known != self._ends_of:
+                self._ends, self._ends_of = outlook.ends(*known), known
             self.forecast, self.verdict = outlook.passing(
-                self.seen, self._books.now, self.link, self.throttle_percent or 0,
-                self.tracker.number, at_s - self.tracker.passes[-1].end_s,
+                self.seen, self._ends, self.link, self.tracker.number,
+                at_s - self.tracker.passes[-1].end_s,
                 self.time_left(at_s))
 
     def _look_at_copy(self, sample: samples.Sample) -> None:

@@ -36,9 +36,13 @@ from nova_migpolicy.monitor import view as view_mod
 
 LOG = logging.getLogger(__name__)
 
-# The watchdog's tick. Passes steer by events; this serves deadlines, links
-# that stand still and, without events, everything.
-TICK_S = 2.0
+# The watchdog's tick. Passes steer by events; this serves links that stand still.
+# Each look costs some ms of CPU here and in libvirtd: see python -m bench cost.
+TICK_S = 5.0
+# The same where libvirt tells no events.
+EVENTLESS_TICK_S = 2.0
+# A deadline is looked for just after it.
+AFTER_DEADLINE_S = 0.01
 # Nobody is shown a fresher look than this, however often they ask.
 FRESH_S = 0.5
 # A person's cancel that came before there was a job to end is tried again.
@@ -100,6 +104,7 @@ class Monitor:
         self._host = host
         self._sleep = sleep
         self._sampler = sampler.Sampler(has_events)
+        self._tick_s = TICK_S if has_events else EVENTLESS_TICK_S
         self._was_paused = was_paused
         self._cap_is_shared = cap_is_shared
         self._looked_s = inbox.clock()
@@ -123,7 +128,7 @@ class Monitor:
     def run(self) -> outcome_mod.Outcome:
         """Watch and steer until the migration is over; returns how it ended."""
         while not self._over():
-            items = self._inbox.wait(CANCEL_AGAIN_S if self._actor.cancel_is_due else TICK_S)
+            items = self._inbox.wait(self._patience_s())
             self._actor.survive('the monitor', functools.partial(self._round, items))
         self._actor.survive('the monitor', self._publish)
         outcome = outcome_mod.settle(
@@ -139,6 +144,15 @@ class Monitor:
                 LOG.error('%s', trouble, instance_uuid=self._guest.uuid)
                 self._event(trouble)
         return outcome
+
+    def _patience_s(self) -> float:
+        """How long to wait for the next item: to the tick, or to the deadline before it."""
+        if self._actor.cancel_is_due:
+            return CANCEL_AGAIN_S
+        deadline_s = self._controller.facts.deadline_s
+        if deadline_s is None or deadline_s < self._inbox.clock():
+            return self._tick_s
+        return min(self._tick_s, deadline_s - self._inbox.clock() + AFTER_DEADLINE_S)
 
     @property
     def phase(self) -> str:
@@ -173,36 +187,42 @@ class Monitor:
                 self._switched = True
             elif not isinstance(item, inbox_mod.CallReturned):
                 requests.append(item)
+        looked = False
         if not self._over():
             self._actor.cancel_again()
             self._actor.survive('a command', self.commands.answer_cancels)
-            self._look_if_due(boundary, requests)
+            looked = self._look_if_due(boundary, requests)
         for request in requests:
             if self._over():
                 self._too_late.append(request)
             else:
                 self._actor.survive('a command', functools.partial(self._answer, request))
-        self._publish()
+        if looked or not all(isinstance(item, inbox_mod.PassStarted) for item in items):
+            self._publish()
         for request in requests:
             if isinstance(request, inbox_mod.Look):
                 request.reply.give(answer.Answer(answer.OK))
 
     def _look_if_due(self, boundary: inbox_mod.PassStarted | None,
-                     requests: list[inbox_mod.Request]) -> None:
+                     requests: list[inbox_mod.Request]) -> bool:
         if boundary is not None and self._passed_s is not None and (
                 boundary.at_s - self._passed_s < passes.LEAST_GAP_S):
             # Passes of a few ms: looking at each would cost more than it tells.
             boundary = None
         now_s = self._inbox.clock()
-        if boundary is not None or now_s - self._looked_s >= self._due_s(requests):
-            # Whatever goes wrong with it, those who ask are answered.
-            self._actor.survive('a look', functools.partial(self._look, boundary, now_s))
+        if boundary is None and now_s - self._looked_s < self._due_s(requests):
+            return False
+        # Whatever goes wrong with it, those who ask are answered.
+        self._actor.survive('a look', functools.partial(self._look, boundary, now_s))
+        return True
 
-    @staticmethod
-    def _due_s(requests: list[inbox_mod.Request]) -> float:
+    def _due_s(self, requests: list[inbox_mod.Request]) -> float:
         """How old the last look may be: a command is judged by the phase of now."""
         if not requests:
-            return TICK_S
+            deadline_s = self._controller.facts.deadline_s
+            passed = deadline_s is not None and (
+                self._looked_s < deadline_s <= self._inbox.clock())
+            return 0.0 if passed else self._tick_s
         return FRESH_S if all(isinstance(one, inbox_mod.Look) for one in requests) else 0.0
 
     def _answer(self, request: inbox_mod.Request) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import abc
 import dataclasses
+import math
 import typing
 
 from nova_migpolicy.engine import controller as controller_module
@@ -21,7 +22,9 @@ from nova_migpolicy.engine import settings
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import precopy
 
-TICK_S = 2.0
+# As the monitor does.
+TICK_S = 5.0
+AFTER_DEADLINE_S = 0.01
 
 Change = abc.Callable[[dict[str, int]], dict[str, int]]
 Refuse = abc.Callable[[remedies.Action], str | None]
@@ -150,6 +153,14 @@ class _Hands(typing.Generic[PilotT]):
         self.take(decision)
 
 
+def _deadline_s(pilot: Pilot) -> float:
+    """The deadline of our own controller, at which the monitor looks, too."""
+    if not isinstance(pilot, controller_module.Controller):
+        return math.inf
+    deadline_s = pilot.facts.deadline_s
+    return math.inf if deadline_s is None else deadline_s
+
+
 def steer(pilot: PilotT, plant: precopy.Migration, *, until_s: float = 30_000.0,
           tick_s: float = TICK_S, boundaries: bool = True, change: Change | None = None,
           refuse: Refuse | None = None, commands: abc.Sequence[Command[PilotT]] = ()) -> Run:
@@ -166,6 +177,9 @@ def steer(pilot: PilotT, plant: precopy.Migration, *, until_s: float = 30_000.0,
     seen_s = -passes.LEAST_GAP_S
     bulk_end_s = None
     while not plant.over and plant.now_s < until_s:
+        deadline_s = _deadline_s(pilot)
+        if plant.now_s < deadline_s < next_s:
+            next_s = deadline_s + AFTER_DEADLINE_S
         synced = plant.advance(max(plant.now_s + 1e-6, min(
             next_s, until_s, left[0][0] if left else until_s)))
         if synced and plant.syncs == plant.setup.counter + 2:

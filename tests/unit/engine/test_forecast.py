@@ -64,8 +64,9 @@ class TestOutlook(testtools.TestCase):
 
     def look(self, curve, *times, limit=100, since_s=0.0, left_s=None, cap=50):
         seen = test_estimator.estimate(test_estimator.run(curve, *times), cap=cap)
-        return outlook.passing(seen, settings.Settings(cap, limit, limit), settings.Link(200.0),
-                               0, len(times), since_s, left_s)
+        link = settings.Link(200.0)
+        ends = outlook.ends(seen, settings.Settings(cap, limit, limit), link, 0)
+        return outlook.passing(seen, ends, link, len(times), since_s, left_s)
 
     def test_fine(self):
         curve = estimator.Curve(400.0 * MIB, 25.0 * MIB, True)
