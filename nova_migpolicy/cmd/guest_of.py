@@ -21,11 +21,15 @@ METAVARS = (('_mib_s', 'MIB_S'), ('_mib', 'MIB'), ('seconds', 'SECONDS'), ('', '
 
 @dataclasses.dataclass(frozen=True)
 class Guest:
-    """A guest; does: what it does, in words."""
+    """A guest; does: what it does, in words.
+
+    measured: nova-compute had QEMU measure it before its migration.
+    """
 
     pattern: str
     load: guests.Workload
     does: str
+    measured: bool = True
 
     @property
     def sentence(self) -> str:

@@ -75,7 +75,9 @@ def read(path: str) -> Recording:
     notes: list[str] = []
     policy = _policy(path, start.get('policy'), notes)
     eyes = _look(records, policy, facts)
-    guest = _guest(path, eyes, memory_mib, policy, records, notes)
+    guest = dataclasses.replace(
+        _guest(path, eyes, memory_mib, policy, records, notes),
+        measured=_count(facts.get('dirtied_bytes')) is not None)
     known = _rate(facts.get('link_mib_s')) or _rate(facts.get('switchover_mib_s'))
     seen = [_rate(one.get('seen_mib_s')) for one in records if one.get('kind') == 'link']
     if any(one.get('kind') == 'retune' for one in records):

@@ -20,6 +20,8 @@ Point = tuple[float, float]
 # A migration that does not end is told by then, and a minute of computing is enough.
 MOST_PASSES = 10_000
 MOST_TICKS = 20_000
+# As nova-compute has QEMU measure a guest before its migration.
+MEASURED_S = 1.0
 # From 9.2 on QEMU syncs this often under auto-converge.
 SYNC_EVERY_S = 5.0
 QEMU = ('7.2', '10.0')
@@ -107,11 +109,13 @@ def play(case: cases.Case, scene: Scene) -> Trial:
     setup = precopy.Setup(
         scene.guest.load, link_mib_s=scene.link_mib_s, disk_mib=scene.disk_mib,
         sync_every_s=SYNC_EVERY_S if new else None, seed=scene.seed,
-        link_jitter=scene.jitter, guest_jitter=scene.jitter)
+        link_jitter=scene.jitter, guest_jitter=scene.jitter, age_s=MEASURED_S)
     controller, plant = sim_run.start(
         policy, setup, link_mib_s=scene.link_mib_s if scene.link_known else None,
         switchover_mib_s=int(scene.link_mib_s) if new and scene.link_known else None,
-        can_throttle=policy.may_throttle, can_post_copy=can_post_copy)
+        can_throttle=policy.may_throttle, can_post_copy=can_post_copy, can_hurry_disks=True,
+        dirtied_bytes=(int(scene.guest.load.unique_mib(MEASURED_S) * MIB)
+                       if scene.guest.measured else None), dirtied_seconds=MEASURED_S)
     recorded = Recorded(plant.setup)
     until_s = scene.until_s or _until_s(case, scene)
     ran = sim_run.steer(controller, recorded, until_s=until_s,

@@ -9,9 +9,13 @@ alone, on a connection of their own, do not.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import libvirt_qemu
 from oslo_log import log as logging
+
+from nova_migpolicy.monitor import guest as guest_mod
 
 LOG = logging.getLogger(__name__)
 
@@ -40,3 +44,22 @@ class ControlConnection:
             LOG.debug('Opened a connection to libvirt for control calls')
             self._connection = connection
         return connection.lookupByUUIDString(domain_uuid)
+
+    def guest(self, server: str, allow_qmp: bool) -> guest_mod.MigratingGuest:
+        """The calls that may be made on a server's domain.
+
+        :param allow_qmp: monitor commands are among them
+        """
+        return guest_mod.MigratingGuest(
+            functools.partial(self.find, server), self._qmp() if allow_qmp else None, server)
+
+    def _qmp(self) -> guest_mod.Qmp:
+        """Sends monitor commands in the way of the threading mode, as Nova's own calls do."""
+        proxy = self._host._wrap_libvirt_proxy(libvirt_qemu)
+
+        def send(domain: Any, command: str) -> str:
+            answer: str = proxy.qemuMonitorCommand(
+                domain, command, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT)
+            return answer
+
+        return send

@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 import contextlib
 import dataclasses
-import functools
 import pathlib
 import time
 from typing import Any
 
 import libvirt
-import libvirt_qemu
 from nova.compute import vm_states
 import nova.conf
 from nova import objects
@@ -41,7 +39,6 @@ from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.compute import sighup
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import events
-from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import links as links_mod
@@ -101,13 +98,9 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         found = super().check_can_live_migrate_source(
             context, instance, dest_check_data, block_device_info)
         if CONF.migpolicy.measure_before_start:
-            self._measurements.begin(self._guest(instance))
+            self._measurements.begin(
+                self._control.guest(instance.uuid, CONF.migpolicy.allow_qmp))
         return found
-
-    def _guest(self, instance: Any) -> guest_mod.MigratingGuest:
-        return guest_mod.MigratingGuest(
-            functools.partial(self._control.find, instance.uuid),
-            self._qmp() if CONF.migpolicy.allow_qmp else None, instance.uuid)
 
     def _abort_queued(self, server: str) -> None:
         """Let Nova end a migration that is in its queue, in the name of whoever asked for it."""
@@ -204,7 +197,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         resolver: policies.Resolver,
     ) -> session_mod.Session:
         inbox = compat.make_inbox()
-        guest = self._guest(instance)
+        guest = self._control.guest(instance.uuid, CONF.migpolicy.allow_qmp)
         return session_mod.Session(
             dataclasses.replace(self._start(instance, dest, migration, resolved, resolver),
                                 dirtied_bytes=self._measurements.take(guest)),
@@ -294,17 +287,6 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 allow_qmp=CONF.migpolicy.allow_qmp,
                 libvirt_version=libvirtd.getLibVersion(),
                 qemu_version=libvirtd.getVersion()))
-
-    def _qmp(self) -> guest_mod.Qmp:
-        """Sends monitor commands in the way of the threading mode, as Nova's own calls do."""
-        proxy = self._host._wrap_libvirt_proxy(libvirt_qemu)
-
-        def send(domain: Any, command: str) -> str:
-            answer: str = proxy.qemuMonitorCommand(
-                domain, command, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT)
-            return answer
-
-        return send
 
     def _remove_old_journals(self) -> None:
         if self._journals is not None:

@@ -110,12 +110,15 @@ def had_a_chance(case: Case) -> bool:
     """Whether the present settings were in force for as long as two passes before them took.
 
     A higher limit makes passes short: two of them may both lie in one burst of a guest that the
-    limit would catch in its next quiet time.
+    limit would catch in its next quiet time. A higher bandwidth makes them short, too, but sends
+    as much in them.
     """
     after = [one for one in case.passes if one.number > 0]
     if case.settled >= len(after):
         return True
-    longest_s = max(one.duration_s for one in after[:-case.settled])
+    rate = case.seen.wire_rate
+    longest_s = max(one.duration_s * min(1.0, one.wire_rate / rate)
+                    for one in after[:-case.settled])
     return after[-1].end_s - after[-case.settled].start_s >= 2 * longest_s
 
 

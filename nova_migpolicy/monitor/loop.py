@@ -149,10 +149,8 @@ class Monitor:
         """How long to wait for the next item: to the tick, or to the deadline before it."""
         if self._actor.cancel_is_due:
             return CANCEL_AGAIN_S
-        deadline_s = self._controller.facts.deadline_s
-        if deadline_s is None or deadline_s < self._inbox.clock():
-            return self._tick_s
-        return min(self._tick_s, deadline_s - self._inbox.clock() + AFTER_DEADLINE_S)
+        left_s = (self._controller.facts.deadline_s or 0.0) - self._inbox.clock()
+        return self._tick_s if left_s < 0 else min(self._tick_s, left_s + AFTER_DEADLINE_S)
 
     @property
     def phase(self) -> str:
@@ -219,10 +217,8 @@ class Monitor:
     def _due_s(self, requests: list[inbox_mod.Request]) -> float:
         """How old the last look may be: a command is judged by the phase of now."""
         if not requests:
-            deadline_s = self._controller.facts.deadline_s
-            passed = deadline_s is not None and (
-                self._looked_s < deadline_s <= self._inbox.clock())
-            return 0.0 if passed else self._tick_s
+            deadline_s = self._controller.facts.deadline_s or 0.0
+            return 0.0 if self._looked_s < deadline_s <= self._inbox.clock() else self._tick_s
         return FRESH_S if all(isinstance(one, inbox_mod.Look) for one in requests) else 0.0
 
     def _answer(self, request: inbox_mod.Request) -> None:

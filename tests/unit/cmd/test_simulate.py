@@ -53,8 +53,9 @@ class SimulateTest(base.CommandTest):
     def test_the_sentences_are_the_engines(self):
         load = guests.uniform(4096, 1024, 900)
         policy = dataclasses.replace(keys.Policy(), bandwidth_mib_s=200, max_bandwidth_mib_s=600)
-        ours = run.steer(*run.start(policy, precopy.Setup(load, link_mib_s=1100),
-                                    link_mib_s=1100.0))
+        ours = run.steer(*run.start(
+            policy, precopy.Setup(load, link_mib_s=1100, age_s=1.0), link_mib_s=1100.0,
+            can_hurry_disks=True, dirtied_bytes=int(load.unique_mib(1.0) * 2 ** 20)))
         found = self.as_json(*CAPPED)['policies'][0]
         self.assertEqual([one.to_dict() for one in ours.decisions], found['decisions'])
         self.assertEqual((ours.end, ours.wire_bytes, ours.passes),
