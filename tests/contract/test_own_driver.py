@@ -208,6 +208,28 @@ class TestMigration(base.ContractCase):
         self.assertEqual((0, libvirt.VIR_MIGRATE_LIVE),
                          (params[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH], flags))
 
+    def check_source(self, specs=None, **conf):
+        self.tested._measurements = mock.Mock()
+        for name, value in conf.items():
+            self.set_option(name, value, 'migpolicy')
+        with mock.patch.object(libvirt_driver.LibvirtDriver, 'check_can_live_migrate_source',
+                               return_value='checked') as novas:
+            found = self.tested.check_can_live_migrate_source(
+                self.context, self.instance(specs or {}), 'data', 'devices')
+        self.assertEqual('checked', found)
+        self.assertEqual('devices', novas.call_args.args[-1])
+        return self.tested._measurements.begin
+
+    def test_a_server_is_measured_while_nova_checks_the_source(self):
+        begin = self.check_source()
+        self.assertEqual(base.UUID, begin.call_args.args[0].uuid)
+        self.check_source({'migpolicy:profile': 'nova'}).assert_not_called()
+        self.check_source(measure_before_start=False).assert_not_called()
+
+    def test_a_measurement_that_fails_stops_no_migration(self):
+        with mock.patch.object(self.tested._policies, 'resolver', side_effect=RuntimeError):
+            self.check_source().assert_not_called()
+
     def test_a_policy_that_cannot_be_applied_leaves_it_to_nova(self):
         with mock.patch.object(self.tested._policies, 'resolve', side_effect=RuntimeError), \
                 mock.patch.object(

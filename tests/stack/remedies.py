@@ -7,6 +7,9 @@ from nova_migpolicy.engine import judge
 from tests.stack import steering
 
 
+MIB = 1 << 20
+
+
 class RemedyTests:
     """On each release: what comes by events, what changes the host, what stops it."""
 
@@ -16,6 +19,11 @@ class RemedyTests:
         self.assert_moved(run)
         self.assertEqual({'set_bandwidth'}, set(run.actions) - {'set_max_downtime'})
         self.assert_promise(run, 1000)
+        # QEMU measured it before the start, from samples, and that was enough to know.
+        [start] = run.records('start')
+        measured = start['facts']['dirtied_bytes'] / MIB
+        self.assertLess(abs(measured - steering.BUSY.rate_mib_s), 40)
+        self.assertIn('before the start the guest dirtied', run.records('decision')[0]['reason'])
 
     def test_post_copy(self):
         run = self.finish(self.start(remedies='post_copy', max_downtime_ms=1000))
