@@ -265,7 +265,7 @@ def play(work: pathlib.Path, cases: abc.Sequence[workloads.Workload], names: abc
         guest_for(one.given)        # what cannot be done is said before anything starts
     with hosts.Hosts(work) as lab:
         # The first migration between new hosts starts a second later than any other.
-        ride(lab, cases[0], known[names[0]] if names[0] in known else engines.ours)
+        ride(lab, cases[0], engines.ours)
         for case in cases:
             for name in names:
                 begun = engine_of(name, case, known)

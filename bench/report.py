@@ -66,9 +66,9 @@ def lines(found: dict[str, Any]) -> list[str]:
 def _part(path: pathlib.Path, found: dict[str, Any]) -> list[str]:
     if 'results' in found:
         return contest(found)
-    if 'microseconds_per_pass' in found:
-        return ['## How fast the model is', '', *_fenced(
-            f'{name.replace("_", " "):24}{value:>12}' for name, value in found.items()), '']
+    if 'nobody' in found:
+        from bench import speed
+        return ['## How fast the model is', '', *_fenced(speed.lines(found)), '']
     if 'poll' in json.dumps(found):
         from bench import cost
         return ["## The monitor's CPU beside a poll of each half second", '',

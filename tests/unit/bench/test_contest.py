@@ -16,6 +16,7 @@ from bench import report
 from bench import result
 from bench import run
 from bench import score
+from bench import speed
 from bench import workloads
 
 WILD = {'name': 'wild', 'memory_mib': 2048, 'pattern': 'sweep', 'writable_set_mib': 512,
@@ -131,6 +132,18 @@ class TestScore(testtools.TestCase):
             met['total time ÷ oracle, median'],
             met['total time ÷ best peer that finishes, median']))
         self.assertIsNone(met['ETA error p90 after 1 pass'])
+
+
+class TestSpeed(testtools.TestCase):
+
+    def test_slowed_guests_take_an_hour_and_keep_their_proportions(self):
+        one = speed.slowed(workload(dirty_mib_s=300, link_jitter=0.0))
+        self.assertAlmostEqual(2048 / 3240, one.setup.link_mib_s)
+        [[stretch]] = one.load.writers
+        self.assertAlmostEqual(0.3, stretch.rate_mib_s / one.setup.link_mib_s)
+        seen = model.play(one, speed.nobody(one.task), 7200.0)
+        self.assertEqual('completed', seen.end)
+        self.assertThat(abs(seen.seconds - 3600), matchers.LessThan(1400))
 
 
 class TestReport(testtools.TestCase):
