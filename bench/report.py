@@ -106,16 +106,13 @@ def _engines(score: score_module.Score) -> list[str]:
             'worst | promise kept | work lost, s | aborts | wasted per abort: median, p95 |'),
             '| --- | --- | --- | --- | --- | --- | --- | --- |']
     for name in score.engines:
-        done, of = score.outcome(name)
-        time = score_module.spread(one for one, _, _ in score.against_oracle(name, 'seconds'))
-        peer = score_module.spread(one for one, _, _ in score.against_peers(name))
-        kept, made = score.kept(name)
-        wasted = score.wasted(name)
-        lost = sum(one.lost_s for one in score.runs(name))
+        row = score.row(name)
+        time, peer, wasted = row.oracle, row.peer, row.wasted
         rows.append(
-            f'| {name} | {done} of {of} | {time.median:.2f}, {time.p95:.2f}, {time.worst:.2f} '
-            f'| {peer.median:.2f}, {peer.worst:.2f} | {kept} of {made} | {lost:.0f} '
-            f'| {wasted.count} | {wasted.median:.2f}, {wasted.p95:.2f} |')
+            f'| {name} | {row.in_time} of {row.feasible} | {time.median:.2f}, {time.p95:.2f}, '
+            f'{time.worst:.2f} | {peer.median:.2f}, {peer.worst:.2f} | {row.kept} of '
+            f'{row.promised} | {row.lost_s:.0f} | {wasted.count} | {wasted.median:.2f}, '
+            f'{wasted.p95:.2f} |')
     return rows
 
 

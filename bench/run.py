@@ -112,16 +112,12 @@ def engine_table(score: score_module.Score) -> list[str]:
     rows = [''.join(word.ljust(-width) if width < 0 else word.rjust(width)
                     for word, width in heads)]
     for name in score.engines:
-        done, of = score.outcome(name)
-        time = score_module.spread(one for one, _, _ in score.against_oracle(name, 'seconds'))
-        peers = score_module.spread(one for one, _, _ in score.against_peers(name))
-        kept, made = score.kept(name)
-        wasted = score.wasted(name)
-        lost = sum(one.lost_s for one in score.runs(name))
-        arrived, within = f'{done}/{of}', f'{kept}/{made}'
+        row = score.row(name)
+        arrived, within = f'{row.in_time}/{row.feasible}', f'{row.kept}/{row.promised}'
         rows.append(
-            f'{name:16}{arrived:>12}{time.median:10.2f}{time.p95:7.2f}{peers.median:8.2f}'
-            f'{peers.worst:8.2f}{within:>12}{lost:9.0f}{wasted.count:7}{wasted.median:8.2f}')
+            f'{name:16}{arrived:>12}{row.oracle.median:10.2f}{row.oracle.p95:7.2f}'
+            f'{row.peer.median:8.2f}{row.peer.worst:8.2f}{within:>12}{row.lost_s:9.0f}'
+            f'{row.wasted.count:7}{row.wasted.median:8.2f}')
     return rows
 
 

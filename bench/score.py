@@ -55,6 +55,21 @@ def spread(values: abc.Iterable[float]) -> Spread:
     return Spread(len(ranked), rank(0.5), rank(0.9), rank(0.95), ranked[0], ranked[-1])
 
 
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One engine: in time of the feasible, ratios of the total time, promises kept of those made."""
+
+    engine: str
+    in_time: int
+    feasible: int
+    oracle: Spread
+    peer: Spread
+    kept: int
+    promised: int
+    lost_s: float
+    wasted: Spread
+
+
 class Score:
     """The results of a contest, by workload."""
 
@@ -132,6 +147,14 @@ class Score:
         """Bytes of the memory and disks that aborted migrations had sent, over their size."""
         return spread(one.wire_mib / (one.memory_mib + one.disk_mib)
                       for one in self.runs(engine) if one.end == 'aborted')
+
+    def row(self, engine: str) -> Row:
+        """The figures of one engine."""
+        return Row(
+            engine, *self.outcome(engine),
+            spread(one for one, _, _ in self.against_oracle(engine, 'seconds')),
+            spread(one for one, _, _ in self.against_peers(engine)), *self.kept(engine),
+            sum(one.lost_s for one in self.runs(engine)), self.wasted(engine))
 
     def eta(self, engine: str, number: int) -> tuple[Spread, int]:
         """Errors of the forecasts after a pass, and how many saw no end that then came."""

@@ -116,19 +116,26 @@ class Steering:
         cap = min(needed, top) if top else needed
         if cap < HURRY_GAIN * now.cap_mib_s:
             return None
-        limit = settings_module.limit_ms(now.promised_ms, cap, means.link)
-        if limit < now.limit_ms and not means.can_rescale:
+        settings = self._with_cap(cap, means)
+        if settings is None:
             return None
         self._hurried_s = at_s
         what = 'the disks and the memory' if watch.tracker.phase is samples.Phase.DISKS else (
             'the bulk copy')
         does = 'makes it' if cap >= needed else 'is the most that is permitted'
         return Decision(
-            at_s, settings_module.changes(now, dataclasses.replace(
-                now, cap_mib_s=cap, limit_ms=limit)), 'raise_bandwidth', (
+            at_s, settings_module.changes(now, settings), 'raise_bandwidth', (
                 f'{words.size(left)} of {what} are left and need '
                 f'{words.span(left / rate)} at {now.cap_mib_s} MiB/s, but the deadline is in '
                 f'{words.span(time_left)}; {cap} MiB/s {does}'), watch.forecast)
+
+    def _with_cap(self, cap_mib_s: int, means: plan.Means) -> settings_module.Settings | None:
+        """The settings with another cap and the same promise; None where they cannot be had."""
+        now = self._books.now
+        limit = settings_module.limit_ms(now.promised_ms, cap_mib_s, means.link)
+        if limit < now.limit_ms and not means.can_rescale:
+            return None
+        return dataclasses.replace(now, cap_mib_s=cap_mib_s, limit_ms=limit)
 
     def foresee(self, at_s: float) -> Decision | None:
         """Raise the bandwidth in the bulk copy when what was measured before rules out an end.
@@ -149,12 +156,11 @@ class Steering:
             return None
         bounds = [bound for bound in (means.max_bandwidth_mib_s, means.link.mib_s) if bound]
         cap = min([math.ceil(FORESEEN_GAIN * rate), *(int(bound) for bound in bounds)])
-        limit = settings_module.limit_ms(now.promised_ms, cap, means.link)
-        if cap < FORESEEN * rate or (limit < now.limit_ms and not means.can_rescale):
+        settings = self._with_cap(cap, means)
+        if cap < FORESEEN * rate or settings is None:
             return None
         return Decision(
-            at_s, settings_module.changes(now, dataclasses.replace(
-                now, cap_mib_s=cap, limit_ms=limit)), 'raise_bandwidth', (
+            at_s, settings_module.changes(now, settings), 'raise_bandwidth', (
                 f'In {words.span(before.seconds)} before the start the guest dirtied '
                 f'{words.size(before.dirtied)}, which {now.cap_mib_s} MiB/s cannot catch up with; '
                 f'{cap} MiB/s can'), watch.forecast)

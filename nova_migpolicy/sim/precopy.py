@@ -15,74 +15,28 @@ is the seed, for a link and a guest that waver from pass to pass.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import random
 
 from nova_migpolicy.engine import remedies
+from nova_migpolicy.sim import counters
 from nova_migpolicy.sim import disks
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import link as link_module
 from nova_migpolicy.sim import memory
+from nova_migpolicy.sim import pacing
+from nova_migpolicy.sim import setup as setup_module
 from nova_migpolicy.sim import throttle
 
+Setup = setup_module.Setup
 MIB = guests.MIB
-PAGE = 4096
-WINDOW_S = 0.1
-# How long QEMU sends at most before it looks at its threshold.
-LOOK_S = 0.05
+PAGE = counters.PAGE
+PAGE_COST, ZERO_COST = counters.PAGE_COST, counters.ZERO_COST
 # What a sync takes; nothing is sent meanwhile.
 SYNC_S = 0.001
-# A page on the wire: its header beside it; and a page of zeros is a mark only.
-PAGE_COST = 1 + 8 / PAGE
-ZERO_COST = 9 / PAGE
 # How fast untouched memory is looked through, in MiB/s.
 ZERO_MIB_S = 4000.0
 _TINY = 1e-9
-
-
-@dataclasses.dataclass(frozen=True)
-class Setup:
-    """A migration about to start; rates in MiB/s, sizes in MiB.
-
-    link_steps: (time, rate from then on). outages: times (from, to) in which the link moves
-    nothing. first_mib_s: no faster than this is what is sent for the first time, since the
-    destination has to make those pages; None for no such bound. overhead_s: of a switchover;
-    post_copy_overhead_s: of the start of post-copy; disk_overhead_s: more of a switchover where
-    disks are mirrored. disk_cap_shared: the cap is divided among the disks, not given to each.
-    switchover_mib_s: the rate of the link, where QEMU was told it. throttle_*: auto-converge's
-    parameters in percent. sync_every_s: how often QEMU from 9.2 on looks whether it has to force
-    a sync when auto-converge is armed. counter: where the counter of syncs starts. age_s: for how
-    long the guest has been at its work when the migration begins. seed, link_jitter,
-    guest_jitter: how far the link's and the guest's rate waver from pass to pass, as a share, and
-    the seed for that.
-    """
-
-    load: guests.Workload
-    link_mib_s: float = 1000.0
-    cap_mib_s: int = 0
-    limit_ms: int = 300
-    disk_mib: int = 0
-    more_disks_mib: tuple[int, ...] = ()
-    disk_write_mib_s: float = 0.0
-    disk_cap_shared: bool = True
-    link_steps: tuple[tuple[float, float], ...] = ()
-    outages: tuple[tuple[float, float], ...] = ()
-    overhead_s: float = 0.015
-    post_copy_overhead_s: float = 0.015
-    disk_overhead_s: float = 0.0
-    first_mib_s: float | None = None
-    switchover_mib_s: float | None = None
-    auto_converge: bool = False
-    throttle_initial: int = 20
-    throttle_increment: int = 10
-    throttle_highest: int = 99
-    sync_every_s: float | None = None
-    counter: int = 0
-    age_s: float = 0.0
-    seed: int = 0
-    link_jitter: float = 0.0
-    guest_jitter: float = 0.0
 
 
 class Migration:
@@ -115,17 +69,12 @@ class Migration:
         self._link_factor = self._guest_factor = 1.0
         self._written_s = 0.0           # until when the guest's writes are known
         self._pass_sent = 0.0           # MiB of guest memory sent since the last sync
-        self._pages_mib = self._zeros_mib = 0.0
-        self._wire_mib = self._disk_wire_mib = 0.0
-        self._window_s = self._looked_s = 0.0
-        self._window_sent = 0.0
+        self._counters = counters.Counters()
+        self._pacer = pacing.Pacer(0.0)
         self._threshold = 0.0
         self._rated_s: float | None = None
         self._timer_s = math.inf        # when QEMU looks next whether it has to force a sync
         self._timer_syncs = 0
-        self._period_s = 0.0
-        self._period_new = self._period_wire = 0.0
-        self._dirty_rate = 0
 
     @property
     def over(self) -> bool:
@@ -145,12 +94,12 @@ class Migration:
     @property
     def sent_bytes(self) -> float:
         """What went over the wire for the memory, in bytes."""
-        return self._wire_mib * MIB
+        return self._counters.wire_mib * MIB
 
     @property
     def wire_bytes(self) -> float:
         """What went over the wire, disks included, in bytes."""
-        return (self._wire_mib + self._disk_wire_mib) * MIB
+        return (self._counters.wire_mib + self._counters.disk_wire_mib) * MIB
 
     def step(self) -> bool:
         """Let a second pass, or less: until the next sync; whether there was one."""
@@ -175,7 +124,7 @@ class Migration:
         cap = self.cap / self._disks if self.setup.disk_cap_shared else float(self.cap)
         step = min(until_s, self._link.changes_at(self.now_s),
                    self.now_s + self._mirrors.next_change_s(rate, cap)) - self.now_s
-        self._disk_wire_mib += self._mirrors.go_on(step, rate, cap)
+        self._counters.disk_wire_mib += self._mirrors.go_on(step, rate, cap)
         self.now_s += step
         if self._mirrors.in_sync:
             self.state = 'memory'
@@ -184,8 +133,10 @@ class Migration:
         self.syncs += 1
         self._write()
         self._memory.sync()
-        self._window_s = self._looked_s = self._period_s = self.synced_s = self.now_s
-        self._rated_s = self.now_s + WINDOW_S
+        self._pacer = pacing.Pacer(self.now_s)
+        self._counters.begin(self.now_s)
+        self.synced_s = self.now_s
+        self._rated_s = self.now_s + pacing.WINDOW_S
         if self.setup.sync_every_s and self.auto_converge.armed:
             self._timer_s = self.now_s + self.setup.sync_every_s
         self._waver()
@@ -213,34 +164,33 @@ class Migration:
 
     def _first_left(self) -> float:
         """MiB that were never sent yet."""
-        return max(0.0, self.setup.load.memory_mib - self._pages_mib - self._zeros_mib)
+        sent = self._counters.pages_mib + self._counters.zeros_mib
+        return max(0.0, self.setup.load.memory_mib - sent)
 
-    def _rates(self) -> tuple[float, float, bool]:
-        """Guest MiB/s now: at full speed, on the average, and whether the cap paces it."""
+    def _rates(self) -> pacing.Rates:
+        """How fast guest memory is sent now."""
         wire = self._link.rate(self.now_s) * self._link_factor
         if self._memory.zeros_ahead():
             speed = min(wire / ZERO_COST, ZERO_MIB_S)
-            return speed, speed, False
+            return pacing.Rates(speed, speed, False)
         slow = min(wire, self.setup.first_mib_s or wire) if self._first_left() > 0 else wire
         if self.cap and self.cap < slow:
             # A window's worth goes into buffers on the way at once.
-            return wire / PAGE_COST, self.cap / PAGE_COST, True
-        return slow / PAGE_COST, slow / PAGE_COST, False
+            return pacing.Rates(wire / PAGE_COST, self.cap / PAGE_COST, True)
+        return pacing.Rates(slow / PAGE_COST, slow / PAGE_COST, False)
 
     def _send(self, until_s: float) -> bool:
         """Send until the next event; whether that was a sync."""
-        fast, average, paced = self._rates()
-        left, now = self._left(), self.now_s
+        rates, left, now = self._rates(), self._left(), self.now_s
         to_zeros = self._memory.until_zeros() - self._pass_sent
-        look_s = self._next_look(left, fast, average, paced)
-        event_s = min(until_s, self._link.changes_at(now), look_s)
+        look_s = self._pacer.next_look(now, left, self._threshold, rates)
+        event_s = min(until_s, self._link.changes_at(now), look_s, self._timer_s)
         if self._rated_s is not None:
             event_s = min(event_s, self._rated_s)
-        if to_zeros < left and average > 0:
-            event_s = min(event_s, self._when(to_zeros, fast, average, paced))
-        event_s = max(now, min(event_s, self._timer_s))
-        self._move(event_s, min(left, max(to_zeros, 0.0)) if to_zeros < left else left,
-                   fast, average, paced)
+        if to_zeros < left and rates.average > 0:
+            event_s = min(event_s, self._pacer.when(now, to_zeros, rates))
+        event_s = max(now, event_s)
+        self._move(event_s, min(left, max(to_zeros, 0.0)), rates)
         if event_s >= look_s - _TINY or (
                 event_s >= self._timer_s - _TINY and self._timer_forces()):
             self._sync()
@@ -265,82 +215,26 @@ class Migration:
         self._timer_s += every
         return forces
 
-    def _next_look(self, left: float, fast: float, average: float, paced: bool) -> float:
-        """When QEMU finds that what remains is below the threshold, if nothing changes."""
-        if average <= 0:
-            return math.inf
-        whole_s = self._when(left, fast, average, paced)
-        need = left - self._threshold
-        if need < 0:
-            need = 0.0
-        if not paced:
-            looks = math.floor((self.now_s - self._looked_s + need / average) / LOOK_S) + 1
-            return min(whole_s, max(self._looked_s + looks * LOOK_S, self.now_s))
-        worth = self.cap * WINDOW_S / PAGE_COST
-        room = max(0.0, worth - self._window_sent)
-        more = 0 if need < room else math.floor((need - room) / worth) + 1
-        return min(whole_s, self._window_s + (more + 1) * WINDOW_S)
-
-    def _when(self, mib: float, fast: float, average: float, paced: bool) -> float:
-        """When that much more will have been sent."""
-        if not paced:
-            return self.now_s + mib / average
-        worth = self.cap * WINDOW_S / PAGE_COST
-        room = max(0.0, worth - self._window_sent)
-        if mib <= room:
-            return self.now_s + mib / fast
-        windows = max(1, math.ceil((mib - room) / worth - 1e-9))
-        return self._window_s + windows * WINDOW_S + (
-            mib - room - (windows - 1) * worth) / fast
-
-    def _move(self, to_s: float, most: float, fast: float, average: float, paced: bool) -> None:
+    def _move(self, to_s: float, most: float, rates: pacing.Rates) -> None:
         """Send from now to a time, but no more than that."""
-        if not paced:
-            sent = average * (to_s - self.now_s)
-            windows = math.floor((to_s - self._window_s) / WINDOW_S + 1e-9)
-            self._window_s += windows * WINDOW_S
-            self._window_sent = 0.0 if windows else self._window_sent + sent
-        else:
-            sent = self._move_paced(to_s, fast)
-        sent = min(sent, most)
-        if self._memory.zeros_ahead():
-            self._zeros_mib += sent
-            self._wire_mib += sent * ZERO_COST
-        else:
-            self._pages_mib += sent
-            self._wire_mib += sent * PAGE_COST
+        sent = min(self._pacer.send(self.now_s, to_s, rates), most)
+        self._counters.sent(sent, zeros=self._memory.zeros_ahead())
         self._pass_sent += sent
         self.now_s = to_s
 
-    def _move_paced(self, to_s: float, fast: float) -> float:
-        worth = self.cap * WINDOW_S / PAGE_COST
-        room = max(0.0, worth - self._window_sent)
-        windows = max(0, math.floor((to_s - self._window_s) / WINDOW_S + 1e-9))
-        if not windows:
-            sent = min(room, fast * (to_s - self.now_s))
-            self._window_sent += sent
-            return sent
-        end_s = self._window_s + windows * WINDOW_S
-        first = min(room, fast * max(0.0, self._window_s + WINDOW_S - self.now_s))
-        self._window_s = end_s
-        self._window_sent = min(worth, fast * max(0.0, to_s - end_s))
-        return first + (windows - 1) * worth + self._window_sent
-
     def _rate_window(self) -> None:
         """A window is over: what may remain at the switchover from now on."""
-        rate = self.setup.switchover_mib_s or self._rates()[1] * (
+        rate = self.setup.switchover_mib_s or self._rates().average * (
             ZERO_COST if self._memory.zeros_ahead() else PAGE_COST)
         self._threshold = rate * self.limit_ms / 1000
         self._rated_s = None
         change_s = self._link.changes_at(self.now_s)
         if change_s < math.inf:
-            self._rated_s = change_s + WINDOW_S
+            self._rated_s = change_s + pacing.WINDOW_S
 
     def _rate_soon(self) -> None:
         """A setting has changed: it counts when this window is over."""
-        windows = math.floor((self.now_s - self._window_s) / WINDOW_S + 1e-9) + 1
-        due_s = self._window_s + windows * WINDOW_S
-        self._rated_s = min(due_s, self._rated_s or math.inf)
+        self._rated_s = min(self._pacer.window_ends(self.now_s), self._rated_s or math.inf)
 
     def _flush(self) -> None:
         """Take what was sent out of the memory that is to be sent."""
@@ -353,17 +247,14 @@ class Migration:
     def _sync(self) -> None:
         self._flush()
         self._write()
-        self._period_new += self._memory.sync()
+        new = self._memory.sync()
         self.syncs += 1
         self.synced_s = self.now_s
         self.now_s += SYNC_S
-        self._looked_s = self.now_s
-        seconds = self.now_s - self._period_s
-        if seconds > throttle.PERIOD_S:
-            self._dirty_rate = int(self._period_new * MIB / PAGE / seconds)
-            self.auto_converge.count(self._period_new, self._wire_mib - self._period_wire)
-            self._period_s, self._period_wire = self.now_s, self._wire_mib
-            self._period_new = 0.0
+        self._pacer.looked_s = self.now_s
+        period = self._counters.synced(self.now_s, new)
+        if period is not None:
+            self.auto_converge.count(*period)
         if self.setup.link_jitter or self.setup.guest_jitter:
             self._waver()
             self._rate_soon()
@@ -380,8 +271,7 @@ class Migration:
             new / self.setup.first_mib_s if self.setup.first_mib_s else 0.0))
         if self._disks:
             self.now_s += self.setup.disk_overhead_s
-        self._wire_mib += left * PAGE_COST
-        self._pages_mib += left
+        self._counters.sent(left)
         self.blackout_s = self.now_s - stopped_s
         self.lost_s += self.blackout_s
         self._memory.send(left)
@@ -394,7 +284,7 @@ class Migration:
             return 'the migration is over'
         if isinstance(action, remedies.SetBandwidth):
             self.cap = action.mib_s
-            self._looked_s = self.now_s
+            self._pacer.looked_s = self.now_s
             self._rate_soon()
         elif isinstance(action, remedies.SetMaxDowntime):
             self.limit_ms = action.limit_ms
@@ -433,8 +323,7 @@ class Migration:
         missing = (left + left - sent) / 2 / max(self._memory.dirty_mib, _TINY)
         self.lost_s += seconds * missing
         self._pass_sent += sent
-        self._pages_mib += sent
-        self._wire_mib += sent * PAGE_COST
+        self._counters.sent(sent)
         self.now_s = end_s
         if self._left() <= 1e-6:
             self.state = 'completed'
@@ -444,17 +333,13 @@ class Migration:
         total = int(self._mirrors.total_mib * MIB)
         left = int(self._mirrors.left_mib * MIB)
         disk = {'disk_total': total, 'disk_remaining': left,
-                'disk_processed': int(self._disk_wire_mib * MIB)}
+                'disk_processed': int(self._counters.disk_wire_mib * MIB)}
         if self.state == 'disks':
             return disk
-        _, average, _ = self._rates()
+        average = self._rates().average
         return {
             **disk,
             'memory_total': self.setup.load.memory_mib * MIB,
             'memory_remaining': self.remaining,
-            'memory_processed': int(self._wire_mib * MIB),
-            'memory_bps': int(average * PAGE_COST * MIB),
-            'memory_dirty_rate': self._dirty_rate, 'memory_page_size': PAGE,
-            'memory_constant': int(self._zeros_mib * MIB / PAGE),
-            'memory_normal': int(self._pages_mib * MIB / PAGE),
+            'memory_bps': int(average * PAGE_COST * MIB), **self._counters.stats(),
             'memory_iteration': self.syncs, 'auto_converge_throttle': self.throttle}

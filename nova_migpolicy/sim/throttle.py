@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """QEMU's auto-converge: what it counts, and when it slows a guest's processors further.
 
-At a sync more than a second after the last count it compares what was newly dirtied with half of
-what was sent. The second time that more was dirtied it sets the initial throttle, and each second
+At a sync more than a second after the last count (see `counters`) it compares what was newly
+dirtied with half of what was sent. The second time that more was dirtied it sets the initial throttle, and each second
 time after that one step more, up to a ceiling.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 
-PERIOD_S = 1.0
 TRIGGER = 0.5
 TIMES = 2
 

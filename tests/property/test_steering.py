@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What holds for every guest, link and policy: steered over the model of pre-copy."""
 
+import dataclasses
 import os
 
 import hypothesis
@@ -93,7 +94,7 @@ def outages(draw):
 
 def play(world, policy, until_s=1500.0, outage=(), **more):
     setup, facts = world
-    setup = precopy.dataclasses.replace(setup, outages=outage)
+    setup = dataclasses.replace(setup, outages=outage)
     controller, plant = run.start(policy, setup, **facts)
     return controller, run.steer(controller, plant, until_s=until_s, **more)
 
@@ -150,7 +151,7 @@ class TestHarm(testtools.TestCase):
 
     @hypothesis.given(worlds(), policies())
     def test_a_guest_that_would_finish_by_itself_in_time_is_never_ended(self, world, policy):
-        policy = precopy.dataclasses.replace(policy, timeout_seconds=0)
+        policy = dataclasses.replace(policy, timeout_seconds=0)
         setup, _ = world
         writers = setup.load.writers
         hypothesis.assume(all(len(stretches) == 1 for stretches in writers))
@@ -159,7 +160,7 @@ class TestHarm(testtools.TestCase):
                                             setup.link_mib_s))
         # A cell of 1 MiB is too coarse for a smaller threshold.
         limit = max(policy.initial_downtime_ms, 100)
-        policy = precopy.dataclasses.replace(
+        policy = dataclasses.replace(
             policy, initial_downtime_ms=limit, max_downtime_ms=max(limit, policy.max_downtime_ms),
             bandwidth_mib_s=max(policy.bandwidth_mib_s, 50) if policy.bandwidth_mib_s else 0)
         _, seen = play(world, policy)
@@ -198,7 +199,7 @@ class TestEnd(testtools.TestCase):
     def test_a_steady_guest_does_not_go_on_for_ever_without_one(self, world, policy):
         setup, _ = world
         hypothesis.assume(all(len(stretches) == 1 for stretches in setup.load.writers))
-        policy = precopy.dataclasses.replace(
+        policy = dataclasses.replace(
             policy, bandwidth_mib_s=max(policy.bandwidth_mib_s, 30))
         _, seen = play(world, policy)
         self.assertIn(seen.end, ('completed', 'aborted'))
@@ -249,10 +250,10 @@ class TestJunk(testtools.TestCase):
     @hypothesis.settings(max_examples=60)
     def test_statistics_that_jump_never_end_what_would_finish(self, world, policy, jumps):
         setup, _ = world
-        policy = precopy.dataclasses.replace(
+        policy = dataclasses.replace(
             policy, timeout_seconds=0, bandwidth_mib_s=0, initial_downtime_ms=300,
             max_downtime_ms=400)
-        setup = precopy.dataclasses.replace(setup, load=guests.sweep(
+        setup = dataclasses.replace(setup, load=guests.sweep(
             setup.load.memory_mib, 30, 10))
         plan = dict(jumps)
         calls = []

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How QEMU paces what it sends, and when it looks whether that is enough.
+
+Under a cap each window of 100 ms begins with that window's worth, sent as fast as the link takes
+it; then QEMU waits for the next window, and looks when that begins. Without a cap that binds it
+sends on and on, and looks every 50 ms. Arithmetic only: what is sent, and what follows from a
+look, is not known here. Sizes are MiB of guest memory, rates MiB/s of that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+WINDOW_S = 0.1
+# How long QEMU sends at most before it looks at its threshold.
+LOOK_S = 0.05
+_TINY = 1e-9
+
+
+@dataclasses.dataclass(frozen=True)
+class Rates:
+    """How fast it goes now: while it sends, and on the average; paced: a cap makes them differ."""
+
+    fast: float
+    average: float
+    paced: bool
+
+    @property
+    def worth(self) -> float:
+        """What is sent in a window."""
+        return self.average * WINDOW_S
+
+
+class Pacer:
+    """The windows of one migration.
+
+    looked_s: when QEMU looked last, or began to send at another rate.
+    """
+
+    def __init__(self, begin_s: float) -> None:
+        self.looked_s = begin_s
+        self._window_s = begin_s
+        self._sent = 0.0
+
+    def window_ends(self, now_s: float) -> float:
+        """When the window that runs now is over."""
+        windows = math.floor((now_s - self._window_s) / WINDOW_S + _TINY) + 1
+        return self._window_s + windows * WINDOW_S
+
+    def next_look(self, now_s: float, left: float, threshold: float, rates: Rates) -> float:
+        """When QEMU finds that what remains is below the threshold, if nothing changes."""
+        if rates.average <= 0:
+            return math.inf
+        whole_s = self.when(now_s, left, rates)
+        need = max(0.0, left - threshold)
+        if not rates.paced:
+            looks = math.floor((now_s - self.looked_s + need / rates.average) / LOOK_S) + 1
+            return min(whole_s, max(self.looked_s + looks * LOOK_S, now_s))
+        room = max(0.0, rates.worth - self._sent)
+        more = 0 if need < room else math.floor((need - room) / rates.worth) + 1
+        return min(whole_s, self._window_s + (more + 1) * WINDOW_S)
+
+    def when(self, now_s: float, mib: float, rates: Rates) -> float:
+        """When that much more will have been sent."""
+        if not rates.paced:
+            return now_s + mib / rates.average
+        worth = rates.worth
+        room = max(0.0, worth - self._sent)
+        if mib <= room:
+            return now_s + mib / rates.fast
+        windows = max(1, math.ceil((mib - room) / worth - _TINY))
+        return self._window_s + windows * WINDOW_S + (
+            mib - room - (windows - 1) * worth) / rates.fast
+
+    def send(self, now_s: float, to_s: float, rates: Rates) -> float:
+        """Let time pass; what can be sent in it."""
+        windows = max(0, math.floor((to_s - self._window_s) / WINDOW_S + _TINY))
+        if not rates.paced:
+            sent = rates.average * (to_s - now_s)
+            self._window_s += windows * WINDOW_S
+            self._sent = 0.0 if windows else self._sent + sent
+            return sent
+        worth = rates.worth
+        room = max(0.0, worth - self._sent)
+        if not windows:
+            sent = min(room, rates.fast * (to_s - now_s))
+            self._sent += sent
+            return sent
+        end_s = self._window_s + windows * WINDOW_S
+        first = min(room, rates.fast * max(0.0, self._window_s + WINDOW_S - now_s))
+        self._window_s = end_s
+        self._sent = min(worth, rates.fast * max(0.0, to_s - end_s))
+        return first + (windows - 1) * worth + self._sent
