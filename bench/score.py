@@ -57,7 +57,7 @@ def spread(values: abc.Iterable[float]) -> Spread:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One engine: in time of the feasible, ratios of the total time, promises kept of those made."""
+    """One engine: in time of the feasible, ratios of total time, promises kept of those made."""
 
     engine: str
     in_time: int

@@ -2,8 +2,8 @@
 """QEMU's auto-converge: what it counts, and when it slows a guest's processors further.
 
 At a sync more than a second after the last count (see `counters`) it compares what was newly
-dirtied with half of what was sent. The second time that more was dirtied it sets the initial throttle, and each second
-time after that one step more, up to a ceiling.
+dirtied with half of what was sent. The second time that more was dirtied it sets the initial
+throttle, and each second time after that one step more, up to a ceiling.
 """
 
 from __future__ import annotations

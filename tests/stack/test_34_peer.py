@@ -16,8 +16,8 @@ import libvirt_qemu
 
 from bench import engines
 from bench import model
-from bench import workloads
 from bench.peers import nova
+from bench import workloads
 from lab import client as lab_client
 from lab import domain as lab_domain
 from lab import guests
