@@ -42,7 +42,9 @@ FIRST_BEATS = 100
 LOOK_S = 0.01
 # QEMU takes no samples of less memory.
 LEAST_MEASURED_MIB = 128
-PATIENCE_S = 20.0
+# Who ends nothing by itself is stopped that long after its deadline.
+PATIENCE_S = 8.0
+FOREVER_S = 600.0
 _KINDS: abc.Mapping[str, lab_guests.Kind] = {
     'idle': 'idle', 'sweep': 'sweep', 'uniform': 'random', 'hot_cold': 'hotcold',
     'bursts': 'bursts', 'phases': 'phases'}
@@ -213,7 +215,7 @@ def ride(lab: hosts.Hosts, workload: workloads.Workload,
                 workload.task, dirtied_mib=_measured(guest)))
             deadline_s = workload.task.deadline_s
             migration, seen = Ride(guest, start).run(
-                PATIENCE_S + 1.5 * (deadline_s if deadline_s is not None else 600))
+                PATIENCE_S + (FOREVER_S if deadline_s is None else deadline_s))
             log = 0 if migration.error else 1
             if not beats.wait_for_beats(10, log):
                 raise needs.LabError(f'{workload.name}: no beat on {guest.host.name}')

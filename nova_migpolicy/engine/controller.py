@@ -111,7 +111,7 @@ class Controller:
             found = self._steering.keep_promise(at_s)
             if found is None and ended is not None and ended.number > 0:
                 found = self._judge(at_s)
-            elif found is None and (self.phase is Phase.BULK or (
+            elif found is None and (self.phase in (Phase.BULK, Phase.PASSES) or (
                     self.phase is Phase.DISKS and self._facts.can_hurry_disks)):
                 found = self._steering.hurry(at_s)
                 if found is None and self.phase is Phase.BULK:

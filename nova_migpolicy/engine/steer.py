@@ -98,9 +98,11 @@ class Steering:
                               found.rule, found.reason, watch.forecast))
 
     def hurry(self, at_s: float) -> Decision | None:
-        """Raise the bandwidth when the first copy, of disks or memory, would miss the deadline."""
+        """Raise the bandwidth when this copy alone, of disks or memory, would miss the deadline."""
         watch, now = self._watch, self._books.now
-        time_left, left, rate = watch.time_left(at_s), watch.left(), watch.pace.rate()
+        passing = watch.tracker.phase is samples.Phase.PASSES
+        time_left, left = watch.time_left(at_s), watch.left()
+        rate = watch.rate() if passing else watch.pace.rate()
         means = self.means(at_s)
         if time_left is None or time_left <= 0 or left is None or rate is None:
             return None
@@ -120,8 +122,9 @@ class Steering:
         if settings is None:
             return None
         self._hurried_s = at_s
-        what = 'the disks and the memory' if watch.tracker.phase is samples.Phase.DISKS else (
-            'the bulk copy')
+        what = 'this pass' if passing else 'the bulk copy'
+        if watch.tracker.phase is samples.Phase.DISKS:
+            what = 'the disks and the memory'
         does = 'makes it' if cap >= needed else 'is the most that is permitted'
         return Decision(
             at_s, settings_module.changes(now, settings), 'raise_bandwidth', (

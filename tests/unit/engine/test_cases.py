@@ -387,6 +387,15 @@ class TestDeadline(CaseBase):
         seen = self.steer(guests.sweep(256, 64, 20), **more)
         self.assertEqual(['on_timeout'], names(seen.decisions))
 
+    def test_a_pass_is_hurried_for_it_that_could_not_even_be_sent(self):
+        # The bulk copy takes 41 of 60 s, and the next pass would take as long.
+        seen = self.steer(guests.sweep(2048, 2000, 300), remedies=('bandwidth',), link=1000,
+                          max_bandwidth_mib_s=900, timeout_seconds=60,
+                          timeout_seconds_per_gib=0)
+        self.assertEqual('completed', seen.end)
+        self.assertIn('of this pass are left', seen.decisions[0].reason)
+        self.assertThat(seen.seconds, testtools.matchers.LessThan(60))
+
     def test_the_bulk_copy_is_not_hurried_where_that_is_not_permitted(self):
         seen = self.steer(guests.sweep(8192, 64, 20), remedies=('downtime',),
                           timeout_seconds=60, timeout_seconds_per_gib=0)
