@@ -132,7 +132,7 @@ def _etas(axis: Any, score: score_module.Score) -> None:
     axis.grid(alpha=0.25, axis='y')
     axis.set_title('Error of our ETA, % of the whole time\n'
                    '(5, 25, 50, 75, 95 %; grey: targets for the p90)', fontsize=10)
-    axis.set_xlabel('after pass (0: the bulk copy), and how many forecasts')
+    axis.set_xlabel('after pass (0: bulk copy); how many')
 
 
 def _cloud(axis: Any, found: list[tuple[float, Any, Any]]) -> None:

@@ -61,7 +61,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._sessions: dict[str, session_mod.Session] = {}
         self._stock: dict[str, control.Stock] = {}
         self._early = early.Early()
-        self._measurements = measure.Measurements(time.monotonic)
+        self._measurements = measure.Measurements(time.monotonic, time.sleep)
         self._control = connection.ControlConnection(self._host)
         state = pathlib.Path(CONF.state_path) / 'migpolicy'
         self._journals = journal_mod.prepare_folder(state / 'journal')

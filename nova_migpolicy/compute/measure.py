@@ -2,7 +2,7 @@
 """What QEMU measures of a server shortly before its migration starts, on the source host.
 
 It is begun when Nova checks the source and taken when the migration starts; the destination is
-prepared in between. That it cannot be had is no trouble: the passes tell the same later.
+prepared in between, which mostly takes longer. That it cannot be had is no trouble: the passes tell the same later.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ LOG = logging.getLogger(__name__)
 
 # What a server did longer ago says little of what it does now.
 FRESH_S = 300.0
+# What QEMU needs besides, to look at its samples again.
+MARGIN_S = 0.1
 
 
 class Measurements:
     """The measurements that were begun and not taken yet, by server."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
         self._clock = clock
+        self._sleep = sleep
         self._begun_s: dict[str, float] = {}
 
     def begin(self, guest: guest_mod.MigratingGuest) -> None:
@@ -42,10 +45,16 @@ class Measurements:
             self._begun_s[guest.uuid] = now_s
 
     def take(self, guest: guest_mod.MigratingGuest) -> int | None:
-        """The bytes that the server dirtied in guest.MEASURED_S; never raises."""
+        """The bytes that the server dirtied in guest.MEASURED_S; never raises.
+
+        Where the destination was ready sooner than that, it waits for the rest of the time.
+        """
         begun_s = self._begun_s.pop(guest.uuid, None)
         if begun_s is None or self._clock() - begun_s > FRESH_S:
             return None
+        left_s = begun_s + guest_mod.MEASURED_S + MARGIN_S - self._clock()
+        if left_s > 0:
+            self._sleep(left_s)
         try:
             return guest.measured()
         except exception.GuestError as error:

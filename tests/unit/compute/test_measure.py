@@ -29,7 +29,8 @@ class TestMeasurements(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.now_s = 0.0
-        self.found = measure.Measurements(lambda: self.now_s)
+        self.slept = []
+        self.found = measure.Measurements(lambda: self.now_s, self.slept.append)
 
     def take(self, stats=MEASURED, begin=None, wait_s=2.0):
         domain = fakes.Domain(startDirtyRateCalc=begin, connect=Connection(stats))
@@ -40,6 +41,12 @@ class TestMeasurements(testtools.TestCase):
 
     def test_what_was_measured(self):
         self.assertEqual(70 * MIB, self.take())
+
+    def test_it_waits_for_the_rest_of_the_second_and_no_longer(self):
+        self.take(wait_s=0.4)
+        self.take(wait_s=1.2)
+        [slept_s] = self.slept
+        self.assertAlmostEqual(0.7, slept_s)
 
     def test_once(self):
         self.take()
