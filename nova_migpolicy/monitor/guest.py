@@ -172,8 +172,9 @@ class MigratingGuest:
         """
         domain = self._domain()
         try:
+            # Under eventlet Nova's domains are proxies, which libvirt's list does not take.
             [(_, stats)] = domain.connect().domainListGetStats(
-                [domain], libvirt.VIR_DOMAIN_STATS_DIRTYRATE, 0)
+                [getattr(domain, '_obj', domain)], libvirt.VIR_DOMAIN_STATS_DIRTYRATE, 0)
         except libvirt.libvirtError as error:
             raise self._error('domainListGetStats', error) from error
         except ValueError:

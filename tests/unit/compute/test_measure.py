@@ -19,6 +19,7 @@ class Connection:
         self.stats = stats
 
     def domainListGetStats(self, domains, stats, flags):
+        self.asked = domains
         if isinstance(self.stats, Exception):
             raise self.stats
         return [] if self.stats is None else [(domains[0], self.stats)]
@@ -47,6 +48,17 @@ class TestMeasurements(testtools.TestCase):
         self.take(wait_s=1.2)
         [slept_s] = self.slept
         self.assertAlmostEqual(0.7, slept_s)
+
+    def test_libvirt_is_handed_its_own_domain_and_no_proxy_of_it(self):
+        class Proxy:
+            _obj = 'the domain'
+
+            def connect(self):
+                return connection
+
+        connection = Connection(MEASURED)
+        self.assertEqual(70 * MIB, guest.MigratingGuest(Proxy).measured())
+        self.assertEqual(['the domain'], connection.asked)
 
     def test_once(self):
         self.take()
