@@ -110,10 +110,10 @@ Whether QEMU looks for a second, before a live migration starts, how much memory
 the server dirties.
 
 It takes samples of pages while the destination is being prepared; only where that
-takes less than a second, the migration waits for the rest of it. A migration whose bandwidth cannot keep up with the server is then
-given more at once, where its policy permits that, and forecasts are better from
-the start. It takes libvirt 7.2 or later; without it the passes tell the same
-later.
+takes less than a second, the migration waits for the rest of it. A migration whose
+bandwidth cannot keep up with the server is then given more at once, where its policy
+permits that, and forecasts are better from the start. It takes libvirt 7.2 or later;
+without it the passes tell the same later.
 """)),
     cfg.IntOpt(
         'journal_days', default=30, min=1, max=3650, mutable=True,

@@ -2,7 +2,8 @@
 """What QEMU measures of a server shortly before its migration starts, on the source host.
 
 It is begun when Nova checks the source and taken when the migration starts; the destination is
-prepared in between, which mostly takes longer. That it cannot be had is no trouble: the passes tell the same later.
+prepared in between, which mostly takes longer. That it cannot be had is no trouble: the passes
+tell the same later.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class Steering:
                               found.rule, found.reason, watch.forecast))
 
     def hurry(self, at_s: float) -> Decision | None:
-        """Raise the bandwidth when this copy alone, of disks or memory, would miss the deadline."""
+        """Raise the bandwidth when this copy, of disks or memory, would miss the deadline."""
         watch, now = self._watch, self._books.now
         passing = watch.tracker.phase is samples.Phase.PASSES
         time_left, left = watch.time_left(at_s), watch.left()
