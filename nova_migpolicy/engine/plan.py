@@ -28,9 +28,9 @@ UNKNOWN_CEILING = 16
 MILD = (remedies.BANDWIDTH, remedies.DOWNTIME)
 HARD_STOP_S = 86_400.0
 # A value counts as enough when what is left takes no more than this share of the time that was
-# spent on the memory so far, or is nearly as soon as the most that is permitted. It matters little:
-# on 250 guests of the suite full, seed 1, total time / oracle had the same p95 with 0.05, 0.1, 0.2
-# and without it (1.31), and guests lost 0.134 of auto-converge's work with 0.1, 0.161 without.
+# spent on the memory so far, or is nearly as soon as the most that is permitted. It matters
+# little: on 250 guests of the suite full, seed 1, total time / oracle had the same p95 with 0.05,
+# 0.1, 0.2 and without it (1.31); guests lost 0.134 of auto-converge's work with it, 0.161 without.
 SOON_SHARE = 0.1
 NEARLY_AS_SOON = 1.25
 
