@@ -28,7 +28,6 @@ from bench import measured
 from lab import hosts
 from lab import needs
 
-HELP = 'cost: CPU time of watching migrations, the monitor against a 0.5 s poll'
 # The length of a pass in seconds, and the cap that makes it so. QEMU sends whole pages in each
 # 100 ms: under the lower cap one page.
 CAPS_KIB_S = {10: 40, 1: 512}

@@ -21,7 +21,6 @@ from lab import guests
 from lab import heartbeat
 from lab import stack as lab_stack
 
-HELP = 'quiet: a server that converges by itself, stock against balanced'
 GUEST = guests.Guest(kind='sweep', memory_mib=256, set_mib=16, rate_mib_s=5)
 PROFILES = ('nova', 'balanced')
 TIMEOUT_S = 120.0

@@ -27,7 +27,6 @@ from lab import hosts
 from lab import needs
 from nova_migpolicy.engine import remedies
 
-HELP = 'record: real migrations as JSON, for a model of QEMU to be held to'
 OUT = pathlib.Path('tests/simulation/traces')
 # A migration starts when the guest has beaten that often: at the same point of what it does.
 _FIRST_BEATS = 200

@@ -25,7 +25,6 @@ from lab import client as lab_client
 from lab import guests
 from lab import stack as lab_stack
 
-HELP = 'retune: from the request to the setting in QEMU, and the same for cancel'
 GUEST = guests.Guest(kind='sweep', memory_mib=256, set_mib=128, rate_mib_s=80)
 CAP_MIB_S = 30
 ENDLESS = {'migpolicy:remedies': 'none', 'migpolicy:on_stall': 'continue',

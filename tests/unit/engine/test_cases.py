@@ -9,7 +9,6 @@ from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
 from nova_migpolicy.sim import run
 
-SETUP = ('disk_mib', 'outages', 'counter', 'sync_every_s')
 # The guest that never finishes by itself: 128 MiB written at 80 MiB/s over a 50 MiB/s cap.
 WILD = guests.sweep(256, 128, 80)
 RANDOM = guests.uniform(256, 128, 80)
