@@ -7,12 +7,15 @@ A test's failure is shown at once, with all that the test attached and its trace
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
+from concurrent import futures
 import dataclasses
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -31,6 +34,7 @@ class Run:
     :param argv: a command that passes or fails; empty for tests
     :param tests: folder of tests for stestr
     :param env: laid over the environment
+    :param only: regex of the tests that are this run's, of the folder's
     :param serial: one test at a time, and each is shown with its time
     """
 
@@ -38,6 +42,7 @@ class Run:
     argv: tuple[str, ...] = ()
     tests: str = ''
     env: dict[str, str] = dataclasses.field(default_factory=dict)
+    only: str = ''
     serial: bool = False
 
 
@@ -50,6 +55,12 @@ class Count:
     skipped: int = 0
     seconds: float = 0.0
     note: str = ''
+
+    def add(self, other: Count) -> None:
+        """Count what another has counted."""
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
 
 
 def command(run: Run, end: float, count: Count) -> None:
@@ -66,14 +77,42 @@ def command(run: Run, end: float, count: Count) -> None:
         print(_indent(said), flush=True)
 
 
+def side_by_side(many: Sequence[Run], regex: str | None, end: float, count: Count, *,
+                 strict: bool) -> None:
+    """Run several folders of tests, or parts of one, at once; see `tests`."""
+    counts = [Count() for _ in many]
+    with futures.ThreadPoolExecutor(len(many)) as pool:
+        under_way = [pool.submit(tests, run, regex, end, one, strict=strict)
+                     for run, one in zip(many, counts, strict=True)]
+        try:
+            for one in futures.as_completed(under_way):
+                one.result()
+        except BaseException:
+            for late in list(_UNDER_WAY):
+                late.end()
+            raise
+    for done in counts:
+        count.add(done)
+
+
 def tests(run: Run, regex: str | None, end: float, count: Count, *, strict: bool) -> None:
     """Run a folder of tests, until `end` on the monotonic clock.
 
     :param regex: only tests whose name matches
     :param strict: a skipped test has failed
     """
+    with tempfile.TemporaryDirectory() as folder:
+        # A record of its own: two runs at once would write into the same one.
+        subprocess.run([BIN / 'stestr', '--repo-url', folder, 'init'], check=True)
+        _tests(run, regex, end, count, strict, folder)
+
+
+def _tests(run: Run, regex: str | None, end: float, count: Count, strict: bool,
+           record: str) -> None:
+    wanted = (f'(?=.*(?:{regex}))' if regex else '') + run.only
     argv = [str(BIN / 'stestr'), '--test-path', str(ROOT / run.tests), '--top-dir', str(ROOT),
-            'run', '--subunit', *(['--serial'] if run.serial else []), *([regex] if regex else [])]
+            '--repo-url', record, 'run', '--subunit', *(['--serial'] if run.serial else []),
+            *([wanted] if wanted else [])]
     if not any((ROOT / run.tests).rglob('test_*.py')):
         print(f'   {run.label}: there are no tests in {run.tests}', flush=True)
         return
@@ -95,7 +134,7 @@ def tests(run: Run, regex: str | None, end: float, count: Count, *, strict: bool
     elif process.returncode and count.failed == before.failed:
         count.failed += 1
         # Mostly a test module that cannot be imported, about which only `list` says more.
-        listed = subprocess.run([*argv[:5], 'list'], cwd=ROOT, env={**os.environ, **run.env},
+        listed = subprocess.run([*argv[:7], 'list'], cwd=ROOT, env={**os.environ, **run.env},
                                 capture_output=True, text=True, check=False)
         said = b''.join(errors).decode(errors='replace')
         print(_indent((said if listed.returncode == 0 else listed.stdout + listed.stderr)[-8000:]),
@@ -140,9 +179,9 @@ class _Show:
         first, last = test['timestamps']
         took = f'{(last - first).total_seconds():6.1f} s' if first and last else ''
         if not good and status != 'skip':
-            print(f'   FAILED {name} {took}\n{_indent(_details(test) or reason)}', flush=True)
+            _say(f'   FAILED {name} {took}\n{_indent(_details(test) or reason)}')
         elif self._run.serial:
-            print(f'   {"ok" if good else "skipped"} {took}  {name} {reason}', flush=True)
+            _say(f'   {"ok" if good else "skipped"} {took}  {name} {reason}'.rstrip())
         elif sys.stdout.isatty():
             print(f'\r   {self._run.label}: {self._seen}', end='', flush=True)
 
@@ -150,6 +189,12 @@ class _Show:
         """End the line of the counter."""
         if sys.stdout.isatty() and not self._run.serial:
             print('\r', end='')
+
+
+def _say(lines: str) -> None:
+    """Print in one piece: what runs at the same time prints, too."""
+    sys.stdout.write(f'{lines}\n')
+    sys.stdout.flush()
 
 
 def _detail(test: dict[str, Any], name: str) -> str:
@@ -183,22 +228,25 @@ class _Deadline:
         self._timer = threading.Timer(max(1.0, end - time.monotonic()), self._stop)
 
     def __enter__(self) -> _Deadline:
+        _UNDER_WAY.add(self)
         self._timer.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
+        _UNDER_WAY.discard(self)
         self._timer.cancel()
         if self._process.poll() is None:
-            self._end()
+            self.end()
 
     def __bool__(self) -> bool:
         return self._late
 
     def _stop(self) -> None:
         self._late = True
-        self._end()
+        self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Stop the group now."""
         # SIGINT first: tests that have a lab up take it down then.
         for number, seconds in ((signal.SIGINT, 20.0), (signal.SIGKILL, 10.0)):
             try:
@@ -206,6 +254,9 @@ class _Deadline:
                 self._process.wait(seconds)
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 continue
+
+
+_UNDER_WAY: set[_Deadline] = set()
 
 
 def _indent(text: str) -> str:

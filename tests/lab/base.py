@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import atexit
-import fcntl
 import functools
 import json
-import os
 import pathlib
 import shutil
 import tempfile
@@ -22,24 +20,14 @@ from lab import guests
 from lab import hosts
 from lab import needs
 from lab import workdir
+from tests import folders
 
 _up = {}
 
 
 @functools.cache
 def _folder():
-    """Return a folder that no other run of tests uses; a crashed one's is used again."""
-    for number in range(1, 100):
-        folder = pathlib.Path(tempfile.gettempdir()) / f'migpolicy-lab-tests-{number}'
-        folder.mkdir(exist_ok=True)
-        fd = os.open(folder, os.O_RDONLY)       # held until this process ends
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            continue
-        return folder
-    raise needs.LabError('too many runs of the lab tests at once')
+    return folders.unused(pathlib.Path(tempfile.gettempdir()) / 'migpolicy-lab-tests')
 
 
 def shared_hosts(flavour='bookworm', storage='block'):

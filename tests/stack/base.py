@@ -12,6 +12,7 @@ import atexit
 from collections.abc import Callable
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import tempfile
@@ -27,9 +28,16 @@ from lab import needs
 from lab.openstack import services
 from lab import stack as lab_stack
 from lab import workdir
+from tests import folders
 
-WORK = workdir.DEFAULT.parent / '.lab-tests'
+ROOT = workdir.DEFAULT.parent
 IDLE = guests.Guest(kind='idle', memory_mib=128)
+
+
+@functools.cache
+def work() -> pathlib.Path:
+    """Return the work folder of this run's stack."""
+    return folders.unused(ROOT / '.lab-tests') / 'stack'
 
 
 @dataclasses.dataclass
@@ -46,7 +54,7 @@ class _Shared:
         up = self.stack
         if up is None or (up.where.nova, up.where.threads) != (nova, threads):
             self.down()
-            up = lab_stack.Stack(WORK, driver=driver, nova=nova, threads=threads,
+            up = lab_stack.Stack(work(), driver=driver, nova=nova, threads=threads,
                                  nova_conf=nova_conf)
             up.up()
             self.stack = up

@@ -62,7 +62,7 @@ class UnreachableTest(base.StackTest):
     def other_version(self):
         """Put a plugin of another version in the place of n1's."""
         out = self.stack.where.log / 'other-version.out'
-        root = str(base.WORK.parent)
+        root = str(base.ROOT)
         program = str(pathlib.Path(__file__).with_name('other_version.py'))
         other = self.stack.hosts.ctl.spawn(
             [sys.executable, program, 'n1'], out, cwd=root,

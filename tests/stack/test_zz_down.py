@@ -13,15 +13,16 @@ from tests.stack import base
 class TestDown(base.StackTest):
 
     def test_nothing_is_left(self):
+        work = base.work()
         server = self.boot()
         self.assertIn('nova-compute', _command_lines())
         base.SHARED.down()
-        self.assertEqual([], machine.running(base.WORK))
+        self.assertEqual([], machine.running(work))
         left = [line for line in _command_lines().splitlines()
-                if str(base.WORK) in line or server in line]
+                if str(work) in line or server in line]
         self.assertEqual([], left)
-        self.assertNotIn(str(base.WORK), pathlib.Path('/proc/self/mounts').read_text())
-        files = {path.name for path in base.WORK.iterdir()} if base.WORK.exists() else set()
+        self.assertNotIn(str(work), pathlib.Path('/proc/self/mounts').read_text())
+        files = {path.name for path in work.iterdir()} if work.exists() else set()
         self.assertEqual(set(), files - {workdir.CACHE})
 
 
