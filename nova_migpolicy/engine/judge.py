@@ -2,9 +2,9 @@
 """Judges a migration at the end of a pass: leave it alone, take a remedy, or give up on it.
 
 Do nothing while it converges by itself. It takes two passes that agree with each other to say
-that it does not. A remedy that turned out not to do is followed by the next mild one after a pass
-under the new settings, by a harsh one or by giving up after two. A guest that is restless is
-given time for a quiet moment. How an end is brought about is not known here.
+that it does not, or one that is plain. A remedy that turned out not to do is followed by the next
+mild one after a pass under the new settings, by a harsh one or by giving up after two. A guest
+that is restless is given time for a quiet moment. How an end is brought about is not known here.
 """
 
 from __future__ import annotations
@@ -99,11 +99,25 @@ def sure(case: Case) -> bool:
     """
     if min(case.settled, case.seen.evidence) < 2 or not had_a_chance(case):
         return False
+    return hopeless(case) or not falling(case)
+
+
+def hopeless(case: Case) -> bool:
+    """Whether the guest clearly writes faster than it is sent."""
     seen = case.seen
     awake = 1 - min(case.throttle_percent or 0, 99) / 100
     slowest = min(seen.mid.rate, seen.gentle.rate) * awake
-    hopeless = slowest > FASTER * seen.wire_rate * seen.drain
-    return hopeless or not falling(case)
+    return slowest > FASTER * seen.wire_rate * seen.drain
+
+
+def clear(case: Case) -> bool:
+    """Whether the passes carry a harsh step that brings the guest to the other host.
+
+    One pass does where it is hopeless and what was measured before the start agrees. To give up
+    takes two: a guest that is lost to this attempt will be copied all over again.
+    """
+    return sure(case) or (case.settled >= 1 and case.seen.evidence >= 2 and had_a_chance(case)
+                          and hopeless(case))
 
 
 def had_a_chance(case: Case) -> bool:
@@ -181,7 +195,7 @@ def judge(case: Case) -> Judgement | None:
     plan = planner.choose(pass_s)
     if plan is not None:
         harsh = any(one not in plan_module.MILD for one in plan.used)
-        if harsh and not sure(case):
+        if harsh and not clear(case):
             return None
         return Judgement(plan, _rule(plan), f'{why}; {words.prospect(plan, case.now, seen)}')
     if case.verdict is Verdict.LATE:

@@ -146,8 +146,25 @@ class Memory:
                 if cut > number:
                     self._shares[number] = 0.0
                 left = 0.0
+        self._skip_crumbs()
         self._pass_zeros(self._at)
         self.dirty_mib = max(0.0, self.dirty_mib - mib)
+
+    def _skip_crumbs(self) -> None:
+        """Pass by less than a byte before pages that were never touched begin, or end.
+
+        Rounding leaves that there, and it could never be sent: sending it takes no time.
+        """
+        if not self._zeros:
+            return
+        stop = self._size if self.zeros_ahead() else self._zero_from
+        while self._at < stop:
+            number = self._split(self._at)
+            end = self._starts[number + 1] if number + 1 < len(self._starts) else self._size
+            end = min(end, stop)
+            if number < len(self._starts) and (end - self._at) * self._shares[number] > _NEAR:
+                return
+            self._at = end
 
     def _pass_zeros(self, at: float) -> None:
         """Once sent, pages that were never touched are as any others when they come again."""

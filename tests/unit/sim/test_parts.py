@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The link, the mirrors of disks and auto-converge's counter, each by itself."""
+"""The memory, the link, the mirrors of disks and auto-converge's counter, each by itself."""
 
 import math
 
 import testtools
 
 from nova_migpolicy.sim import disks
+from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import link
+from nova_migpolicy.sim import memory as memory_mod
 from nova_migpolicy.sim import throttle
 
 
@@ -50,6 +52,19 @@ class TestMirrors(testtools.TestCase):
         seconds, wire = self.copy(disks.Mirrors((100,), write_mib_s=10), 50, 0)
         self.assertEqual((2.5, 125.0), (seconds, wire))
         self.assertEqual(math.inf, disks.Mirrors((100,), 10).next_change_s(10, 0))
+
+
+class TestMemory(testtools.TestCase):
+
+    def test_what_rounding_leaves_of_pages_never_touched_holds_nothing_up(self):
+        # 0.000002 of a byte was left over, and was to be sent for ever in no time.
+        for short in (2.2e-9, 0.0):
+            memory = memory_mod.Memory(guests.Workload(291_553, (), zero_mib=34_257))
+            memory.send(257_296 - short)
+            self.assertTrue(memory.zeros_ahead())
+            memory.send(34_257 - short)
+            self.assertFalse(memory.zeros_ahead())
+            self.assertEqual(float('inf'), memory.until_zeros())
 
 
 class TestAutoConverge(testtools.TestCase):
