@@ -217,7 +217,7 @@ class Stack:
 
     def _start(self, say: Callable[[str], None]) -> None:
         run, node = self.services, self.hosts.ctl
-        self._folders()
+        self.where.make_folders(('ctl', *self.hosts.names))
         network.make(node)
         for number, name in enumerate(self.hosts.names, 1):
             self._join(name, number)
@@ -253,13 +253,6 @@ class Stack:
         say('keystone, placement, glance, neutron and nova-api answer')
         self._warm_neutron()
         self.wait_computes()
-
-    def _folders(self) -> None:
-        for path in (self.where.etc, self.where.log, self.where.instances,
-                     *(self.where.data / name for name in ('images', 'staging', 'tasks'))):
-            path.mkdir(parents=True, exist_ok=True)
-        for name in ('ctl', *self.hosts.names):
-            self.where.state(name).mkdir(parents=True, exist_ok=True)
 
     def _join(self, name: str, number: int) -> None:
         node = self.hosts[name].machine

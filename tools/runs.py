@@ -133,9 +133,10 @@ def _tests(run: Run, regex: str | None, end: float, count: Count, strict: bool,
         print(f'   {run.label}: stopped, it took too long', flush=True)
     elif process.returncode and count.failed == before.failed:
         # Mostly a test module that cannot be imported, about which only `list` says more.
-        listed = subprocess.run([*argv[:7], 'list'], cwd=ROOT, env={**os.environ, **run.env},
-                                capture_output=True, text=True, check=False)
-        if regex and listed.returncode == 0 and not show.seen:
+        listed = subprocess.run([*argv[:7], 'list', *([wanted] if wanted else [])], cwd=ROOT,
+                                env={**os.environ, **run.env}, capture_output=True, text=True,
+                                check=False)
+        if regex and listed.returncode == 0 and not listed.stdout.strip():
             print(f'   {run.label}: no test has such a name', flush=True)
             return
         count.failed += 1
@@ -163,7 +164,7 @@ class _Show:
 
     def __init__(self, run: Run, count: Count, strict: bool) -> None:
         self._run, self._count, self._strict = run, count, strict
-        self.seen = 0
+        self._seen = 0
 
     def test(self, test: dict[str, Any]) -> None:
         """Take one test's outcome."""
@@ -178,7 +179,7 @@ class _Show:
         self._count.passed += good
         self._count.skipped += status == 'skip'
         self._count.failed += not good and status != 'skip'
-        self.seen += 1
+        self._seen += 1
         first, last = test['timestamps']
         took = f'{(last - first).total_seconds():6.1f} s' if first and last else ''
         if not good and status != 'skip':
@@ -186,7 +187,7 @@ class _Show:
         elif self._run.serial:
             _say(f'   {"ok" if good else "skipped"} {took}  {name} {reason}'.rstrip())
         elif sys.stdout.isatty():
-            print(f'\r   {self._run.label}: {self.seen}', end='', flush=True)
+            print(f'\r   {self._run.label}: {self._seen}', end='', flush=True)
 
     def finish(self) -> None:
         """End the line of the counter."""

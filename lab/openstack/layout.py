@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 import dataclasses
 import os
 import pathlib
@@ -107,6 +108,13 @@ class Layout:
     def host_instances(self, host: str) -> pathlib.Path:
         """Return what a host sees as instances_path, as it is called outside."""
         return self.work / host / 'instances'
+
+    def make_folders(self, machines: Iterable[str]) -> None:
+        """Make the folders that the services on these machines expect."""
+        for path in (self.etc, self.log, self.instances,
+                     *(self.data / name for name in ('images', 'staging', 'tasks')),
+                     *map(self.state, machines)):
+            path.mkdir(parents=True, exist_ok=True)
 
     def program(self, name: str) -> pathlib.Path:
         """Return the path of a program of the virtual environment."""

@@ -12,6 +12,7 @@ import dataclasses
 from nova_migpolicy.cmd import cases
 from nova_migpolicy.cmd import guest_of
 from nova_migpolicy.engine import remedies
+from nova_migpolicy.sim import counters
 from nova_migpolicy.sim import precopy
 from nova_migpolicy.sim import run as sim_run
 
@@ -81,7 +82,7 @@ class Recorded(precopy.Migration):
     def _sent_mib(self) -> float:
         stats = self.stats()
         return (stats.get('memory_normal', 0) + stats.get('memory_constant', 0)) * (
-            precopy.PAGE / MIB)
+            counters.PAGE / MIB)
 
     def advance(self, until_s: float) -> bool:
         """Let time pass as the model does, and keep where it was before and after."""

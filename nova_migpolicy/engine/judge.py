@@ -113,8 +113,9 @@ def hopeless(case: Case) -> bool:
 def clear(case: Case) -> bool:
     """Whether the passes carry a harsh step that brings the guest to the other host.
 
-    One pass does where it is hopeless and what was measured before the start agrees. To give up
-    takes two: a guest that is lost to this attempt will be copied all over again.
+    One pass under the present settings does where it is hopeless and something else agrees: what
+    was measured before the start, or a pass before the settings were changed. To give up takes
+    two under the present ones: a guest that is given up will be copied all over again.
     """
     return sure(case) or (case.settled >= 1 and case.seen.evidence >= 2 and had_a_chance(case)
                           and hopeless(case))

@@ -97,16 +97,11 @@ class Monitor:
             guest, controller, journal, inbox.clock, host.post_copy_started)
         self._controller = controller
         self._engine = engine.Engine(controller, inbox.clock, self._event, guest.uuid)
-        self._progress = progress
-        self._inbox = inbox
-        self._journal = journal
-        self._call = call
-        self._host = host
-        self._sleep = sleep
+        self._progress, self._inbox, self._journal = progress, inbox, journal
+        self._call, self._host, self._sleep = call, host, sleep
         self._sampler = sampler.Sampler(has_events)
         self._tick_s = TICK_S if has_events else EVENTLESS_TICK_S
-        self._was_paused = was_paused
-        self._cap_is_shared = cap_is_shared
+        self._was_paused, self._cap_is_shared = was_paused, cap_is_shared
         self._looked_s = inbox.clock()
         self._passed_s: float | None = None
         self._last_complaint = ''

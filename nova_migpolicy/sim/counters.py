@@ -26,6 +26,11 @@ class Counters:
         self.dirty_pages_s = 0
         self._period_s = self._period_new = self._period_wire = 0.0
 
+    @property
+    def memory_mib(self) -> float:
+        """Guest memory sent so far, each page as often as it was."""
+        return self.pages_mib + self.zeros_mib
+
     def begin(self, at_s: float) -> None:
         """The memory begins."""
         self._period_s = at_s

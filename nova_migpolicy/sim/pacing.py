@@ -12,24 +12,70 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from nova_migpolicy.sim import counters
+
 WINDOW_S = 0.1
 # How long QEMU sends at most before it looks at its threshold.
 LOOK_S = 0.05
+# How fast untouched memory is looked through, in MiB/s.
+ZERO_MIB_S = 4000.0
 _TINY = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """How fast it goes now: while it sends, and on the average; paced: a cap makes them differ."""
+    """How fast it goes now: while it sends, and on the average; paced: a cap makes them differ.
+
+    cost: MiB on the wire for each MiB of guest memory.
+    """
 
     fast: float
     average: float
     paced: bool
+    cost: float = counters.PAGE_COST
 
     @property
     def worth(self) -> float:
         """What is sent in a window."""
         return self.average * WINDOW_S
+
+    @property
+    def wire(self) -> float:
+        """MiB/s on the wire, on the average."""
+        return self.average * self.cost
+
+
+def rates(wire_mib_s: float, cap_mib_s: float) -> Rates:
+    """How fast guest memory is sent over a link of that rate under a cap (0: none)."""
+    fast = wire_mib_s / counters.PAGE_COST
+    if cap_mib_s and cap_mib_s < wire_mib_s:
+        return Rates(fast, cap_mib_s / counters.PAGE_COST, True)
+    return Rates(fast, fast, False)
+
+
+def zero_rates(wire_mib_s: float) -> Rates:
+    """How fast pages that were never touched are dealt with."""
+    speed = min(wire_mib_s / counters.ZERO_COST, ZERO_MIB_S)
+    return Rates(speed, speed, False, counters.ZERO_COST)
+
+
+class Timer:
+    """QEMU's timer of forced syncs (from 9.2 on); due_s: when it looks next."""
+
+    def __init__(self, begin_s: float = 0.0, every_s: float | None = None) -> None:
+        self._every_s = every_s or math.inf
+        self.due_s = begin_s + self._every_s
+        self._syncs = 0
+
+    def forces(self, syncs: int) -> bool:
+        """It looks: a sync is due where there was none since it looked last, but not at once.
+
+        The bulk copy is left alone.
+        """
+        forces = syncs > 1 and syncs == self._syncs
+        self._syncs = syncs + forces
+        self.due_s += self._every_s
+        return forces
 
 
 class Pacer:

@@ -15,9 +15,6 @@ is the seed, for a link and a guest that waver from pass to pass.
 
 from __future__ import annotations
 
-import math
-import random
-
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.sim import counters
 from nova_migpolicy.sim import disks
@@ -26,16 +23,15 @@ from nova_migpolicy.sim import link as link_module
 from nova_migpolicy.sim import memory
 from nova_migpolicy.sim import pacing
 from nova_migpolicy.sim import setup as setup_module
+from nova_migpolicy.sim import threshold
 from nova_migpolicy.sim import throttle
+from nova_migpolicy.sim import waver
 
 Setup = setup_module.Setup
 MIB = guests.MIB
-PAGE = counters.PAGE
-PAGE_COST, ZERO_COST = counters.PAGE_COST, counters.ZERO_COST
+PAGE_COST = counters.PAGE_COST
 # What a sync takes; nothing is sent meanwhile.
 SYNC_S = 0.001
-# How fast untouched memory is looked through, in MiB/s.
-ZERO_MIB_S = 4000.0
 _TINY = 1e-9
 
 
@@ -44,7 +40,6 @@ class Migration:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self.state = 'memory'
         self.now_s = 0.0
         self.syncs = setup.counter
         self.synced_s = 0.0             # when the last sync was
@@ -59,22 +54,18 @@ class Migration:
         sizes = tuple(size for size in (setup.disk_mib, *setup.more_disks_mib) if size)
         self._mirrors = disks.Mirrors(sizes, setup.disk_write_mib_s)
         self._disks = len(sizes)
-        if sizes:
-            self.state = 'disks'
+        self.state = 'disks' if sizes else 'memory'
         self._link = link_module.Link(setup.link_mib_s, setup.link_steps, setup.outages)
         self._memory = memory.Memory(setup.load)
         self._memory.write(0.0, setup.age_s, 1.0)
         self._memory.sync()
-        self._chance = random.Random(setup.seed)
-        self._link_factor = self._guest_factor = 1.0
+        self._waver = waver.Waver(setup.seed, setup.link_jitter, setup.guest_jitter)
         self._written_s = 0.0           # until when the guest's writes are known
         self._pass_sent = 0.0           # MiB of guest memory sent since the last sync
         self._counters = counters.Counters()
         self._pacer = pacing.Pacer(0.0)
-        self._threshold = 0.0
-        self._rated_s: float | None = None
-        self._timer_s = math.inf        # when QEMU looks next whether it has to force a sync
-        self._timer_syncs = 0
+        self._threshold = threshold.Threshold()
+        self._timer = pacing.Timer()
 
     @property
     def over(self) -> bool:
@@ -100,10 +91,6 @@ class Migration:
     def wire_bytes(self) -> float:
         """What went over the wire, disks included, in bytes."""
         return (self._counters.wire_mib + self._counters.disk_wire_mib) * MIB
-
-    def step(self) -> bool:
-        """Let a second pass, or less: until the next sync; whether there was one."""
-        return self.advance(self.now_s + 1.0)
 
     def advance(self, until_s: float) -> bool:
         """Let time pass to a moment, a sync or the end; whether the bitmap was synced just now."""
@@ -136,27 +123,18 @@ class Migration:
         self._pacer = pacing.Pacer(self.now_s)
         self._counters.begin(self.now_s)
         self.synced_s = self.now_s
-        self._rated_s = self.now_s + pacing.WINDOW_S
-        if self.setup.sync_every_s and self.auto_converge.armed:
-            self._timer_s = self.now_s + self.setup.sync_every_s
-        self._waver()
-
-    def _waver(self) -> None:
-        setup = self.setup
-        if setup.link_jitter:
-            self._link_factor = max(0.2, 1 + setup.link_jitter * self._chance.gauss(0, 1))
-        if setup.guest_jitter:
-            self._guest_factor = max(0.2, 1 + setup.guest_jitter * self._chance.gauss(0, 1))
+        self._threshold.begin(self.now_s)
+        if self.auto_converge.armed:
+            self._timer = pacing.Timer(self.now_s, self.setup.sync_every_s)
+        self._waver.next()
 
     def _write(self) -> None:
         """Let the guest write until now."""
-        seconds = self.now_s - self._written_s
         if self.paused_s is None and self.state != 'post-copy':
-            awake = self.setup.load.speed(self.throttle)
-            age_s = self.setup.age_s
+            awake, age_s = self.setup.load.speed(self.throttle), self.setup.age_s
             self._memory.write(self._written_s + age_s, self.now_s + age_s,
-                               awake * self._guest_factor)
-            self.lost_s += seconds * (1 - awake)
+                               awake * self._waver.guest_factor)
+            self.lost_s += (self.now_s - self._written_s) * (1 - awake)
         self._written_s = self.now_s
 
     def _left(self) -> float:
@@ -164,56 +142,41 @@ class Migration:
 
     def _first_left(self) -> float:
         """MiB that were never sent yet."""
-        sent = self._counters.pages_mib + self._counters.zeros_mib
-        return max(0.0, self.setup.load.memory_mib - sent)
+        return max(0.0, self.setup.load.memory_mib - self._counters.memory_mib)
 
     def _rates(self) -> pacing.Rates:
         """How fast guest memory is sent now."""
-        wire = self._link.rate(self.now_s) * self._link_factor
+        wire = self._link.rate(self.now_s) * self._waver.link_factor
         if self._memory.zeros_ahead():
-            speed = min(wire / ZERO_COST, ZERO_MIB_S)
-            return pacing.Rates(speed, speed, False)
+            return pacing.zero_rates(wire)
         slow = min(wire, self.setup.first_mib_s or wire) if self._first_left() > 0 else wire
-        if self.cap and self.cap < slow:
-            # A window's worth goes into buffers on the way at once.
-            return pacing.Rates(wire / PAGE_COST, self.cap / PAGE_COST, True)
-        return pacing.Rates(slow / PAGE_COST, slow / PAGE_COST, False)
+        # Under a cap, a window's worth goes into buffers on the way at once.
+        return pacing.rates(wire if self.cap and self.cap < slow else slow, self.cap)
 
     def _send(self, until_s: float) -> bool:
         """Send until the next event; whether that was a sync."""
         rates, left, now = self._rates(), self._left(), self.now_s
         to_zeros = self._memory.until_zeros() - self._pass_sent
-        look_s = self._pacer.next_look(now, left, self._threshold, rates)
-        event_s = min(until_s, self._link.changes_at(now), look_s, self._timer_s)
-        if self._rated_s is not None:
-            event_s = min(event_s, self._rated_s)
+        look_s = self._pacer.next_look(now, left, self._threshold.mib, rates)
+        event_s = min(until_s, self._link.changes_at(now), look_s, self._timer.due_s,
+                      self._threshold.due_s)
         if to_zeros < left and rates.average > 0:
             event_s = min(event_s, self._pacer.when(now, to_zeros, rates))
         event_s = max(now, event_s)
         self._move(event_s, min(left, max(to_zeros, 0.0)), rates)
         if event_s >= look_s - _TINY or (
-                event_s >= self._timer_s - _TINY and self._timer_forces()):
+                event_s >= self._timer.due_s - _TINY
+                and self._timer.forces(self.syncs - self.setup.counter)):
             self._sync()
             return True
-        if self._rated_s is not None and event_s >= self._rated_s - _TINY:
+        if event_s >= self._threshold.due_s - _TINY:
             self._rate_window()
-            if self._left() < self._threshold:
+            if self._left() < self._threshold.mib:
                 self._sync()
                 return True
         if to_zeros < left and self._pass_sent >= self._memory.until_zeros() - 1e-6:
             self._flush()
         return False
-
-    def _timer_forces(self) -> bool:
-        """QEMU's timer: a sync is due where there was none since it looked last, but not at once.
-
-        The bulk copy is left alone.
-        """
-        syncs, every = self.syncs - self.setup.counter, self.setup.sync_every_s or math.inf
-        forces = syncs > 1 and syncs == self._timer_syncs
-        self._timer_syncs = syncs + forces
-        self._timer_s += every
-        return forces
 
     def _move(self, to_s: float, most: float, rates: pacing.Rates) -> None:
         """Send from now to a time, but no more than that."""
@@ -223,18 +186,12 @@ class Migration:
         self.now_s = to_s
 
     def _rate_window(self) -> None:
-        """A window is over: what may remain at the switchover from now on."""
-        rate = self.setup.switchover_mib_s or self._rates().average * (
-            ZERO_COST if self._memory.zeros_ahead() else PAGE_COST)
-        self._threshold = rate * self.limit_ms / 1000
-        self._rated_s = None
-        change_s = self._link.changes_at(self.now_s)
-        if change_s < math.inf:
-            self._rated_s = change_s + pacing.WINDOW_S
+        """A window is over: what was sent in it makes the threshold."""
+        rate = self.setup.switchover_mib_s or self._rates().wire
+        self._threshold.make(rate, self.limit_ms, self._link.changes_at(self.now_s))
 
     def _rate_soon(self) -> None:
-        """A setting has changed: it counts when this window is over."""
-        self._rated_s = min(self._pacer.window_ends(self.now_s), self._rated_s or math.inf)
+        self._threshold.soon(self._pacer.window_ends(self.now_s))
 
     def _flush(self) -> None:
         """Take what was sent out of the memory that is to be sent."""
@@ -255,18 +212,17 @@ class Migration:
         period = self._counters.synced(self.now_s, new)
         if period is not None:
             self.auto_converge.count(*period)
-        if self.setup.link_jitter or self.setup.guest_jitter:
-            self._waver()
+        if self._waver.next():
             self._rate_soon()
         left = self._left()
-        if left < self._threshold or left <= 0:
+        if left < self._threshold.mib or left <= 0:
             self._switch_over(left)
 
     def _switch_over(self, left: float) -> None:
         """Stop the guest and send the rest, however long the link takes for it."""
         stopped_s = self.now_s if self.paused_s is None else self.paused_s
         new = min(left, self._first_left())
-        self.now_s = self._link.arrival(self.now_s, left * PAGE_COST / self._link_factor)
+        self.now_s = self._link.arrival(self.now_s, left * PAGE_COST / self._waver.link_factor)
         self.now_s = self.setup.overhead_s + max(self.now_s, stopped_s + (
             new / self.setup.first_mib_s if self.setup.first_mib_s else 0.0))
         if self._disks:
@@ -330,16 +286,13 @@ class Migration:
 
     def stats(self) -> dict[str, int]:
         """The job statistics, by libvirt's names."""
-        total = int(self._mirrors.total_mib * MIB)
-        left = int(self._mirrors.left_mib * MIB)
-        disk = {'disk_total': total, 'disk_remaining': left,
+        disk = {'disk_total': int(self._mirrors.total_mib * MIB),
+                'disk_remaining': int(self._mirrors.left_mib * MIB),
                 'disk_processed': int(self._counters.disk_wire_mib * MIB)}
         if self.state == 'disks':
             return disk
-        average = self._rates().average
         return {
-            **disk,
+            **disk, **self._counters.stats(), 'memory_remaining': self.remaining,
             'memory_total': self.setup.load.memory_mib * MIB,
-            'memory_remaining': self.remaining,
-            'memory_bps': int(average * PAGE_COST * MIB), **self._counters.stats(),
+            'memory_bps': int(self._rates().average * PAGE_COST * MIB),
             'memory_iteration': self.syncs, 'auto_converge_throttle': self.throttle}

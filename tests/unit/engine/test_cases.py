@@ -8,30 +8,14 @@ from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
 from nova_migpolicy.sim import run
+from tests.unit.engine import cases
 
-# The guest that never finishes by itself: 128 MiB written at 80 MiB/s over a 50 MiB/s cap.
-WILD = guests.sweep(256, 128, 80)
-RANDOM = guests.uniform(256, 128, 80)
-
-
-def names(decisions):
-    return [decision.rule for decision in decisions]
+WILD = cases.WILD
+RANDOM = cases.RANDOM
+names = cases.names
 
 
-class CaseBase(testtools.TestCase):
-
-    def steer(self, load, link=200.0, until_s=30_000.0, change=None, refuse=None, facts=None,
-              setup=None, **policy):
-        policy = {'bandwidth_mib_s': 50, 'max_bandwidth_mib_s': 95, 'initial_downtime_ms': 50,
-                  'max_downtime_ms': 500, 'timeout_seconds': 600, **policy}
-        controller, plant = run.start(
-            keys.Policy(**policy), precopy.Setup(load, link_mib_s=link, **(setup or {})),
-            **(facts or {}))
-        self.controller = controller
-        return run.steer(controller, plant, until_s=until_s, change=change, refuse=refuse)
-
-
-class TestLeftAlone(CaseBase):
+class TestLeftAlone(cases.CaseBase):
 
     def check_untouched(self, load, **more):
         seen = self.steer(load, remedies=('bandwidth', 'downtime', 'pause'), **more)
@@ -95,7 +79,7 @@ class TestLeftAlone(CaseBase):
         self.assertGreater(seen.seconds, 3600)
 
 
-class TestRemedies(CaseBase):
+class TestRemedies(cases.CaseBase):
 
     def test_bandwidth(self):
         for load in (WILD, RANDOM):
@@ -228,204 +212,7 @@ class TestRemedies(CaseBase):
         self.assertGreater(seen.applied[0][0], 400)
 
 
-class TestForeseen(CaseBase):
-    """What QEMU measured in the second before the start."""
-
-    def measured(self, mib, seconds=1.0, **more):
-        return {'dirtied_bytes': mib << 20, 'dirtied_seconds': seconds, **more}
-
-    def test_a_guest_that_cannot_converge_gets_bandwidth_in_the_bulk_copy(self):
-        seen = self.steer(guests.sweep(1024, 256, 80), remedies=('bandwidth', 'pause'), link=1000,
-                          max_bandwidth_mib_s=900, facts=self.measured(80))
-        self.assertEqual(('completed', [remedies.SetBandwidth(640)]),
-                         (seen.end, list(seen.actions)))
-        self.assertThat(seen.applied[0][0], testtools.matchers.LessThan(3))
-        self.assertIn('In 1.0 s before the start the guest dirtied 80 MiB, which 50 MiB/s cannot '
-                      'catch up with; 640 MiB/s can', seen.decisions[0].reason)
-
-    def test_up_to_the_ceiling_and_not_where_that_is_too_low(self):
-        seen = self.steer(guests.sweep(1024, 256, 80), remedies=('bandwidth',), link=1000,
-                          facts=self.measured(80))
-        self.assertEqual([remedies.SetBandwidth(95)], list(seen.actions))
-        seen = self.steer(guests.sweep(1024, 256, 80), remedies=('bandwidth',), link=1000,
-                          max_bandwidth_mib_s=80, facts=self.measured(80))
-        self.assertGreater(seen.bulk_end_s, 15)
-
-    def test_one_that_may_converge_is_left_alone(self):
-        for mib, load in ((42, guests.sweep(256, 128, 42)), (2, guests.sweep(256, 2, 400))):
-            seen = self.steer(load, remedies=('bandwidth', 'downtime'),
-                              initial_downtime_ms=300, facts=self.measured(mib))
-            self.assertEqual(('completed', []), (seen.end, names(seen.decisions)))
-
-    def test_the_operators_order_counts(self):
-        seen = self.steer(guests.sweep(1024, 256, 80), remedies=('post_copy', 'bandwidth'),
-                          link=1000, max_bandwidth_mib_s=900,
-                          facts=self.measured(80, can_post_copy=True))
-        self.assertEqual([remedies.StartPostCopy()], list(seen.actions))
-
-    def test_one_pass_that_agrees_is_enough_for_post_copy_but_not_to_give_up(self):
-        for remedy in ('post_copy', 'pause'):
-            passes = []
-            for facts in ({}, self.measured(80)):
-                seen = self.steer(WILD, remedies=(remedy,), facts={'can_post_copy': True, **facts})
-                self.assertEqual(('completed', [remedy]), (seen.end, names(seen.decisions)))
-                [(at_s, _)] = seen.applied
-                passes.append(sum(one.end_s <= at_s for one in self.controller.passes[1:]))
-            self.assertEqual([2, 1], passes)
-        # What is measured and then not seen in the pass does not count.
-        seen = self.steer(WILD, remedies=('post_copy',),
-                          facts=self.measured(8, can_post_copy=True))
-        self.assertEqual(2, sum(one.end_s <= seen.applied[0][0]
-                                for one in self.controller.passes[1:]))
-        self.assertEqual(4, self.steer(WILD, remedies=(), facts=self.measured(80)).passes)
-
-    def test_it_counts_as_evidence_where_the_passes_agree(self):
-        seen = self.steer(WILD, remedies=(), facts=self.measured(80))
-        self.assertEqual(('aborted', 4), (seen.end, seen.passes))
-        # A burst that is over: the passes are believed.
-        seen = self.steer(guests.sweep(256, 64, 20), remedies=('downtime', 'pause'),
-                          facts=self.measured(200))
-        self.assertEqual(('completed', []), (seen.end, names(seen.decisions)))
-
-
-class TestGivingUp(CaseBase):
-
-    def check_two_passes(self, seen, **more):
-        self.assertEqual(('aborted', ['on_stall']), (seen.end, names(seen.decisions)))
-        # The sync at the start, the one after the bulk copy, and two passes.
-        self.assertEqual(4, seen.passes)
-
-    def test_nothing_permitted(self):
-        seen = self.steer(WILD, remedies=())
-        self.check_two_passes(seen)
-        self.assertThat(seen.decisions[0].reason, testtools.matchers.MatchesRegex(
-            '^128 MiB stays to be sent after each of the last 2 passes at 50 MiB/s, for the '
-            r'guest dirties 1?[09]\d % as much anew as is sent, and no remedy is permitted; '
-            'aborting, the guest stays where it is$'))
-        self.check_two_passes(self.steer(RANDOM, remedies=()))
-
-    def test_a_limit_of_a_good_part_of_the_set(self):
-        self.check_two_passes(self.steer(WILD, remedies=(), initial_downtime_ms=150, link=400,
-                                         facts={'link_mib_s': 300.0}))
-
-    def test_a_big_guest_with_a_bulk_copy_of_minutes(self):
-        self.check_two_passes(self.steer(guests.uniform(16_384, 4096, 2000), remedies=()))
-
-    def test_what_is_permitted_cannot_do(self):
-        seen = self.steer(WILD, remedies=('downtime',), max_downtime_ms=100)
-        self.check_two_passes(seen)
-        self.assertIn('a blackout of up to 100 ms', seen.decisions[0].reason)
-
-    def test_go_on_says_so_once(self):
-        seen = self.steer(WILD, remedies=(), on_stall='continue', until_s=60)
-        self.assertEqual(('running', ['on_stall'], []),
-                         (seen.end, names(seen.decisions), list(seen.actions)))
-
-    def test_pause_and_post_copy_on_stall(self):
-        seen = self.steer(WILD, remedies=(), on_stall='pause')
-        self.assertEqual([remedies.Pause()], list(seen.actions))
-        seen = self.steer(WILD, remedies=(), on_stall='post_copy',
-                          facts={'can_post_copy': True})
-        self.assertEqual([remedies.StartPostCopy()], list(seen.actions))
-        seen = self.steer(WILD, remedies=(), on_stall='post_copy')
-        self.assertEqual([remedies.Abort()], list(seen.actions))
-        self.assertIn('post-copy was asked for but is not possible', seen.decisions[0].reason)
-
-    def test_a_restless_guest_is_given_time(self):
-        load = guests.bursts(256, 128, 400, on_s=4, off_s=1)
-        seen = self.steer(load, remedies=(), until_s=120)
-        self.assertIn(seen.end, ('completed', 'aborted'))
-
-
-class TestDeadline(CaseBase):
-
-    def steer_to(self, on_timeout, **more):
-        return self.steer(WILD, remedies=(), on_stall='continue', on_timeout=on_timeout,
-                          timeout_seconds=20, timeout_seconds_per_gib=0, until_s=60, **more)
-
-    def test_abort(self):
-        seen = self.steer_to('abort')
-        self.assertEqual(('aborted', ['on_stall', 'on_timeout']),
-                         (seen.end, names(seen.decisions)))
-        self.assertThat(abs(seen.seconds - 20), testtools.matchers.LessThan(3))
-        self.assertIn('The deadline of 20 s has passed', seen.decisions[-1].reason)
-
-    def test_force_complete(self):
-        self.assertEqual([remedies.Pause()], list(self.steer_to('force_complete').actions))
-        seen = self.steer_to('force_complete', facts={'can_post_copy': True})
-        self.assertEqual([remedies.StartPostCopy()], list(seen.actions))
-
-    def test_post_copy_and_pause(self):
-        seen = self.steer_to('post_copy', facts={'can_post_copy': True})
-        self.assertEqual([remedies.StartPostCopy()], list(seen.actions))
-        seen = self.steer_to('post_copy')
-        self.assertEqual([remedies.Abort()], list(seen.actions))
-        self.assertIn('not possible', seen.decisions[-1].reason)
-        self.assertEqual([remedies.Pause()], list(self.steer_to('pause').actions))
-
-    def test_go_on_says_so_once(self):
-        seen = self.steer_to('continue')
-        self.assertEqual(('running', ['on_stall', 'on_timeout']),
-                         (seen.end, names(seen.decisions)))
-
-    def test_it_counts_the_disks(self):
-        seen = self.steer(WILD, remedies=(), timeout_seconds=100, timeout_seconds_per_gib=0,
-                          setup={'disk_mib': 50_000})
-        self.assertEqual(('aborted', ['on_timeout']), (seen.end, names(seen.decisions)))
-        self.assertThat(abs(seen.seconds - 100), testtools.matchers.LessThan(3))
-
-    def test_post_copy_waits_for_the_memory(self):
-        seen = self.steer(WILD, remedies=(), timeout_seconds=10, timeout_seconds_per_gib=0,
-                          on_timeout='post_copy', setup={'disk_mib': 1000},
-                          facts={'can_post_copy': True})
-        self.assertEqual(('completed', [remedies.StartPostCopy()]),
-                         (seen.end, list(seen.actions)))
-        self.assertEqual(['on_timeout', 'on_timeout'], names(seen.decisions))
-        self.assertEqual((), seen.decisions[0].actions)
-
-    def test_the_bulk_copy_is_hurried_for_it(self):
-        seen = self.steer(guests.sweep(8192, 64, 20), remedies=('bandwidth',), link=1000,
-                          max_bandwidth_mib_s=400, timeout_seconds=60,
-                          timeout_seconds_per_gib=0)
-        self.assertEqual(('completed', ['raise_bandwidth']), (seen.end, names(seen.decisions)))
-        self.assertIn('but the deadline is in', seen.decisions[0].reason)
-        self.assertThat(seen.seconds, testtools.matchers.LessThan(60))
-
-    def test_the_disks_are_hurried_for_it_where_that_can_be(self):
-        more = {'remedies': ('bandwidth',), 'link': 1000, 'max_bandwidth_mib_s': 400,
-                'timeout_seconds': 100, 'timeout_seconds_per_gib': 0,
-                'setup': {'disk_mib': 10_000}}
-        seen = self.steer(guests.sweep(256, 64, 20), facts={'can_hurry_disks': True}, **more)
-        self.assertEqual(('completed', ['raise_bandwidth']), (seen.end, names(seen.decisions)))
-        self.assertIn('of the disks and the memory are left', seen.decisions[0].reason)
-        self.assertThat(seen.seconds, testtools.matchers.LessThan(100))
-        seen = self.steer(guests.sweep(256, 64, 20), **more)
-        self.assertEqual(['on_timeout'], names(seen.decisions))
-
-    def test_a_pass_is_hurried_for_it_that_could_not_even_be_sent(self):
-        # The bulk copy takes 41 of 60 s, and the next pass would take as long.
-        seen = self.steer(guests.sweep(2048, 2000, 300), remedies=('bandwidth',), link=1000,
-                          max_bandwidth_mib_s=900, timeout_seconds=60,
-                          timeout_seconds_per_gib=0)
-        self.assertEqual('completed', seen.end)
-        self.assertIn('of this pass are left', seen.decisions[0].reason)
-        self.assertThat(seen.seconds, testtools.matchers.LessThan(60))
-
-    def test_the_bulk_copy_is_not_hurried_where_that_is_not_permitted(self):
-        seen = self.steer(guests.sweep(8192, 64, 20), remedies=('downtime',),
-                          timeout_seconds=60, timeout_seconds_per_gib=0)
-        self.assertEqual(['on_timeout'], names(seen.decisions))
-
-    def test_a_slow_convergence_is_hurried_for_it(self):
-        load = guests.sweep(1024, 900, 45)
-        slow = self.steer(load, remedies=())
-        self.assertEqual('completed', slow.end)
-        seen = self.steer(load, remedies=('bandwidth',), max_bandwidth_mib_s=150,
-                          timeout_seconds=int(slow.seconds * 0.6), timeout_seconds_per_gib=0)
-        self.assertEqual(('completed', ['raise_bandwidth']), (seen.end, names(seen.decisions)))
-
-
-class TestBadStatistics(CaseBase):
+class TestBadStatistics(cases.CaseBase):
 
     def test_none_at_all(self):
         seen = self.steer(WILD, remedies=('bandwidth', 'pause'), change=lambda stats: {},
@@ -434,8 +221,8 @@ class TestBadStatistics(CaseBase):
 
     def test_each_one_missing(self):
         _, plant = run.start(keys.Policy(), precopy.Setup(guests.idle(64)))
-        plant.step()
-        plant.step()
+        plant.advance(plant.now_s + 1.0)
+        plant.advance(plant.now_s + 1.0)
         for key in plant.stats():
             def without(stats, key=key):
                 return {name: value for name, value in stats.items() if name != key}

@@ -158,13 +158,13 @@ class TestRefusals(ControllerBase):
     def test_an_answer_is_waited_for(self):
         self.start(remedies=())
         while self.plant.now_s < 40:
-            synced = self.plant.step()
+            synced = self.plant.advance(self.plant.now_s + 1.0)
             if synced and self.controller.observe(samples.Sample.from_stats(
                     self.plant.now_s, self.plant.stats(), boundary=True)):
                 break
         asked_s = self.plant.now_s
         while self.plant.now_s < asked_s + 25:
-            synced = self.plant.step()
+            synced = self.plant.advance(self.plant.now_s + 1.0)
             self.assertIsNone(self.controller.observe(samples.Sample.from_stats(
                 self.plant.now_s, self.plant.stats(), boundary=synced)))
 

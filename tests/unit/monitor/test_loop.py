@@ -8,7 +8,6 @@ import types
 import libvirt
 import testtools
 
-from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import progress
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as sample_mod
@@ -17,99 +16,16 @@ from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
 from nova_migpolicy.monitor import loop
 from nova_migpolicy.monitor import outcome
-from nova_migpolicy.monitor import sampler
-from nova_migpolicy.monitor import tuning
-from nova_migpolicy.policy import keys
-from nova_migpolicy.policy import resolve
 from tests.unit.monitor import fakes
+from tests.unit.monitor import scripted
 
-RUNNING_JOB = {
-    'type': libvirt.VIR_DOMAIN_JOB_UNBOUNDED, 'memory_total': 1 << 30,
-    'memory_remaining': 1 << 20, 'memory_processed': 1 << 29, 'memory_iteration': 1}
-ABORTED = fakes.error(libvirt.VIR_ERR_OPERATION_ABORTED)
-
-
-class Script:
-    """Stands in for the inbox: hands out one list of items a round, then ends the call."""
-
-    def __init__(self, clock, call, rounds, error=None, too_late=()):
-        self.clock = clock
-        self.call = call
-        self.rounds = list(rounds)
-        self.error = error
-        self.too_late = list(too_late)
-
-    def wait(self, timeout_s):
-        self.clock.sleep(timeout_s)
-        if self.rounds:
-            return self.rounds.pop(0)
-        self.call.error = self.error
-        self.call.done = True
-        return []
-
-    def close(self):
-        return self.too_late
-
-
-class Controller:
-    """Decides what it is told to, and keeps what it hears."""
-
-    def __init__(self, decisions=()):
-        self.decisions = list(decisions)
-        self.heard = []
-        self.phase = sample_mod.Phase.BULK
-        self.forecast = None
-        self.settings = types.SimpleNamespace(cap_mib_s=50, limit_ms=100, promised_ms=100)
-        self.facts = types.SimpleNamespace(deadline_s=None, started_s=0.0)
-        self.policy = keys.Policy()
-        self.held = {}
-
-    def observe(self, sample):
-        self.heard.append(('observe', sample))
-        decision = self.decisions.pop(0) if self.decisions else None
-        if isinstance(decision, Exception):
-            raise decision
-        return decision
-
-    def applied(self, action, at_s):
-        self.heard.append(('applied', action))
-
-    def failed(self, action, at_s, error):
-        self.heard.append(('failed', action))
-
-    def forget_switchover(self):
-        self.heard.append(('forget_switchover', None))
-
-    def abort(self, at_s, why):
-        return decide(remedies.Abort(), reason=why)
-
-    def force_complete(self, at_s):
-        return decide(remedies.StartPostCopy(), reason='asked for')
-
-
-class Host:
-    def __init__(self):
-        self.reports = []
-        self.post_copy = 0
-
-    def operation_done(self):
-        return False
-
-    def report(self, sample, percent):
-        self.reports.append(percent)
-
-    def post_copy_started(self):
-        self.post_copy += 1
-
-
-def decide(*actions, reason='because'):
-    return controller_mod.Decision(0.0, actions, 'test', reason, None)
-
-
-def no_tuning():
-    """The tuning of a migration that nobody tunes."""
-    resolved = resolve.resolve(resolve.Sources())
-    return tuning.Tuning(lambda retune: resolved, resolved, lambda policy: None)
+RUNNING_JOB = scripted.RUNNING_JOB
+ABORTED = scripted.ABORTED
+Script = scripted.Script
+Controller = scripted.Controller
+Host = scripted.Host
+decide = scripted.decide
+no_tuning = scripted.no_tuning
 
 
 class LoopTest(testtools.TestCase):
@@ -304,41 +220,3 @@ class LoopTest(testtools.TestCase):
             journal=journal.Journal(None, 0.0, 0), call=call, tuning=no_tuning(), host=host,
             sleep=self.clock.sleep)
         self.assertIs(outcome.End.COMPLETED, monitor.run().end)
-
-
-class BoundaryTest(testtools.TestCase):
-
-    def sample(self, at_s, **stats):
-        return sample_mod.Sample.from_stats(at_s, {
-            'memory_total': 10_000, 'memory_processed': 9000, 'memory_iteration': 2, **stats})
-
-    def test_a_late_look_is_taken_back_to_the_event(self):
-        moved = sampler.at_boundary(
-            self.sample(10.5, memory_remaining=5000, memory_bps=1000),
-            inbox.PassStarted(10.0, 2))
-        self.assertEqual((True, 2, 10.0, 5500, 8500), (
-            moved.boundary, moved.iteration, moved.at_s, moved.memory_remaining_bytes,
-            moved.memory_processed_bytes))
-
-    def test_never_above_the_total(self):
-        moved = sampler.at_boundary(
-            self.sample(11.0, memory_remaining=9900, memory_bps=1000),
-            inbox.PassStarted(10.0, 2))
-        self.assertEqual(10_000, moved.memory_remaining_bytes)
-
-    def test_statistics_of_a_later_pass_say_nothing_of_this_one(self):
-        sample = self.sample(12.0, memory_remaining=9900, memory_bps=1000)
-        self.assertEqual(sample, sampler.at_boundary(sample, inbox.PassStarted(10.0, 1)))
-
-    def test_without_events_a_pass_is_a_counter_that_has_grown(self):
-        looks = [dict(RUNNING_JOB, memory_iteration=n) for n in (7, 7, 8, 8, 9)]
-        controller = Controller()
-        clock = fakes.Clock()
-        call = outcome.Call(started=True)
-        loop.Monitor(
-            guest=guest.MigratingGuest(fakes.Domain(jobStats=looks)), controller=controller,
-            progress=progress.Progress(1 << 30, 0), inbox=Script(clock, call, [[]] * 5),
-            journal=journal.Journal(None, 0.0, 0), call=call, tuning=no_tuning(), host=Host(),
-            sleep=clock.sleep, has_events=False).run()
-        self.assertEqual([False, False, True, False, True],
-                         [sample.boundary for _, sample in controller.heard])

@@ -17,7 +17,7 @@ class TestMigration(testtools.TestCase):
 
     def run_until(self, plant, syncs=None, until_s=600):
         while not plant.over and plant.now_s < until_s:
-            if plant.step() and syncs is not None and plant.syncs >= syncs:
+            if plant.advance(plant.now_s + 1.0) and syncs is not None and plant.syncs >= syncs:
                 break
         return plant
 
@@ -101,7 +101,7 @@ class TestMigration(testtools.TestCase):
         plant = self.start(guests.idle(400), cap_mib_s=40)
         plant.apply(remedies.Abort())
         self.assertTrue(plant.over)
-        self.assertFalse(plant.step())
+        self.assertFalse(plant.advance(plant.now_s + 1.0))
         self.assertEqual('the migration is over', plant.apply(remedies.Pause()))
 
     def test_syncs_can_be_forced_but_not_in_the_bulk_copy(self):
@@ -110,7 +110,7 @@ class TestMigration(testtools.TestCase):
         plant = self.start(guests.sweep(256, 200, 40), **setup)
         times = []
         while len(times) < 6:
-            if plant.step():
+            if plant.advance(plant.now_s + 1.0):
                 times.append(plant.synced_s)
         # The bulk copy takes 12.7 s; QEMU's timer looks each 5 s, and at 15 s there was one.
         self.assertEqual([0, 13, 20, 25, 30, 35], [round(at_s) for at_s in times])

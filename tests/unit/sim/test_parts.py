@@ -57,7 +57,7 @@ class TestMirrors(testtools.TestCase):
 class TestMemory(testtools.TestCase):
 
     def test_what_rounding_leaves_of_pages_never_touched_holds_nothing_up(self):
-        # 0.000002 of a byte was left over, and was to be sent for ever in no time.
+        # Some thousandths of a byte were left over, and were to be sent for ever in no time.
         for short in (2.2e-9, 0.0):
             memory = memory_mod.Memory(guests.Workload(291_553, (), zero_mib=34_257))
             memory.send(257_296 - short)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A control over migrations in each state that they can be in."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+import types
+from unittest import mock
+import uuid
+
+import testtools
+
+from nova_migpolicy.compute import control
+from nova_migpolicy.compute import early
+from nova_migpolicy.compute import queue
+from nova_migpolicy.compute import requests
+from nova_migpolicy.monitor import commands
+from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import journal
+from nova_migpolicy.monitor import view
+from nova_migpolicy.policy import resolve
+
+SERVER, MIGRATION = str(uuid.uuid4()), str(uuid.uuid4())
+REQUEST = f'req-{uuid.uuid4()}'
+
+
+class Box(inbox.Inbox):
+    """Answers at once, as a monitor would."""
+
+    def __init__(self, given=None, closed=False):
+        super().__init__()
+        self.given, self._closed = given, closed
+        self.asked = []
+
+    def ask(self, item):
+        self.asked.append(item)
+        if self.given is not None:
+            item.reply.give(self.given)
+        return super().ask(item)
+
+
+class ControlBase(testtools.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+        self.sessions, self.stock, self.waiting = {}, {}, {}
+        self.early = early.Early()
+        self.recall = mock.Mock()
+        self.requests = requests.Requests(self.folder / 'requests')
+        self.control = control.Control(
+            self.sessions, self.stock, early=self.early, requests=self.requests,
+            queue=queue.Queue(lambda: self.waiting, 'n1'), recall=self.recall,
+            journals=self.folder,
+            resolve_for=lambda context, server, request: resolve.resolve(
+                resolve.Sources(request=request)))
+
+    def run_session(self, given=None, closed=False):
+        resolved = resolve.resolve(resolve.Sources())
+        self.sessions[SERVER] = types.SimpleNamespace(
+            start=types.SimpleNamespace(migration=MIGRATION, resolved=resolved),
+            inbox=Box(given, closed), view=lambda: view.blank(phase='passes'),
+            in_force=lambda: {**resolved.to_dict(), 'held': {}, 'retuned': {'on_stall': 'x'}},
+            too_late=lambda item: item.reply.give(commands.over('it runs')),
+            journal=journal.Journal(None, 0.0, 0))
+        return self.sessions[SERVER]
+
+    def wait_in_queue(self, *before, running=False, migration=MIGRATION, request=REQUEST):
+        """Put our migration into Nova's queue, behind others of these states."""
+        def future(state):
+            return types.SimpleNamespace(running=lambda: state == 'running',
+                                         done=lambda: state == 'done')
+
+        for number, state in enumerate(before):
+            self.waiting[str(number)] = (object(), future(state))
+        self.waiting[SERVER] = (
+            types.SimpleNamespace(uuid=migration, _context=types.SimpleNamespace(
+                request_id=request)), future('running' if running else 'waiting'))
+
+    def leave_to_nova(self, request):
+        self.stock[SERVER] = control.Stock(
+            MIGRATION, resolve.resolve(resolve.Sources(request=request)))
+
+    def write(self, *records, server=SERVER):
+        written = journal.Journal(journal.file_for(self.folder, MIGRATION), 0.0, 1 << 20)
+        written.add('start', 0.0, server=server, **resolve.resolve(resolve.Sources()).to_dict())
+        for kind, fields in records:
+            written.add(kind, 1.0, **fields)
+        return written
+
+    def ended(self):
+        return self.write(
+            ('sample', {'memory_total_bytes': 9, 'memory_remaining_bytes': 1}),
+            ('decision', {'rule': 'raise_bandwidth', 'reason': 'because', 'actions': []}),
+            ('retune', {**resolve.resolve(resolve.Sources()).to_dict(),
+                        'held': {'bandwidth_mib_s': 70}, 'retuned': {'on_stall': 'pause'}}),
+            ('end', {'outcome': 'completed', 'reason': 'it runs', 'total_seconds': 4.5,
+                     'downtime_ms': 55}))

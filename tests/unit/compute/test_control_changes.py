@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked to be done to migrations is done, kept for later, or refused with the reason."""
+
+from __future__ import annotations
+
+import types
+import uuid
+
+from nova_migpolicy import exception
+from nova_migpolicy.monitor import answer
+from nova_migpolicy.monitor import inbox
+from tests.unit.compute import controlled
+
+SERVER = controlled.SERVER
+MIGRATION = controlled.MIGRATION
+REQUEST = controlled.REQUEST
+
+
+class ChangeTest(controlled.ControlBase):
+
+    def test_a_request_of_another_migration_does_not_count_in_the_queue(self):
+        self.requests.keep(SERVER, f'req-{uuid.uuid4()}', {'on_stall': 'pause'})
+        self.wait_in_queue()
+        found = self.control.policy(None, SERVER, MIGRATION).body
+        self.assertEqual(('profile balanced', False),
+                         (found['origins']['on_stall'], found['begun']))
+
+    def test_policy_of_one_that_has_not_begun_has_its_request(self):
+        self.control.hold_request(None, SERVER, REQUEST, {'on_stall': 'pause'})
+        found = self.control.policy(None, SERVER, MIGRATION).body
+        self.assertEqual(('pause', 'request'),
+                         (found['policy']['on_stall'], found['origins']['on_stall']))
+
+    def test_a_request_that_cannot_be_honoured_is_not_kept(self):
+        for values, words in (({'on_stall': 'panic'}, 'on_stall'), ({'speed': 1}, 'speed')):
+            found = self.control.hold_request(None, SERVER, REQUEST, values)
+            self.assertEqual(answer.BAD_REQUEST, found.status)
+            self.assertIn(words, found.message)
+        self.assertEqual({}, self.requests.waiting(SERVER))
+        self.assertEqual(answer.BAD_REQUEST, self.control.hold_request(
+            None, SERVER, '../x', {'on_stall': 'pause'}).status)
+
+    def test_tune_is_answered_by_the_monitor(self):
+        session = self.run_session(answer.Answer(answer.OK, {'applied': {}}))
+        self.assertEqual(answer.OK, self.control.tune(SERVER, MIGRATION, {'x': 1}, []).status)
+        self.assertEqual({'x': 1}, session.inbox.asked[0].values)
+
+    def test_who_comes_too_late_is_told(self):
+        self.run_session(closed=True)
+        for found in (self.control.tune(SERVER, MIGRATION, {}, []),
+                      self.control.act(SERVER, MIGRATION, inbox.CANCEL)):
+            self.assertEqual(answer.CONFLICT, found.status)
+            self.assertIn('over', found.message)
+
+    def test_tune_names_the_phase_where_it_cannot_work(self):
+        self.wait_in_queue()
+        waiting = self.control.tune(SERVER, MIGRATION, {}, [])
+        self.assertIn('waiting for a slot', waiting.message)
+        self.waiting.clear()
+        self.ended()
+        done = self.control.tune(SERVER, MIGRATION, {}, [])
+        self.assertIn('phase done', done.message)
+        self.assertEqual([answer.CONFLICT] * 2, [waiting.status, done.status])
+
+    def test_a_cancel_before_it_begins_is_remembered(self):
+        self.assertEqual(answer.ACCEPTED,
+                         self.control.act(SERVER, MIGRATION, inbox.CANCEL).status)
+        self.assertEqual(inbox.CANCEL, self.early.take(MIGRATION))
+        self.recall.add.assert_called_once_with(SERVER, MIGRATION)
+        self.control.act(SERVER, MIGRATION, inbox.FORCE_COMPLETE)
+        self.recall.add.assert_called_once()
+
+    def test_a_cancel_in_the_moment_in_which_it_begins(self):
+        session = types.SimpleNamespace(given=answer.Answer(answer.ACCEPTED, {'action': 'it'}))
+        remember = self.early.remember
+
+        def begin(migration, command):
+            # The driver looks, then the command is there.
+            self.assertIsNone(self.early.take(migration))
+            session.run = self.run_session(session.given)
+            remember(migration, command)
+
+        self.early.remember = begin
+        found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
+        self.assertEqual(session.given, found)
+        self.assertEqual([inbox.CANCEL], [one.name for one in session.run.inbox.asked])
+        self.assertIsNone(self.early.take(MIGRATION))
+
+    def test_a_cancel_that_is_found_in_the_moment_in_which_it_begins(self):
+        remember = self.early.remember
+
+        def begin(migration, command):
+            remember(migration, command)
+            self.run_session()
+            self.assertEqual(command, self.early.take(migration))
+
+        self.early.remember = begin
+        self.assertEqual(answer.ACCEPTED,
+                         self.control.act(SERVER, MIGRATION, inbox.CANCEL).status)
+        self.assertEqual([], self.sessions[SERVER].inbox.asked)
+
+    def test_not_more_than_can_be_done(self):
+        session = self.run_session()
+        for _ in range(inbox.MOST_WAITING):
+            session.inbox.ask(inbox.Look())
+        for found in (self.control.tune(SERVER, MIGRATION, {}, []),
+                      self.control.act(SERVER, MIGRATION, inbox.CANCEL)):
+            self.assertEqual(answer.UNAVAILABLE, found.status)
+        self.assertEqual(inbox.MOST_WAITING, len(session.inbox.asked))
+
+    def test_nothing_is_remembered_for_what_is_over(self):
+        self.ended()
+        found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
+        self.assertEqual(answer.CONFLICT, found.status)
+        self.assertIsNone(self.early.take(MIGRATION))
+
+    def test_post_copy_and_pause_are_now_or_never(self):
+        for command in (inbox.POST_COPY, inbox.PAUSE):
+            found = self.control.act(SERVER, MIGRATION, command)
+            self.assertEqual(answer.CONFLICT, found.status)
+        self.assertIsNone(self.early.take(MIGRATION))
+
+    def test_under_novas_own_monitor(self):
+        self.leave_to_nova({'profile': 'nova'})
+        found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
+        # Nova's answer stands.
+        self.assertEqual((answer.ACCEPTED, None), (found.status, found.body))
+        self.assertIsNone(self.early.take(MIGRATION))
+        for found in (self.control.tune(SERVER, MIGRATION, {}, []),
+                      self.control.act(SERVER, MIGRATION, inbox.PAUSE)):
+            self.assertIn('profile nova', found.message)
+
+    def test_an_action_that_is_none(self):
+        found = self.control.act(SERVER, MIGRATION, 'explode')
+        self.assertEqual(answer.BAD_REQUEST, found.status)
+
+    def test_an_unknown_policy_is_said(self):
+        def fail(context, server, request):
+            raise exception.BadOption('profile', 'x', 'there is none')
+
+        self.control._resolve_for = fail
+        self.assertIn('profile', self.control.policy(None, SERVER, MIGRATION).message)
