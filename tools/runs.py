@@ -48,19 +48,26 @@ class Run:
 
 @dataclasses.dataclass
 class Count:
-    """What came out of a tier."""
+    """What came out of a tier; `failures` names what failed."""
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
     seconds: float = 0.0
     note: str = ''
+    failures: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, other: Count) -> None:
         """Count what another has counted."""
         self.passed += other.passed
         self.failed += other.failed
         self.skipped += other.skipped
+        self.failures += other.failures
+
+    def fail(self, name: str) -> None:
+        """Count a failure."""
+        self.failed += 1
+        self.failures.append(name)
 
 
 def command(run: Run, end: float, count: Count) -> None:
@@ -71,7 +78,8 @@ def command(run: Run, end: float, count: Count) -> None:
         process.wait()
     good = process.returncode == 0 and not late
     count.passed += good
-    count.failed += not good
+    if not good:
+        count.fail(run.label)
     print(f'   {run.label} {"ok" if good else "FAILED"}', flush=True)
     if not good or run.label == 'mypy':
         print(_indent(said), flush=True)
@@ -129,7 +137,7 @@ def _tests(run: Run, regex: str | None, end: float, count: Count, strict: bool,
     reader.join(timeout=5)
     show.finish()
     if late:
-        count.failed += 1
+        count.fail(f'{run.label} took too long')
         print(f'   {run.label}: stopped, it took too long', flush=True)
     elif process.returncode and count.failed == before.failed:
         # Mostly a test module that cannot be imported, about which only `list` says more.
@@ -139,7 +147,7 @@ def _tests(run: Run, regex: str | None, end: float, count: Count, strict: bool,
         if regex and listed.returncode == 0 and not listed.stdout.strip():
             print(f'   {run.label}: no test has such a name', flush=True)
             return
-        count.failed += 1
+        count.fail(f'{run.label} ended with {process.returncode}')
         said = b''.join(errors).decode(errors='replace')
         print(_indent((said if listed.returncode == 0 else listed.stdout + listed.stderr)[-8000:]),
               flush=True)
@@ -178,7 +186,8 @@ class _Show:
         good = status in ('success', 'xfail')
         self._count.passed += good
         self._count.skipped += status == 'skip'
-        self._count.failed += not good and status != 'skip'
+        if not good and status != 'skip':
+            self._count.fail(name)
         self._seen += 1
         first, last = test['timestamps']
         took = f'{(last - first).total_seconds():6.1f} s' if first and last else ''

@@ -153,6 +153,9 @@ def _sum_up(counts: dict[str, runs.Count]) -> int:
         total.passed += count.passed
         total.failed += count.failed
         total.skipped += count.skipped
+    for name, count in counts.items():
+        for failure in count.failures:
+            print(f'FAILED {name}: {failure}')
     print(f'\n{total.passed} passed, {total.failed} failed, {total.skipped} skipped', flush=True)
     return 0 if total.passed and not total.failed else 1
 

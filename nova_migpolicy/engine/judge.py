@@ -3,7 +3,8 @@
 
 Do nothing while it converges by itself. It takes two passes that agree with each other to say
 that it does not, or one that is plain. A remedy that turned out not to do is followed by the next
-mild one after a pass under the new settings, by a harsh one or by giving up after two. A guest
+mild one after a pass under the new settings, by a harsh one or by giving up after two. A guest of
+which less and less remains is not given up unless it writes much faster than it is sent, and one
 that is restless is given time for a quiet moment. How an end is brought about is not known here.
 """
 
@@ -30,6 +31,7 @@ LATELY_S = 6.0
 OVERDUE_PASSES = 4
 OVERDUE_S = 1.0
 FASTER = 1.1
+MUCH_FASTER = 1.4
 # Auto-converge acts at every second sync that is more than a second after the last one.
 THROTTLE_PASSES = 6
 QUIET_PASSES = 8
@@ -102,12 +104,12 @@ def sure(case: Case) -> bool:
     return hopeless(case) or not falling(case)
 
 
-def hopeless(case: Case) -> bool:
-    """Whether the guest clearly writes faster than it is sent."""
+def hopeless(case: Case, factor: float = FASTER) -> bool:
+    """Whether the guest clearly writes faster, at least by a factor, than it is sent."""
     seen = case.seen
     awake = 1 - min(case.throttle_percent or 0, 99) / 100
     slowest = min(seen.mid.rate, seen.gentle.rate) * awake
-    return slowest > FASTER * seen.wire_rate * seen.drain
+    return slowest > factor * seen.wire_rate * seen.drain
 
 
 def clear(case: Case) -> bool:
@@ -206,8 +208,8 @@ def judge(case: Case) -> Judgement | None:
         return Judgement(plan, _rule(plan), (
             f'{why}; {words.prospect(plan, case.now, seen)}, which the deadline may not leave '
             f'time for'))
-    if not sure(case):
-        return None
+    if not sure(case) or (falling(case) and not hopeless(case, MUCH_FASTER)):
+        return None     # what still falls may get there, and will not fall for long if it cannot
     anew = 100 * newest.dirtied_bytes / max(newest.sent_bytes, 1)
     return Judgement(None, 'on_stall', (
         f'{why}, for the guest dirties {anew:.0f} % as much anew as is sent, and '

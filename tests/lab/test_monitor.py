@@ -207,9 +207,11 @@ class TestKinds(MonitoredTest):
         return [record['action'] for record in self.records(made, 'action')]
 
     def test_bursts_end_in_a_quiet_time(self):
+        # A pass takes at most two seconds: one of three lies in the quiet time, so there are no
+        # two that both say that it does not converge.
         actions = self.steer(
-            'bursts', {'memory_mib': 96, 'set_mib': 40, 'rate_mib_s': 60, 'on_ms': 1500,
-                       'off_ms': 1500}, remedies='downtime')
+            'bursts', {'memory_mib': 96, 'set_mib': 40, 'rate_mib_s': 60, 'on_ms': 1000,
+                       'off_ms': 4000}, remedies='downtime')
         self.assertLessEqual(set(actions), {'set_max_downtime'})
 
     def test_a_change_for_the_better_needs_nothing(self):
