@@ -31,7 +31,7 @@ LATELY_S = 6.0
 OVERDUE_PASSES = 4
 OVERDUE_S = 1.0
 FASTER = 1.1
-MUCH_FASTER = 1.4
+MUCH_FASTER = 1.5
 # Auto-converge acts at every second sync that is more than a second after the last one.
 THROTTLE_PASSES = 6
 QUIET_PASSES = 8

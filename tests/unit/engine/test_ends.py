@@ -55,6 +55,13 @@ class TestGivingUp(cases.CaseBase):
         self.assertEqual([remedies.Abort()], list(seen.actions))
         self.assertIn('post-copy was asked for but is not possible', seen.decisions[0].reason)
 
+    def test_what_still_falls_is_not_given_up(self):
+        for seed in (4, 8, 10):    # Here a pass or two look as if it wrote faster than it is sent.
+            seen = self.steer(guests.sweep(512, 256, 43), remedies=('downtime',),
+                              max_downtime_ms=100, setup={
+                                  'seed': seed, 'link_jitter': 0.03, 'guest_jitter': 0.05})
+            self.assertEqual('completed', seen.end, seed)
+
     def test_a_restless_guest_is_given_time(self):
         load = guests.bursts(256, 128, 400, on_s=4, off_s=1)
         seen = self.steer(load, remedies=(), until_s=120)
