@@ -43,7 +43,7 @@ LOOK_S = 0.01
 # QEMU takes no samples of less memory.
 LEAST_MEASURED_MIB = 128
 # Who ends nothing by itself is stopped that long after its deadline.
-PATIENCE_S = 8.0
+PATIENCE_S = 4.0
 FOREVER_S = 600.0
 _KINDS: abc.Mapping[str, lab_guests.Kind] = {
     'idle': 'idle', 'sweep': 'sweep', 'uniform': 'random', 'hot_cold': 'hotcold',

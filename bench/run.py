@@ -35,8 +35,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help='the model (default), or real hosts')
     parser.add_argument('--workloads', default='full', metavar='FILE',
                         help=f'a YAML file, or a suite: {suites} (default: full)')
-    parser.add_argument('--engines', default=','.join(contest.ALL), metavar='A,B,…',
-                        help=f'(default: {",".join(contest.ALL)})')
+    left_out = ', '.join(sorted(set(contest.ALL) - set(contest.ON_LAB)))
+    parser.add_argument('--engines', metavar='A,B,…',
+                        help=f'(default: {",".join(contest.ALL)}; on the lab without {left_out})')
     parser.add_argument('--seeds', type=int, default=1, metavar='N',
                         help='how many seeds (default: 1)')
     parser.add_argument('--first-seed', type=int, default=101, metavar='S',
@@ -48,7 +49,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def measure(work: pathlib.Path, args: argparse.Namespace, say: Callable[[str], None]
             ) -> dict[str, Any]:
     """Run the contest; the results as plain values, with how they came about."""
-    names = args.engines.split(',')
+    usual = contest.ALL if args.on == 'sim' else contest.ON_LAB
+    names = args.engines.split(',') if args.engines else list(usual)
     unknown = sorted(set(names) - set(contest.ALL))
     if unknown:
         raise needs.LabError(f'--engines: there is no engine {unknown[0]}; there are '
