@@ -8,6 +8,7 @@ the same places as wins.
 from __future__ import annotations
 
 from collections import abc
+import math
 import pathlib
 from typing import Any
 
@@ -38,6 +39,9 @@ def draw(score: score_module.Score, path: pathlib.Path, title: str) -> None:
     _against_oracle_by_guest(axes[1][1], score)
     _lost(axes[1][2], score)
     _wasted(axes[1][3], score)
+    for axis in axes.flat:
+        _plain_numbers(axis.xaxis)
+        _plain_numbers(axis.yaxis)
     handles, names = axes[0][1].get_legend_handles_labels()
     figure.legend(handles, names, loc='lower center', ncols=len(names), fontsize=9,
                   frameon=False)
@@ -66,6 +70,19 @@ def _steps(axis: Any, values: abc.Sequence[float], whole: int, look: dict[str, A
     axis.step([ranked[0], *ranked, ranked[-1]],
               [0.0, *((number + 1) / whole for number in range(len(ranked))),
                len(ranked) / whole], where='post', label=name, **look)
+
+
+def _plain_numbers(axis: Any) -> None:
+    """Say 0.5 and 20 on a logarithmic axis, also where it spans less than a decade."""
+    from matplotlib import ticker
+    if axis.get_scale() != 'log':
+        return
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low)
+    steps = (1, 1.5, 2, 3, 5, 7) if decades < 1 else (1, 2, 5) if decades < 3 else (1,)
+    axis.set_major_locator(ticker.LogLocator(subs=steps))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f'{value:g}'))
+    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _ends(axis: Any, score: score_module.Score) -> None:
