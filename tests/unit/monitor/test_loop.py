@@ -19,14 +19,6 @@ from nova_migpolicy.monitor import outcome
 from tests.unit.monitor import fakes
 from tests.unit.monitor import scripted
 
-RUNNING_JOB = scripted.RUNNING_JOB
-ABORTED = scripted.ABORTED
-Script = scripted.Script
-Controller = scripted.Controller
-Host = scripted.Host
-decide = scripted.decide
-no_tuning = scripted.no_tuning
-
 
 class LoopTest(testtools.TestCase):
 
@@ -34,13 +26,14 @@ class LoopTest(testtools.TestCase):
                  was_paused=False):
         self.clock = fakes.Clock()
         self.call = outcome.Call(started=True)
-        self.host = Host()
+        self.host = scripted.Host()
         self.journal = journal.Journal(None, self.clock(), 0)
         self.monitor = loop.Monitor(
             guest=guest.MigratingGuest(domain), controller=controller,
             progress=progress.Progress(1 << 30, 0),
-            inbox=Script(self.clock, self.call, rounds, error, too_late), journal=self.journal,
-            call=self.call, tuning=no_tuning(), host=self.host, sleep=self.clock.sleep,
+            inbox=scripted.Script(self.clock, self.call, rounds, error, too_late),
+            journal=self.journal,
+            call=self.call, tuning=scripted.no_tuning(), host=self.host, sleep=self.clock.sleep,
             cap_is_shared=shared, was_paused=was_paused)
         return self.monitor.run()
 
@@ -48,9 +41,9 @@ class LoopTest(testtools.TestCase):
         return [r for r in self.journal.records() if r['kind'] == kind]
 
     def test_actions_in_order_and_applied(self):
-        domain = fakes.Domain(jobStats=RUNNING_JOB)
+        domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
         actions = (remedies.SetMaxDowntime(100, 90), remedies.SetBandwidth(50))
-        controller = Controller([decide(*actions)])
+        controller = scripted.Controller([scripted.decide(*actions)])
         ended = self.run_loop(domain, controller, [[]])
         self.assertIs(outcome.End.COMPLETED, ended.end)
         self.assertEqual([('applied', a) for a in actions],
@@ -59,16 +52,16 @@ class LoopTest(testtools.TestCase):
 
     def test_after_a_refusal_the_rest_of_the_decision_is_left(self):
         domain = fakes.Domain(
-            jobStats=RUNNING_JOB, migrateSetMaxDowntime=fakes.error(libvirt.VIR_ERR_RPC))
+            jobStats=scripted.RUNNING_JOB, migrateSetMaxDowntime=fakes.error(libvirt.VIR_ERR_RPC))
         refused = remedies.SetMaxDowntime(100, 90)
-        controller = Controller([decide(refused, remedies.SetBandwidth(50))])
+        controller = scripted.Controller([scripted.decide(refused, remedies.SetBandwidth(50))])
         self.run_loop(domain, controller, [[], []])
         self.assertEqual([], domain.called('migrateSetMaxSpeed'))
         self.assertIn(('failed', refused), controller.heard)
 
     def test_an_engine_that_fails_leaves_a_monitor_that_watches(self):
-        controller = Controller([ValueError('a bug'), decide(remedies.Abort())])
-        domain = fakes.Domain(jobStats=RUNNING_JOB)
+        controller = scripted.Controller([ValueError('a bug'), scripted.decide(remedies.Abort())])
+        domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
         ended = self.run_loop(domain, controller, [[], [], []])
         self.assertIs(outcome.End.COMPLETED, ended.end)
         self.assertEqual([], domain.called('abortJob'))
@@ -78,24 +71,24 @@ class LoopTest(testtools.TestCase):
     def test_without_the_engine_a_persons_commands_are_still_done(self):
         for command, call in ((inbox.Command(inbox.CANCEL), 'abortJob'),
                               (inbox.Command(inbox.FORCE_COMPLETE), 'suspend')):
-            domain = fakes.Domain(jobStats=[RUNNING_JOB])
-            self.run_loop(domain, Controller([ValueError('a bug')]), [[], [command]])
+            domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB])
+            self.run_loop(domain, scripted.Controller([ValueError('a bug')]), [[], [command]])
             self.assertEqual(1, len(domain.called(call)))
 
     def test_without_the_engine_a_deadline_is_still_an_end(self):
-        domain = fakes.Domain(jobStats=[RUNNING_JOB, RUNNING_JOB, {'type': 0}])
-        controller = Controller([ValueError('a bug')])
+        domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB, scripted.RUNNING_JOB, {'type': 0}])
+        controller = scripted.Controller([ValueError('a bug')])
         controller.facts = types.SimpleNamespace(
             deadline_s=fakes.Clock()() + 3, started_s=0.0)
-        ended = self.run_loop(domain, controller, [[], [], []], ABORTED)
+        ended = self.run_loop(domain, controller, [[], [], []], scripted.ABORTED)
         self.assertIs(outcome.End.CANCELLED, ended.end)
         self.assertIn('deadline', ended.reason)
         self.assertEqual(1, len(domain.called('abortJob')))
 
     def test_passes_of_a_few_ms_are_left_to_the_next_one(self):
         now_s = fakes.Clock()()
-        controller = Controller()
-        self.run_loop(fakes.Domain(jobStats=RUNNING_JOB), controller, [
+        controller = scripted.Controller()
+        self.run_loop(fakes.Domain(jobStats=scripted.RUNNING_JOB), controller, [
             [inbox.PassStarted(now_s + late_s, number)]
             for number, late_s in ((1, 0.0), (2, 0.05), (3, 0.09), (4, 0.12), (5, 0.21))])
         self.assertEqual([True, False, False, True, False],
@@ -103,7 +96,7 @@ class LoopTest(testtools.TestCase):
                           if what == 'observe'])
 
     def test_a_libvirt_that_does_not_answer_is_said_once(self):
-        controller = Controller()
+        controller = scripted.Controller()
         self.run_loop(fakes.Domain(jobStats=fakes.error(libvirt.VIR_ERR_RPC)), controller,
                       [[]] * 5)
         self.assertEqual(1, len(self.kinds('event')))
@@ -114,58 +107,61 @@ class LoopTest(testtools.TestCase):
             fakes.error(libvirt.VIR_ERR_OPERATION_INVALID),
             fakes.error(libvirt.VIR_ERR_OPERATION_INVALID), None])
         ended = self.run_loop(
-            domain, Controller(), [[inbox.Command(inbox.CANCEL)], [], [], []], ABORTED)
+            domain, scripted.Controller(), [[inbox.Command(inbox.CANCEL)], [], [], []],
+            scripted.ABORTED)
         self.assertEqual(outcome.End.CANCELLED, ended.end)
         self.assertIn('API', ended.reason)
         self.assertEqual(3, len(domain.called('abortJob')))
         self.assertEqual(1, len(self.kinds('decision')))
 
     def test_post_copy_is_told_to_nova_and_to_the_engine(self):
-        domain = fakes.Domain(jobStats=RUNNING_JOB)
-        controller = Controller()
+        domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
+        controller = scripted.Controller()
         self.run_loop(domain, controller, [[inbox.Command(inbox.FORCE_COMPLETE)], []])
         self.assertEqual(1, self.host.post_copy)
         self.assertTrue(controller.heard[-1][1].post_copy)
 
     def test_a_guest_paused_for_a_migration_that_failed_runs_again(self):
         domain = fakes.Domain(
-            jobStats=[RUNNING_JOB, {'type': 0}], state=(libvirt.VIR_DOMAIN_PAUSED, 1))
+            jobStats=[scripted.RUNNING_JOB, {'type': 0}], state=(libvirt.VIR_DOMAIN_PAUSED, 1))
         ended = self.run_loop(
-            domain, Controller([decide(remedies.Pause())]), [[]], fakes.error(1))
+            domain, scripted.Controller([scripted.decide(remedies.Pause())]), [[]], fakes.error(1))
         self.assertIs(outcome.End.FAILED, ended.end)
         self.assertEqual([()], domain.called('resume'))
 
     def test_a_guest_that_its_owner_had_paused_stays_so(self):
         domain = fakes.Domain(
-            jobStats=[RUNNING_JOB, {'type': 0}], state=(libvirt.VIR_DOMAIN_PAUSED, 1))
+            jobStats=[scripted.RUNNING_JOB, {'type': 0}], state=(libvirt.VIR_DOMAIN_PAUSED, 1))
         ended = self.run_loop(
-            domain, Controller([decide(remedies.Pause())]), [[]], fakes.error(1),
+            domain, scripted.Controller([scripted.decide(remedies.Pause())]), [[]], fakes.error(1),
             was_paused=True)
         self.assertIs(outcome.End.FAILED, ended.end)
         self.assertEqual([], domain.called('resume'))
 
     def test_a_look_that_fails_does_not_silence_a_command(self):
         command = inbox.Command(inbox.CANCEL)
-        self.run_loop(fakes.Domain(jobStats=RuntimeError('odd')), Controller(), [[command]])
+        self.run_loop(
+            fakes.Domain(jobStats=RuntimeError('odd')), scripted.Controller(), [[command]])
         self.assertEqual(202, command.reply.wait(0).status)
 
     def test_while_its_end_is_looked_for_it_is_finishing(self):
         seen = []
         domain = fakes.Domain(
-            jobStats=[RUNNING_JOB, {'type': 0}],
+            jobStats=[scripted.RUNNING_JOB, {'type': 0}],
             state=lambda: seen.append(self.monitor.view['phase']) or fakes.RUNNING)
-        self.run_loop(domain, Controller(), [[]], fakes.error(1))
+        self.run_loop(domain, scripted.Controller(), [[]], fakes.error(1))
         self.assertEqual({'finishing'}, set(seen))
 
     def test_a_command_that_fails_is_answered(self):
         tune = inbox.Tune(None, ())
-        ended = self.run_loop(fakes.Domain(jobStats=RUNNING_JOB), Controller(), [[tune], []])
+        ended = self.run_loop(
+            fakes.Domain(jobStats=scripted.RUNNING_JOB), scripted.Controller(), [[tune], []])
         self.assertEqual(503, tune.reply.wait(0).status)
         self.assertIs(outcome.End.COMPLETED, ended.end)
 
     def test_memory_gets_the_whole_cap_after_the_disks(self):
-        domain = fakes.Domain(jobStats=RUNNING_JOB)
-        controller = Controller()
+        domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
+        controller = scripted.Controller()
         controller.phase = sample_mod.Phase.DISKS
 
         def memory_begins(sample):
@@ -178,45 +174,46 @@ class LoopTest(testtools.TestCase):
         self.assertEqual([(50, 0)], domain.called('migrateSetMaxSpeed'))
 
     def test_the_whole_cap_is_tried_again_where_it_was_refused(self):
-        domain = fakes.Domain(jobStats=RUNNING_JOB, migrateSetMaxSpeed=[
+        domain = fakes.Domain(jobStats=scripted.RUNNING_JOB, migrateSetMaxSpeed=[
             fakes.error(libvirt.VIR_ERR_OPERATION_TIMEOUT), 0])
-        self.run_loop(domain, Controller(), [[], [], []], shared=True)
+        self.run_loop(domain, scripted.Controller(), [[], [], []], shared=True)
         self.assertEqual([(50, 0)] * 2, domain.called('migrateSetMaxSpeed'))
 
     def test_a_post_copy_whose_answer_was_lost_has_begun(self):
         domain = fakes.Domain(
-            jobStats=RUNNING_JOB, migrateStartPostCopy=fakes.error(libvirt.VIR_ERR_RPC),
+            jobStats=scripted.RUNNING_JOB, migrateStartPostCopy=fakes.error(libvirt.VIR_ERR_RPC),
             state=(libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY))
-        self.run_loop(domain, Controller(), [[inbox.Command(inbox.FORCE_COMPLETE)], []])
+        self.run_loop(domain, scripted.Controller(), [[inbox.Command(inbox.FORCE_COMPLETE)], []])
         self.assertEqual(1, self.host.post_copy)
         self.assertEqual([True], [r['done'] for r in self.kinds('action')])
 
     def test_the_final_figures_come_from_the_event(self):
         stats = {'downtime': 42}
-        self.run_loop(fakes.Domain(jobStats=RUNNING_JOB), Controller(),
+        self.run_loop(fakes.Domain(jobStats=scripted.RUNNING_JOB), scripted.Controller(),
                       [[inbox.JobCompleted(0.0, stats)]])
         self.assertEqual(stats, self.monitor.final_stats)
 
     def test_the_final_figures_may_come_with_the_last_of_the_inbox(self):
         stats = {'downtime': 42}
-        self.run_loop(fakes.Domain(jobStats=RUNNING_JOB), Controller(), [[]],
+        self.run_loop(fakes.Domain(jobStats=scripted.RUNNING_JOB), scripted.Controller(), [[]],
                       too_late=[inbox.JobCompleted(0.0, stats)])
         self.assertEqual(stats, self.monitor.final_stats)
 
     def test_progress_that_cannot_be_reported_is_survived(self):
-        controller = Controller()
+        controller = scripted.Controller()
 
         def no_database(sample, percent):
             raise RuntimeError('no database')
 
         self.clock = fakes.Clock()
-        host = Host()
+        host = scripted.Host()
         host.report = no_database
         call = outcome.Call(started=True)
         monitor = loop.Monitor(
-            guest=guest.MigratingGuest(fakes.Domain(jobStats=RUNNING_JOB)),
+            guest=guest.MigratingGuest(fakes.Domain(jobStats=scripted.RUNNING_JOB)),
             controller=controller, progress=progress.Progress(1 << 30, 0),
-            inbox=Script(self.clock, call, [[], []]),
-            journal=journal.Journal(None, 0.0, 0), call=call, tuning=no_tuning(), host=host,
+            inbox=scripted.Script(self.clock, call, [[], []]),
+            journal=journal.Journal(None, 0.0, 0), call=call, tuning=scripted.no_tuning(),
+            host=host,
             sleep=self.clock.sleep)
         self.assertIs(outcome.End.COMPLETED, monitor.run().end)

@@ -16,12 +16,6 @@ from nova_migpolicy.monitor import sampler
 from tests.unit.monitor import fakes
 from tests.unit.monitor import scripted
 
-RUNNING_JOB = scripted.RUNNING_JOB
-Script = scripted.Script
-Controller = scripted.Controller
-Host = scripted.Host
-no_tuning = scripted.no_tuning
-
 
 class BoundaryTest(testtools.TestCase):
 
@@ -48,14 +42,15 @@ class BoundaryTest(testtools.TestCase):
         self.assertEqual(sample, sampler.at_boundary(sample, inbox.PassStarted(10.0, 1)))
 
     def test_without_events_a_pass_is_a_counter_that_has_grown(self):
-        looks = [dict(RUNNING_JOB, memory_iteration=n) for n in (7, 7, 8, 8, 9)]
-        controller = Controller()
+        looks = [dict(scripted.RUNNING_JOB, memory_iteration=n) for n in (7, 7, 8, 8, 9)]
+        controller = scripted.Controller()
         clock = fakes.Clock()
         call = outcome.Call(started=True)
         loop.Monitor(
             guest=guest.MigratingGuest(fakes.Domain(jobStats=looks)), controller=controller,
-            progress=progress.Progress(1 << 30, 0), inbox=Script(clock, call, [[]] * 5),
-            journal=journal.Journal(None, 0.0, 0), call=call, tuning=no_tuning(), host=Host(),
+            progress=progress.Progress(1 << 30, 0), inbox=scripted.Script(clock, call, [[]] * 5),
+            journal=journal.Journal(None, 0.0, 0), call=call, tuning=scripted.no_tuning(),
+            host=scripted.Host(),
             sleep=clock.sleep, has_events=False).run()
         self.assertEqual([False, False, True, False, True],
                          [sample.boundary for _, sample in controller.heard])
