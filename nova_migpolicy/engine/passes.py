@@ -217,9 +217,12 @@ class Tracker:
 
     @staticmethod
     def _late(now: _Mark | None, sample: samples.Sample) -> bool:
-        """Whether the first sync that was seen already ended the bulk copy."""
+        """Whether the first sync that was seen already ended the bulk copy.
+
+        By its number, the first of all did not, however much was sent until it was looked at.
+        """
         total = sample.memory_total_bytes
-        return bool(now and total and now.remaining < 0.9 * total)
+        return bool(now and total and now.remaining < 0.9 * total and sample.iteration != 1)
 
     def _bulk_over(self, old: _Mark, now: _Mark | None, sample: samples.Sample,
                    threshold_bytes: float) -> bool:

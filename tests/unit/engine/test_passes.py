@@ -43,6 +43,13 @@ class TestPhases(PassesBase):
         self.feed(look(0.1, 1000, 0, True, 1))
         self.assertIs(Phase.BULK, self.tracker.phase)
 
+    def test_the_first_sync_was_looked_at_late(self):
+        """On a busy host a tenth of a small guest is sent before anybody looks."""
+        self.feed(look(0.1, 880, 120, True, 1))
+        self.assertIs(Phase.BULK, self.tracker.phase)
+        [bulk] = self.feed(look(20.1, 200, 1000, True, 2))
+        self.assertEqual((0, 880 * MIB), (bulk.number, bulk.sent_bytes))
+
     def test_the_bulk_copy(self):
         [bulk] = self.start()
         self.assertIs(Phase.PASSES, self.tracker.phase)
