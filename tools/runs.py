@@ -12,6 +12,7 @@ from concurrent import futures
 import dataclasses
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = ROOT / '.venv/bin'
 #: where no test may be skipped, a reason that begins so is accepted all the same
 ALLOWED_SKIP = 'this kernel'
+#: how many characters of an error the summary repeats
+WHY = 240
 
 
 @dataclasses.dataclass
@@ -48,7 +51,7 @@ class Run:
 
 @dataclasses.dataclass
 class Count:
-    """What came out of a tier; `failures` names what failed."""
+    """What came out of a tier; `failures` names what failed, and says why where it is known."""
 
     passed: int = 0
     failed: int = 0
@@ -64,10 +67,15 @@ class Count:
         self.skipped += other.skipped
         self.failures += other.failures
 
-    def fail(self, name: str) -> None:
-        """Count a failure."""
+    def fail(self, name: str, said: str = '') -> None:
+        """Count a failure.
+
+        :param said: what it said, of which the last error, or else the last line, is kept
+        """
+        errors = re.findall(r'^[\w.]*(?:Error|Exception)\b.*', said, re.MULTILINE)
+        why = (errors or said.strip().split('\n'))[-1].strip()
         self.failed += 1
-        self.failures.append(name)
+        self.failures.append(f'{name}: {why[:WHY]}' if why else name)
 
 
 def command(run: Run, end: float, count: Count) -> None:
@@ -79,7 +87,7 @@ def command(run: Run, end: float, count: Count) -> None:
     good = process.returncode == 0 and not late
     count.passed += good
     if not good:
-        count.fail(run.label)
+        count.fail(run.label, said)
     print(f'   {run.label} {"ok" if good else "FAILED"}', flush=True)
     if not good or run.label == 'mypy':
         print(_indent(said), flush=True)
@@ -186,13 +194,14 @@ class _Show:
         good = status in ('success', 'xfail')
         self._count.passed += good
         self._count.skipped += status == 'skip'
+        said = _details(test) or reason
         if not good and status != 'skip':
-            self._count.fail(name)
+            self._count.fail(name, said)
         self._seen += 1
         first, last = test['timestamps']
         took = f'{(last - first).total_seconds():6.1f} s' if first and last else ''
         if not good and status != 'skip':
-            _say(f'   FAILED {name} {took}\n{_indent(_details(test) or reason)}')
+            _say(f'   FAILED {name} {took}\n{_indent(said)}')
         elif self._run.serial:
             _say(f'   {"ok" if good else "skipped"} {took}  {name} {reason}'.rstrip())
         elif sys.stdout.isatty():

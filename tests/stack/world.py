@@ -97,10 +97,15 @@ class World:
         """Start a server's migration, unless one is under way."""
         server = self.names[name]
         found = self.admin.migrations(server)
-        if not found or found[0]['status'] not in UNDER_WAY:
-            number = self.admin.live_migrate(server)
-            self.names[f'{name}#'] = str(number)
-            self.names[f'{name}@'] = str(self.admin.migration(server, number)['uuid'])
+        if found and found[0]['status'] in UNDER_WAY:
+            return
+        if found:
+            # It may be in post-copy, or be rolled back: Nova takes no other until that is over.
+            self.admin.wait_migration(server, found[0]['id'], timeout=TIMEOUT_S)
+            self.admin.wait_server(server)
+        number = self.admin.live_migrate(server)
+        self.names[f'{name}#'] = str(number)
+        self.names[f'{name}@'] = str(self.admin.migration(server, number)['uuid'])
 
     def news(self) -> list[tuple[str, str]]:
         """The tracebacks in Nova's logs since the last look, each with its log's name."""
