@@ -181,6 +181,7 @@ class FuzzTest(steering.SteeringTest):
         paths = (path, path + '/', path + '.json', '/' + path, path.replace('/a', '//a'),
                  path.replace('action', '%61ction'), '/<demo>' + path, '/<other>' + path,
                  path.replace('<victim>', '<VICTIM>'), path + '%0a', path + '?migpolicy={}')
+        before = self.kept('victim')     # by what peers have sent, it may be
         for user in ('reader', 'member', 'manager', 'stranger'):
             for sent in [*((path, body, ()) for body in bodies),
                          *((path, smuggled, more) for more in headers),
@@ -190,7 +191,7 @@ class FuzzTest(steering.SteeringTest):
                 self.assertIn(answer.status, (400, 403, 404, 409), (user, sent, answer))
                 if user != 'manager':
                     self.assertNotEqual(409, answer.status, (user, sent, answer))
-        self.assertEqual([], self.kept('victim'))
+        self.assertEqual(before, self.kept('victim'))
         self.assert_untouched()
 
     def kept(self, name):

@@ -19,6 +19,7 @@ from lab import client as lab_client
 from lab import guests
 from lab import needs
 from lab import stack as lab_stack
+from tests.stack import verdict
 
 QUIET = guests.Guest(kind='idle', memory_mib=96)
 BUSY = guests.Guest(kind='sweep', memory_mib=128, set_mib=64, rate_mib_s=40)
@@ -108,7 +109,10 @@ class World:
         self.names[f'{name}@'] = str(self.admin.migration(server, number)['uuid'])
 
     def news(self) -> list[tuple[str, str]]:
-        """The tracebacks in Nova's logs since the last look, each with its log's name."""
+        """The tracebacks in Nova's logs since the last look, each with its log's name.
+
+        That of a cancel that came too late is none: it may be written long after its request.
+        """
         found = []
         logs = self.stack.where.log
         for path in sorted([*logs.glob('nova-*.log'), *logs.glob('nova-*.out')]):
@@ -117,8 +121,9 @@ class World:
                 text = log.read().decode(errors='replace')
                 self._read[path] = log.tell()
             match = _BAD.search(text)
-            if match:
-                found.append((path.name, text[max(0, match.start() - 500):match.end() + 40_000]))
+            trace = text[max(0, match.start() - 500):match.end() + 40_000] if match else ''
+            if trace and not verdict.came_too_late(trace):
+                found.append((path.name, trace))
         return found
 
     def changes(self) -> dict[str, tuple[Any, Any]]:
