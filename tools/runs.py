@@ -72,7 +72,7 @@ class Count:
 
         :param said: what it said, of which the last error, or else the last line, is kept
         """
-        errors = re.findall(r'^[\w.]*(?:Error|Exception)\b.*', said, re.MULTILINE)
+        errors = re.findall(r'^[ |]*([\w.]*(?:Error|Exception)\b.*)', said, re.MULTILINE)
         why = (errors or said.strip().split('\n'))[-1].strip()
         self.failed += 1
         self.failures.append(f'{name}: {why[:WHY]}' if why else name)

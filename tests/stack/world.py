@@ -111,7 +111,7 @@ class World:
     def news(self) -> list[tuple[str, str]]:
         """The tracebacks in Nova's logs since the last look, each with its log's name.
 
-        That of a cancel that came too late is none: it may be written long after its request.
+        That of a cancel that was not in time is none: it may be written long after its request.
         """
         found = []
         logs = self.stack.where.log
@@ -122,7 +122,7 @@ class World:
                 self._read[path] = log.tell()
             match = _BAD.search(text)
             trace = text[max(0, match.start() - 500):match.end() + 40_000] if match else ''
-            if trace and not verdict.came_too_late(trace):
+            if trace and not verdict.was_not_in_time(trace):
                 found.append((path.name, trace))
         return found
 
