@@ -194,13 +194,12 @@ class _Show:
         good = status in ('success', 'xfail')
         self._count.passed += good
         self._count.skipped += status == 'skip'
-        said = _details(test) or reason
-        if not good and status != 'skip':
-            self._count.fail(name, said)
         self._seen += 1
         first, last = test['timestamps']
         took = f'{(last - first).total_seconds():6.1f} s' if first and last else ''
         if not good and status != 'skip':
+            said = _details(test) or reason
+            self._count.fail(name, said)
             _say(f'   FAILED {name} {took}\n{_indent(said)}')
         elif self._run.serial:
             _say(f'   {"ok" if good else "skipped"} {took}  {name} {reason}'.rstrip())

@@ -30,7 +30,8 @@ def was_not_in_time(trace: str) -> bool:
     failed = re.findall(r'Exception during message handling: (.*)', trace)
     ours = re.findall(r'/nova_migpolicy/.*', trace)
     return (bool(failed) and all(any(known in one for known in _NOT_IN_TIME) for one in failed)
-            and trace.count('Traceback (most recent call last)') <= 2 * len(failed)
+            and trace.count('Traceback (most recent call last)') == trace.count(
+                'oslo_messaging.rpc.server Traceback (most recent call last)')
             and all(_PASSED_ON.fullmatch(one) for one in ours))
 
 
