@@ -150,7 +150,7 @@ def _tests(run: Run, regex: str | None, end: float, count: Count, strict: bool,
     elif process.returncode and count.failed == before.failed:
         # Mostly a test module that cannot be imported, about which only `list` says more.
         listed = subprocess.run([*argv[:7], 'list', *([wanted] if wanted else [])], cwd=ROOT,
-                                env={**os.environ, **run.env}, capture_output=True, text=True,
+                                env=_environment(run.env), capture_output=True, text=True,
                                 check=False)
         if regex and listed.returncode == 0 and not listed.stdout.strip():
             print(f'   {run.label}: no test has such a name', flush=True)
@@ -235,10 +235,16 @@ def _details(test: dict[str, Any]) -> str:
 
 
 def _popen(argv: Any, env: dict[str, str], stderr: int) -> subprocess.Popen[bytes]:
-    path = f'{BIN}{os.pathsep}{os.environ.get("PATH", "")}'
     return subprocess.Popen(
-        argv, cwd=ROOT, env={**os.environ, 'PATH': path, **env}, stdin=subprocess.DEVNULL,
+        argv, cwd=ROOT, env=_environment(env), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=stderr, start_new_session=True)
+
+
+def _environment(env: dict[str, str]) -> dict[str, str]:
+    """Return the environment of a program that finds the virtual environment's first."""
+    path = f'{BIN}{os.pathsep}{os.environ.get("PATH", "")}'
+    # stestr hands the interpreter's path to a shell without quotes; a name alone has no spaces.
+    return {**os.environ, 'PATH': path, 'PYTHON': 'python', **env}
 
 
 class _Deadline:
