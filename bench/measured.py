@@ -100,12 +100,13 @@ class Ours:
                 migration=migration, destination='n2', resolved=resolver({}), resolver=resolver,
                 memory_bytes=crowd.MEMORY_MIB << 20, link_mib_s=None,
                 circumstances=plan.Circumstances(
-                    paused=False, persistent_memory=False, mirrored_disks=0, tunnelled=False,
+                    paused=False, persistent_memory=False, tunnelled=False,
                     nova_post_copy=False, allow_qmp=True,
                     libvirt_version=calls.getLibVersion(), qemu_version=calls.getVersion())),
             guest_mod.MigratingGuest(lambda: calls.lookupByName(name)), box,
             session.journal_for(folder, migration, box.clock(), JOURNAL_BYTES),
             links.Links(None))
+        self.session.prepare(None)
         threading.Thread(target=self._watch, daemon=True).start()
 
     def ready(self) -> bool:

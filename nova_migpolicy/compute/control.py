@@ -2,7 +2,7 @@
 """Answers what is asked about this host's migrations, and passes commands to their monitors.
 
 Plain data in, answers out; how they come and go is ``compute.rpc``'s business. Nothing here calls
-libvirt, and nobody waits here for longer than ANSWER_S.
+libvirt, and nobody waits here for longer than current.ANSWER_S.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
-import dataclasses
 import pathlib
 from typing import Any
 
+from nova_migpolicy.compute import current as current_mod
 from nova_migpolicy.compute import early as early_mod
 from nova_migpolicy.compute import queue as queue_mod
 from nova_migpolicy.compute import recall as recall_mod
@@ -24,48 +24,33 @@ from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import history
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import view
 from nova_migpolicy.policy import resolve
 
-# How long libvirt is waited for; whoever asks waits somewhat longer.
-ANSWER_S = 1.0
 # A view that is younger is fresh enough for everybody.
 FRESH_S = 1.0
 LOOK_S = 0.3
-STOCK = ("Nova's own monitor watches this migration (profile nova), which can be neither looked "
-         'into nor changed; cancel it and start it again with another profile')
+_NOT_YET = ('{}: not possible in the phase {}; wait until its memory is being sent, or cancel it '
+            'and start it with another policy')
+CANCELLED = outcome_mod.End.CANCELLED.value
 Answer = answer.Answer
-
-
-@dataclasses.dataclass
-class Stock:
-    """A migration that Nova's own monitor watches.
-
-    :ivar migration: the UUID of Nova's record.
-    :ivar resolved: the policy that left it to Nova; None where it could not be resolved.
-    :ivar complete: whether it was asked to complete before it began.
-    """
-
-    migration: str
-    resolved: resolve.Resolved | None
-    complete: bool = False
 
 
 class Control:
     """The migrations of this host, for those who ask.
 
-    :param sessions: by the server's UUID, those that run under a policy
-    :param stock: by the server's UUID, those that Nova's monitor watches
+    :param current: by the server's UUID, those that Nova has handed over
     :param queue: Nova's own queue
     :param recall: takes out of it what is cancelled early
     :param journals: the folder of journals; None where they are kept in memory alone
     :param resolve_for: the policy for a server, by its UUID, with the keys of a request
+    :param newest_request: the id of the newest request to migrate a server, by its UUID
     """
 
     def __init__(
         self,
-        sessions: Mapping[str, session_mod.Session],
-        stock: Mapping[str, Stock],
+        current: Mapping[str, current_mod.Current],
         *,
         early: early_mod.Early,
         requests: requests_mod.Requests,
@@ -73,15 +58,16 @@ class Control:
         recall: recall_mod.Recall,
         journals: pathlib.Path | None,
         resolve_for: Callable[[Any, str, Mapping[str, object]], resolve.Resolved],
+        newest_request: Callable[[Any, str], str | None],
     ) -> None:
-        self._sessions = sessions
-        self._stock = stock
+        self._current = current
         self._early = early
         self._requests = requests
         self._journals = journals
         self._queue = queue
         self._recall = recall
         self._resolve_for = resolve_for
+        self._newest_request = newest_request
 
     def policy(self, context: Any, server: str, migration: str) -> Answer:
         """The policy in force or, at last, of one that is over.
@@ -92,18 +78,24 @@ class Control:
         session = self._session(server, migration)
         if session is not None:
             return Answer(answer.OK, {**session.in_force(), 'begun': True})
+        stock = self._stock_of(server, migration)
+        if stock is not None and stock.resolved is None:
+            return answer.refusal(stock.sentence)
         records = self._records(server, migration)
         found = history.policy(records) if records else None
-        stock = self._stock_of(server, migration)
         if stock is not None and stock.resolved is not None:
             found = _untouched(stock.resolved)
         if found is not None:
             return Answer(answer.OK, {**found, 'begun': True})
+        current = self._here(server, migration)
+        if current is not None and current.resolved is not None:
+            return Answer(answer.OK, {**_untouched(current.resolved), 'begun': True})
         place = self._queue.find(server, migration)
-        request = (self._requests.read(server, place.request_id)
-                   if place is not None and place.request_id is not None
-                   else self._requests.waiting(server))
+        request_id = place.request_id if place is not None else None
         try:
+            # Where it has not come to this host yet, nothing newer has been asked for.
+            request = self._requests.read(
+                server, request_id or self._newest_request(context, server))
             resolved = self._resolve_for(context, server, request)
         except exception.PolicyError as error:
             return answer.refusal(str(error))
@@ -118,6 +110,9 @@ class Control:
         ended = history.progress(records) if records else None
         if ended is not None:
             return Answer(answer.OK, ended)
+        current = self._here(server, migration)
+        if current is not None and current.is_preparing:
+            return Answer(answer.OK, view.blank(phase=view.PREPARING))
         place = self._queue.find(server, migration)
         if place is None:
             return Answer(answer.OK, None)
@@ -135,40 +130,35 @@ class Control:
     def tune(self, server: str, migration: str, values: Mapping[str, Any],
              release: Sequence[str]) -> Answer:
         """Change what a running migration may do, or give settings back to the engine."""
-        session = self._session(server, migration)
-        if session is None:
+        current = self._here(server, migration)
+        if current is None or current.session is None:
             return answer.refusal(self._cannot_now(server, migration, 'retune'))
-        item = inbox.Tune(dict(values), tuple(release))
-        found = self._ask(session, item, item.reply)
-        if found is not None:
-            return found
-        return Answer(answer.ACCEPTED, {
-            'pending': True, 'applied': {}, 'released': [], 'held': {}, 'settings': {},
-            'reason': 'libvirt has not answered yet; the timeline will show what became of it'})
+        return current.order(inbox.Tune(dict(values), tuple(release)))
 
     def act(self, server: str, migration: str, command: str) -> Answer:
         """Do one of inbox.COMMANDS; a cancel or completion of what has not begun is remembered."""
         if command not in inbox.COMMANDS:
             return answer.refusal(f'there is no action {exception.shown(command)}; there are '
                                   f'{", ".join(inbox.COMMANDS)}', answer.BAD_REQUEST)
-        session = self._session(server, migration)
-        if session is not None:
-            item = inbox.Command(command)
-            found = self._ask(session, item, item.reply)
-            return found or Answer(answer.ACCEPTED, {
-                'action': command, 'phase': session.view()['phase'], 'reason':
-                'libvirt has not answered yet; the timeline will show what became of it'})
-        if command in (inbox.POST_COPY, inbox.PAUSE):
+        current = self._here(server, migration)
+        now_or_never = command in (inbox.POST_COPY, inbox.PAUSE)
+        if current is not None and (current.session is not None or (
+                current.is_preparing and not now_or_never)):
+            return current.order(inbox.Command(command))
+        if now_or_never:
             return answer.refusal(self._cannot_now(server, migration, command))
-        if self._stock_of(server, migration) is not None:
-            # Its own answer to whoever asked Nova first is the true one.
+        if current is not None:
+            # Nova's own answer to whoever asked it first is the true one.
             return Answer(answer.ACCEPTED, None)
-        if self._records(server, migration) is not None:
-            return answer.refusal(self._cannot_now(server, migration, command))
+        records = self._records(server, migration)
+        if records is not None:
+            return self._after_its_end(records, command) or answer.refusal(
+                self._cannot_now(server, migration, command))
         place = self._queue.find(server, migration)
         self._early.remember(migration, command)
-        if self._is_here(server, migration) and self._early.take(migration) is not None:
-            # It began in between, and had looked before this was there to be found.
+        if (self._here(server, migration) is not None
+                and self._early.take(migration) is not None):
+            # It was handed over in between, and had looked before this was there to be found.
             return self.act(server, migration, command)
         if command == inbox.CANCEL:
             self._recall.add(server, migration)
@@ -198,17 +188,27 @@ class Control:
         self._requests.drop(server, request_id)
         return Answer(answer.OK, {})
 
-    def _is_here(self, server: str, migration: str) -> bool:
-        return (self._session(server, migration) is not None
-                or self._stock_of(server, migration) is not None)
+    @staticmethod
+    def _after_its_end(records: history.Records, command: str) -> Answer | None:
+        """Say yes to a cancel of what was cancelled; None where that is not so."""
+        ended = history.progress(records)
+        if command != inbox.CANCEL or ended is None or ended['outcome'] != CANCELLED:
+            return None
+        return Answer(answer.ACCEPTED, {
+            'action': command, 'phase': ended['phase'], 'reason': ended['reason']})
 
-    def _stock_of(self, server: str, migration: str) -> Stock | None:
-        stock = self._stock.get(server)
-        return stock if stock and stock.migration == migration else None
+    def _here(self, server: str, migration: str) -> current_mod.Current | None:
+        """Return a migration that Nova has handed over and is not done with."""
+        current = self._current.get(server)
+        return current if current is not None and current.migration == migration else None
+
+    def _stock_of(self, server: str, migration: str) -> current_mod.Stock | None:
+        current = self._here(server, migration)
+        return current.stock if current is not None else None
 
     def _session(self, server: str, migration: str) -> session_mod.Session | None:
-        session = self._sessions.get(server)
-        return session if session and session.start.migration == migration else None
+        current = self._here(server, migration)
+        return current.session if current is not None else None
 
     def _records(self, server: str, migration: str) -> history.Records | None:
         """The journal of a migration of this very server; None where there is none."""
@@ -222,17 +222,6 @@ class Control:
             return records if history.is_of(records, server) else None
         except (ValueError, FileNotFoundError):
             return None
-
-    def _ask(self, session: session_mod.Session, item: inbox.Request,
-             reply: answer.Reply) -> Answer | None:
-        if session.inbox.crowded:
-            return answer.refusal(
-                'libvirt does not answer, and too much waits to be done with this migration '
-                'already; try again later', answer.UNAVAILABLE)
-        if not session.inbox.ask(item):
-            # Nobody reads it; where it was read all the same, the first answer counts.
-            session.too_late(item)
-        return reply.wait(ANSWER_S)
 
     def _look(self, session: session_mod.Session) -> dict[str, Any]:
         end = session.journal.latest('end')
@@ -249,8 +238,11 @@ class Control:
 
     def _cannot_now(self, server: str, migration: str, what: str) -> str:
         """Why a migration without a session cannot be steered."""
-        if self._stock_of(server, migration) is not None:
-            return STOCK
+        stock = self._stock_of(server, migration)
+        if stock is not None:
+            return stock.sentence
+        if self._here(server, migration) is not None:
+            return _NOT_YET.format(what, view.PREPARING)
         records = self._records(server, migration)
         ended = history.progress(records) if records else None
         if ended is not None:
@@ -258,8 +250,7 @@ class Control:
         place = self._queue.find(server, migration)
         if place is not None:
             why = f' ({place.waits_for})' if place.waits_for else ''
-            return (f'{what}: not possible in the phase {_phase(place)}{why}; wait until its '
-                    'memory is being sent, or cancel it and start it with another policy')
+            return _NOT_YET.format(what, _phase(place) + why)
         return (f'{what}: not possible, it is in no phase of this host: it has not begun or is '
                 'over; see its status')
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import contextlib
-import dataclasses
 import pathlib
 import time
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import libvirt
 from nova.compute import vm_states
 import nova.conf
+from nova import exception as nova_exception
 from nova import objects
 from nova.virt.libvirt import driver as libvirt_driver
 from nova.virt.libvirt import guest as libvirt_guest
@@ -25,6 +25,7 @@ from oslo_log import log as logging
 from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import connection
 from nova_migpolicy.compute import control
+from nova_migpolicy.compute import current as current_mod
 from nova_migpolicy.compute import early
 from nova_migpolicy.compute import ending
 from nova_migpolicy.compute import measure
@@ -37,8 +38,10 @@ from nova_migpolicy.compute import requests
 from nova_migpolicy.compute import rpc
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.compute import sighup
+from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import events
+from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import links as links_mod
@@ -51,6 +54,12 @@ LOG = logging.getLogger(__name__)
 MIB = 2 ** 20
 
 
+class OrderRefused(nova_exception.NovaException):
+    """What Nova was asked to do to a migration cannot be done; Nova's records say why."""
+
+    msg_fmt = '%(reason)s'
+
+
 class LibvirtDriver(libvirt_driver.LibvirtDriver):
     """The compute driver `migpolicy.LibvirtDriver`."""
 
@@ -58,8 +67,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         compat.check_nova()
         self._policies = policies.Policies(CONF)
         super().__init__(virtapi, read_only=read_only)
-        self._sessions: dict[str, session_mod.Session] = {}
-        self._stock: dict[str, control.Stock] = {}
+        self._current: dict[str, current_mod.Current] = {}
         self._early = early.Early()
         self._measurements = measure.Measurements(time.monotonic, time.sleep)
         self._control = connection.ControlConnection(self._host)
@@ -76,9 +84,10 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         sighup.install(CONF, self.virtapi._compute.reset)
         waiting = queue.Queue(lambda: self.virtapi._compute._waiting_live_migrations, host)
         self._channel = rpc.serve(host, control.Control(
-            self._sessions, self._stock, early=self._early, requests=self._requests,
+            self._current, early=self._early, requests=self._requests,
             queue=waiting, recall=recall.Recall(waiting, self._early, self._abort_queued),
-            journals=self._journals, resolve_for=self._policies.resolve_for))
+            journals=self._journals, resolve_for=self._policies.resolve_for,
+            newest_request=requests.newest))
         LOG.info('Live migrations are steered by policy; %(policy)s; %(threads)s', {
             'policy': self._policies.describe(),
             'threads': 'native threads' if compat.is_threaded() else 'eventlet'})
@@ -113,22 +122,68 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self.virtapi._compute.live_migration_abort(record._context, instance, record.id)
 
     def live_migration_abort(self, instance: Any) -> None:
-        """Stop a running migration: through its monitor where there is one."""
-        session = self._sessions.get(instance.uuid)
-        if session is not None and session.broken:
+        """Stop a running migration: through its monitor where there is one.
+
+        :raises OrderRefused: it cannot be stopped, or is over
+        """
+        current = self._current.get(instance.uuid)
+        if (current is not None and current.has_failed and current.session is not None
+                and current.session.broken):
             LOG.error('Nothing is aborted: the memory is on both hosts', instance=instance)
-        elif session is None or session.over:
-            super().live_migration_abort(instance)
         else:
-            session.inbox.ask(inbox_mod.Command(inbox_mod.CANCEL))
+            self._order(instance, inbox_mod.CANCEL, super().live_migration_abort)
 
     def live_migration_force_complete(self, instance: Any) -> None:
-        """Finish a running migration now: through its monitor where there is one."""
-        session = self._sessions.get(instance.uuid)
-        if session is None or session.over:
-            super().live_migration_force_complete(instance)
+        """Finish a running migration now: through its monitor where there is one.
+
+        :raises OrderRefused: it cannot be done, or is over
+        """
+        self._order(instance, inbox_mod.FORCE_COMPLETE, super().live_migration_force_complete)
+
+    def _order(self, instance: Any, name: str, stock: Callable[[Any], None]) -> None:
+        """Give an order to the monitor of a server's migration, or do as Nova does.
+
+        :param stock: Nova's own way
+        """
+        current = self._current.get(instance.uuid)
+        if current is None:
+            self._order_early(instance, name, stock)
+        elif current.stock is not None or current.has_failed:
+            stock(instance)
         else:
-            session.inbox.ask(inbox_mod.Command(inbox_mod.FORCE_COMPLETE))
+            given = current.order(inbox_mod.Command(name))
+            if given.status >= answer.BAD_REQUEST:
+                raise OrderRefused(reason=given.message)
+
+    def _order_early(self, instance: Any, name: str, stock: Callable[[Any], None]) -> None:
+        """Order something of a migration that nobody here watches.
+
+        Nova says that it is running a moment before it hands it over: then there is no job to
+        end yet, and the order is kept until the migration is here.
+        """
+        try:
+            stock(instance)
+        except (libvirt.libvirtError, nova_exception.NoActiveMigrationForInstance) as error:
+            migration = self._running_migration(instance)
+            if migration is None or (
+                    isinstance(error, libvirt.libvirtError)
+                    and error.get_error_code() not in guest_mod.NO_JOB):
+                raise
+            LOG.info('%(order)s is kept until migration %(migration)s is here',
+                     {'order': name, 'migration': migration}, instance=instance)
+            self._early.remember(migration, name)
+            if instance.uuid in self._current and self._early.take(migration) is not None:
+                # It was handed over in between, and had looked before the order was there.
+                self._order(instance, name, stock)
+
+    @staticmethod
+    def _running_migration(instance: Any) -> str | None:
+        """Return the UUID of Nova's record of a server's migration that is running, if one is."""
+        try:
+            return str(objects.Migration.get_by_instance_and_status(
+                instance._context, instance.uuid, 'running').uuid)
+        except nova_exception.MigrationNotFoundByStatus:
+            return None
 
     def _live_migration(
         self, context: Any, instance: Any, dest: str, post_method: Callable[..., None],
@@ -136,79 +191,79 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
     ) -> None:
         given = (context, instance, dest, post_method, recover_method, block_migration,
                  migrate_data)
-        migration = migrate_data.migration.uuid
-        begun = self._prepare(context, instance, dest, migration)
-        # To be found first and to look then: no command that comes meanwhile is lost.
-        if isinstance(begun, control.Stock):
-            self._stock[instance.uuid] = begun
-        else:
-            self._sessions[instance.uuid] = begun
+        current = current_mod.Current(migrate_data.migration.uuid, compat.make_inbox())
+        # Before anything waits: an order that comes from now on is found.
+        self._current[instance.uuid] = current
         try:
-            command = self._early.take(migration)
-            if command == inbox_mod.CANCEL:
-                self._cancel_before_start(begun, *given)
-            elif isinstance(begun, control.Stock):
-                begun.complete = command == inbox_mod.FORCE_COMPLETE
+            early = self._early.take(current.migration)
+            if early is not None:
+                current.inbox.ask(inbox_mod.Command(early))
+            self._prepare(current, context, instance, dest)
+            session = current.session
+            if current.is_ordered(inbox_mod.CANCEL):
+                self._cancel_before_start(current, *given)
+            elif session is None:
+                current.close()
                 super()._live_migration(*given)
             else:
-                if command is not None:
-                    begun.inbox.ask(inbox_mod.Command(command))
-                with self._events(instance, begun) as begun.has_events:
+                with self._events(instance, session) as session.has_events:
                     super()._live_migration(*given)
         finally:
-            if isinstance(begun, session_mod.Session):
-                begun.close()
+            current.close()
+            if current.session is not None:
+                current.session.undo()
             # The server may be about to be moved again.
-            for kept in (self._sessions, self._stock):
-                if kept.get(instance.uuid) is begun:
-                    del kept[instance.uuid]
+            if self._current.get(instance.uuid) is current:
+                del self._current[instance.uuid]
 
     @staticmethod
-    def _cancel_before_start(begun: session_mod.Session | control.Stock, context: Any,
-                             instance: Any, *given: Any) -> None:
+    def _cancel_before_start(current: current_mod.Current, context: Any, instance: Any,
+                             *given: Any) -> None:
         """Undo what Nova has prepared, as Nova itself does for one that it is preparing."""
         LOG.info('%s before it began', commands.CANCELLED, instance=instance)
-        outcome = (begun.cancel_before_start(commands.CANCELLED)
-                   if isinstance(begun, session_mod.Session)
-                   else outcome_mod.Outcome(outcome_mod.End.CANCELLED, commands.CANCELLED))
+        outcome = outcome_mod.Outcome(outcome_mod.End.CANCELLED, commands.CANCELLED)
+        current.close(outcome)
+        if current.session is not None:
+            current.session.record_cancel_before_start(outcome)
         report.explain(context, instance, CONF.host, outcome.reason)
         ending.conclude(outcome, context, instance, *given)
 
-    def _prepare(
-        self, context: Any, instance: Any, dest: str, migration: str,
-    ) -> session_mod.Session | control.Stock:
-        """A session, or what is known of a migration that Nova's own monitor is to watch."""
-        resolved = None
+    def _prepare(self, current: current_mod.Current, context: Any, instance: Any,
+                 dest: str) -> None:
+        """Make a session for a migration, or leave it to Nova's own monitor."""
         try:
             request = self._requests.take(instance.uuid, context.request_id)
-            resolved = self._policies.resolve(instance, request)
+            resolved = current.resolved = self._policies.resolve(instance, request)
             if not resolved.policy.is_stock:
                 self._remove_old_journals()
-                return self._session(instance, dest, migration, resolved,
-                                     self._policies.resolver(instance, request))
+                session = self._session(instance, dest, current, resolved,
+                                        self._policies.resolver(instance, request))
+                session.prepare(self._measurements.take(session.guest))
+                current.session = session
+                return
             LOG.info("Profile nova (%s): Nova's own monitor watches this live migration",
                      resolved.origins['profile'], instance=instance)
-        except Exception:
+            stock = current_mod.Stock(resolved)
+        except Exception as error:
             # Nothing has begun: stock behaviour is better than a failed
             # request, which would leave a running server in ERROR.
             LOG.exception("The policy cannot be applied: Nova's own monitor watches this live "
                           'migration', instance=instance)
-            resolved = None
-        return control.Stock(migration, resolved)
+            current.resolved = None
+            stock = current_mod.Stock(None, type(error).__name__)
+        current.leave_to_nova(stock)
 
     def _session(
-        self, instance: Any, dest: str, migration: str, resolved: resolve.Resolved,
-        resolver: policies.Resolver,
+        self, instance: Any, dest: str, current: current_mod.Current,
+        resolved: resolve.Resolved, resolver: policies.Resolver,
     ) -> session_mod.Session:
-        inbox = compat.make_inbox()
-        guest = self._control.guest(instance.uuid, CONF.migpolicy.allow_qmp)
         return session_mod.Session(
-            dataclasses.replace(self._start(instance, dest, migration, resolved, resolver),
-                                dirtied_bytes=self._measurements.take(guest)),
-            guest,
-            inbox,
+            self._start(instance, dest, current.migration, resolved, resolver),
+            self._control.guest(instance.uuid, CONF.migpolicy.allow_qmp),
+            current.inbox,
             session_mod.journal_for(
-                self._journals, migration, inbox.clock(), CONF.migpolicy.journal_max_kib * 1024),
+                self._journals, current.migration, current.inbox.clock(),
+                CONF.migpolicy.journal_max_kib * 1024),
             self._links)
 
     def _events(
@@ -221,7 +276,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self, context: Any, instance: Any, dest: str, block_migration: bool,
         migrate_data: Any, guest: Any, device_names: list[str],
     ) -> None:
-        session = self._sessions.get(instance.uuid)
+        current = self._current.get(instance.uuid)
+        session = current.session if current is not None else None
         if session is None:
             super()._live_migration_operation(
                 context, instance, dest, block_migration, migrate_data, guest, device_names)
@@ -247,27 +303,30 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         post_method: Callable[..., None], recover_method: Callable[..., None],
         block_migration: bool, migrate_data: Any, operation: Any, disk_paths: list[str],
     ) -> None:
-        session = self._sessions.get(instance.uuid)
-        if session is None:
-            stock = self._stock.get(instance.uuid)
-            if stock is not None and stock.complete:
+        current = self._current.get(instance.uuid)
+        session = current.session if current is not None else None
+        if current is None or session is None:
+            if current is not None and current.completes_at_start:
                 super().live_migration_force_complete(instance)
             super()._live_migration_monitor(
                 context, instance, guest, dest, post_method, recover_method,
                 block_migration, migrate_data, operation, disk_paths)
             return
-        reporter = report.Reporter(
-            instance, migrate_data.migration, compat.is_done(operation),
-            compat.progress_interval_s(CONF), session.inbox.clock)
         try:
-            outcome = session.watch(reporter, disk_paths, time.sleep)
+            with report.Reporter(
+                    instance, migrate_data.migration, compat.is_done(operation),
+                    compat.progress_interval_s(CONF), session.inbox.clock,
+                    session.note_silence) as reporter:
+                outcome = session.watch(reporter, disk_paths, time.sleep)
             session.broken = outcome.end is outcome_mod.End.BROKEN
             if outcome.end is not outcome_mod.End.COMPLETED:
                 report.explain(context, instance, CONF.host, outcome.reason)
             ending.conclude(outcome, context, instance, dest, post_method, recover_method,
                             block_migration, migrate_data)
+        except BaseException:
+            current.has_failed = True
+            raise
         finally:
-            session.over = True
             self._clear_empty_migration(instance)
 
     def _start(self, instance: Any, dest: str, migration: str, resolved: resolve.Resolved,
@@ -285,7 +344,6 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             circumstances=plan_mod.Circumstances(
                 paused=instance.vm_state == vm_states.PAUSED,
                 persistent_memory=bool(self._get_vpmems(instance)),
-                mirrored_disks=0,
                 tunnelled=bool(nova_flags & libvirt.VIR_MIGRATE_TUNNELLED),
                 nova_post_copy=bool(nova_flags & libvirt.VIR_MIGRATE_POSTCOPY),
                 allow_qmp=CONF.migpolicy.allow_qmp,

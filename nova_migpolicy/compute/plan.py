@@ -38,7 +38,6 @@ class Circumstances:
 
     :ivar paused: Nova holds the server paused: post-copy cannot work.
     :ivar persistent_memory: it has vpmem, which post-copy cannot move.
-    :ivar mirrored_disks: how many disks are copied; 0 on shared storage.
     :ivar tunnelled: the data goes through libvirtd, which excludes post-copy and parallel streams.
     :ivar nova_post_copy: [libvirt] live_migration_permit_post_copy.
     :ivar allow_qmp: monitor commands may be used.
@@ -49,7 +48,6 @@ class Circumstances:
 
     paused: bool
     persistent_memory: bool
-    mirrored_disks: int
     tunnelled: bool
     nova_post_copy: bool
     allow_qmp: bool
@@ -63,8 +61,8 @@ class Plan:
     """What the migrate call gets, and what can be done during it.
 
     :ivar bandwidth_mib_s: the cap for the whole stream (0: none).
-    :ivar start_bandwidth_mib_s: the cap handed to libvirt at the start, which
-        gives it to each mirrored disk.
+    :ivar start_bandwidth_mib_s: the cap handed to libvirt at the start, which gives it to each
+        disk that is copied; the whole cap until their number is known.
     :ivar switchover_mib_s: what QEMU is told of the link; None where it cannot be told.
     """
 
@@ -84,6 +82,14 @@ class Plan:
         return dataclasses.replace(
             self, can_throttle=False, flags=self.flags & ~libvirt.VIR_MIGRATE_AUTO_CONVERGE,
             params={name: value for name, value in self.params.items() if name not in own})
+
+    def for_disks(self, copied_disks: int) -> Plan:
+        """The same, with the cap shared among the disks that are copied; 0 on shared storage."""
+        cap = self.bandwidth_mib_s
+        share = max(1, cap // max(1, copied_disks)) if cap else 0
+        return dataclasses.replace(
+            self, start_bandwidth_mib_s=share,
+            params={**self.params, libvirt.VIR_MIGRATE_PARAM_BANDWIDTH: share})
 
     def edit_flags(self, flags: int) -> int:
         """Nova's flags with those that are the policy's replaced."""
@@ -135,10 +141,9 @@ def make(policy: keys.Policy, circumstances: Circumstances) -> Plan:
         params[SWITCHOVER_PARAM] = switchover
 
     cap = policy.bandwidth_mib_s
-    share = max(1, cap // max(1, circumstances.mirrored_disks)) if cap else 0
-    params[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = share
+    params[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = cap
     return Plan(
-        flags=flags, params=params, bandwidth_mib_s=cap, start_bandwidth_mib_s=share,
+        flags=flags, params=params, bandwidth_mib_s=cap, start_bandwidth_mib_s=cap,
         can_post_copy=can_post_copy, can_throttle=can_throttle,
         switchover_mib_s=switchover, notes=tuple(notes))
 

@@ -2,25 +2,27 @@
 """What a running migration writes into Nova's database, and how often.
 
 A database or message bus that does not answer costs a line of log, never the
-monitor: every write here is one that a later one makes good.
+monitor: nothing here waits for one, and every write is one that a later one makes good.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 from nova.compute import utils as compute_utils
 from nova import exception as nova_exception
 from oslo_log import log as logging
 
+from nova_migpolicy.compute import saver
 from nova_migpolicy.engine import sample as sample_mod
 
 LOG = logging.getLogger(__name__)
 
 POST_COPY_STATUS = 'running (post-copy)'
-# Seconds to leave the database alone after a write that failed.
-AFTER_FAILURE_S = 60.0
+# What of the values is the server's own; the others are of Nova's record of the migration.
+_PROGRESS = 'progress'
 # The name of the event under the server's live-migration action.
 EVENT_NAME = 'compute_live_migration_policy'
 
@@ -32,10 +34,15 @@ class StoppedByPolicy(nova_exception.NovaException):
 
 
 class Reporter:
-    """Nova's side of one migration.
+    """Nova's side of one migration; none of its methods blocks or raises.
+
+    Its copies of Nova's objects are saved in a thread of their own. Nova's objects get the same
+    values, but are not saved here: whatever Nova saves of them next has these, and what Nova
+    resets at the end counts as changed.
 
     :param operation_done: whether the thread with the migrate call is over
     :param interval_s: the least time between two writes of progress
+    :param idle: called now and then by that thread
     """
 
     def __init__(
@@ -45,45 +52,76 @@ class Reporter:
         operation_done: Callable[[], bool],
         interval_s: float,
         clock: Callable[[], float],
+        idle: Callable[[], object] = lambda: None,
     ) -> None:
         self._instance = instance
         self._migration = migration
+        self._saved_instance = _unchanged_copy(instance)
+        self._saved_migration = _unchanged_copy(migration)
         self.operation_done = operation_done
         self._interval_s = interval_s
         self._clock = clock
         self._next_s = float('-inf')
-        self._owes_post_copy = False
+        self._is_failing = False
+        self._saver = saver.Saver(self._save, idle)
+
+    def __enter__(self) -> Reporter:
+        self._saver.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Stop writing: what Nova writes at the end is the last word."""
+        self._saver.__exit__(*exc)
 
     def report(self, sample: sample_mod.Sample, percent: int) -> None:
-        """Write the sizes and the percentage, unless that was done a moment ago."""
-        if self._clock() < self._next_s:
+        """Let the sizes and the percentage be written, unless that was done a moment ago."""
+        now_s = self._clock()
+        if now_s < self._next_s:
             return
-        if self._owes_post_copy:
-            self.post_copy_started()
-        for kind in ('memory', 'disk'):
-            for part in ('total', 'processed', 'remaining'):
-                value = getattr(sample, f'{kind}_{part}_bytes')
-                if value is not None:
-                    setattr(self._migration, f'{kind}_{part}', value)
-        self._instance.progress = percent
-        # A save that fails may have blocked for as long as the bus waits for an
-        # answer: the guest is looked after for a while before the next.
-        written = self._save(self._migration) and self._save(self._instance)
-        self._next_s = self._clock() + (
-            self._interval_s if written else max(self._interval_s, AFTER_FAILURE_S))
+        self._next_s = now_s + self._interval_s
+        sizes = {f'{kind}_{part}': getattr(sample, f'{kind}_{part}_bytes')
+                 for kind in ('memory', 'disk') for part in ('total', 'processed', 'remaining')}
+        sizes = {name: value for name, value in sizes.items() if value is not None}
+        _set(self._migration, sizes)
+        _set(self._instance, {_PROGRESS: percent})
+        self._saver.put({**sizes, _PROGRESS: percent})
 
     def post_copy_started(self) -> None:
         """Let Nova's API know that it cannot be cancelled any more."""
         self._migration.status = POST_COPY_STATUS
-        self._owes_post_copy = not self._save(self._migration)
+        self._saver.put({'status': POST_COPY_STATUS})
 
-    def _save(self, thing: Any) -> bool:
+    def _save(self, values: Mapping[str, Any]) -> bool:
+        mine = {name: value for name, value in values.items() if name != _PROGRESS}
         try:
-            thing.save()
+            if mine:
+                _set(self._saved_migration, mine)
+                self._saved_migration.save()
+            if _PROGRESS in values:
+                self._saved_instance.progress = values[_PROGRESS]
+                self._saved_instance.save()
         except Exception as error:
-            LOG.warning('Progress was not written: %s', error, instance=self._instance)
+            if not self._is_failing:
+                LOG.warning('Progress is not written until this works again: %s', error,
+                            instance=self._instance)
+            self._is_failing = True
             return False
+        if self._is_failing:
+            LOG.info('Progress is written again', instance=self._instance)
+        self._is_failing = False
         return True
+
+
+def _unchanged_copy(thing: Any) -> Any:
+    """Return a copy of one of Nova's objects; saving it writes only what is set from now on."""
+    copy = thing.obj_clone()
+    copy.obj_reset_changes(recursive=True)
+    return copy
+
+
+def _set(thing: Any, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(thing, name, value)
 
 
 def explain(context: Any, instance: Any, host: str, reason: str) -> None:

@@ -17,6 +17,8 @@ import time
 from typing import Any
 import uuid
 
+from nova.compute import instance_actions
+from nova import objects
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
 
@@ -26,6 +28,8 @@ LOG = logging.getLogger(__name__)
 KEEP_S = 7 * 86400
 # More than can wait in it; beyond these the oldest, which came to nothing, are forgotten.
 MOST = 10_000
+# While a server waits for its migration, few other things are done to it.
+_ACTIONS = 20
 SUFFIX = '.json'
 _REQUEST_ID = re.compile(r'req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 
@@ -82,14 +86,6 @@ class Requests:
         except ValueError as error:
             LOG.debug('Nothing to forget: %s', error)
 
-    def waiting(self, server: str) -> dict[str, Any]:
-        """The policy keys of the last request for a server that has not begun yet."""
-        newest = max(self._all_of(server), key=_written_s, default=None)
-        try:
-            return _read(newest) if newest is not None else {}
-        except OSError:
-            return {}
-
     def _all_of(self, server: str) -> list[pathlib.Path]:
         try:
             return list(self._folder.glob(f'{uuid.UUID(server)}.*{SUFFIX}'))
@@ -107,6 +103,18 @@ class Requests:
         for number, path in enumerate(paths, 1):
             if number <= len(paths) - MOST or _written_s(path) < limit_s:
                 _remove(path)
+
+
+def newest(context: Any, server: str) -> str | None:
+    """Return the id of the newest request to live-migrate a server; None where there was none.
+
+    :param context: of Nova
+    :param server: its UUID
+    """
+    actions = objects.InstanceActionList.get_by_instance_uuid(
+        context.elevated(), server, limit=_ACTIONS)
+    return next((str(action.request_id) for action in actions
+                 if action.action == instance_actions.LIVE_MIGRATION), None)
 
 
 def _written_s(path: pathlib.Path) -> float:

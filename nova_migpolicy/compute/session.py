@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One migration on its source host: what was resolved for it and what its threads share.
 
-Made before Nova starts the operation and dropped when the migration is over.
-The operation's thread uses `planned_guest`, the monitor's thread `watch`;
-commands come in through the inbox.
+Made before Nova starts the operation and dropped when the migration is over. `prepare` comes
+first, and what it plans is the same for both threads: the operation's uses `planned_domain`, the
+monitor's `watch`. Commands come in through the inbox.
 """
 
 from __future__ import annotations
@@ -51,8 +51,7 @@ class Start:
     :ivar resolver: resolves the policy again, with a retune on top.
     :ivar memory_bytes: the server's memory.
     :ivar link_mib_s: the operator's word for the link's rate; None where it is to be learnt.
-    :ivar dirtied_bytes: what the server dirtied in guest.MEASURED_S, shortly before.
-    :ivar circumstances: all but the number of disks, which Nova tells later.
+    :ivar circumstances: of the server and its host.
     """
 
     instance: Any
@@ -63,7 +62,6 @@ class Start:
     memory_bytes: int
     link_mib_s: float | None
     circumstances: plan_mod.Circumstances
-    dirtied_bytes: int | None = None
 
 
 class Session:
@@ -83,14 +81,14 @@ class Session:
         self.journal = journal
         self.call = outcome_mod.Call()
         self.has_events = True
-        # Nobody reads the inbox any more.
-        self.over = False
         # Post-copy broke off: neither copy of the guest may be touched.
         self.broken = False
         self._links = links
-        # The operator's word, else what was learnt, else unknown; kept as it
-        # is now, so that both threads make the same plan of it.
+        # The operator's word, else what was learnt, else unknown.
         self.link_mib_s = start.link_mib_s or links.get(start.destination)
+        self._plan = plan_mod.make(self.policy, dataclasses.replace(
+            start.circumstances, link_mib_s=self.link_mib_s))
+        self._dirtied_bytes: int | None = None
         self._started_s = inbox.clock()
         self._started_at = datetime.datetime.now(datetime.timezone.utc)
         self._monitor: loop.Monitor | None = None
@@ -114,21 +112,24 @@ class Session:
         else:
             item.reply.give(commands.over('it ended before it was watched'))
 
-    def close(self) -> None:
-        """Nobody reads the inbox any more: whoever still waits is told."""
-        for item in self.inbox.close():
-            if isinstance(item, inbox_mod.Request):
-                self.too_late(item)
+    @property
+    def is_watched(self) -> bool:
+        """Whether its monitor has begun."""
+        return self._monitor is not None
 
-    def cancel_before_start(self, reason: str) -> outcome_mod.Outcome:
-        """End it before anything was begun; there will be no monitor."""
-        self.close()
+    def note_silence(self) -> str | None:
+        """Return what the monitor waits for where libvirt does not answer it; None where it does.
+
+        Each silence is written down once.
+        """
+        return self._monitor.note_silence() if self._monitor is not None else None
+
+    def record_cancel_before_start(self, outcome: outcome_mod.Outcome) -> None:
+        """Write down a migration that is ended before it was watched; there is no monitor."""
         self.journal.add(
             'start', self._started_s, server=self.start.instance.uuid,
             destination=self.start.destination, **self.start.resolved.to_dict())
-        outcome = outcome_mod.Outcome(outcome_mod.End.CANCELLED, reason)
         self._end(outcome, 0.0, {}, {})
-        return outcome
 
     def view(self) -> dict[str, Any]:
         """How it stands, as of the monitor's last look."""
@@ -139,12 +140,8 @@ class Session:
                 elapsed_seconds=round(self.inbox.clock() - self._started_s, 1))
         # In this order: a newer view with an older moment is only called too old.
         viewed_s = monitor.viewed_s
-        return view.aged(monitor.view, max(0.0, self.inbox.clock() - viewed_s))
-
-    def plan(self, mirrored_disks: int) -> plan_mod.Plan:
-        """The plan, the same for each thread that asks."""
-        return plan_mod.make(self.policy, dataclasses.replace(
-            self.start.circumstances, mirrored_disks=mirrored_disks, link_mib_s=self.link_mib_s))
+        found = view.aged(monitor.view, max(0.0, self.inbox.clock() - viewed_s))
+        return {**found, 'waits_for': monitor.note_silence() or found['waits_for']}
 
     def facts(self, plan: plan_mod.Plan, disk_bytes: int) -> controller_mod.Facts:
         """What the engine is told."""
@@ -157,7 +154,7 @@ class Session:
             can_throttle=plan.can_throttle,
             can_post_copy=plan.can_post_copy,
             can_hurry_disks=self.start.circumstances.allow_qmp,
-            dirtied_bytes=self.start.dirtied_bytes,
+            dirtied_bytes=self._dirtied_bytes,
             dirtied_seconds=float(guest_mod.MEASURED_S),
             bandwidth_mib_s=plan.bandwidth_mib_s,
             deadline_s=self._deadline_s(self.policy, disk_bytes),
@@ -170,20 +167,30 @@ class Session:
         whole_s = policy.deadline_seconds(self.start.memory_bytes / GIB, disk_bytes / GIB)
         return None if whole_s is None else self._started_s + whole_s
 
-    def planned_domain(self, domain: Any, mirrored_disks: int) -> operation.PlannedDomain:
-        """The domain to hand to Nova's operation; QEMU's limit is set on the way.
+    def prepare(self, dirtied_bytes: int | None) -> None:
+        """Tell QEMU what it has to know before the start; once, before both threads.
 
-        libvirt keeps a limit that is set before the start.
+        What it refuses is left out of the plan. libvirt keeps a limit that is set before.
+
+        :param dirtied_bytes: what the server dirtied in guest.MEASURED_S, shortly before
         """
-        plan = self.plan(mirrored_disks)
-        for note in plan.notes:
+        self._dirtied_bytes = dirtied_bytes
+        for note in self._plan.notes:
             LOG.warning('%s', note, instance=self.start.instance)
             self.journal.add('event', self.inbox.clock(), text=note)
-        limit_ms = self.facts(plan, 0).qemu_limit_ms
+        limit_ms = self.facts(self._plan, 0).qemu_limit_ms
         self._try(lambda: self.guest.set_max_downtime(limit_ms))
-        if plan.can_throttle and not self._try(self.guest.hold_throttle):
-            plan = plan.without_throttle()
-        return operation.PlannedDomain(domain, plan, self.call)
+        if self._plan.can_throttle and not self._try(self.guest.hold_throttle):
+            self._plan = self._plan.without_throttle()
+
+    def undo(self) -> None:
+        """Give back what `prepare` took, where the migration was not watched to its end."""
+        if self._plan.can_throttle and not self.is_watched:
+            self._try(self.guest.free_throttle)
+
+    def planned_domain(self, domain: Any, mirrored_disks: int) -> operation.PlannedDomain:
+        """Return the domain to hand to Nova's operation."""
+        return operation.PlannedDomain(domain, self._plan.for_disks(mirrored_disks), self.call)
 
     def _try(self, do: Callable[[], None]) -> bool:
         """Something that makes the migration better, but not what it hangs on."""
@@ -206,7 +213,7 @@ class Session:
         sleep: Callable[[float], None] = time.sleep,
     ) -> outcome_mod.Outcome:
         """Watch and steer until the migration is over, and keep what was learnt of it."""
-        plan = self.plan(len(disk_paths))
+        plan = self._plan.for_disks(len(disk_paths))
         facts = self.facts(plan, self.guest.disk_bytes(disk_paths))
         self.journal.add(
             'start', self._started_s,

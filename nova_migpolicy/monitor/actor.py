@@ -18,6 +18,7 @@ from nova_migpolicy.engine import sample as sample_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import outcome
 
 LOG = logging.getLogger(__name__)
 
@@ -79,6 +80,14 @@ class Actor:
             self._done(action, decision)
         return ''
 
+    def _is_in_post_copy(self) -> bool:
+        try:
+            state = self._guest.state()
+        except exception.GuestError:
+            return False
+        return (state is not None and state[0] == libvirt.VIR_DOMAIN_PAUSED
+                and state[1] in outcome.POST_COPY_REASONS)
+
     def _apply(self, action: remedies.Action) -> None:
         if (isinstance(action, remedies.SetBandwidth)
                 and self._controller.phase is sample_mod.Phase.DISKS):
@@ -93,7 +102,10 @@ class Actor:
             return
         try:
             self._guest.abort()
-        except NOTHING_TO_END:
+        except NOTHING_TO_END as error:
+            if self._is_in_post_copy():
+                self._cancel = None
+                self._refused(remedies.Abort(), decision, error)
             return
         except exception.GuestError as error:
             self._cancel = None
@@ -113,20 +125,13 @@ class Actor:
 
     def _happened_all_the_same(self, action: remedies.Action) -> bool:
         """Whether post-copy runs although the answer to its start was an error, or lost."""
-        if not isinstance(action, remedies.StartPostCopy):
-            return False
-        try:
-            state = self._guest.state()
-        except exception.GuestError:
-            return False
-        return state == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY)
+        return isinstance(action, remedies.StartPostCopy) and self._is_in_post_copy()
 
     def _done(self, action: remedies.Action, decision: controller_mod.Decision) -> None:
         at_s = self._clock()
         self._journal.add('action', at_s, **action.to_dict(), done=True)
         if isinstance(action, remedies.StartPostCopy):
-            self.post_copy = True
-            self.survive('Nova', self._post_copy_started)
+            self._enter_post_copy()
         elif isinstance(action, remedies.Pause):
             self.paused = True
         elif isinstance(action, remedies.Abort):
@@ -140,9 +145,18 @@ class Actor:
             'action': action.name, 'error': text}, instance_uuid=self._guest.uuid)
         self._journal.add('action', at_s, **action.to_dict(), done=False, error=text)
         if isinstance(action, remedies.Abort) and isinstance(error, NOTHING_TO_END):
-            self._cancel = decision
-        else:
-            self.survive('engine', lambda: self._controller.failed(action, at_s, text))
+            # libvirt has the same word for an abort without a job and for one in post-copy.
+            if not self._is_in_post_copy():
+                self._cancel = decision
+                return
+            if not self.post_copy:
+                self._event('post-copy was started by another client of libvirt')
+                self._enter_post_copy()
+        self.survive('engine', lambda: self._controller.failed(action, at_s, text))
+
+    def _enter_post_copy(self) -> None:
+        self.post_copy = True
+        self.survive('Nova', self._post_copy_started)
 
     def _event(self, text: str) -> None:
         self._journal.add('event', self._clock(), text=text)

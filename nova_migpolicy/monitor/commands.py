@@ -93,6 +93,8 @@ class Commands:
         elif self._actor.cancel_is_due and item.name == inbox.CANCEL:
             # Whether there will be a job, or there was one, shows in a moment.
             self._cancels.append(item.reply)
+        elif error and item.name == inbox.CANCEL and self._actor.post_copy:
+            item.reply.give(answer.refusal(f'{item.name}: {IN_POST_COPY}'))
         elif error and once:
             item.reply.give(answer.refusal(
                 f'{item.name} was refused in the phase {phase}: {error}'))
@@ -148,15 +150,11 @@ class Commands:
 
     def _last_word(self, item: inbox.Request) -> answer.Answer:
         end = self._outcome
-        if end is not None and isinstance(item, inbox.Command):
-            # Who asks for what has come is not told that it cannot be.
-            if item.name == inbox.CANCEL:
-                if end.end is outcome_mod.End.CANCELLED:
-                    return answer.Answer(answer.ACCEPTED, {
-                        'action': item.name, 'phase': self._phase(), 'reason': end.reason})
-            elif end.end is outcome_mod.End.COMPLETED and self._is_done(item.name):
-                return self._accepted[item.name]
-        return over(end.reason if end is not None else 'it has just ended')
+        if (end is not None and end.end is outcome_mod.End.COMPLETED
+                and isinstance(item, inbox.Command) and item.name != inbox.CANCEL
+                and self._is_done(item.name)):
+            return self._accepted[item.name]
+        return last_word(item, end, self._phase())
 
     def tune(self, item: inbox.Tune) -> None:
         """Change the policy, hold settings, release them: all of it or nothing."""
@@ -198,6 +196,21 @@ class Commands:
         """The policy in force with its origins, as it is told and written down."""
         return {**self._tuning.resolved.to_dict(), 'held': dict(self._controller.held),
                 'retuned': dict(self._tuning.retuned)}
+
+
+def last_word(item: inbox.Request, end: outcome_mod.Outcome | None,
+              phase: str) -> answer.Answer:
+    """Answer a request that came when the migration was over.
+
+    :param end: None where it is not known yet
+    :param phase: to name where the answer is yes
+    """
+    # A cancel of what was cancelled has its effect: it is not refused.
+    if (end is not None and end.end is outcome_mod.End.CANCELLED
+            and isinstance(item, inbox.Command) and item.name == inbox.CANCEL):
+        return answer.Answer(answer.ACCEPTED, {
+            'action': item.name, 'phase': phase, 'reason': end.reason})
+    return over(end.reason if end is not None else 'it has just ended')
 
 
 def over(sentence: str) -> answer.Answer:

@@ -3,7 +3,8 @@
 
 Each method is one libvirt call made from the migration's own threads; each
 libvirtError becomes a GuestError that names the call, libvirt's code and its
-message. It decides nothing and remembers nothing.
+message. It decides nothing; it keeps the domain it found, and which call is
+unanswered since when, for those who ask from other threads.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import json
-from typing import Any
+import time
+from typing import Any, TypeVar
 
 import libvirt
 from oslo_log import log as logging
@@ -38,7 +40,11 @@ UNSUPPORTED = frozenset((
     libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
     libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, libvirt.VIR_ERR_CONFIG_UNSUPPORTED))
 
+# A call that takes longer is called unanswered. libvirt's own take some ms.
+SILENT_S = 5.0
+
 Domain = Any
+T = TypeVar('T')
 # Sends one QMP command (JSON) to the domain and returns its JSON answer.
 Qmp = Callable[[Domain, str], str]
 
@@ -56,14 +62,44 @@ class MigratingGuest:
         have been restarted
     :param qmp: sends a QMP command; None when the operator forbids it
     :param uuid: the server's, for lines in the log
+    :param clock: seconds, for how long a call is unanswered
     """
 
     def __init__(self, find: Callable[[], Domain], qmp: Qmp | None = None,
-                 uuid: str = '') -> None:
+                 uuid: str = '', clock: Callable[[], float] = time.monotonic) -> None:
         self.uuid = uuid
         self._find = find
         self._found: Domain = None
         self._qmp = qmp
+        self._clock = clock
+        self._asked: tuple[str, float] | None = None
+
+    @property
+    def silence(self) -> tuple[str, float] | None:
+        """The call that libvirt has not answered for SILENT_S or more, and for how many seconds.
+
+        None where it answers. Any thread may ask.
+        """
+        asked = self._asked
+        if asked is None:
+            return None
+        call, since_s = asked
+        silent_s = self._clock() - since_s
+        return (call, silent_s) if silent_s >= SILENT_S else None
+
+    def _ask(self, name: str, call: Callable[[Domain], T]) -> T:
+        """Make one call on the domain.
+
+        :param name: as errors name it
+        :raises GuestError: libvirt refused, or cannot be reached
+        """
+        self._asked = name, self._clock()
+        try:
+            return call(self._domain())
+        except libvirt.libvirtError as error:
+            raise self._error(name, error) from error
+        finally:
+            self._asked = None
 
     def _domain(self) -> Domain:
         # The operation's thread calls too, before the start: what one of them
@@ -170,13 +206,11 @@ class MigratingGuest:
 
         :raises GuestError: libvirt does not answer
         """
-        domain = self._domain()
+        # Under eventlet Nova's domains are proxies, which libvirt's list does not take.
+        found = self._ask('domainListGetStats', lambda domain: domain.connect().domainListGetStats(
+            [getattr(domain, '_obj', domain)], libvirt.VIR_DOMAIN_STATS_DIRTYRATE, 0))
         try:
-            # Under eventlet Nova's domains are proxies, which libvirt's list does not take.
-            [(_, stats)] = domain.connect().domainListGetStats(
-                [getattr(domain, '_obj', domain)], libvirt.VIR_DOMAIN_STATS_DIRTYRATE, 0)
-        except libvirt.libvirtError as error:
-            raise self._error('domainListGetStats', error) from error
+            [(_, stats)] = found
         except ValueError:
             return None
         rate, period_s = (stats.get(f'dirtyrate.{name}') for name in (
@@ -200,20 +234,18 @@ class MigratingGuest:
         :raises GuestError: libvirt does not answer
         """
         try:
-            stats = self._domain().jobStats(0)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() in GONE | NO_JOB:
-                return None
-            raise self._error('jobStats', error) from error
+            stats = self._ask('jobStats', lambda domain: domain.jobStats(0))
+        except (exception.GuestGone, exception.JobGone):
+            return None
         return dict(stats) if isinstance(stats, Mapping) else None
 
     def final_stats(self) -> dict[str, Any]:
         """The statistics of the last completed job; empty where there are none."""
+        flags = (libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED |
+                 libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED)
         try:
-            flags = (libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED |
-                     libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED)
-            stats = self._domain().jobStats(flags)
-        except libvirt.libvirtError:
+            stats = self._ask('jobStats', lambda domain: domain.jobStats(flags))
+        except exception.GuestError:
             return {}
         return dict(stats) if isinstance(stats, Mapping) else {}
 
@@ -223,11 +255,9 @@ class MigratingGuest:
         :raises GuestError: libvirt does not answer
         """
         try:
-            state, reason = self._domain().state(0)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() in GONE:
-                return None
-            raise self._error('state', error) from error
+            state, reason = self._ask('state', lambda domain: domain.state(0))
+        except exception.GuestGone:
+            return None
         return int(state), int(reason)
 
     def disk_bytes(self, paths: Sequence[str]) -> int:
@@ -236,11 +266,14 @@ class MigratingGuest:
         A disk that libvirt does not tell the size of counts as nothing, with a
         warning: it only makes the deadline a little tighter.
         """
+        def size(path: str) -> int:
+            return int(self._ask('blockInfo', lambda domain: domain.blockInfo(path, 0)[0]))
+
         total = 0
         for path in paths:
             try:
-                total += int(self._domain().blockInfo(path, 0)[0])
-            except libvirt.libvirtError as error:
+                total += size(path)
+            except exception.GuestError as error:
                 LOG.warning('The size of disk %s is not known: %s', path, error,
                             instance_uuid=self.uuid)
         return total
@@ -253,11 +286,9 @@ class MigratingGuest:
         if self._qmp is None:
             raise exception.Unsupported(
                 command, 'monitor commands are not permitted ([migpolicy] allow_qmp)')
+        send = self._qmp
         request = json.dumps({'execute': command, 'arguments': dict(arguments)})
-        try:
-            answer = self._qmp(self._domain(), request)
-        except libvirt.libvirtError as error:
-            raise self._error(command, error) from error
+        answer = self._ask(command, lambda domain: send(domain, request))
         try:
             said = json.loads(answer)
             refused = said.get('error')
@@ -268,10 +299,7 @@ class MigratingGuest:
         return said.get('return')
 
     def _call(self, name: str, *args: int) -> None:
-        try:
-            getattr(self._domain(), name)(*args)
-        except libvirt.libvirtError as error:
-            raise self._error(name, error) from error
+        self._ask(name, lambda domain: getattr(domain, name)(*args))
 
 
 def _guest_error(call: str, error: libvirt.libvirtError) -> exception.GuestError:

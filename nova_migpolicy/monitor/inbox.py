@@ -98,18 +98,32 @@ class Inbox:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self._items: collections.deque[Item] = collections.deque()
+        # Statistics are those of now, so only the newest pass can be sampled; while libvirt
+        # does not answer, thousands may begin.
+        self._newest_pass: collections.deque[PassStarted] = collections.deque(maxlen=1)
         self._arrived = threading.Event()
         self._closed = False
 
     def put(self, item: Event) -> None:
         """Add what has happened; from any thread, never blocks."""
-        self._items.append(item)
+        self._append(item)
         self._arrived.set()
+
+    def _append(self, item: Event) -> None:
+        if isinstance(item, PassStarted):
+            self._newest_pass.append(item)
+        else:
+            self._items.append(item)
 
     @property
     def crowded(self) -> bool:
-        """Whether so much waits to be read that nobody should ask for more."""
+        """Whether so many requests wait to be read that nobody should add more."""
         return len(self._items) >= MOST_WAITING
+
+    def holds(self, name: str) -> bool:
+        """Whether a command of this name waits to be read."""
+        return any(isinstance(item, Command) and item.name == name
+                   for item in self._items.copy())
 
     def ask(self, item: Request) -> bool:
         """Add what a person wants; False where nobody reads it any more.
@@ -121,7 +135,10 @@ class Inbox:
         return not self._closed
 
     def wait(self, timeout_s: float) -> list[Item]:
-        """What has come, oldest first; empty when nothing came within `timeout_s`."""
+        """Return what has come; empty when nothing came within `timeout_s`.
+
+        Oldest first, but for passes: only the newest one that began is there, and comes last.
+        """
         self._arrived.wait(timeout_s)
         # Cleared before it is emptied: an item that comes in between is taken
         # now and wakes one empty round later, but is never slept over.
@@ -137,9 +154,11 @@ class Inbox:
         return self._take()
 
     def _take(self) -> list[Item]:
-        taken = []
+        taken: list[Item] = []
         while self._items:
             taken.append(self._items.popleft())
+        while self._newest_pass:
+            taken.append(self._newest_pass.popleft())
         return taken
 
 
@@ -151,12 +170,12 @@ class PolledInbox(Inbox):
 
     def put(self, item: Event) -> None:
         """Add what has happened; safe in a native thread beside eventlet's."""
-        self._items.append(item)
+        self._append(item)
 
     def wait(self, timeout_s: float) -> list[Item]:
         """As Inbox.wait; late for an event by up to LOOK_EVERY_S."""
         end_s = self.clock() + timeout_s
-        while not self._items:
+        while not (self._items or self._newest_pass):
             left_s = end_s - self.clock()
             if left_s <= 0:
                 break

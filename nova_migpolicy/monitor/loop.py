@@ -104,7 +104,8 @@ class Monitor:
         self._was_paused, self._cap_is_shared = was_paused, cap_is_shared
         self._looked_s = inbox.clock()
         self._passed_s: float | None = None
-        self._last_complaint = ''
+        self._trouble = ''
+        self._noted: tuple[str, float] | None = None
         self._switched = False
         self._too_late: list[inbox_mod.Item] = []
         self.last_look: sample_mod.Sample | None = None
@@ -160,8 +161,29 @@ class Monitor:
         self.view = view_mod.of_running(
             self._controller, self.last_look, phase=self.phase, percent=self._progress.percent,
             at_s=now_s, started_at=self._started_at,
-            last_decision=self._journal.latest('decision'))
+            last_decision=self._journal.latest('decision'),
+            waits_for=f'libvirt, which gives no statistics: {self._trouble}'
+            if self._trouble else None)
         self.viewed_s = now_s
+
+    def note_silence(self) -> str | None:
+        """Return what is waited for where libvirt does not answer; None where it does.
+
+        Each silence is written down once. Any thread but this monitor's own may call it, which
+        is the one that waits.
+        """
+        silence = self._guest.silence
+        if silence is None:
+            return None
+        call, silent_s = silence
+        text = f'libvirt, which has not answered {call} for {silent_s:.0f} s'
+        since_s = self._inbox.clock() - silent_s
+        noted = self._noted
+        if noted is None or noted[0] != call or abs(noted[1] - since_s) > 1.0:
+            self._noted = call, since_s
+            LOG.warning('This migration waits for %s', text, instance_uuid=self._guest.uuid)
+            self._event(f'waiting for {text}')
+        return text
 
     def _over(self) -> bool:
         return self._call.done or self._host.operation_done()
@@ -246,6 +268,8 @@ class Monitor:
         except exception.GuestError as error:
             self._complain(str(error))
             stats = {}
+        else:
+            self._complain('')
         if self._call.switchover_refused:
             self._controller.forget_switchover()
         sample = self._sampler.make(stats, boundary, self._inbox.clock(),
@@ -284,12 +308,18 @@ class Monitor:
             self.final_stats = self._guest.final_stats()
 
     def _complain(self, what: str) -> None:
-        """Say a trouble once, not at each tick."""
-        if what != self._last_complaint:
-            self._last_complaint = what
+        """Say a trouble with libvirt once, not at each tick, and that it is over."""
+        silence, self._noted = self._noted, None
+        if silence is not None:
+            self._event(f'libvirt has answered {silence[0]} after '
+                        f'{self._inbox.clock() - silence[1]:.0f} s')
+        if what == self._trouble:
+            return
+        self._trouble = what
+        if what:
             LOG.warning('No statistics of this migration: %s', what,
                         instance_uuid=self._guest.uuid)
-            self._event(what)
+        self._event(what or 'libvirt gives statistics again')
 
     def _event(self, text: str) -> None:
         self._journal.add('event', self._inbox.clock(), text=text)

@@ -66,11 +66,13 @@ def of_running(
     at_s: float,
     started_at: datetime.datetime,
     last_decision: Mapping[str, Any] | None,
+    waits_for: str | None = None,
 ) -> dict[str, Any]:
     """A migration that runs.
 
     :param sample: the last one; None before the first
     :param at_s: now, on the monitor's clock
+    :param waits_for: what keeps the monitor from knowing more
     """
     facts, forecast = controller.facts, controller.forecast
     deadline_s = facts.deadline_s
@@ -79,7 +81,7 @@ def of_running(
         elapsed_seconds=round(at_s - facts.started_s, 1),
         pass_number=forecast.pass_number if forecast else None,
         settings=settings(controller), held=sorted(controller.held),
-        last_decision=decision(last_decision))
+        last_decision=decision(last_decision), waits_for=waits_for)
     if sample is not None:
         view.update(
             memory=sizes(sample, 'memory'), disk=sizes(sample, 'disk'),

@@ -112,7 +112,7 @@ class TestMigrateCall(base.ContractCase):
     def test_through_our_domain(self):
         plan = plan_mod.make(
             base.policy(bandwidth_mib_s=70, remedies=('post_copy',)), plan_mod.Circumstances(
-                paused=False, persistent_memory=False, mirrored_disks=0, tunnelled=False,
+                paused=False, persistent_memory=False, tunnelled=False,
                 nova_post_copy=False,
                 allow_qmp=True, libvirt_version=9_000_000, qemu_version=7_002_000))
         domain, call = base.FakeDomain(), outcome.Call()

@@ -88,7 +88,7 @@ class TestMigration(base.ContractCase):
             self.explain.assert_called_once()
             self.post.assert_not_called()
             self.assertEqual([], self.domain.calls)
-            self.assertEqual(({}, {}), (self.tested._sessions, self.tested._stock))
+            self.assertEqual({}, self.tested._current)
         kept = self.journal()
         self.assertEqual(('pause', 'cancelled', 0.0), (
             kept['start']['policy']['on_stall'], kept['end']['outcome'],
@@ -100,7 +100,7 @@ class TestMigration(base.ContractCase):
         take = self.tested._early.take
 
         def look(migration):
-            seen.append({**self.tested._sessions, **self.tested._stock})
+            seen.append(dict(self.tested._current))
             return take(migration)
 
         for specs in ({}, {'migpolicy:profile': 'nova'}):
@@ -111,31 +111,28 @@ class TestMigration(base.ContractCase):
 
     def test_the_servers_next_migration_is_not_forgotten_with_this_one(self):
         def begin_another(*args, **kwargs):
-            self.tested._sessions[base.UUID] = 'another'
+            self.tested._current[base.UUID] = 'another'
 
         self.recover.side_effect = begin_another
         self.start(command=inbox.CANCEL)
-        self.assertEqual({base.UUID: 'another'}, self.tested._sessions)
+        self.assertEqual({base.UUID: 'another'}, self.tested._current)
 
     def test_whoever_asks_one_that_cannot_begin_is_told(self):
         item = inbox.Tune({}, ())
 
         def fail(tested, context, server, *args):
-            self.tested._sessions[server.uuid].inbox.ask(item)
+            self.tested._current[server.uuid].inbox.ask(item)
             raise RuntimeError('no domain')
 
         with mock.patch.object(libvirt_driver.LibvirtDriver, '_live_migration', fail):
             self.assertRaises(RuntimeError, self.start)
         self.assertEqual(409, item.reply.wait(0).status)
-        self.assertEqual({}, self.tested._sessions)
+        self.assertEqual({}, self.tested._current)
 
     def test_whoever_asks_while_it_is_undone_is_told(self):
         def undo(*args, **kwargs):
-            [session] = self.tested._sessions.values()
-            item = inbox.Command(inbox.PAUSE)
-            self.assertFalse(session.inbox.ask(item))
-            session.too_late(item)
-            self.told = item.reply.wait(0)
+            [current] = self.tested._current.values()
+            self.told = current.order(inbox.Command(inbox.PAUSE))
 
         self.recover.side_effect = undo
         self.start(command=inbox.CANCEL)
@@ -157,7 +154,7 @@ class TestMigration(base.ContractCase):
 
     def check_cleared(self):
         self.assertEqual({}, self.tested.active_migrations)
-        self.assertEqual({}, self.tested._sessions)
+        self.assertEqual({}, self.tested._current)
         self.assertEqual(3, self.connection.domainEventDeregisterAny.call_count)
 
     def test_completed(self):
@@ -238,7 +235,7 @@ class TestMigration(base.ContractCase):
                 self.context, self.instance(), 'dest', self.post, self.recover, False,
                 self.migrate_data())
         monitor.assert_called_once()
-        self.assertEqual({}, self.tested._sessions)
+        self.assertEqual({}, self.tested._current)
 
     def test_when_the_monitor_dies_the_job_is_ended_in_libvirt(self):
         def die(watched, reporter, disk_paths, sleep):

@@ -1,11 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is written into Nova's database while a migration runs, and how often."""
+"""What is written into Nova's database while a migration runs, how often, and who waits for it."""
 
-from unittest import mock
+import threading
+
+import fixtures
+from nova import objects
 
 from nova_migpolicy.compute import report
+from nova_migpolicy.compute import saver
 from nova_migpolicy.engine import sample
 from tests.contract import base
+
+#: for what has to come; nothing waits for so long
+LONG_S = 30.0
+
+
+class Database:
+    """Notes what is saved; a save waits while `answers` is clear, and raises `error`."""
+
+    def __init__(self):
+        self.saved = []
+        self.error = None
+        self.answers = threading.Event()
+        self.answers.set()
+        self.arrived = threading.Semaphore(0)
+
+    def save(self, thing):
+        changes = dict(thing.obj_get_changes())
+        self.arrived.release()
+        self.answers.wait(LONG_S)
+        if self.error is not None:
+            raise self.error
+        thing.obj_reset_changes()
+        self.saved.append(changes)
+
+    def written(self, name):
+        """The values of a field, as they were saved."""
+        return [changes[name] for changes in self.saved if name in changes]
 
 
 class TestReporter(base.ContractCase):
@@ -13,43 +44,107 @@ class TestReporter(base.ContractCase):
     def setUp(self):
         super().setUp()
         self.now_s = 100.0
-        self.server, self.migration = mock.Mock(), mock.Mock()
+        self.database = Database()
+        for kind in (objects.Migration, objects.Instance):
+            self.useFixture(fixtures.MonkeyPatch(
+                f'{kind.__module__}.{kind.__name__}.save', lambda thing: self.database.save(thing)))
+        self.server, self.migration = self.instance(), self.migrate_data().migration
+        for thing in (self.server, self.migration):
+            thing.obj_reset_changes(recursive=True)
         self.reporter = report.Reporter(
             self.server, self.migration, lambda: False, 5.0, lambda: self.now_s)
-        self.sample = sample.Sample.from_stats(0.0, {
-            'memory_total': 100, 'memory_processed': 70, 'memory_remaining': 30,
-            'disk_total': 1000, 'disk_processed': 900, 'disk_remaining': 100})
 
-    def report_for(self, seconds, percent=10):
-        for _ in range(int(seconds * 2)):
-            self.reporter.report(self.sample, percent)
-            self.now_s += 0.5
+    def begin(self):
+        self.reporter.__enter__()
+        self.addCleanup(self.reporter.__exit__)
+        self.addCleanup(self.database.answers.set)
 
-    def test_no_more_often_than_the_interval(self):
-        self.report_for(10)
-        self.assertEqual(2, self.migration.save.call_count)
-        self.assertEqual(2, self.server.save.call_count)
+    def report(self, percent=10, remaining=30, later_s=5.0):
+        self.reporter.report(sample.Sample.from_stats(0.0, {
+            'memory_total': 100, 'memory_processed': 70, 'memory_remaining': remaining,
+            'disk_total': 1000, 'disk_processed': 900, 'disk_remaining': 100}), percent)
+        self.now_s += later_s
+
+    def wait_saves(self, count):
+        for _ in range(count):
+            self.assertTrue(self.database.arrived.acquire(timeout=LONG_S))
 
     def test_memory_disks_and_percentage(self):
-        self.report_for(0.5, 42)
-        self.assertEqual((100, 70, 30, 1000, 900, 100, 42), (
-            self.migration.memory_total, self.migration.memory_processed,
-            self.migration.memory_remaining, self.migration.disk_total,
-            self.migration.disk_processed, self.migration.disk_remaining,
-            self.server.progress))
+        self.begin()
+        self.report(42)
+        self.wait_saves(2)
+        self.reporter.__exit__()
+        record, server = self.database.saved
+        self.assertEqual({
+            'memory_total': 100, 'memory_processed': 70, 'memory_remaining': 30,
+            'disk_total': 1000, 'disk_processed': 900, 'disk_remaining': 100}, record)
+        self.assertEqual({'progress': 42}, server)
 
-    def test_a_database_that_fails_is_survived(self):
-        self.migration.save.side_effect = RuntimeError('no database')
-        self.report_for(10)
-        self.assertEqual(1, self.migration.save.call_count)
-        self.migration.save.side_effect = None
-        self.report_for(report.AFTER_FAILURE_S)
-        self.server.save.assert_called()
+    def test_no_more_often_than_the_interval(self):
+        self.begin()
+        for percent in range(20):
+            self.report(percent, later_s=0.5)
+        self.wait_saves(2)
+        self.reporter.__exit__()
+        # In ten seconds two, unless the second came when the first was not written yet.
+        self.assertIn(self.database.written('progress'), ([0, 10], [10]))
 
-    def test_a_post_copy_that_was_not_written_is_written_later(self):
-        self.migration.save.side_effect = RuntimeError('no database')
+    def test_what_nova_saves_itself_has_the_same_and_its_reset_counts(self):
+        self.report(42)
         self.reporter.post_copy_started()
-        self.migration.save.side_effect = None
-        self.report_for(0.5)
-        self.assertEqual(report.POST_COPY_STATUS, self.migration.status)
-        self.assertFalse(self.reporter._owes_post_copy)
+        self.assertEqual((100, report.POST_COPY_STATUS),
+                         (self.migration.memory_total, self.migration.status))
+        self.server.obj_reset_changes(recursive=True)
+        self.server.progress = 0
+        self.assertEqual({'progress': 0}, self.server.obj_get_changes())
+
+    def test_a_save_that_hangs_keeps_nobody_waiting_and_the_newest_wins(self):
+        self.database.answers.clear()
+        self.begin()
+        self.report(1, remaining=90)
+        self.wait_saves(1)
+        for percent in range(2, 9):
+            self.report(percent, remaining=90 - percent)
+        self.reporter.post_copy_started()
+        self.database.answers.set()
+        self.wait_saves(3)
+        self.reporter.__exit__()
+        self.assertEqual([1, 8], self.database.written('progress'))
+        self.assertEqual([90, 82], self.database.written('memory_remaining'))
+        self.assertEqual([report.POST_COPY_STATUS], self.database.written('status'))
+
+    def test_a_database_that_fails_is_survived_said_once_and_made_good(self):
+        self.database.error = RuntimeError('no database')
+        self.begin()
+        self.reporter.post_copy_started()
+        self.wait_saves(1)
+        for percent in range(3):
+            self.report(percent)
+            self.wait_saves(1)
+        self.database.error = None
+        self.report(7)
+        self.wait_saves(2)
+        self.reporter.__exit__()
+        self.assertEqual([report.POST_COPY_STATUS], self.database.written('status'))
+        self.assertEqual([7], self.database.written('progress'))
+        self.assertEqual(1, self.log.output.count('no database'))
+        self.assertIn('written again', self.log.output)
+
+    def test_nothing_is_written_after_the_end(self):
+        self.useFixture(fixtures.MonkeyPatch('nova_migpolicy.compute.saver.CLOSE_S', 0.0))
+        self.database.answers.clear()
+        self.begin()
+        self.report(1)
+        self.wait_saves(1)
+        self.report(2)
+        self.reporter.__exit__()
+        self.database.answers.set()
+        self.reporter._saver._thread.join(LONG_S)
+        self.assertFalse(self.reporter._saver._thread.is_alive())
+        self.assertNotIn(2, self.database.written('progress'))
+
+    def test_while_there_is_nothing_to_write_it_looks_after_libvirt(self):
+        self.useFixture(fixtures.MonkeyPatch('nova_migpolicy.compute.saver.IDLE_S', 0.01))
+        looked = threading.Event()
+        with saver.Saver(lambda values: True, looked.set):
+            self.assertTrue(looked.wait(LONG_S))

@@ -14,6 +14,7 @@ import libvirt
 import libvirt_qemu
 
 from nova_migpolicy.compute import control
+from nova_migpolicy.compute import current as current_mod
 from nova_migpolicy.compute import early
 from nova_migpolicy.compute import plan
 from nova_migpolicy.compute import queue
@@ -56,11 +57,14 @@ class Move:
         self.server, self.migration = str(uuid.uuid4()), str(uuid.uuid4())
         self.journals = tempfile.TemporaryDirectory()
         self.session = self._session(policy, allow_qmp)
+        self.session.prepare(None)
+        self.current = current_mod.Current(self.migration, self.session.inbox)
+        self.current.session = self.session
         self.control = control.Control(
-            {self.server: self.session}, {}, early=early.Early(),
+            {self.server: self.current}, early=early.Early(),
             requests=requests.Requests(pathlib.Path(self.journals.name)),
             queue=queue.Queue(dict, 'n1'), recall=None, journals=pathlib.Path(self.journals.name),
-            resolve_for=None)
+            resolve_for=None, newest_request=None)
         self.report = Report()
         self.outcome = None
         self.error = None
@@ -111,7 +115,7 @@ class Move:
                 destination=self.to.name, resolved=resolver({}), resolver=resolver,
                 memory_bytes=self.guest.guest.memory_mib * MIB, link_mib_s=None,
                 circumstances=plan.Circumstances(
-                    paused=False, persistent_memory=False, mirrored_disks=0, tunnelled=False,
+                    paused=False, persistent_memory=False, tunnelled=False,
                     nova_post_copy=False, allow_qmp=allow_qmp,
                     libvirt_version=connection.getLibVersion(),
                     qemu_version=connection.getVersion())),
@@ -153,7 +157,8 @@ class Move:
         except BaseException as error:
             self.error = error
         finally:
-            self.session.over = True
+            self.current.close()
+            self.session.undo()
 
 
 def _qmp(domain, command):

@@ -59,7 +59,7 @@ class MonitoredTest(base.HostsTest):
         libvirt_version, qemu_version = versions or (
             connection.getLibVersion(), connection.getVersion())
         clock = inbox.Inbox()
-        return session.Session(
+        made = session.Session(
             session.Start(
                 instance=types.SimpleNamespace(uuid=str(uuid.uuid4())),
                 migration=str(uuid.uuid4()), destination='n2',
@@ -68,11 +68,12 @@ class MonitoredTest(base.HostsTest):
                     resolve.Sources(flavor=policy, retune=retune)),
                 memory_bytes=self.guest.guest.memory_mib * MIB, link_mib_s=self.link_mib_s,
                 circumstances=plan.Circumstances(
-                    paused=False, persistent_memory=False, mirrored_disks=0,
-                    tunnelled=False, nova_post_copy=False, allow_qmp=True,
+                    paused=False, persistent_memory=False, tunnelled=False, nova_post_copy=False, allow_qmp=True,
                     libvirt_version=libvirt_version, qemu_version=qemu_version)),
             guest_mod.MigratingGuest(lambda: self.guest.domain), clock,
             journal.Journal(None, clock.clock(), 0), links.Links(None))
+        made.prepare(None)
+        return made
 
     def run_session(self, made, while_it_runs=None):
         """Migrate to n2; returns the outcome."""

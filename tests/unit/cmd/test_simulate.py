@@ -126,7 +126,7 @@ class SimulateTest(base.CommandTest):
 
     def test_what_is_made_ready_is_what_compute_makes_ready(self):
         circumstances = plan.Circumstances(
-            paused=False, persistent_memory=False, mirrored_disks=0, tunnelled=False,
+            paused=False, persistent_memory=False, tunnelled=False,
             nova_post_copy=False, allow_qmp=True, libvirt_version=9_000_000,
             qemu_version=7_002_000)
         for name in profiles.BUILT_IN:

@@ -12,6 +12,7 @@ import uuid
 import testtools
 
 from nova_migpolicy.compute import control
+from nova_migpolicy.compute import current as current_mod
 from nova_migpolicy.compute import early
 from nova_migpolicy.compute import queue
 from nova_migpolicy.compute import requests
@@ -47,26 +48,34 @@ class ControlBase(testtools.TestCase):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
         self.folder = pathlib.Path(scratch.name)
-        self.sessions, self.stock, self.waiting = {}, {}, {}
+        self.current, self.waiting = {}, {}
+        self.newest_request = None
         self.early = early.Early()
         self.recall = mock.Mock()
         self.requests = requests.Requests(self.folder / 'requests')
         self.control = control.Control(
-            self.sessions, self.stock, early=self.early, requests=self.requests,
+            self.current, early=self.early, requests=self.requests,
             queue=queue.Queue(lambda: self.waiting, 'n1'), recall=self.recall,
             journals=self.folder,
             resolve_for=lambda context, server, request: resolve.resolve(
-                resolve.Sources(request=request)))
+                resolve.Sources(request=request)),
+            newest_request=lambda context, server: self.newest_request)
 
     def run_session(self, given=None, closed=False):
         resolved = resolve.resolve(resolve.Sources())
-        self.sessions[SERVER] = types.SimpleNamespace(
-            start=types.SimpleNamespace(migration=MIGRATION, resolved=resolved),
-            inbox=Box(given, closed), view=lambda: view.blank(phase='passes'),
+        current = self.hand_over(Box(given, closed))
+        current.session = types.SimpleNamespace(
+            is_watched=True, note_silence=lambda: None,
+            inbox=current.inbox, view=lambda: view.blank(phase='passes'),
             in_force=lambda: {**resolved.to_dict(), 'held': {}, 'retuned': {'on_stall': 'x'}},
             too_late=lambda item: item.reply.give(commands.over('it runs')),
             journal=journal.Journal(None, 0.0, 0))
-        return self.sessions[SERVER]
+        return current.session
+
+    def hand_over(self, box=None):
+        """Let Nova hand a migration over that is still being prepared."""
+        current = self.current[SERVER] = current_mod.Current(MIGRATION, box or Box())
+        return current
 
     def wait_in_queue(self, *before, running=False, migration=MIGRATION, request=REQUEST):
         """Put our migration into Nova's queue, behind others of these states."""
@@ -81,8 +90,8 @@ class ControlBase(testtools.TestCase):
                 request_id=request)), future('running' if running else 'waiting'))
 
     def leave_to_nova(self, request):
-        self.stock[SERVER] = control.Stock(
-            MIGRATION, resolve.resolve(resolve.Sources(request=request)))
+        self.hand_over().leave_to_nova(current_mod.Stock(
+            resolve.resolve(resolve.Sources(request=request))))
 
     def write(self, *records, server=SERVER):
         written = journal.Journal(journal.file_for(self.folder, MIGRATION), 0.0, 1 << 20)

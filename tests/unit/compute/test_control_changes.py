@@ -6,6 +6,7 @@ from __future__ import annotations
 import types
 import uuid
 
+from nova_migpolicy.compute import current as current_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import inbox
@@ -27,6 +28,7 @@ class ChangeTest(controlled.ControlBase):
 
     def test_policy_of_one_that_has_not_begun_has_its_request(self):
         self.control.hold_request(None, SERVER, REQUEST, {'on_stall': 'pause'})
+        self.newest_request = REQUEST
         found = self.control.policy(None, SERVER, MIGRATION).body
         self.assertEqual(('pause', 'request'),
                          (found['policy']['on_stall'], found['origins']['on_stall']))
@@ -36,9 +38,43 @@ class ChangeTest(controlled.ControlBase):
             found = self.control.hold_request(None, SERVER, REQUEST, values)
             self.assertEqual(answer.BAD_REQUEST, found.status)
             self.assertIn(words, found.message)
-        self.assertEqual({}, self.requests.waiting(SERVER))
+        self.assertEqual({}, self.requests.read(SERVER, REQUEST))
         self.assertEqual(answer.BAD_REQUEST, self.control.hold_request(
             None, SERVER, '../x', {'on_stall': 'pause'}).status)
+
+    def test_a_request_that_nova_refused_later_is_not_the_next_ones(self):
+        self.control.hold_request(None, SERVER, REQUEST, {'on_stall': 'pause'})
+        # The conductor found no host for it; the migration that is shown is another request's.
+        self.newest_request = f'req-{uuid.uuid4()}'
+        found = self.control.policy(None, SERVER, MIGRATION).body
+        self.assertEqual('profile balanced', found['origins']['on_stall'])
+
+    def test_an_order_while_it_is_prepared_waits_for_its_monitor(self):
+        current = self.hand_over()
+        found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
+        self.assertEqual((answer.ACCEPTED, 'preparing'), (found.status, found.body['phase']))
+        self.assertIn('being prepared', found.body['reason'])
+        self.assertTrue(current.is_ordered(inbox.CANCEL))
+        self.assertIsNone(self.early.take(MIGRATION))
+        for refused in (self.control.act(SERVER, MIGRATION, inbox.PAUSE),
+                        self.control.tune(SERVER, MIGRATION, {}, [])):
+            self.assertEqual(answer.CONFLICT, refused.status)
+            self.assertIn('not possible in the phase preparing', refused.message)
+
+    def test_a_cancel_of_what_was_cancelled_is_not_refused(self):
+        self.write(('end', {'outcome': 'cancelled', 'reason': 'because'}))
+        found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
+        self.assertEqual((answer.ACCEPTED, 'because'), (found.status, found.body['reason']))
+        refused = self.control.act(SERVER, MIGRATION, inbox.FORCE_COMPLETE)
+        self.assertEqual(answer.CONFLICT, refused.status)
+
+    def test_an_order_that_libvirt_keeps_waiting_says_so(self):
+        session = self.run_session()
+        session.note_silence = lambda: 'libvirt, which has not answered jobStats for 9 s'
+        for found in (self.control.act(SERVER, MIGRATION, inbox.CANCEL),
+                      self.control.tune(SERVER, MIGRATION, {}, [])):
+            self.assertEqual(answer.ACCEPTED, found.status)
+            self.assertIn('has not answered jobStats for 9 s', found.body['reason'])
 
     def test_tune_is_answered_by_the_monitor(self):
         session = self.run_session(answer.Answer(answer.OK, {'applied': {}}))
@@ -97,7 +133,7 @@ class ChangeTest(controlled.ControlBase):
         self.early.remember = begin
         self.assertEqual(answer.ACCEPTED,
                          self.control.act(SERVER, MIGRATION, inbox.CANCEL).status)
-        self.assertEqual([], self.sessions[SERVER].inbox.asked)
+        self.assertEqual([], self.current[SERVER].inbox.asked)
 
     def test_not_more_than_can_be_done(self):
         session = self.run_session()
@@ -129,6 +165,14 @@ class ChangeTest(controlled.ControlBase):
         for found in (self.control.tune(SERVER, MIGRATION, {}, []),
                       self.control.act(SERVER, MIGRATION, inbox.PAUSE)):
             self.assertIn('profile nova', found.message)
+
+    def test_where_the_policy_could_not_be_applied(self):
+        self.hand_over().leave_to_nova(current_mod.Stock(None, 'RuntimeError'))
+        for found in (self.control.policy(None, SERVER, MIGRATION),
+                      self.control.tune(SERVER, MIGRATION, {}, []),
+                      self.control.act(SERVER, MIGRATION, inbox.PAUSE)):
+            self.assertEqual(answer.CONFLICT, found.status)
+            self.assertIn('could not be applied: RuntimeError', found.message)
 
     def test_an_action_that_is_none(self):
         found = self.control.act(SERVER, MIGRATION, 'explode')

@@ -12,7 +12,7 @@ from nova_migpolicy.compute import plan
 from nova_migpolicy.policy import keys
 
 BASE = plan.Circumstances(
-    paused=False, persistent_memory=False, mirrored_disks=0, tunnelled=False,
+    paused=False, persistent_memory=False, tunnelled=False,
     nova_post_copy=False,
     allow_qmp=True, libvirt_version=9_000_000, qemu_version=7_002_000)
 NOVAS_FLAGS = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
@@ -67,7 +67,7 @@ class PlanTest(testtools.TestCase):
     def test_the_cap_is_shared_among_disks(self):
         for cap, disks, share in ((100, 0, 100), (100, 1, 100), (100, 3, 33), (2, 5, 1),
                                   (0, 3, 0)):
-            made = make({'mirrored_disks': disks}, bandwidth_mib_s=cap)
+            made = make(bandwidth_mib_s=cap).for_disks(disks)
             self.assertEqual((cap, share), (made.bandwidth_mib_s, made.start_bandwidth_mib_s))
             self.assertEqual(share, made.edit_params({'bandwidth': 7})['bandwidth'])
 

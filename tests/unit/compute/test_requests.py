@@ -38,21 +38,20 @@ class RequestsTest(testtools.TestCase):
         self.assertEqual({'profile': 'evacuate'}, again.take(self.server, self.request))
         self.assertEqual({}, again.take(self.server, self.request))
 
-    def test_waiting_shows_the_last_and_takes_nothing(self):
-        self.assertEqual({}, self.requests.waiting(self.server))
-        for number, values in enumerate(({'profile': 'evacuate'}, {'profile': 'post_copy'})):
-            name = request_id()
-            self.requests.keep(self.server, name, values)
-            os.utime(self.folder / f'{self.server}.{name}.json', (number, time.time() + number))
-        self.assertEqual({'profile': 'post_copy'}, self.requests.waiting(self.server))
-        self.assertEqual({'profile': 'post_copy'}, self.requests.waiting(self.server))
+    def test_reading_takes_nothing(self):
+        self.assertEqual({}, self.requests.read(self.server, self.request))
+        self.requests.keep(self.server, self.request, {'profile': 'post_copy'})
+        for _ in range(2):
+            self.assertEqual({'profile': 'post_copy'},
+                             self.requests.read(self.server, self.request))
 
     def test_what_came_to_nothing_goes_when_another_begins(self):
-        self.requests.keep(self.server, request_id(), {'profile': 'evacuate'})
+        refused = request_id()
+        self.requests.keep(self.server, refused, {'profile': 'evacuate'})
         self.requests.keep(self.server, self.request, {'profile': 'post_copy'})
         self.assertEqual({'profile': 'post_copy'},
                          self.requests.take(self.server, self.request))
-        self.assertEqual({}, self.requests.waiting(self.server))
+        self.assertEqual({}, self.requests.read(self.server, refused))
 
     def test_one_without_a_policy_forgets_the_others_too(self):
         self.requests.keep(self.server, self.request, {'profile': 'evacuate'})
@@ -75,8 +74,9 @@ class RequestsTest(testtools.TestCase):
 
         self.requests.keep(self.server, self.request, {})
         with mock.patch.object(pathlib.Path, 'iterdir', with_a_ghost):
-            self.requests.keep(self.server, request_id(), {'profile': 'evacuate'})
-        self.assertEqual({'profile': 'evacuate'}, self.requests.waiting(self.server))
+            other = request_id()
+            self.requests.keep(self.server, other, {'profile': 'evacuate'})
+        self.assertEqual({'profile': 'evacuate'}, self.requests.read(self.server, other))
 
     def test_bounded(self):
         with mock.patch.object(requests, 'MOST', 2):
@@ -100,7 +100,7 @@ class RequestsTest(testtools.TestCase):
                              ('', self.request)):
             self.assertRaises(ValueError, self.requests.keep, server, name, {})
             self.assertEqual({}, self.requests.take(server, name))
-        self.assertEqual({}, self.requests.waiting('../x'))
+        self.assertEqual({}, self.requests.read('../x', self.request))
         self.assertEqual({}, self.requests.take(self.server, None))
 
     def test_a_file_that_is_not_whole_does_not_count(self):

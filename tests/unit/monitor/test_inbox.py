@@ -20,7 +20,7 @@ class InboxTest(testtools.TestCase):
 
     def test_in_order_and_once(self):
         box = self.kind()
-        items = [inbox.PassStarted(float(n), n) for n in range(5)]
+        items = [inbox.JobCompleted(float(n), {}) for n in range(5)]
         for item in items:
             box.put(item)
         self.assertEqual(items, box.wait(LONG_S))
@@ -42,11 +42,36 @@ class InboxTest(testtools.TestCase):
         self.assertEqual([early], box.close())
         self.assertFalse(box.ask(late))
 
+    def test_of_the_passes_that_began_the_newest_counts(self):
+        box = self.kind()
+        order, newest = inbox.Look(), inbox.PassStarted(9.0, 9)
+        for item in (inbox.PassStarted(7.0, 7), inbox.PassStarted(8.0, 8), newest):
+            box.put(item)
+        box.ask(order)
+        self.assertEqual([order, newest], box.wait(LONG_S))
+        self.assertEqual([], box.wait(0))
+
+    def test_events_crowd_nobody_out(self):
+        box = self.kind()
+        for number in range(2 * inbox.MOST_WAITING):
+            box.put(inbox.PassStarted(0.0, number))
+        self.assertFalse(box.crowded)
+        for _ in range(inbox.MOST_WAITING):
+            box.ask(inbox.Look())
+        self.assertTrue(box.crowded)
+
+    def test_a_command_that_waits_can_be_seen(self):
+        box = self.kind()
+        self.assertFalse(box.holds(inbox.CANCEL))
+        box.ask(inbox.Command(inbox.CANCEL))
+        self.assertTrue(box.holds(inbox.CANCEL))
+        self.assertFalse(box.holds(inbox.PAUSE))
+
     def test_loses_nothing_under_many_senders(self):
         box = self.kind()
         senders = [
             threading.Thread(target=lambda n=n: [
-                box.put(inbox.PassStarted(0.0, n * 1000 + i)) for i in range(200)])
+                box.put(inbox.Switchover(n * 1000 + i)) for i in range(200)])
             for n in range(4)]
         for sender in senders:
             sender.start()
@@ -54,7 +79,7 @@ class InboxTest(testtools.TestCase):
         while len(got) < 800:
             fresh = box.wait(LONG_S)
             self.assertNotEqual([], fresh)
-            got.extend(item.iteration for item in fresh)
+            got.extend(item.at_s for item in fresh)
         for sender in senders:
             sender.join()
         self.assertEqual(800, len(set(got)))

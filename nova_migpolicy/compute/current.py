@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A live migration on its source host, from the moment Nova hands it over until Nova is done.
+
+It can be found, and takes orders, before anything about it has been looked up: what that takes
+may wait for libvirt, the database or QEMU. Orders wait in the inbox that its session reads later.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nova_migpolicy.compute import session as session_mod
+from nova_migpolicy.monitor import answer
+from nova_migpolicy.monitor import commands
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy.monitor import view
+from nova_migpolicy.policy import resolve
+
+# How long an order waits for its answer, in seconds; the caller waits somewhat longer.
+ANSWER_S = 1.0
+STOCK = ("Nova's own monitor watches this migration (profile nova), which can be neither looked "
+         'into nor changed; cancel it and start it again with another profile')
+FALLBACK = ("Nova's own monitor watches this migration, which can be neither looked into nor "
+            'changed, because its policy could not be applied: {}; the log of nova-compute has '
+            'the error')
+
+
+@dataclasses.dataclass(frozen=True)
+class Stock:
+    """Why Nova's own monitor watches a migration.
+
+    :ivar resolved: the policy that left it to Nova; None where it could not be applied.
+    :ivar error: why not.
+    """
+
+    resolved: resolve.Resolved | None
+    error: str = ''
+
+    @property
+    def sentence(self) -> str:
+        """What to say to whoever wants to steer it."""
+        return STOCK if self.resolved is not None else FALLBACK.format(self.error)
+
+
+class Current:
+    """One migration: being prepared, then under a session or left to Nova's own monitor.
+
+    :ivar migration: the UUID of Nova's record.
+    :ivar resolved: the policy it began with; None until that is known.
+    :ivar session: None until it is prepared, and where Nova's own monitor watches it.
+    :ivar stock: None unless Nova's own monitor watches it.
+    :ivar completes_at_start: it was ordered to complete before Nova's own monitor watched it.
+    :ivar has_failed: Nova is ending it after an error, and asks for an abort by itself.
+    """
+
+    def __init__(self, migration: str, inbox: inbox_mod.Inbox) -> None:
+        self.migration = migration
+        self.inbox = inbox
+        self.resolved: resolve.Resolved | None = None
+        self.session: session_mod.Session | None = None
+        self.stock: Stock | None = None
+        self.completes_at_start = False
+        self.has_failed = False
+        self._outcome: outcome_mod.Outcome | None = None
+        self._unanswered: list[inbox_mod.Item] = []
+
+    @property
+    def is_preparing(self) -> bool:
+        """Whether nothing watches it yet."""
+        return self.session is None and self.stock is None
+
+    def order(self, item: inbox_mod.Request) -> answer.Answer:
+        """Let its monitor do something, and return the answer; waits ANSWER_S at most."""
+        if self.inbox.crowded:
+            return answer.refusal(
+                f'too many requests wait already, {self._waits_for()}; try again later',
+                answer.UNAVAILABLE)
+        if not self.inbox.ask(item):
+            # Nobody reads it; where it was read all the same, the first answer counts.
+            self.too_late(item)
+        return item.reply.wait(ANSWER_S) or self._pending(item)
+
+    def _pending(self, item: inbox_mod.Request) -> answer.Answer:
+        reason = (f'This is done as soon as possible, {self._waits_for()}; the timeline will show '
+                  'the result')
+        if isinstance(item, inbox_mod.Command):
+            phase = view.PREPARING if self.session is None else self.session.view()['phase']
+            return answer.Answer(answer.ACCEPTED, {
+                'action': item.name, 'phase': phase, 'reason': reason})
+        return answer.Answer(answer.ACCEPTED, {
+            'pending': True, 'applied': {}, 'released': [], 'held': {}, 'settings': {},
+            'reason': reason})
+
+    def _waits_for(self) -> str:
+        if self.session is None or not self.session.is_watched:
+            return 'the migration is being prepared'
+        return f'waiting for {self.session.note_silence() or "libvirt"}'
+
+    def is_ordered(self, name: str) -> bool:
+        """Whether a command of this name has come and was not answered."""
+        return self.inbox.holds(name) or any(
+            isinstance(item, inbox_mod.Command) and item.name == name
+            for item in self._unanswered)
+
+    def leave_to_nova(self, stock: Stock) -> None:
+        """Let Nova's own monitor watch it; `close` answers the orders that have come."""
+        self.stock = stock
+        self._unanswered = self.inbox.close()
+        self.completes_at_start = self.is_ordered(inbox_mod.FORCE_COMPLETE)
+
+    def close(self, outcome: outcome_mod.Outcome | None = None) -> None:
+        """Stop reading orders, and answer those that still wait.
+
+        :param outcome: of a migration that ended before anything watched it
+        """
+        self._outcome = outcome or self._outcome
+        items, self._unanswered = [*self._unanswered, *self.inbox.close()], []
+        for item in items:
+            if isinstance(item, inbox_mod.Request):
+                self.too_late(item)
+
+    def too_late(self, item: inbox_mod.Request) -> None:
+        """Answer what came when nobody read the inbox any more; the first answer counts."""
+        if self.session is not None and self.session.is_watched:
+            self.session.too_late(item)
+        elif self.stock is None or self._outcome is not None:
+            item.reply.give(commands.last_word(item, self._outcome, view.FINISHING))
+        elif isinstance(item, inbox_mod.Command) and item.name in (
+                inbox_mod.CANCEL, inbox_mod.FORCE_COMPLETE):
+            # Nova's own answer to whoever asked it first is the true one.
+            item.reply.give(answer.Answer(answer.ACCEPTED, None))
+        else:
+            item.reply.give(answer.refusal(self.stock.sentence))

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Saves what changes in a thread of its own, so that a save that hangs keeps nobody waiting.
+
+Only the newest values are saved. What could not be saved is owed until it was, unless something
+newer has taken its place. What is saved, and where, is the caller's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import threading
+from typing import Any
+
+# How long the thread waits for something to save before it calls `idle`, in seconds.
+IDLE_S = 5.0
+# How long close() waits for a save under way, in seconds. What is sent by then reaches the
+# conductor before whatever is sent afterwards.
+CLOSE_S = 2.0
+
+
+class Saver:
+    """One thread, from entering the block to leaving it.
+
+    :param save: takes the newest values by name, returns whether they were saved; never raises
+    :param idle: called about each IDLE_S while there is nothing to save; never raises
+    """
+
+    def __init__(self, save: Callable[[Mapping[str, Any]], bool],
+                 idle: Callable[[], object] = lambda: None) -> None:
+        self._save = save
+        self._idle = idle
+        self._lock = threading.Lock()
+        self._owed: dict[str, Any] = {}
+        self._arrived = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name='saver', daemon=True)
+
+    def __enter__(self) -> Saver:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Stop; what has not been sent by now never is."""
+        self._closed = True
+        self._arrived.set()
+        self._thread.join(CLOSE_S)
+
+    def put(self, values: Mapping[str, Any]) -> None:
+        """Let these be saved; never blocks."""
+        with self._lock:
+            self._owed.update(values)
+        self._arrived.set()
+
+    def _run(self) -> None:
+        while not self._closed:
+            if not self._arrived.wait(IDLE_S):
+                self._idle()
+                continue
+            self._arrived.clear()
+            with self._lock:
+                values, self._owed = self._owed, {}
+            if values and not self._closed and not self._save(values):
+                with self._lock:
+                    self._owed = {**values, **self._owed}
