@@ -132,6 +132,8 @@ class Commands:
         for reply in replies:
             if self._actor.abort_reason is not None:
                 reply.give(self._accept(inbox.CANCEL, self._phase(), CANCELLED))
+            elif self._actor.post_copy:
+                reply.give(answer.refusal(f'{inbox.CANCEL}: {IN_POST_COPY}'))
             else:
                 # There is a job now, and libvirt refused.
                 self.act(inbox.Command(inbox.CANCEL, reply))

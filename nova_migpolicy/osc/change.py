@@ -54,8 +54,8 @@ class Retune(base.ShowOne):
         found = _inner(body, 'tuning')
         pending = status == _PENDING or bool(found.get('pending'))
         if pending:
-            self.log.warning('libvirt has not answered yet; "openstack server migration policy '
-                             'timeline %s %s" will show what became of it.',
+            self.log.warning('%s. To see the timeline: openstack server migration policy '
+                             'timeline %s %s', found.get('reason') or 'Not done yet',
                              migration.server.id, migration.id)
         names = ('applied', 'released', 'held', 'settings', 'reason')
         return base.fields(parsed_args, {

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our driver inside of Nova: found by its name, and the same ends as Nova's own."""
 
+import threading
 import time
 from unittest import mock
 
 import libvirt
+from nova import exception as nova_exception
+from nova import objects
 from nova.virt import driver as nova_driver
 from nova.virt import fake
 from nova.virt.libvirt import driver as libvirt_driver
@@ -13,6 +16,7 @@ from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import driver
 from nova_migpolicy.compute import session
 from nova_migpolicy import exception
+from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
 from nova_migpolicy.monitor import outcome
@@ -108,6 +112,116 @@ class TestMigration(base.ContractCase):
             with mock.patch.object(self.tested._early, 'take', look):
                 self.start(specs, inbox.CANCEL)
             self.assertEqual([base.UUID], list(seen[0]))
+
+    def order_meanwhile(self, order, specs):
+        """Order something while the policy is looked up; whether a completion then waits."""
+        resolve, seen = self.tested._policies.resolve, []
+
+        def slowly(server, request):
+            order(server)
+            return resolve(server, request)
+
+        def watch(tested, context, server, *args):
+            current = tested._current[server.uuid]
+            seen.append(current.is_ordered(inbox.FORCE_COMPLETE) or current.completes_at_start)
+            while not compat.is_done(args[-2])():
+                time.sleep(0.01)
+
+        with mock.patch.object(self.tested._policies, 'resolve', slowly), \
+                mock.patch.object(driver.LibvirtDriver, '_live_migration_monitor', watch):
+            self.start(specs)
+        return seen
+
+    def test_an_order_while_it_is_prepared_is_kept(self):
+        """Nova calls it running already; QEMU is still measuring what the server dirties."""
+        for specs in ({}, {'migpolicy:profile': 'nova'}):
+            self.assertEqual([], self.order_meanwhile(self.tested.live_migration_abort, specs))
+            self.recover.assert_called_once_with(
+                self.context, self.server, 'dest', self.data, migration_status='cancelled')
+            self.assertEqual([], self.domain.calls)
+            self.recover.reset_mock()
+            self.assertEqual([True], self.order_meanwhile(
+                self.tested.live_migration_force_complete, specs))
+            self.recover.assert_not_called()
+            self.post.assert_not_called()
+            self.domain.calls.clear()
+
+    def test_an_order_before_nova_hands_it_over_is_kept(self):
+        """Nova calls it running; libvirt has no job, and the driver knows nothing of it."""
+        no_job = libvirt.libvirtError('no job is active on the domain')
+        no_job.err = (libvirt.VIR_ERR_OPERATION_INVALID, 10, 'no job', 2, '', '', '', 0, 0)
+        self.domain.abortJob = mock.Mock(side_effect=no_job)
+        for order in (self.tested.live_migration_abort,
+                      self.tested.live_migration_force_complete):
+            record = self.migrate_data().migration
+            with mock.patch.object(objects.Migration, 'get_by_instance_and_status',
+                                   return_value=record) as found:
+                order(self.instance())
+            self.assertEqual((base.UUID, 'running'), found.call_args.args[-2:])
+            self.assertIn(record.uuid, self.tested._early)
+            self.tested._early.take(record.uuid)
+            gone = nova_exception.MigrationNotFoundByStatus(
+                instance_id=base.UUID, status='running')
+            with mock.patch.object(objects.Migration, 'get_by_instance_and_status',
+                                   side_effect=gone):
+                self.assertRaises(
+                    (libvirt.libvirtError, nova_exception.NoActiveMigrationForInstance),
+                    order, self.instance())
+            self.assertNotIn(record.uuid, self.tested._early)
+
+    def test_an_order_that_is_refused_is_an_error_for_novas_records(self):
+        def watch(watched, reporter, disk_paths, sleep):
+            while not refused:
+                for item in watched.inbox.wait(30):
+                    if isinstance(item, inbox.Command):
+                        item.reply.give(answer.refusal('not possible in the phase post-copy'))
+                        refused.append(item.name)
+            return outcome.Outcome(outcome.End.COMPLETED, 'because')
+
+        for name, order in ((inbox.CANCEL, self.tested.live_migration_abort),
+                            (inbox.FORCE_COMPLETE, self.tested.live_migration_force_complete)):
+            refused, raised = [], []
+
+            def give(order=order, raised=raised):
+                try:
+                    order(self.server)
+                except driver.OrderRefused as error:
+                    raised.append(str(error))
+
+            self.server, self.data = self.instance(), self.migrate_data()
+            asker = threading.Timer(0, give)
+            with mock.patch.object(session.Session, 'watch', watch), \
+                    mock.patch.object(driver.LibvirtDriver, '_events') as events:
+                events.return_value.__enter__.side_effect = lambda *args, a=asker: a.start()
+                self.tested._live_migration(
+                    self.context, self.server, 'dest', self.post, self.recover, False, self.data)
+            asker.join()
+            self.assertEqual(([name], ['not possible in the phase post-copy']),
+                             (refused, raised))
+
+    def test_what_qemu_refuses_before_the_start_is_in_no_threads_plan(self):
+        """Where auto-converge could not be armed, the engine is not told that it can throttle."""
+        qmp = mock.Mock()
+        qmp.qemuMonitorCommand.return_value = '{"error": {"desc": "no such parameter"}}'
+        with mock.patch.object(self.tested._host, '_wrap_libvirt_proxy', return_value=qmp), \
+                mock.patch.object(self.tested._control, 'find', return_value=self.domain):
+            told = []
+
+            def watch(watched, reporter, disk_paths, sleep):
+                plan = watched._plan.for_disks(len(disk_paths))
+                told.append(watched.facts(plan, 0).can_throttle)
+                while not reporter.operation_done():
+                    sleep(0.01)
+                return outcome.Outcome(outcome.End.COMPLETED, 'because')
+
+            self.server, self.data = self.instance(
+                {'migpolicy:remedies': 'auto_converge'}), self.migrate_data()
+            with mock.patch.object(session.Session, 'watch', watch):
+                self.tested._live_migration(
+                    self.context, self.server, 'dest', self.post, self.recover, False, self.data)
+        [(_, _, _, flags)] = [call for call in self.domain.calls if call[0] == 'migrate']
+        self.assertFalse(flags & libvirt.VIR_MIGRATE_AUTO_CONVERGE)
+        self.assertEqual([False], told)
 
     def test_the_servers_next_migration_is_not_forgotten_with_this_one(self):
         def begin_another(*args, **kwargs):

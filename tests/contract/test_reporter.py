@@ -39,6 +39,13 @@ class Database:
         return [changes[name] for changes in self.saved if name in changes]
 
 
+def _save(database):
+    def save(thing):
+        database.save(thing)
+
+    return save
+
+
 class TestReporter(base.ContractCase):
 
     def setUp(self):
@@ -46,8 +53,7 @@ class TestReporter(base.ContractCase):
         self.now_s = 100.0
         self.database = Database()
         for kind in (objects.Migration, objects.Instance):
-            self.useFixture(fixtures.MonkeyPatch(
-                f'{kind.__module__}.{kind.__name__}.save', lambda thing: self.database.save(thing)))
+            self.useFixture(fixtures.MockPatchObject(kind, 'save', _save(self.database)))
         self.server, self.migration = self.instance(), self.migrate_data().migration
         for thing in (self.server, self.migration):
             thing.obj_reset_changes(recursive=True)

@@ -68,7 +68,8 @@ class MonitoredTest(base.HostsTest):
                     resolve.Sources(flavor=policy, retune=retune)),
                 memory_bytes=self.guest.guest.memory_mib * MIB, link_mib_s=self.link_mib_s,
                 circumstances=plan.Circumstances(
-                    paused=False, persistent_memory=False, tunnelled=False, nova_post_copy=False, allow_qmp=True,
+                    paused=False, persistent_memory=False, tunnelled=False,
+                    nova_post_copy=False, allow_qmp=True,
                     libvirt_version=libvirt_version, qemu_version=qemu_version)),
             guest_mod.MigratingGuest(lambda: self.guest.domain), clock,
             journal.Journal(None, clock.clock(), 0), links.Links(None))

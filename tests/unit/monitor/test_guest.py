@@ -76,6 +76,23 @@ class GuestTest(testtools.TestCase):
             fakes.Domain(jobStats=fakes.error(libvirt.VIR_ERR_RPC)))
         self.assertRaises(exception.GuestError, migrating.job_stats)
 
+    def test_a_call_without_an_answer_is_seen_by_others(self):
+        clock = fakes.Clock()
+        seen = []
+
+        def hang():
+            for _ in range(3):
+                seen.append(migrating.silence)
+                clock.sleep(guest.SILENT_S)
+            return {}
+
+        migrating = guest.MigratingGuest(fakes.Domain(jobStats=hang), clock=clock)
+        self.assertIsNone(migrating.silence)
+        migrating.job_stats()
+        self.assertEqual([None, ('jobStats', guest.SILENT_S), ('jobStats', 2 * guest.SILENT_S)],
+                         seen)
+        self.assertIsNone(migrating.silence)
+
     def test_statistics_that_are_no_mapping_are_none(self):
         self.assertIsNone(guest.MigratingGuest(fakes.Domain(jobStats=-1)).job_stats())
 

@@ -114,6 +114,37 @@ class LoopTest(testtools.TestCase):
         self.assertEqual(3, len(domain.called('abortJob')))
         self.assertEqual(1, len(self.kinds('decision')))
 
+    def test_a_cancel_in_a_post_copy_that_others_started_is_refused_at_once(self):
+        """libvirt says of both that the operation is not valid."""
+        post_copy = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY)
+        for states in (post_copy, [fakes.RUNNING, post_copy]):
+            domain = fakes.Domain(
+                jobStats=scripted.RUNNING_JOB, state=states,
+                abortJob=fakes.error(libvirt.VIR_ERR_OPERATION_INVALID))
+            command = inbox.Command(inbox.CANCEL)
+            self.run_loop(domain, scripted.Controller(), [[command], [], [], [], []])
+            told = command.reply.wait(0)
+            self.assertEqual(409, told.status)
+            self.assertIn('post-copy', told.message)
+            self.assertEqual(1, self.host.post_copy)
+            self.assertLessEqual(len(domain.called('abortJob')), 2)
+            self.assertIn('another client', self.kinds('event')[0]['text'])
+
+    def test_libvirt_without_statistics_is_said_in_the_view_until_it_has_some(self):
+        seen = []
+        domain = fakes.Domain(jobStats=[
+            fakes.error(libvirt.VIR_ERR_RPC, 'no daemon'), scripted.RUNNING_JOB])
+        controller = scripted.Controller()
+        observe = controller.observe
+        controller.observe = lambda sample: seen.append(
+            self.monitor.view['waits_for']) or observe(sample)
+        self.run_loop(domain, controller, [[], [], []])
+        self.assertIsNone(seen[0])
+        self.assertIn('no daemon', seen[1])
+        self.assertIsNone(seen[2])
+        self.assertEqual(['jobStats: no daemon', 'libvirt gives statistics again'],
+                         [record['text'] for record in self.kinds('event')])
+
     def test_post_copy_is_told_to_nova_and_to_the_engine(self):
         domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
         controller = scripted.Controller()

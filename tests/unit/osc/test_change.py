@@ -69,10 +69,11 @@ class RetuneTest(cloud.CloudTest):
 
     def test_an_answer_before_libvirts(self):
         self.plugin('tuning', cloud.Answer(
-            202, {'tuning': {**TUNED['tuning'], 'pending': True}}, cloud.OURS), method='PUT')
+            202, {'tuning': {**TUNED['tuning'], 'pending': True,
+                             'reason': 'waiting for libvirt'}}, cloud.OURS), method='PUT')
         status, out, err = self.openstack(*RETUNE, '--bandwidth-mib-s', '400')
         self.assertEqual(0, status)
-        self.assertIn('libvirt has not answered yet', err)
+        self.assertIn('waiting for libvirt. To see the timeline: openstack server', err)
         self.assertRegex(out, r'pending +\| True')
 
     def test_the_wrong_phase(self):
