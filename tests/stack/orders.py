@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Orders while what carries them out, or writes it down, does not answer; on several releases."""
+
+from __future__ import annotations
+
+from lab import client as lab_client
+from tests.stack import cancels
+from tests.stack import steering
+
+LIBVIRTD, CONDUCTOR = b'libvirtd', b'nova-conductor'
+TIMEOUT_S = 60.0
+
+
+class OrderTests(cancels.Cancel):
+    """None is lost, each is answered truly, and nothing of it is an error of Nova's."""
+
+    def setUp(self):
+        super().setUp()
+        self.logged = {name: len(self.stack.log(name).read_text()) for name in steering.HOSTS}
+
+    def assert_no_traceback(self, host='n1'):
+        self.assertNotIn('Traceback', self.stack.log(host).read_text()[self.logged[host]:])
+
+    def texts(self, run):
+        return [record['text'] for record in run.records('event')]
+
+    def test_cancelled_as_soon_as_nova_says_that_it_runs(self):
+        """Nova takes the cancel for one that runs; there is no job in libvirt yet."""
+        run = self.start(cancels.QUIET)
+        self.admin.wait_migration(run.server, run.migration, status=('preparing', 'running'))
+        stopped = self.stop(self.stack.hosts['n1'].machine, LIBVIRTD)
+        self.admin.wait_migration(run.server, run.migration, status=('running',))
+        self.admin.abort(run.server, run.migration)
+        self.go(stopped)
+        self.assert_stayed(self.finish(run))
+        self.assertIn('API', run.records('end')[0]['reason'])
+        self.assert_no_traceback()
+
+    def test_a_libvirt_that_does_not_answer_is_said_and_keeps_no_order_from_its_answer(self):
+        run = self.in_passes()
+        stopped = self.stop(self.stack.hosts['n1'].machine, LIBVIRTD)
+        found = lab_client.wait(
+            lambda: self.admin.forecast(run.server, run.migration),
+            lambda found: 'has not answered' in (found['waits_for'] or ''), TIMEOUT_S,
+            'the progress to say that libvirt does not answer')
+        self.assertEqual(('running', 'passes'), (found['status'], found['phase']))
+        lab_client.wait(lambda: self.texts(run), lambda texts: any(
+            'libvirt, which has not answered' in text for text in texts), TIMEOUT_S,
+            'the timeline to say so')
+        told = self.admin.tune(run.server, run.migration, bandwidth_mib_s=45)
+        self.assertTrue(told['pending'])
+        self.assertIn('has not answered', told['reason'])
+        self.admin.abort(run.server, run.migration)
+        self.go(stopped)
+        self.assert_stayed(self.finish(run))
+        self.assertTrue(any('libvirt has answered' in text for text in self.texts(run)),
+                        self.texts(run))
+        self.assertIsNone(self.admin.forecast(run.server, run.migration)['waits_for'])
+        self.assert_no_traceback()
+
+    def test_a_conductor_that_does_not_answer_delays_no_order(self):
+        """Nova's database cannot be reached from the host; the API can still ask the plugin."""
+        run = self.in_passes()
+        stopped = self.stop(self.stack.hosts.ctl, CONDUCTOR)
+        # Until progress has been written in vain: it is at least every five seconds.
+        seen = len(run.records('sample'))
+        lab_client.wait(lambda: len(run.records('sample')), lambda count: count > seen + 3,
+                        TIMEOUT_S, 'the monitor to go on')
+        self.admin.abort(run.server, run.migration)
+        lab_client.wait(lambda: run.actions, lambda done: done == ['abort'], TIMEOUT_S,
+                        'the abort, with the conductor still stopped')
+        self.go(stopped)
+        self.assert_stayed(self.finish(run))
