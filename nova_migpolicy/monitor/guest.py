@@ -76,16 +76,14 @@ class MigratingGuest:
 
     @property
     def silence(self) -> tuple[str, float] | None:
-        """The call that libvirt has not answered for SILENT_S or more, and for how many seconds.
+        """The call that libvirt has not answered for SILENT_S or more, and when it was made.
 
         None where it answers. Any thread may ask.
         """
         asked = self._asked
         if asked is None:
             return None
-        call, since_s = asked
-        silent_s = self._clock() - since_s
-        return (call, silent_s) if silent_s >= SILENT_S else None
+        return asked if self._clock() - asked[1] >= SILENT_S else None
 
     def _ask(self, name: str, call: Callable[[Domain], T]) -> T:
         """Make one call on the domain.

@@ -10,6 +10,7 @@ error of libvirt, of the engine or of the journal is recorded and survived.
 from __future__ import annotations
 
 from collections.abc import Callable
+import dataclasses
 import datetime
 import functools
 from typing import Any, Protocol
@@ -66,6 +67,15 @@ class Host(Protocol):
         """Record that the guest now runs on the destination."""
 
 
+@dataclasses.dataclass(frozen=True)
+class _Silence:
+    """A call that libvirt left unanswered, as it was written down."""
+
+    since_s: float
+    call: str
+    text: str
+
+
 class Monitor:
     """One migration, from the started operation to its outcome."""
 
@@ -105,7 +115,7 @@ class Monitor:
         self._looked_s = inbox.clock()
         self._passed_s: float | None = None
         self._trouble = ''
-        self._noted: tuple[str, float] | None = None
+        self._noted: _Silence | None = None
         self._switched = False
         self._too_late: list[inbox_mod.Item] = []
         self.last_look: sample_mod.Sample | None = None
@@ -175,15 +185,17 @@ class Monitor:
         silence = self._guest.silence
         if silence is None:
             return None
-        call, silent_s = silence
-        text = f'libvirt, which has not answered {call} for {silent_s:.0f} s'
-        since_s = self._inbox.clock() - silent_s
+        call, since_s = silence
         noted = self._noted
-        if noted is None or noted[0] != call or abs(noted[1] - since_s) > 1.0:
-            self._noted = call, since_s
-            LOG.warning('This migration waits for %s', text, instance_uuid=self._guest.uuid)
-            self._event(f'waiting for {text}')
-        return text
+        if noted is None or noted.since_s != since_s:
+            silent = datetime.timedelta(seconds=self._inbox.clock() - since_s)
+            since = datetime.datetime.now(datetime.timezone.utc) - silent
+            noted = self._noted = _Silence(
+                since_s, call, f'libvirt, which has not answered {call} since '
+                f'{since.isoformat(timespec="seconds")}')
+            LOG.warning('This migration waits for %s', noted.text, instance_uuid=self._guest.uuid)
+            self._event(f'waiting for {noted.text}')
+        return noted.text
 
     def _over(self) -> bool:
         return self._call.done or self._host.operation_done()
@@ -311,8 +323,8 @@ class Monitor:
         """Say a trouble with libvirt once, not at each tick, and that it is over."""
         silence, self._noted = self._noted, None
         if silence is not None:
-            self._event(f'libvirt has answered {silence[0]} after '
-                        f'{self._inbox.clock() - silence[1]:.0f} s')
+            self._event(f'libvirt has answered {silence.call} after '
+                        f'{self._inbox.clock() - silence.since_s:.0f} s')
         if what == self._trouble:
             return
         self._trouble = what

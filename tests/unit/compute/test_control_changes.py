@@ -70,11 +70,11 @@ class ChangeTest(controlled.ControlBase):
 
     def test_an_order_that_libvirt_keeps_waiting_says_so(self):
         session = self.run_session()
-        session.note_silence = lambda: 'libvirt, which has not answered jobStats for 9 s'
+        session.note_silence = lambda: 'libvirt, which has not answered jobStats since then'
         for found in (self.control.act(SERVER, MIGRATION, inbox.CANCEL),
                       self.control.tune(SERVER, MIGRATION, {}, [])):
             self.assertEqual(answer.ACCEPTED, found.status)
-            self.assertIn('has not answered jobStats for 9 s', found.body['reason'])
+            self.assertIn('has not answered jobStats since then', found.body['reason'])
 
     def test_tune_is_answered_by_the_monitor(self):
         session = self.run_session(answer.Answer(answer.OK, {'applied': {}}))

@@ -29,7 +29,7 @@ class LoopTest(testtools.TestCase):
         self.host = scripted.Host()
         self.journal = journal.Journal(None, self.clock(), 0)
         self.monitor = loop.Monitor(
-            guest=guest.MigratingGuest(domain), controller=controller,
+            guest=guest.MigratingGuest(domain, clock=self.clock), controller=controller,
             progress=progress.Progress(1 << 30, 0),
             inbox=scripted.Script(self.clock, self.call, rounds, error, too_late),
             journal=self.journal,
@@ -143,6 +143,23 @@ class LoopTest(testtools.TestCase):
         self.assertIn('no daemon', seen[1])
         self.assertIsNone(seen[2])
         self.assertEqual(['jobStats: no daemon', 'libvirt gives statistics again'],
+                         [record['text'] for record in self.kinds('event')])
+
+    def test_a_libvirt_that_hangs_is_said_once_and_so_is_its_answer(self):
+        said = []
+
+        def hang():
+            for _ in range(3):
+                said.append(self.monitor.note_silence())
+                self.clock.sleep(guest.SILENT_S)
+            return scripted.RUNNING_JOB
+
+        self.run_loop(fakes.Domain(jobStats=[hang, scripted.RUNNING_JOB]), scripted.Controller(),
+                      [[], []])
+        self.assertIsNone(said[0])
+        self.assertIn('has not answered jobStats since', said[1])
+        self.assertEqual(said[1], said[2])
+        self.assertEqual([f'waiting for {said[1]}', 'libvirt has answered jobStats after 15 s'],
                          [record['text'] for record in self.kinds('event')])
 
     def test_post_copy_is_told_to_nova_and_to_the_engine(self):
