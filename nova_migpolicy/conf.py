@@ -13,6 +13,7 @@ from oslo_config import cfg
 from oslo_config import types
 
 from nova_migpolicy.policy import keys
+from nova_migpolicy.policy import nova_options
 
 
 def _flow(text: str) -> str:
@@ -155,9 +156,9 @@ def _help(key: keys.Key) -> str:
     parts = [key.help]
     if key.zero:
         parts.append(f'0 means {key.zero}.')
-    if key.name == 'bandwidth_mib_s':
-        parts.append('[libvirt] live_migration_bandwidth, if that is set, counts for this and '
-                     'for max_bandwidth_mib_s, unless they are set.')
+    for option in nova_options.OPTIONS.values():
+        if option.fate is nova_options.Fate.MAPPED and key.name in option.keys:
+            parts.append(f'{option.title}, if that is set, counts for this unless it is set.')
     parts.append(_default_text(key))
     if not key.in_effect:
         parts.append('Reserved: nothing acts on it yet.')

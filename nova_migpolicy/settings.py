@@ -18,8 +18,10 @@ from oslo_log import log as logging
 
 from nova_migpolicy import conf as options
 from nova_migpolicy import exception
+from nova_migpolicy import nova_conf
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import limit
+from nova_migpolicy.policy import nova_values
 from nova_migpolicy.policy import profiles
 from nova_migpolicy.policy import resolve
 
@@ -28,7 +30,13 @@ LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """One consistent reading of nova.conf and the profiles file."""
+    """One consistent reading of nova.conf and the profiles file.
+
+    :ivar libvirt: Nova's own options that stand for policy keys, where they are set.
+    :ivar operator: the policy keys that [migpolicy] sets.
+    :ivar progress_interval_s: the least time between two writes of progress into the database.
+    :ivar remarks: what to tell the operator of Nova's own options.
+    """
 
     profiles: abc.Mapping[str, profiles.Profile]
     libvirt: abc.Mapping[str, object]
@@ -36,6 +44,8 @@ class Settings:
     image_keys: frozenset[str]
     image_limits: abc.Mapping[str, limit.Limit]
     request_limits: abc.Mapping[str, limit.Limit]
+    progress_interval_s: float
+    remarks: tuple[str, ...] = ()
 
     def sources(self, **given: Any) -> resolve.Sources:
         """Sources for one migration; give flavor, image, request, retune and earlier."""
@@ -48,7 +58,10 @@ class Settings:
         """The settings in a line, for the log."""
         named = self.operator.get('profile', keys.DEFAULT_PROFILE)
         text = f'profile {named}'
-        changed = {**self.libvirt, **self.operator}
+        site = resolve.resolve(self.sources())
+        changed = {name: getattr(site.policy, name) for name in self.libvirt
+                   if site.policy.is_stock or resolve.is_from(site, name, resolve.Level.LIBVIRT)}
+        changed.update(self.operator)
         changed.pop('profile', None)
         if changed:
             text += ', ' + ', '.join(
@@ -74,6 +87,7 @@ class Store:
         options.register_opts(conf)
         self._conf = conf
         self.settings = read(conf)
+        _tell(self.settings.remarks)
 
     def reload_on_sighup(self) -> None:
         """From now on, read everything again when the process is told to reload."""
@@ -94,18 +108,25 @@ class Store:
         if new != self.settings:
             LOG.info('New [migpolicy] settings are in force for migrations that start from now '
                      'on: %s', new.describe())
+        _tell(remark for remark in new.remarks if remark not in self.settings.remarks)
         self.settings = new
         return True
 
 
+def _tell(remarks: abc.Iterable[str]) -> None:
+    for remark in remarks:
+        LOG.warning('%s', remark)
+
+
 def read(conf: cfg.ConfigOpts) -> Settings:
-    """Read nova.conf and the profiles file.
+    """Read nova.conf and the profiles file; nothing that Nova's own options say is an error.
 
     :raises exception.BadOption: if an option is wrong.
     :raises exception.BadProfiles: if the profiles file is.
     """
+    novas = nova_conf.read(conf)
     base = dict(profiles.BUILT_IN)
-    base[keys.STOCK_PROFILE] = _stock(base[keys.STOCK_PROFILE], conf)
+    base[keys.STOCK_PROFILE] = nova_values.stock(base[keys.STOCK_PROFILE], novas)
     known: abc.Mapping[str, profiles.Profile] = base
     path = _option(conf, 'profiles_file')
     if path:
@@ -119,11 +140,15 @@ def read(conf: cfg.ConfigOpts) -> Settings:
     if named is not None and named not in known:
         raise exception.BadOption(
             'profile', named, f'there is no such profile; there are {", ".join(sorted(known))}')
-    return Settings(
-        profiles=known, libvirt=_libvirt(conf), operator=types.MappingProxyType(operator),
+    found = Settings(
+        profiles=known, libvirt=nova_values.libvirt(novas),
+        operator=types.MappingProxyType(operator),
         image_keys=frozenset(_option(conf, 'image_keys')),
         image_limits=_limits(conf, 'image_limits'),
-        request_limits=_limits(conf, 'request_limits'))
+        request_limits=_limits(conf, 'request_limits'),
+        progress_interval_s=nova_values.progress_interval_s(novas))
+    return dataclasses.replace(
+        found, remarks=nova_values.remarks(novas, resolve.resolve(found.sources())))
 
 
 def _option(conf: cfg.ConfigOpts, name: str) -> Any:
@@ -150,40 +175,3 @@ def _limits(conf: cfg.ConfigOpts, option: str) -> abc.Mapping[str, limit.Limit]:
         except exception.UnknownKey as error:
             raise exception.BadOption(option, f'{name}:{text}', str(error)) from error
     return types.MappingProxyType(limits)
-
-
-def _nova(conf: cfg.ConfigOpts, name: str, default: Any) -> Any:
-    """Read an option of Nova's; the default where there is no such option or group."""
-    try:
-        return conf.libvirt[name]
-    except (cfg.NoSuchOptError, KeyError):
-        return default
-
-
-def _libvirt(conf: cfg.ConfigOpts) -> abc.Mapping[str, object]:
-    """Nova's own options that stand for policy keys, where they are set.
-
-    The cap that Nova would hold is both where to start and the ceiling: an operator who set it
-    protects the network with it.
-    """
-    given: dict[str, object] = {}
-    cap = _nova(conf, 'live_migration_bandwidth', 0)
-    if cap:
-        given['bandwidth_mib_s'] = given['max_bandwidth_mib_s'] = cap
-    connections = _nova(conf, 'live_migration_parallel_connections', 1)
-    if connections > 1:
-        given['parallel_connections'] = connections
-    return types.MappingProxyType(given)
-
-
-def _stock(stock: profiles.Profile, conf: cfg.ConfigOpts) -> profiles.Profile:
-    """The profile nova with the figures that Nova itself would use, for people to see."""
-    downtime = _nova(conf, 'live_migration_downtime', 500)
-    steps = _nova(conf, 'live_migration_downtime_steps', 10)
-    values: dict[str, keys.Value] = dict(stock.values)
-    values.update(
-        max_downtime_ms=downtime, initial_downtime_ms=max(1, downtime // steps),
-        timeout_seconds_per_gib=_nova(conf, 'live_migration_completion_timeout', 800),
-        on_timeout=_nova(conf, 'live_migration_timeout_action', 'abort'))
-    values.update({name: int(str(value)) for name, value in _libvirt(conf).items()})
-    return dataclasses.replace(stock, values=types.MappingProxyType(values))

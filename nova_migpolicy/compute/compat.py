@@ -20,9 +20,6 @@ from nova_migpolicy.monitor import inbox as inbox_mod
 # Nova's major version and the name of its release.
 RELEASES = {31: '2025.1', 32: '2025.2', 33: '2026.1', 34: '2026.2'}
 
-# What Nova 34 writes no more often than, in seconds, where there is no option for it.
-PROGRESS_INTERVAL_S = 5
-
 
 def nova_release() -> tuple[int | None, str]:
     """The installed Nova: its major number, None if it has none, and its whole version."""
@@ -69,8 +66,3 @@ def is_done(operation: Any) -> Callable[[], bool]:
     """
     done: Callable[[], bool] = operation.done if hasattr(operation, 'done') else operation.ready
     return done
-
-
-def progress_interval_s(conf: Any) -> float:
-    """How often progress may be written to the database; an option from Nova 34 on."""
-    return float(getattr(conf.libvirt, 'live_migration_monitor_interval', PROGRESS_INTERVAL_S))

@@ -315,7 +315,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         try:
             with report.Reporter(
                     instance, migrate_data.migration, compat.is_done(operation),
-                    compat.progress_interval_s(CONF), session.inbox.clock,
+                    self._policies.progress_interval_s, session.inbox.clock,
                     session.note_silence) as reporter:
                 outcome = session.watch(reporter, disk_paths, time.sleep)
             session.broken = outcome.end is outcome_mod.End.BROKEN

@@ -39,6 +39,11 @@ class Policies:
         """The settings in force, in a line."""
         return self._store.settings.describe()
 
+    @property
+    def progress_interval_s(self) -> float:
+        """The least time between two writes of a migration's progress into the database."""
+        return self._store.settings.progress_interval_s
+
     def resolve_for(self, context: Any, server: str, request: abc.Mapping[str, object],
                     ) -> resolve.Resolved:
         """The policy that a migration of a server would have now.

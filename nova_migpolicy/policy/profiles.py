@@ -22,9 +22,11 @@ from nova_migpolicy.policy import keys
 _DESCRIPTION = 'description'
 _BASED_ON = 'based_on'
 
-# What a site decides, not a profile: the built-in ones leave these keys alone.
-SITE_KEYS = frozenset({'profile', 'bandwidth_mib_s', 'max_bandwidth_mib_s', 'priority',
-                       'on_busy_destination', 'migration_network', 'required_features'})
+# What a site decides, not a profile: the built-in ones leave these keys alone, but where the
+# profile's own purpose hangs on one.
+SITE_KEYS = frozenset({'profile', 'bandwidth_mib_s', 'max_bandwidth_mib_s', 'compression',
+                       'parallel_connections', 'priority', 'on_busy_destination',
+                       'migration_network', 'required_features'})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,10 @@ def _built_in(name: str, description: str, **values: keys.Value) -> Profile:
     return Profile(name, types.MappingProxyType(complete), description)
 
 
+# Most releases of QEMU have no post-copy over more than one connection, and a profile that always
+# arrives must not lose it because a site sends over several.
+_FOR_POST_COPY: abc.Mapping[str, keys.Value] = types.MappingProxyType({'parallel_connections': 1})
+
 _ALL = (
     _built_in(
         'balanced',
@@ -66,7 +72,7 @@ _ALL = (
         'memory afterwards. If the link breaks in that time, the server is lost.',
         max_downtime_ms=300,
         remedies=('bandwidth', 'downtime', 'post_copy'),
-        on_stall='post_copy', on_timeout='post_copy'),
+        on_stall='post_copy', on_timeout='post_copy', **_FOR_POST_COPY),
     _built_in(
         'suspend_if_needed',
         'Always arrives: when pre-copy cannot finish, the server is paused for the rest of the '
@@ -79,7 +85,7 @@ _ALL = (
         max_downtime_ms=2000, initial_downtime_ms=300,
         timeout_seconds=120, timeout_seconds_per_gib=30, on_timeout='force_complete',
         remedies=('bandwidth', 'downtime', 'auto_converge', 'post_copy', 'pause'),
-        on_stall='post_copy', max_throttle_percent=99),
+        on_stall='post_copy', max_throttle_percent=99, **_FOR_POST_COPY),
     _built_in(
         'very_large',
         'For hundreds of GiB: parallel connections, a blackout of up to 1.5 s, auto-converge '

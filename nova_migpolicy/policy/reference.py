@@ -32,9 +32,10 @@ PROFILES = """\
 Built-in profiles
 =================
 
-A profile says nothing about ``bandwidth_mib_s``, ``max_bandwidth_mib_s`` and the keys that
-nothing acts on yet: those are the site's. The profile ``nova`` shows the figures of an
-unchanged nova.conf.
+How much the network has, and how data is sent over it, is the site's: ``bandwidth_mib_s``,
+``max_bandwidth_mib_s``, ``compression`` and ``parallel_connections`` are what weaker sources say,
+but where a profile needs a certain value. So are the keys that nothing acts on yet. The profile
+``nova`` shows the figures of an unchanged nova.conf.
 """
 
 
@@ -46,12 +47,12 @@ def page() -> abc.Iterator[str]:
     yield PROFILES
     for profile in profiles.BUILT_IN.values():
         yield f'``{profile.name}``'
-        yield f'    {_quoted(profile.description)}'
+        yield f'    {quoted(profile.description)}'
         yield ''
     yield from _profile_table()
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Set words with underscores, which are names of keys or of values, as literals."""
     words = []
     for word in text.split():
@@ -62,7 +63,7 @@ def _quoted(text: str) -> str:
 
 def _key(key: keys.Key) -> abc.Iterator[str]:
     yield f'``{key.name}``'
-    yield f'    {_quoted(key.help)}'
+    yield f'    {quoted(key.help)}'
     yield ''
     if key.choices:
         yield f'    :takes: {"a list of" if key.kind == "list" else "one of"}'
@@ -107,16 +108,17 @@ def _profile_table() -> abc.Iterator[str]:
     yield '   :header-rows: 1'
     yield '   :stub-columns: 1'
     yield ''
-    yield from _row('key', [f'``{name}``' for name in names])
+    yield from row('key', [f'``{name}``' for name in names])
     for key in keys.KEYS.values():
-        if key.name in profiles.SITE_KEYS:
-            continue
-        yield from _row(key.name, [
-            key.text(profiles.BUILT_IN[name].values[key.name]).replace(',', ', ')
-            for name in names])
+        values = [profiles.BUILT_IN[name].values.get(key.name) for name in names]
+        if any(value is not None for value in values):
+            yield from row(key.name, [
+                "the site's" if value is None else key.text(value).replace(',', ', ')
+                for value in values])
 
 
-def _row(head: str, cells: abc.Iterable[str]) -> abc.Iterator[str]:
+def row(head: str, cells: abc.Iterable[str]) -> abc.Iterator[str]:
+    """One row of a list-table."""
     yield f'   * - {head}'
     for cell in cells:
         yield f'     - {cell}'

@@ -111,6 +111,11 @@ class Resolved:
                 'problems': [problem.sentence for problem in self.problems]}
 
 
+def is_from(resolved: Resolved, key: str, level: Level) -> bool:
+    """Whether a source gave the value of a key, be it limited by another key or not."""
+    return resolved.origins[key].partition(',')[0] == level.title
+
+
 def resolve(sources: Sources) -> Resolved:
     """Merge the sources; a bad value in any but the request and the retune falls back.
 

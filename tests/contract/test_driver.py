@@ -186,6 +186,3 @@ class TestThreads(base.ContractCase):
         host._libvirt_proxy_classes = host._get_libvirt_proxy_classes(libvirt)
         self.assertEqual('{}', host._wrap_libvirt_proxy(target).command('x', 0))
         target.command.assert_called_once_with('x', 0)
-
-    def test_progress_interval(self):
-        self.assertEqual(5.0, compat.progress_interval_s(base.CONF))

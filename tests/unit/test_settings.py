@@ -10,17 +10,25 @@ from oslo_config import cfg
 import testtools
 
 from nova_migpolicy import exception
+from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import limit
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import settings
 
+# With Nova's own types, ranges and defaults; the real ones are read by the contract tests.
 LIBVIRT_OPTS = [
+    cfg.StrOpt('live_migration_scheme'),
     cfg.IntOpt('live_migration_bandwidth', default=0),
-    cfg.IntOpt('live_migration_downtime', default=500),
-    cfg.IntOpt('live_migration_downtime_steps', default=10),
-    cfg.IntOpt('live_migration_completion_timeout', default=800),
-    cfg.StrOpt('live_migration_timeout_action', default='abort'),
+    cfg.IntOpt('live_migration_downtime', default=500, min=100),
+    cfg.IntOpt('live_migration_downtime_steps', default=10, min=3),
+    cfg.IntOpt('live_migration_downtime_delay', default=75, min=3),
+    cfg.IntOpt('live_migration_completion_timeout', default=800, min=0, mutable=True),
+    cfg.StrOpt('live_migration_timeout_action', default='abort', mutable=True,
+               choices=('abort', 'force_complete')),
     cfg.IntOpt('live_migration_parallel_connections', default=1),
+    cfg.BoolOpt('live_migration_permit_post_copy', default=False),
+    cfg.BoolOpt('live_migration_permit_auto_converge', default=False),
+    cfg.IntOpt('live_migration_monitor_interval', default=5),
 ]
 
 
@@ -133,6 +141,25 @@ class TestRead(Base):
             'profile gold, bandwidth_mib_s=50, max_bandwidth_mib_s=50, remedies=none; profiles '
             'from the file: gold; images may set profile', store.settings.describe())
 
+    def test_describe_leaves_out_what_a_profile_overrides(self):
+        store = self.store('[libvirt]\nlive_migration_parallel_connections = 8\n'
+                           '[migpolicy]\nprofile = very_large\n')
+        self.assertEqual('profile very_large', store.settings.describe())
+        store = self.store('[libvirt]\nlive_migration_parallel_connections = 8\n'
+                           '[migpolicy]\nprofile = balanced\n')
+        self.assertEqual('profile balanced, parallel_connections=8', store.settings.describe())
+
+    def test_describe_has_what_is_taken(self):
+        odd = '[libvirt]\nlive_migration_bandwidth = 125000000\n'
+        self.assertEqual('profile balanced, bandwidth_mib_s=119, max_bandwidth_mib_s=119',
+                         self.store(odd).settings.describe())
+        self.assertEqual(
+            'profile balanced, bandwidth_mib_s=80, max_bandwidth_mib_s=80',
+            self.store(f'{odd}[migpolicy]\nmax_bandwidth_mib_s = 80\n').settings.describe())
+        self.assertEqual(
+            'profile nova, bandwidth_mib_s=1000000, max_bandwidth_mib_s=1000000',
+            self.store(f'{odd}[migpolicy]\nprofile = nova\n').settings.describe())
+
 
 class TestNovasOptions(Base):
 
@@ -163,6 +190,211 @@ class TestNovasOptions(Base):
 
     def test_without_nova(self):
         self.assertEqual({}, dict(self.store(libvirt=False).settings.libvirt))
+
+
+@ddt.ddt
+class TestOddValues(Base):
+    """No value of Nova's own options stops nova-compute."""
+
+    def odd(self, line, section='libvirt'):
+        """The store, and the one warning about an option."""
+        store = self.store(f'[{section}]\n{line}\n')
+        told = self.warnings(line.split(' = ')[0])
+        self.assertEqual(1, len(told), told)
+        return store, told[0]
+
+    def warnings(self, word=''):
+        return [line for line in self.log.output.splitlines() if word in line]
+
+    @ddt.data(
+        # Above any link, so it was meant in bytes/s: 1 Gbit/s, 10 Gbit/s, the edges.
+        ('125000000', 119), ('1250000000', 1192), (str(30 * 2 ** 20), 30),
+        (str(100_000 * 2 ** 20), 100_000),
+        # Nothing that can be meant either way.
+        ('-1', 30), ('-125000000', 30), ('1000001', 30), (str(30 * 2 ** 20 - 1), 30),
+        (str(100_001 * 2 ** 20), 30), ('9' * 40, 30), ('-' + '9' * 40, 30),
+        ('fast', 30), ('12.5', 30), ('100 MiB', 30), ('$nope', 30))
+    @ddt.unpack
+    def test_rate(self, value, taken):
+        store, told = self.odd(f'live_migration_bandwidth = {value}')
+        policy = self.policy(store).policy
+        self.assertEqual((taken, taken), (policy.bandwidth_mib_s, policy.max_bandwidth_mib_s))
+        for word in (f'nova.conf [libvirt] live_migration_bandwidth = {value[:20]}',
+                     f'{taken} MiB/s is taken', '[migpolicy] bandwidth_mib_s',
+                     'max_bandwidth_mib_s'):
+            self.assertIn(word, told)
+
+    @ddt.data(('live_migration_bandwidth', 'max_bandwidth_mib_s', 0),
+              ('live_migration_parallel_connections', 'parallel_connections', 1))
+    @ddt.unpack
+    def test_an_empty_one_is_not_set(self, name, key, value):
+        store, told = self.odd(f'{name} = ')
+        self.assertEqual(value, getattr(self.policy(store).policy, key))
+        self.assertEqual({}, dict(store.settings.libvirt))
+        self.assertIn('it is empty and counts as not set', told)
+
+    def test_what_a_rate_would_mean_is_said(self):
+        _, told = self.odd('live_migration_bandwidth = 125000000')
+        self.assertIn('125000000 MiB/s is above', told)
+        self.assertIn('in bytes/s it is 119 MiB/s', told)
+
+    @ddt.data('0', '1', '30', '1000000')
+    def test_a_rate_that_can_be_meant(self, value):
+        policy = self.policy(self.store(f'[libvirt]\nlive_migration_bandwidth = {value}\n')).policy
+        self.assertEqual((int(value),) * 2, (policy.bandwidth_mib_s, policy.max_bandwidth_mib_s))
+        self.assertEqual([], self.warnings())
+
+    @ddt.data(('300', 255), ('9' * 30, 255), ('0', 1), ('-4', 1), ('many', 1))
+    @ddt.unpack
+    def test_connections(self, value, taken):
+        store, told = self.odd(f'live_migration_parallel_connections = {value}')
+        self.assertEqual(taken, self.policy(store).policy.parallel_connections)
+        for word in (f'live_migration_parallel_connections = {value[:20]}', f'{taken} is taken',
+                     '[migpolicy] parallel_connections'):
+            self.assertIn(word, told)
+
+    @ddt.data(('-1', 5.0), ('0', 5.0), ('often', 5.0), ('1', 1.0), ('3600', 3600.0))
+    @ddt.unpack
+    def test_interval(self, value, taken):
+        store = self.store(f'[libvirt]\nlive_migration_monitor_interval = {value}\n')
+        self.assertEqual(taken, store.settings.progress_interval_s)
+        self.assertEqual(int(taken == 5.0), len(self.warnings('monitor_interval')))
+
+    @ddt.data(
+        ('live_migration_downtime', '9' * 12, 'max_downtime_ms', 2_000_000),
+        ('live_migration_downtime', '99', 'max_downtime_ms', 500),
+        ('live_migration_downtime', 'short', 'max_downtime_ms', 500),
+        ('live_migration_downtime_steps', '9' * 12, 'initial_downtime_ms', 1),
+        ('live_migration_downtime_steps', '0', 'initial_downtime_ms', 50),
+        ('live_migration_completion_timeout', '9' * 12, 'timeout_seconds_per_gib', 86_400),
+        ('live_migration_completion_timeout', '-1', 'timeout_seconds_per_gib', 800),
+        ('live_migration_timeout_action', 'pray', 'on_timeout', 'abort'),
+        ('live_migration_bandwidth', '125000000', 'max_bandwidth_mib_s', 1_000_000),
+        ('live_migration_bandwidth', '-1', 'max_bandwidth_mib_s', 0),
+        ('live_migration_parallel_connections', '300', 'parallel_connections', 255))
+    @ddt.unpack
+    def test_profile_nova_is_shown_with_the_nearest(self, name, value, key, shown):
+        store = self.store(f'[libvirt]\n{name} = {value}\n[migpolicy]\nprofile = nova\n')
+        policy = self.policy(store).policy
+        self.assertTrue(policy.is_stock)
+        self.assertEqual(shown, getattr(policy, key))
+        for declared in keys.KEYS.values():
+            found = getattr(policy, declared.name)
+            self.assertEqual(found, declared.parse(found))
+
+    def test_all_at_once(self):
+        store = self.store(
+            '[libvirt]\n' + ''.join(f'{opt.name} = $nope\n' for opt in LIBVIRT_OPTS))
+        self.assertEqual(30, self.policy(store).policy.bandwidth_mib_s)
+        told = self.warnings('cannot be read')
+        self.assertEqual(len(LIBVIRT_OPTS) - 2, len(told), told)
+
+    def test_its_own_options_stay_strict(self):
+        for line in ('bandwidth_mib_s = -1', 'max_bandwidth_mib_s = 125000000',
+                     'parallel_connections = 300'):
+            error = self.assertRaises(
+                exception.MigPolicyError, self.store, f'[migpolicy]\n{line}\n')
+            self.assertIn(line.split(' = ')[0], str(error))
+
+    def test_sighup(self):
+        conf = self.conf()
+        store = settings.Store(conf)
+        store.reload_on_sighup()
+        self.write(self.path, '[libvirt]\nlive_migration_completion_timeout = soon\n')
+        conf.mutate_config_files()
+        self.assertEqual(1, len(self.warnings('live_migration_completion_timeout = soon')))
+        self.assertEqual(
+            800, self.policy(store, flavor={'profile': 'nova'}).policy.timeout_seconds_per_gib)
+        self.write(self.path, '[libvirt]\nlive_migration_completion_timeout = soon\n'
+                   '[migpolicy]\nmax_downtime_ms = 77\n')
+        conf.mutate_config_files()
+        self.assertEqual(77, self.policy(store).policy.max_downtime_ms)
+        self.assertEqual(1, len(self.warnings('live_migration_completion_timeout = soon')))
+
+
+@ddt.ddt
+class TestOptionsWithoutEffect(Base):
+
+    def told(self, text):
+        self.store(text)
+        return [line for line in self.log.output.splitlines() if 'no effect' in line]
+
+    @ddt.data(('live_migration_downtime = 700', '[migpolicy] max_downtime_ms'),
+              ('live_migration_downtime = 500', '[migpolicy] max_downtime_ms'),
+              ('live_migration_downtime_steps = 5', '[migpolicy] initial_downtime_ms'),
+              ('live_migration_downtime_delay = 5', '[migpolicy] initial_downtime_ms'),
+              ('live_migration_completion_timeout = 0', '[migpolicy] timeout_seconds'),
+              ('live_migration_timeout_action = force_complete', '[migpolicy] on_timeout'),
+              ('live_migration_permit_auto_converge = true', '[migpolicy] remedies'))
+    @ddt.unpack
+    def test_named_once_with_what_to_set(self, line, instead):
+        [told] = self.told(f'[libvirt]\n{line}\n')
+        self.assertIn(f'nova.conf [libvirt] {line.split(" = ")[0]} = ', told)
+        self.assertIn(instead, told)
+
+    @ddt.data('live_migration_permit_post_copy = true', 'live_migration_scheme = tls',
+              'live_migration_bandwidth = 50', 'live_migration_monitor_interval = 7')
+    def test_nothing_is_said_of_what_acts(self, line):
+        self.assertEqual([], self.told(f'[libvirt]\n{line}\n'))
+
+    def test_nothing_is_said_of_what_is_not_set(self):
+        self.assertEqual([], self.told('[migpolicy]\nmax_downtime_ms = 400\n'))
+
+    def test_nothing_is_said_where_the_site_is_stock(self):
+        self.assertEqual([], self.told('[libvirt]\nlive_migration_downtime = 700\n'
+                                       '[migpolicy]\nprofile = nova\n'))
+
+    def test_what_a_profile_overrides_is_named(self):
+        [told] = self.told('[libvirt]\nlive_migration_parallel_connections = 8\n'
+                           '[migpolicy]\nprofile = very_large\n')
+        self.assertIn('live_migration_parallel_connections = 8', told)
+        self.assertIn('parallel_connections = 4 (profile very_large)', told)
+
+    def test_what_migpolicy_overrides_is_named(self):
+        [told] = self.told('[libvirt]\nlive_migration_bandwidth = 50\n'
+                           '[migpolicy]\nbandwidth_mib_s = 70\nmax_bandwidth_mib_s = 90\n')
+        self.assertIn('bandwidth_mib_s = 70 (nova.conf), max_bandwidth_mib_s = 90 (nova.conf)',
+                      told)
+
+    def test_novas_default_says_nothing(self):
+        """Tools that write configurations write defaults, too; they lift no cap of a profile."""
+        self.write(self.profiles, 'balanced:\n  max_bandwidth_mib_s: 90\n'
+                   '  parallel_connections: 3\n')
+        store = self.store(f'[migpolicy]\nprofiles_file = {self.profiles}\n[libvirt]\n'
+                           'live_migration_bandwidth = 0\n'
+                           'live_migration_parallel_connections = 1\n')
+        policy = self.policy(store).policy
+        self.assertEqual((90, 3), (policy.max_bandwidth_mib_s, policy.parallel_connections))
+        self.assertIn('live_migration_bandwidth = 0: it has no effect, what counts is',
+                      self.log.output)
+
+    def test_nothing_is_said_of_what_is_the_same_anyway(self):
+        self.assertEqual([], self.told(
+            '[libvirt]\nlive_migration_bandwidth = 50\n'
+            '[migpolicy]\nbandwidth_mib_s = 50\nmax_bandwidth_mib_s = 50\n'))
+
+    def test_a_part_that_counts_is_enough(self):
+        self.assertEqual([], self.told('[libvirt]\nlive_migration_bandwidth = 50\n'
+                                       '[migpolicy]\nmax_bandwidth_mib_s = 90\n'))
+
+    def test_at_sighup_only_what_is_new(self):
+        conf = self.conf('[libvirt]\nlive_migration_completion_timeout = 100\n'
+                         '[migpolicy]\nprofile = nova\n')
+        settings.Store(conf).reload_on_sighup()
+        name = 'live_migration_completion_timeout'
+
+        def told(text):
+            before = self.log.output.count(f'{name} = ')
+            self.write(self.path, text)
+            conf.mutate_config_files()
+            return self.log.output.count(f'{name} = ') - before
+
+        self.assertEqual(0, self.log.output.count(name))
+        for timeout, profile, times in ((100, 'balanced', 1), (100, 'balanced', 0),
+                                        (100, 'post_copy', 0), (200, 'post_copy', 1),
+                                        (200, 'nova', 0), (200, 'balanced', 1)):
+            self.assertEqual(times, told(
+                f'[libvirt]\n{name} = {timeout}\n[migpolicy]\nprofile = {profile}\n'))
 
 
 @ddt.ddt

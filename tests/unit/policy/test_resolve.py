@@ -14,6 +14,7 @@ def resolved(**sources):
     return resolve.resolve(resolve.Sources(**sources))
 
 
+@ddt.ddt
 class TestOrder(testtools.TestCase):
 
     def test_nothing_said(self):
@@ -50,6 +51,40 @@ class TestOrder(testtools.TestCase):
         got = resolved(operator={'bandwidth_mib_s': 70}, flavor={'profile': 'evacuate'})
         self.assertEqual((70, 'nova.conf'),
                          (got.policy.bandwidth_mib_s, got.origins['bandwidth_mib_s']))
+
+    @ddt.data('parallel_connections', 'compression')
+    def test_how_the_stream_is_sent_outlives_a_profile_of_nova_conf(self, key):
+        value = {'parallel_connections': 4, 'compression': 'zstd'}[key]
+        for name in ('balanced', 'minimal_downtime', 'suspend_if_needed'):
+            for sources in ({'operator': {'profile': name}}, {'flavor': {'profile': name}}):
+                got = resolved(libvirt={key: value}, **sources)
+                self.assertEqual((value, 'nova.conf [libvirt]'),
+                                 (getattr(got.policy, key), got.origins[key]))
+
+    def test_profiles_that_say_how_the_stream_is_sent_are_obeyed(self):
+        for name, connections in (('very_large', 4), ('post_copy', 1), ('evacuate', 1)):
+            got = resolved(libvirt={'parallel_connections': 3}, operator={'profile': name})
+            self.assertEqual(
+                (connections, f'profile {name}'),
+                (got.policy.parallel_connections, got.origins['parallel_connections']))
+            got = resolved(operator={'parallel_connections': 3}, flavor={'profile': name})
+            self.assertEqual(
+                (connections, f'profile {name} (flavor)'),
+                (got.policy.parallel_connections, got.origins['parallel_connections']))
+
+    def test_what_is_said_of_the_stream_outranks_nova_conf_libvirt(self):
+        found = profiles.parse({'gold': {'parallel_connections': 2}}, 'p.yaml')
+        libvirt = {'parallel_connections': 8}
+        for value, origin, sources in (
+                (2, 'profile gold', {'operator': {'profile': 'gold'}}),
+                (2, 'profile gold (flavor)', {'flavor': {'profile': 'gold'}}),
+                (5, 'nova.conf', {'operator': {'parallel_connections': 5}}),
+                (6, 'flavor', {'flavor': {'parallel_connections': '6'}}),
+                (7, 'request', {'request': {'parallel_connections': 7}})):
+            got = resolved(profiles=found, libvirt=libvirt, **sources)
+            self.assertEqual(
+                (value, origin),
+                (got.policy.parallel_connections, got.origins['parallel_connections']))
 
     def test_profile_from_the_file(self):
         found = profiles.parse({'gold': {'max_downtime_ms': 60}}, 'p.yaml')

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page about Nova's own options as reStructuredText, made from their table.
+
+``python -m nova_migpolicy.policy.nova_reference > doc/source/nova_options.rst`` renews the page in
+the docs.  It says nothing that the table and the constants do not say.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+import sys
+
+from nova_migpolicy.policy import keys
+from nova_migpolicy.policy import nova_options
+from nova_migpolicy.policy import nova_values
+from nova_migpolicy.policy import reference
+
+_GENTLE = nova_values.GENTLE_MIB_S
+_RATE = keys.KEYS['bandwidth_mib_s']
+_STREAMS = keys.KEYS['parallel_connections']
+
+HEAD = f"""\
+..  Made by python -m nova_migpolicy.policy.nova_reference; do not edit.
+
+=========================================
+Nova's own options about live migrations
+=========================================
+
+Under the profile ``nova`` all of them act as Nova says. Under any other profile some count as
+policy keys, some act as ever, and the others have no effect: the policy has what they were for.
+
+None of them can stop nova-compute from starting. When it starts, its log has one warning for each
+option that is set in nova.conf and does not count, or not as it is written: it names the option,
+its value, what counts instead, and what to set. On SIGHUP the new ones are said. Options that
+count as policy keys take the place of nova.conf ``[libvirt]`` in the order of sources
+(:doc:`admin`), so the profile that nova.conf names and the keys in ``[migpolicy]`` win over them.
+Where nova.conf has ``[migpolicy] profile = nova``, all that is said is which values are odd.
+
+Odd values
+==========
+
+The keys in ``[migpolicy]`` take nothing outside their ranges (:doc:`reference`). Nova's options
+take any number, so this is done with the ones that cannot be meant:
+
+* ``live_migration_bandwidth`` above {_RATE.maximum} MiB/s was meant in bytes/s, if that makes
+  {_GENTLE} to {nova_values.FASTEST_MIB_S} MiB/s. Any other such rate, one below 0, and one that is
+  no number at all, are taken as {_GENTLE} MiB/s: a cap that is too low costs time, no cap at all
+  may cost the network. It is what VMware asks for each of its migrations at least, 250 Mbit/s.
+* ``live_migration_parallel_connections`` is {_STREAMS.minimum} where it is lower, or no number,
+  and {_STREAMS.maximum} where it is higher.
+* ``live_migration_monitor_interval`` below 1 s, or no number, is
+  {nova_values.PROGRESS_INTERVAL_S:g} s.
+* What is empty counts as not set.
+"""
+
+_HEADINGS = {
+    nova_options.Fate.MAPPED: 'Options that count as policy keys',
+    nova_options.Fate.NO_EFFECT: 'Options that have no effect',
+    nova_options.Fate.KEPT: 'Options that act as ever',
+}
+
+
+def page() -> abc.Iterator[str]:
+    """The lines of the page."""
+    yield HEAD
+    for fate, heading in _HEADINGS.items():
+        yield heading
+        yield '=' * len(heading)
+        yield ''
+        yield from _table(fate)
+        yield ''
+
+
+def _table(fate: nova_options.Fate) -> abc.Iterator[str]:
+    yield '.. list-table::'
+    yield '   :header-rows: 1'
+    yield '   :widths: 40 60' if fate is nova_options.Fate.KEPT else '   :widths: 35 25 40'
+    yield ''
+    middle = {nova_options.Fate.MAPPED: ['counts as'],
+              nova_options.Fate.NO_EFFECT: ['set in [migpolicy] instead']}.get(fate, [])
+    yield from reference.row('option', [*middle, 'what that means'])
+    for option in nova_options.OPTIONS.values():
+        if option.fate is fate:
+            yield from reference.row(_name(option), [
+                *(', '.join(f'``{key}``' for key in option.keys) for _ in middle),
+                reference.quoted(option.says)])
+
+
+def _name(option: nova_options.Option) -> str:
+    since = '' if option.since == nova_options.OLDEST else f' (Nova {option.since} and later)'
+    return f'``[{option.group}]`` ``{option.name}``{since}'
+
+
+if __name__ == '__main__':
+    sys.stdout.write('\n'.join(page()))

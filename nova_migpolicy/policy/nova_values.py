@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is taken of the values of Nova's own options, and what to tell the operator of them.
+
+Nova's options permit values that no policy key takes.  None of them is an error: something gentle
+is taken instead, and a remark says which option, which value, what it would mean, and what is
+taken.  The keys of [migpolicy] itself are strict; that is ``policy.key``'s business.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+import dataclasses
+import types
+
+from nova_migpolicy.policy import keys
+from nova_migpolicy.policy import nova_options
+from nova_migpolicy.policy import profiles
+from nova_migpolicy.policy import resolve
+
+MIB = 2 ** 20
+# What is taken where a rate was given that cannot be meant. VMware asks for 250 Mbit/s for each
+# vMotion at least, which is 29.8 MiB/s: a migration that is given less hardly ever finishes.
+GENTLE_MIB_S = 30
+# No link is faster: Ethernet has 800 Gbit/s at most (IEEE 802.3df), which is 95367 MiB/s.
+FASTEST_MIB_S = 100_000
+# Nova's own defaults.
+PROGRESS_INTERVAL_S = 5.0
+DOWNTIME_MS = 500
+DOWNTIME_STEPS = 10
+TIMEOUT_S_PER_GIB = 800
+TIMEOUT_ACTION = 'abort'
+BANDWIDTH = 0       # no cap
+CONNECTIONS = 1
+
+_UNDER = 'under every profile but nova'
+_SHOWN = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class Said:
+    """What nova.conf says of one option.
+
+    :ivar value: as Nova reads it; None where it cannot or where nothing is given.
+    :ivar text: as it is written, for people.
+    :ivar is_set: whether the operator wrote it there; else it is Nova's default.
+    :ivar wrong: why Nova cannot read it; None where it can.
+    """
+
+    value: object
+    text: str
+    is_set: bool
+    wrong: str | None = None
+
+    @property
+    def number(self) -> int | None:
+        """The value, if it is a number."""
+        return self.value if isinstance(self.value, int) else None
+
+
+# What is said, by option; not of options that this Nova does not have.
+All = abc.Mapping[nova_options.Option, Said]
+
+
+@dataclasses.dataclass(frozen=True)
+class Taken:
+    """What counts instead of an option's value.
+
+    :ivar values: by policy key.
+    :ivar odd: what the value would mean and what is taken, where that is not the same.
+    """
+
+    values: abc.Mapping[str, int] = dataclasses.field(default_factory=dict)
+    odd: str = ''
+
+
+def libvirt(said: All) -> abc.Mapping[str, object]:
+    """What nova.conf [libvirt] says as policy keys, where it says more than Nova's defaults."""
+    given: dict[str, object] = {}
+    for taken, default in ((_bandwidth(said), BANDWIDTH), (_connections(said), CONNECTIONS)):
+        if taken.odd or set(taken.values.values()) != {default}:
+            given.update(taken.values)
+    return types.MappingProxyType(given)
+
+
+def progress_interval_s(said: All) -> float:
+    """The least time between two writes of progress into the database."""
+    return _interval(said)[0]
+
+
+def stock(profile: profiles.Profile, said: All) -> profiles.Profile:
+    """The profile nova with the figures that Nova itself would use, for people to see.
+
+    What a key cannot say is shown as the nearest value that it can.
+    """
+    values = dict(profile.values)
+    values.update(_stock_figures(said))
+    return dataclasses.replace(profile, values=types.MappingProxyType(values))
+
+
+def remarks(said: All, site: resolve.Resolved) -> tuple[str, ...]:
+    """One sentence for each option that does not count, or not as it is written.
+
+    :param site: the policy of a server of which its flavor, its image and the request say nothing.
+    """
+    found = []
+    for option in nova_options.READ:
+        if option not in said or not said[option].is_set:
+            continue
+        clauses = [*_odd(option, said), *_shown_otherwise(option, said),
+                   *_without_effect(option, said, site)]
+        if clauses:
+            found.append(f'nova.conf {option.title} = {_cut(said[option].text)}: '
+                         + '; '.join(clauses))
+    return tuple(found)
+
+
+def _odd(option: nova_options.Option, said: All) -> abc.Iterator[str]:
+    if option is nova_options.BANDWIDTH:
+        odd = _bandwidth(said).odd
+    elif option is nova_options.CONNECTIONS:
+        odd = _connections(said).odd
+    elif option is nova_options.MONITOR_INTERVAL:
+        odd = _interval(said)[1]
+    else:
+        if said[option].wrong:
+            yield _unreadable(said[option])
+        return
+    if odd:
+        yield odd
+
+
+def _unreadable(one: Said) -> str:
+    return f'it cannot be read ({one.wrong}), and Nova fails where it needs it'
+
+
+def _bandwidth(said: All) -> Taken:
+    one = said.get(nova_options.BANDWIDTH)
+    if one is None or not one.is_set:
+        return Taken()
+    rate, why = one.number, ''
+    highest = keys.KEYS['bandwidth_mib_s'].maximum or 0
+    if one.wrong:
+        rate, why = GENTLE_MIB_S, _unreadable(one)
+    elif rate is None:
+        return Taken(odd='it is empty and counts as not set')
+    elif rate < 0:
+        rate, why = GENTLE_MIB_S, 'a rate below 0 cannot be meant'
+    elif rate > highest:
+        why = f'{_cut(str(rate))} MiB/s is above {highest}, which no link has'
+        if GENTLE_MIB_S <= rate // MIB <= FASTEST_MIB_S:
+            rate //= MIB
+            why += f', and in bytes/s it is {rate} MiB/s'
+        else:
+            rate = GENTLE_MIB_S
+            why += ', and in bytes/s it is no rate that can be meant either'
+    values = {'bandwidth_mib_s': rate, 'max_bandwidth_mib_s': rate}
+    return Taken(values, why and (
+        f'{why}; {rate} MiB/s is taken as the start rate and the ceiling {_UNDER}; set '
+        f'{nova_options.BANDWIDTH.instead} to what is wanted'))
+
+
+def _connections(said: All) -> Taken:
+    one = said.get(nova_options.CONNECTIONS)
+    if one is None or not one.is_set:
+        return Taken()
+    if one.value is None and not one.wrong:
+        return Taken(odd='it is empty and counts as not set')
+    key = keys.KEYS['parallel_connections']
+    asked = one.number
+    count = key.minimum or 1 if asked is None else _nearest(key, asked)
+    if asked == count:
+        return Taken({key.name: count})
+    why = (_unreadable(one) if asked is None else
+           f'the number of connections is {key.allows()}')
+    return Taken({key.name: count}, (
+        f'{why}; {count} is taken {_UNDER}; set {nova_options.CONNECTIONS.instead} to what is '
+        'wanted'))
+
+
+def _interval(said: All) -> tuple[float, str]:
+    """The interval in seconds, and what is odd of it."""
+    one = said.get(nova_options.MONITOR_INTERVAL)
+    if one is None:
+        return PROGRESS_INTERVAL_S, ''
+    if one.number is not None and one.number >= 1:
+        return float(one.number), ''
+    why = _unreadable(one) if one.wrong else 'it is no time between two writes of progress'
+    return PROGRESS_INTERVAL_S, f'{why}; {PROGRESS_INTERVAL_S:g} s is taken {_UNDER}'
+
+
+def _stock_figures(said: All) -> abc.Mapping[str, keys.Value]:
+    """What Nova's own monitor would use, within what the keys can say."""
+    downtime = _number(said, nova_options.DOWNTIME, DOWNTIME_MS)
+    steps = max(1, _number(said, nova_options.DOWNTIME_STEPS, DOWNTIME_STEPS))
+    figures = {
+        'max_downtime_ms': downtime, 'initial_downtime_ms': downtime // steps,
+        'timeout_seconds_per_gib': _number(
+            said, nova_options.COMPLETION_TIMEOUT, TIMEOUT_S_PER_GIB),
+        'bandwidth_mib_s': _number(said, nova_options.BANDWIDTH, BANDWIDTH),
+        'max_bandwidth_mib_s': _number(said, nova_options.BANDWIDTH, BANDWIDTH),
+        'parallel_connections': _number(said, nova_options.CONNECTIONS, CONNECTIONS)}
+    shown: dict[str, keys.Value] = {
+        name: _nearest(keys.KEYS[name], figure) for name, figure in figures.items()}
+    action = said.get(nova_options.TIMEOUT_ACTION)
+    choices = keys.KEYS['on_timeout'].choices
+    shown['on_timeout'] = (action.value if action and isinstance(action.value, str)
+                           and action.value in choices else TIMEOUT_ACTION)
+    return shown
+
+
+def _shown_otherwise(option: nova_options.Option, said: All) -> abc.Iterator[str]:
+    """Say that a figure of profile nova is not the one that Nova uses."""
+    number = said[option].number
+    name = {nova_options.DOWNTIME: 'max_downtime_ms',
+            nova_options.COMPLETION_TIMEOUT: 'timeout_seconds_per_gib'}.get(option)
+    if name is not None and number is not None and number != _nearest(keys.KEYS[name], number):
+        yield (f'profile nova is shown with {name} = {_nearest(keys.KEYS[name], number)}, but '
+               "Nova's own monitor takes it as it is")
+
+
+def _without_effect(option: nova_options.Option, said: All,
+                    site: resolve.Resolved) -> abc.Iterator[str]:
+    if site.policy.is_stock:
+        return
+    if option.fate is nova_options.Fate.NO_EFFECT:
+        yield f'it has no effect under any profile but nova; set {option.instead} instead'
+        return
+    values: abc.Mapping[str, int] = {}
+    if option is nova_options.BANDWIDTH:
+        values = _bandwidth(said).values
+    elif option is nova_options.CONNECTIONS:
+        values = _connections(said).values
+    beside = [name for name, value in values.items() if getattr(site.policy, name) != value
+              and not resolve.is_from(site, name, resolve.Level.LIBVIRT)]
+    if beside and len(beside) == len(values):
+        yield 'it has no effect, what counts is ' + ', '.join(
+            f'{name} = {getattr(site.policy, name)} ({site.origins[name]})' for name in beside)
+
+
+def _number(said: All, option: nova_options.Option, default: int) -> int:
+    one = said.get(option)
+    number = one.number if one else None
+    return default if number is None else number
+
+
+def _nearest(key: keys.Key, number: int) -> int:
+    lowest = number if key.minimum is None else max(key.minimum, number)
+    return lowest if key.maximum is None else min(key.maximum, lowest)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'
