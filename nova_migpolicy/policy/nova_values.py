@@ -66,11 +66,13 @@ class Taken:
     """What counts instead of an option's value.
 
     :ivar values: by policy key.
-    :ivar odd: what the value would mean and what is taken, where that is not the same.
+    :ivar odd: why the value is not taken as it is, or what it would mean.
+    :ivar says: what is taken of an odd one.
     """
 
     values: abc.Mapping[str, int] = dataclasses.field(default_factory=dict)
     odd: str = ''
+    says: str = ''
 
 
 def libvirt(said: All) -> abc.Mapping[str, object]:
@@ -106,27 +108,30 @@ def remarks(said: All, site: resolve.Resolved) -> tuple[str, ...]:
     for option in nova_options.READ:
         if option not in said or not said[option].is_set:
             continue
-        clauses = [*_odd(option, said), *_shown_otherwise(option, said),
-                   *_without_effect(option, said, site)]
+        clauses = [clause for clause in _clauses(option, said, site) if clause]
         if clauses:
             found.append(f'nova.conf {option.title} = {_cut(said[option].text)}: '
                          + '; '.join(clauses))
     return tuple(found)
 
 
-def _odd(option: nova_options.Option, said: All) -> abc.Iterator[str]:
-    if option is nova_options.BANDWIDTH:
-        odd = _bandwidth(said).odd
-    elif option is nova_options.CONNECTIONS:
-        odd = _connections(said).odd
-    elif option is nova_options.MONITOR_INTERVAL:
-        odd = _interval(said)[1]
+def _clauses(option: nova_options.Option, said: All,
+             site: resolve.Resolved) -> abc.Iterator[str]:
+    if option is nova_options.MONITOR_INTERVAL:
+        yield _interval(said)[1]
+    elif option.fate is nova_options.Fate.MAPPED:
+        taken = _taken(option, said)
+        yield taken.odd
+        yield _overridden(taken, site) or taken.says
     else:
-        if said[option].wrong:
-            yield _unreadable(said[option])
-        return
-    if odd:
-        yield odd
+        yield _unreadable(said[option]) if said[option].wrong else ''
+        yield _shown_otherwise(option, said)
+        if not site.policy.is_stock:
+            yield f'it has no effect {_UNDER}; set {option.instead} instead'
+
+
+def _taken(option: nova_options.Option, said: All) -> Taken:
+    return _bandwidth(said) if option is nova_options.BANDWIDTH else _connections(said)
 
 
 def _unreadable(one: Said) -> str:
@@ -154,8 +159,8 @@ def _bandwidth(said: All) -> Taken:
             rate = GENTLE_MIB_S
             why += ', and in bytes/s it is no rate that can be meant either'
     values = {'bandwidth_mib_s': rate, 'max_bandwidth_mib_s': rate}
-    return Taken(values, why and (
-        f'{why}; {rate} MiB/s is taken as the start rate and the ceiling {_UNDER}; set '
+    return Taken(values, why, why and (
+        f'{rate} MiB/s is taken as the start rate and the ceiling {_UNDER}; set '
         f'{nova_options.BANDWIDTH.instead} to what is wanted'))
 
 
@@ -172,8 +177,8 @@ def _connections(said: All) -> Taken:
         return Taken({key.name: count})
     why = (_unreadable(one) if asked is None else
            f'the number of connections is {key.allows()}')
-    return Taken({key.name: count}, (
-        f'{why}; {count} is taken {_UNDER}; set {nova_options.CONNECTIONS.instead} to what is '
+    return Taken({key.name: count}, why, (
+        f'{count} is taken {_UNDER}; set {nova_options.CONNECTIONS.instead} to what is '
         'wanted'))
 
 
@@ -208,33 +213,25 @@ def _stock_figures(said: All) -> abc.Mapping[str, keys.Value]:
     return shown
 
 
-def _shown_otherwise(option: nova_options.Option, said: All) -> abc.Iterator[str]:
-    """Say that a figure of profile nova is not the one that Nova uses."""
+def _shown_otherwise(option: nova_options.Option, said: All) -> str:
+    """Say that a figure of profile nova is not the one that Nova uses, where that is so."""
     number = said[option].number
     name = {nova_options.DOWNTIME: 'max_downtime_ms',
             nova_options.COMPLETION_TIMEOUT: 'timeout_seconds_per_gib'}.get(option)
-    if name is not None and number is not None and number != _nearest(keys.KEYS[name], number):
-        yield (f'profile nova is shown with {name} = {_nearest(keys.KEYS[name], number)}, but '
-               "Nova's own monitor takes it as it is")
+    if name is None or number is None or number == _nearest(keys.KEYS[name], number):
+        return ''
+    return (f'profile nova is shown with {name} = {_nearest(keys.KEYS[name], number)}, but '
+            "Nova's own monitor takes it as it is")
 
 
-def _without_effect(option: nova_options.Option, said: All,
-                    site: resolve.Resolved) -> abc.Iterator[str]:
-    if site.policy.is_stock:
-        return
-    if option.fate is nova_options.Fate.NO_EFFECT:
-        yield f'it has no effect under any profile but nova; set {option.instead} instead'
-        return
-    values: abc.Mapping[str, int] = {}
-    if option is nova_options.BANDWIDTH:
-        values = _bandwidth(said).values
-    elif option is nova_options.CONNECTIONS:
-        values = _connections(said).values
-    beside = [name for name, value in values.items() if getattr(site.policy, name) != value
+def _overridden(taken: Taken, site: resolve.Resolved) -> str:
+    """Say that other values count than all of the ones that are taken, where that is so."""
+    beside = [name for name, value in taken.values.items() if getattr(site.policy, name) != value
               and not resolve.is_from(site, name, resolve.Level.LIBVIRT)]
-    if beside and len(beside) == len(values):
-        yield 'it has no effect, what counts is ' + ', '.join(
-            f'{name} = {getattr(site.policy, name)} ({site.origins[name]})' for name in beside)
+    if site.policy.is_stock or not beside or len(beside) < len(taken.values):
+        return ''
+    return 'it has no effect, what counts is ' + ', '.join(
+        f'{name} = {getattr(site.policy, name)} ({site.origins[name]})' for name in beside)
 
 
 def _number(said: All, option: nova_options.Option, default: int) -> int:

@@ -350,6 +350,12 @@ class TestOptionsWithoutEffect(Base):
         self.assertIn('live_migration_parallel_connections = 8', told)
         self.assertIn('parallel_connections = 4 (profile very_large)', told)
 
+    def test_an_odd_one_that_is_overridden(self):
+        [told] = self.told('[libvirt]\nlive_migration_parallel_connections = 300\n'
+                           '[migpolicy]\nprofile = very_large\n')
+        self.assertIn('1 to 255; it has no effect', told)
+        self.assertNotIn('is taken', told)
+
     def test_what_migpolicy_overrides_is_named(self):
         [told] = self.told('[libvirt]\nlive_migration_bandwidth = 50\n'
                            '[migpolicy]\nbandwidth_mib_s = 70\nmax_bandwidth_mib_s = 90\n')
