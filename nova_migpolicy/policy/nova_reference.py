@@ -48,8 +48,8 @@ take any number, so this is done with the ones that cannot be meant:
   may cost the network. It is what VMware asks for each of its migrations at least, 250 Mbit/s.
 * ``live_migration_parallel_connections`` is {_STREAMS.minimum} where it is lower, or no number,
   and {_STREAMS.maximum} where it is higher.
-* ``live_migration_monitor_interval`` below 1 s, or no number, is
-  {nova_values.PROGRESS_INTERVAL_S:g} s.
+* ``live_migration_monitor_interval`` is {nova_values.PROGRESS_INTERVAL_S:g} s where it is below 1,
+  above {nova_values.LONGEST_INTERVAL_S}, or no number.
 * What is empty counts as not set.
 """
 

@@ -23,6 +23,8 @@ MIB = 2 ** 20
 GENTLE_MIB_S = 30
 # No link is faster: Ethernet has 800 Gbit/s at most (IEEE 802.3df), which is 95367 MiB/s.
 FASTEST_MIB_S = 100_000
+# Progress that is written less often than once a day is not written at all.
+LONGEST_INTERVAL_S = 86_400
 # Nova's own defaults.
 PROGRESS_INTERVAL_S = 5.0
 DOWNTIME_MS = 500
@@ -187,7 +189,7 @@ def _interval(said: All) -> tuple[float, str]:
     one = said.get(nova_options.MONITOR_INTERVAL)
     if one is None:
         return PROGRESS_INTERVAL_S, ''
-    if one.number is not None and one.number >= 1:
+    if one.number is not None and 1 <= one.number <= LONGEST_INTERVAL_S:
         return float(one.number), ''
     why = _unreadable(one) if one.wrong else 'it is no time between two writes of progress'
     return PROGRESS_INTERVAL_S, f'{why}; {PROGRESS_INTERVAL_S:g} s is taken {_UNDER}'

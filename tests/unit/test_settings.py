@@ -212,7 +212,7 @@ class TestOddValues(Base):
         (str(100_000 * 2 ** 20), 100_000),
         # Nothing that can be meant either way.
         ('-1', 30), ('-125000000', 30), ('1000001', 30), (str(30 * 2 ** 20 - 1), 30),
-        (str(100_001 * 2 ** 20), 30), ('9' * 40, 30), ('-' + '9' * 40, 30),
+        (str(100_001 * 2 ** 20), 30), ('9' * 4000, 30), ('-' + '9' * 4000, 30), ('9' * 5000, 30),
         ('fast', 30), ('12.5', 30), ('100 MiB', 30), ('$nope', 30))
     @ddt.unpack
     def test_rate(self, value, taken):
@@ -253,7 +253,8 @@ class TestOddValues(Base):
                      '[migpolicy] parallel_connections'):
             self.assertIn(word, told)
 
-    @ddt.data(('-1', 5.0), ('0', 5.0), ('often', 5.0), ('1', 1.0), ('3600', 3600.0))
+    @ddt.data(('-1', 5.0), ('0', 5.0), ('often', 5.0), ('', 5.0), ('9' * 400, 5.0),
+              ('86401', 5.0), ('1', 1.0), ('86400', 86_400.0))
     @ddt.unpack
     def test_interval(self, value, taken):
         store = self.store(f'[libvirt]\nlive_migration_monitor_interval = {value}\n')
