@@ -2,7 +2,8 @@
 """Answers what is asked about this host's migrations, and passes commands to their monitors.
 
 Plain data in, answers out; how they come and go is ``compute.rpc``'s business. Nothing here calls
-libvirt, and nobody waits here for longer than current.ANSWER_S.
+libvirt, and nobody waits here for longer than current.ANSWER_S, but for what needs Nova's database
+(the policy of what has not begun, and the check of a request's).
 """
 
 from __future__ import annotations
@@ -122,6 +123,9 @@ class Control:
     def timeline(self, server: str, migration: str, after: int, limit: int,
                  kinds: Sequence[str]) -> Answer:
         """A page of its journal."""
+        session = self._session(server, migration)
+        if session is not None:
+            session.note_silence()
         records = self._records(server, migration)
         if records is None:
             return Answer(answer.OK, {'records': [], 'next': None})
@@ -131,9 +135,10 @@ class Control:
              release: Sequence[str]) -> Answer:
         """Change what a running migration may do, or give settings back to the engine."""
         current = self._here(server, migration)
-        if current is None or current.session is None:
+        if current is None or not current.is_watched:
             return answer.refusal(self._cannot_now(server, migration, 'retune'))
-        return current.order(inbox.Tune(dict(values), tuple(release)))
+        return (current.order(inbox.Tune(dict(values), tuple(release)))
+                or answer.refusal(self._cannot_now(server, migration, 'retune')))
 
     def act(self, server: str, migration: str, command: str) -> Answer:
         """Do one of inbox.COMMANDS; a cancel or completion of what has not begun is remembered."""
@@ -142,18 +147,18 @@ class Control:
                                   f'{", ".join(inbox.COMMANDS)}', answer.BAD_REQUEST)
         current = self._here(server, migration)
         now_or_never = command in (inbox.POST_COPY, inbox.PAUSE)
-        if current is not None and (current.session is not None or (
-                current.is_preparing and not now_or_never)):
-            return current.order(inbox.Command(command))
-        if now_or_never:
+        if now_or_never and (current is None or not current.is_watched):
             return answer.refusal(self._cannot_now(server, migration, command))
         if current is not None:
-            # Nova's own answer to whoever asked it first is the true one.
-            return Answer(answer.ACCEPTED, None)
+            # Under Nova's own monitor, its answer to whoever asked it first is the true one.
+            return current.order(inbox.Command(command)) or Answer(answer.ACCEPTED, None)
         records = self._records(server, migration)
         if records is not None:
             return self._after_its_end(records, command) or answer.refusal(
                 self._cannot_now(server, migration, command))
+        if command == inbox.FORCE_COMPLETE and self._early.command(migration) == inbox.CANCEL:
+            return answer.refusal(f'{command}: not possible, it is to be cancelled before it '
+                                  'begins')
         place = self._queue.find(server, migration)
         self._early.remember(migration, command)
         if (self._here(server, migration) is not None
@@ -232,7 +237,10 @@ class Control:
         if found['age_seconds'] < FRESH_S:
             return found
         item = inbox.Look()
-        if not session.inbox.crowded and session.inbox.ask(item):
+        same = session.inbox.waiting(item)
+        if same is not None:
+            same.reply.wait(LOOK_S)
+        elif session.inbox.ask(item):
             item.reply.wait(LOOK_S)
         return session.view()
 

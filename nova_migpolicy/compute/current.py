@@ -8,6 +8,7 @@ may wait for libvirt, the database or QEMU. Orders wait in the inbox that its se
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.monitor import answer
@@ -70,20 +71,44 @@ class Current:
         """Whether nothing watches it yet."""
         return self.session is None and self.stock is None
 
-    def order(self, item: inbox_mod.Request) -> answer.Answer:
-        """Let its monitor do something, and return the answer; waits ANSWER_S at most."""
-        if self.inbox.crowded:
+    @property
+    def is_watched(self) -> bool:
+        """Whether its monitor has begun."""
+        return self.session is not None and self.session.is_watched
+
+    def order(self, item: inbox_mod.Command | inbox_mod.Tune) -> answer.Answer | None:
+        """Let its monitor do something, and return the answer; waits ANSWER_S at most.
+
+        None where it is Nova's own monitor that has to be told.
+        """
+        same = self.inbox.waiting(item)
+        if same is not None:
+            return same.reply.wait(ANSWER_S) or self._pending(item)
+        if self.inbox.crowded and isinstance(item, inbox_mod.Tune):
             return answer.refusal(
-                f'too many requests wait already, {self._waits_for()}; try again later',
+                f'too many changes wait already ({self._waits_for()}); try again later',
                 answer.UNAVAILABLE)
         if not self.inbox.ask(item):
+            if self.stock is not None and self._outcome is None:
+                return None
             # Nobody reads it; where it was read all the same, the first answer counts.
             self.too_late(item)
-        return item.reply.wait(ANSWER_S) or self._pending(item)
+        given = item.reply.wait(ANSWER_S)
+        if given is None:
+            item.reply.when_given(functools.partial(self._given_late, item))
+        return given or self._pending(item)
 
-    def _pending(self, item: inbox_mod.Request) -> answer.Answer:
-        reason = (f'This is done as soon as possible, {self._waits_for()}; the timeline will show '
-                  'the result')
+    def _given_late(self, item: inbox_mod.Command | inbox_mod.Tune,
+                    given: answer.Answer) -> None:
+        """Let the timeline say no; what was done is in it anyway."""
+        if given.status >= answer.BAD_REQUEST and self.session is not None:
+            name = item.name if isinstance(item, inbox_mod.Command) else 'retune'
+            self.session.journal.add(
+                'event', self.inbox.clock(), text=f'{name} was refused: {given.message}')
+
+    def _pending(self, item: inbox_mod.Command | inbox_mod.Tune) -> answer.Answer:
+        reason = (f'Accepted, and not done yet ({self._waits_for()}); the timeline will show the '
+                  'result')
         if isinstance(item, inbox_mod.Command):
             phase = view.PREPARING if self.session is None else self.session.view()['phase']
             return answer.Answer(answer.ACCEPTED, {
@@ -93,15 +118,23 @@ class Current:
             'reason': reason})
 
     def _waits_for(self) -> str:
-        if self.session is None or not self.session.is_watched:
+        session = self.session
+        silence = session.note_silence() if session is not None else None
+        if silence is not None:
+            return f'waiting for {silence}'
+        if session is None or not session.is_watched:
             return 'the migration is being prepared'
-        return f'waiting for {self.session.note_silence() or "libvirt"}'
+        if session.call.done:
+            return 'its job in libvirt is over, and how it ended is being found out'
+        return 'waiting for libvirt'
 
     def is_ordered(self, name: str) -> bool:
-        """Whether a command of this name has come and was not answered."""
-        return self.inbox.holds(name) or any(
-            isinstance(item, inbox_mod.Command) and item.name == name
-            for item in self._unanswered)
+        """Whether a command of this name has come before it was watched."""
+        if self.stock is None:
+            return self.inbox.holds(name)
+        # Whoever came later was told to ask Nova's own monitor.
+        return any(isinstance(item, inbox_mod.Command) and item.name == name
+                   for item in self._unanswered)
 
     def leave_to_nova(self, stock: Stock) -> None:
         """Let Nova's own monitor watch it; `close` answers the orders that have come."""

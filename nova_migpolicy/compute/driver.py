@@ -68,6 +68,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._policies = policies.Policies(CONF)
         super().__init__(virtapi, read_only=read_only)
         self._current: dict[str, current_mod.Current] = {}
+        # Servers whose migration Nova has begun to prepare since this process was started.
+        self._checked: set[str] = set()
         self._early = early.Early()
         self._measurements = measure.Measurements(time.monotonic, time.sleep)
         self._control = connection.ControlConnection(self._host)
@@ -85,7 +87,9 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         waiting = queue.Queue(lambda: self.virtapi._compute._waiting_live_migrations, host)
         self._channel = rpc.serve(host, control.Control(
             self._current, early=self._early, requests=self._requests,
-            queue=waiting, recall=recall.Recall(waiting, self._early, self._abort_queued),
+            queue=waiting, recall=recall.Recall(
+                waiting, lambda migration: self._early.command(migration) == inbox_mod.CANCEL,
+                self._abort_queued),
             journals=self._journals, resolve_for=self._policies.resolve_for,
             newest_request=requests.newest))
         LOG.info('Live migrations are steered by policy; %(policy)s; %(threads)s', {
@@ -106,6 +110,9 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         """Check as Nova does, and let QEMU look at what the server dirties meanwhile."""
         found = super().check_can_live_migrate_source(
             context, instance, dest_check_data, block_device_info)
+        while len(self._checked) >= early.MOST:
+            self._checked.pop()
+        self._checked.add(instance.uuid)
         try:
             if CONF.migpolicy.measure_before_start and not (
                     self._policies.resolver(instance, {})({}).policy.is_stock):
@@ -148,12 +155,12 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         current = self._current.get(instance.uuid)
         if current is None:
             self._order_early(instance, name, stock)
-        elif current.stock is not None or current.has_failed:
+            return
+        given = None if current.has_failed else current.order(inbox_mod.Command(name))
+        if given is None:
             stock(instance)
-        else:
-            given = current.order(inbox_mod.Command(name))
-            if given.status >= answer.BAD_REQUEST:
-                raise OrderRefused(reason=given.message)
+        elif given.status >= answer.BAD_REQUEST:
+            raise OrderRefused(reason=given.message)
 
     def _order_early(self, instance: Any, name: str, stock: Callable[[Any], None]) -> None:
         """Order something of a migration that nobody here watches.
@@ -164,10 +171,11 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         try:
             stock(instance)
         except (libvirt.libvirtError, nova_exception.NoActiveMigrationForInstance) as error:
+            if isinstance(error, libvirt.libvirtError) and (
+                    error.get_error_code() not in guest_mod.NO_JOB):
+                raise
             migration = self._running_migration(instance)
-            if migration is None or (
-                    isinstance(error, libvirt.libvirtError)
-                    and error.get_error_code() not in guest_mod.NO_JOB):
+            if migration is None:
                 raise
             LOG.info('%(order)s is kept until migration %(migration)s is here',
                      {'order': name, 'migration': migration}, instance=instance)
@@ -176,13 +184,21 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 # It was handed over in between, and had looked before the order was there.
                 self._order(instance, name, stock)
 
-    @staticmethod
-    def _running_migration(instance: Any) -> str | None:
-        """Return the UUID of Nova's record of a server's migration that is running, if one is."""
+    def _running_migration(self, instance: Any) -> str | None:
+        """Return the UUID of a server's migration that Nova is about to hand over, if one is.
+
+        One that ran before this nova-compute was started is never handed over.
+        """
+        if instance.uuid not in self._checked:
+            return None
         try:
             return str(objects.Migration.get_by_instance_and_status(
                 instance._context, instance.uuid, 'running').uuid)
         except nova_exception.MigrationNotFoundByStatus:
+            return None
+        except Exception as error:
+            LOG.warning('Whether a migration is about to begin is not known: %s', error,
+                        instance=instance)
             return None
 
     def _live_migration(
@@ -194,6 +210,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         current = current_mod.Current(migrate_data.migration.uuid, compat.make_inbox())
         # Before anything waits: an order that comes from now on is found.
         self._current[instance.uuid] = current
+        self._checked.discard(instance.uuid)
         try:
             early = self._early.take(current.migration)
             if early is not None:
@@ -210,11 +227,11 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                     super()._live_migration(*given)
         finally:
             current.close()
-            if current.session is not None:
-                current.session.undo()
             # The server may be about to be moved again.
             if self._current.get(instance.uuid) is current:
                 del self._current[instance.uuid]
+            if current.session is not None:
+                current.session.undo()
 
     @staticmethod
     def _cancel_before_start(current: current_mod.Current, context: Any, instance: Any,
@@ -238,8 +255,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 self._remove_old_journals()
                 session = self._session(instance, dest, current, resolved,
                                         self._policies.resolver(instance, request))
-                session.prepare(self._measurements.take(session.guest))
                 current.session = session
+                session.prepare(self._measurements.take(session.guest))
                 return
             LOG.info("Profile nova (%s): Nova's own monitor watches this live migration",
                      resolved.origins['profile'], instance=instance)
@@ -249,7 +266,9 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             # request, which would leave a running server in ERROR.
             LOG.exception("The policy cannot be applied: Nova's own monitor watches this live "
                           'migration', instance=instance)
-            current.resolved = None
+            if current.session is not None:
+                current.session.undo()
+            current.session = current.resolved = None
             stock = current_mod.Stock(None, type(error).__name__)
         current.leave_to_nova(stock)
 

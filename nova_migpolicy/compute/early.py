@@ -29,9 +29,10 @@ class Early:
         while len(self._commands) > MOST:
             self._commands.popitem(last=False)
 
-    def __contains__(self, migration: object) -> bool:
-        """Whether there is a command for a migration."""
-        return migration in self._commands
+    def command(self, migration: str) -> str | None:
+        """Return the command for a migration, which stays remembered."""
+        found = self._commands.get(migration)
+        return found[1] if found is not None else None
 
     def take(self, migration: str) -> str | None:
         """The command for a migration that begins now, which is forgotten."""

@@ -9,7 +9,6 @@ is taken out is Nova's business.
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Container
 import threading
 import time
 
@@ -32,15 +31,15 @@ MOST = 1000
 class Recall:
     """Looks for those migrations in a thread of its own, while there are any.
 
-    :param early: has the UUIDs of the records of those for which a command is remembered
+    :param is_wanted: whether a migration, by the UUID of its record, is still to be cancelled
     :param abort: asks Nova to take the migration of a server, by its UUID, out of the queue
     """
 
-    def __init__(self, queue: queue_mod.Queue, early: Container[str],
+    def __init__(self, queue: queue_mod.Queue, is_wanted: Callable[[str], bool],
                  abort: Callable[[str], None],
                  sleep: Callable[[float], None] = time.sleep) -> None:
         self._queue = queue
-        self._early = early
+        self._is_wanted = is_wanted
         self._abort = abort
         self._sleep = sleep
         self._lock = threading.Lock()
@@ -72,7 +71,7 @@ class Recall:
             self._sleep(EVERY_S)
 
     def _is_done(self, server: str, migration: str) -> bool:
-        if migration not in self._early:
+        if not self._is_wanted(migration):
             return True
         place = self._queue.find(server, migration)
         if place is None or place.request_id is None:

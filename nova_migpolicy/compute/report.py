@@ -97,7 +97,8 @@ class Reporter:
             if mine:
                 _set(self._saved_migration, mine)
                 self._saved_migration.save()
-            if _PROGRESS in values:
+            # What Nova writes at the end has to be the last word.
+            if _PROGRESS in values and not self._saver.closed:
                 self._saved_instance.progress = values[_PROGRESS]
                 self._saved_instance.save()
         except Exception as error:

@@ -29,7 +29,7 @@ KEEP_S = 7 * 86400
 # More than can wait in it; beyond these the oldest, which came to nothing, are forgotten.
 MOST = 10_000
 # While a server waits for its migration, few other things are done to it.
-_ACTIONS = 20
+_ACTIONS = 100
 SUFFIX = '.json'
 _REQUEST_ID = re.compile(r'req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 

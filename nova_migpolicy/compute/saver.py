@@ -12,18 +12,24 @@ from collections.abc import Mapping
 import threading
 from typing import Any
 
+from oslo_log import log as logging
+
+LOG = logging.getLogger(__name__)
+
 # How long the thread waits for something to save before it calls `idle`, in seconds.
 IDLE_S = 5.0
-# How long close() waits for a save under way, in seconds. What is sent by then reaches the
-# conductor before whatever is sent afterwards.
-CLOSE_S = 2.0
+# How long leaving the block waits for a save under way, in seconds: a little longer than Nova's
+# calls over the bus take at most by default (rpc_response_timeout). Nova's own next save, which is
+# the last word, would wait for the same conductor.
+CLOSE_S = 70.0
 
 
 class Saver:
     """One thread, from entering the block to leaving it.
 
-    :param save: takes the newest values by name, returns whether they were saved; never raises
-    :param idle: called about each IDLE_S while there is nothing to save; never raises
+    :param save: takes the newest values by name, returns whether they were saved
+    :param idle: called about each IDLE_S while there is nothing to save
+    :ivar closed: nothing more may be saved.
     """
 
     def __init__(self, save: Callable[[Mapping[str, Any]], bool],
@@ -33,7 +39,7 @@ class Saver:
         self._lock = threading.Lock()
         self._owed: dict[str, Any] = {}
         self._arrived = threading.Event()
-        self._closed = False
+        self.closed = False
         self._thread = threading.Thread(target=self._run, name='saver', daemon=True)
 
     def __enter__(self) -> Saver:
@@ -42,7 +48,7 @@ class Saver:
 
     def __exit__(self, *exc: object) -> None:
         """Stop; what has not been sent by now never is."""
-        self._closed = True
+        self.closed = True
         self._arrived.set()
         self._thread.join(CLOSE_S)
 
@@ -53,13 +59,19 @@ class Saver:
         self._arrived.set()
 
     def _run(self) -> None:
-        while not self._closed:
-            if not self._arrived.wait(IDLE_S):
-                self._idle()
-                continue
-            self._arrived.clear()
+        while not self.closed:
+            try:
+                self._round()
+            except Exception:
+                LOG.exception('Saving goes on after an error')
+
+    def _round(self) -> None:
+        if not self._arrived.wait(IDLE_S):
+            self._idle()
+            return
+        self._arrived.clear()
+        with self._lock:
+            values, self._owed = self._owed, {}
+        if values and not self.closed and not self._save(values):
             with self._lock:
-                values, self._owed = self._owed, {}
-            if values and not self._closed and not self._save(values):
-                with self._lock:
-                    self._owed = {**values, **self._owed}
+                self._owed = {**values, **self._owed}

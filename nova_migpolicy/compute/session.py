@@ -26,13 +26,13 @@ from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import linkrate
 from nova_migpolicy.engine import progress
 from nova_migpolicy import exception
-from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import links as links_mod
 from nova_migpolicy.monitor import loop
 from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy.monitor import silence as silence_mod
 from nova_migpolicy.monitor import tuning
 from nova_migpolicy.monitor import view
 from nova_migpolicy.policy import keys
@@ -89,6 +89,8 @@ class Session:
         self._plan = plan_mod.make(self.policy, dataclasses.replace(
             start.circumstances, link_mib_s=self.link_mib_s))
         self._dirtied_bytes: int | None = None
+        self._silence = silence_mod.Silence(guest, journal, inbox.clock)
+        self._throttle_is_held = False
         self._started_s = inbox.clock()
         self._started_at = datetime.datetime.now(datetime.timezone.utc)
         self._monitor: loop.Monitor | None = None
@@ -106,11 +108,9 @@ class Session:
         return dict(monitor.commands.in_force)
 
     def too_late(self, item: inbox_mod.Request) -> None:
-        """Answer what came when the inbox was closed; the first answer counts."""
+        """Answer what came when its monitor had closed the inbox; the first answer counts."""
         if self._monitor is not None:
             self._monitor.commands.too_late(item)
-        else:
-            item.reply.give(commands.over('it ended before it was watched'))
 
     @property
     def is_watched(self) -> bool:
@@ -122,7 +122,7 @@ class Session:
 
         Each silence is written down once.
         """
-        return self._monitor.note_silence() if self._monitor is not None else None
+        return self._silence.note()
 
     def record_cancel_before_start(self, outcome: outcome_mod.Outcome) -> None:
         """Write down a migration that is ended before it was watched; there is no monitor."""
@@ -137,11 +137,12 @@ class Session:
         if monitor is None:
             return view.blank(
                 started_at=self._started_at.isoformat(timespec='milliseconds'),
-                elapsed_seconds=round(self.inbox.clock() - self._started_s, 1))
+                elapsed_seconds=round(self.inbox.clock() - self._started_s, 1),
+                waits_for=self.note_silence())
         # In this order: a newer view with an older moment is only called too old.
         viewed_s = monitor.viewed_s
         found = view.aged(monitor.view, max(0.0, self.inbox.clock() - viewed_s))
-        return {**found, 'waits_for': monitor.note_silence() or found['waits_for']}
+        return {**found, 'waits_for': self.note_silence() or found['waits_for']}
 
     def facts(self, plan: plan_mod.Plan, disk_bytes: int) -> controller_mod.Facts:
         """What the engine is told."""
@@ -180,12 +181,15 @@ class Session:
             self.journal.add('event', self.inbox.clock(), text=note)
         limit_ms = self.facts(self._plan, 0).qemu_limit_ms
         self._try(lambda: self.guest.set_max_downtime(limit_ms))
-        if self._plan.can_throttle and not self._try(self.guest.hold_throttle):
-            self._plan = self._plan.without_throttle()
+        if self._plan.can_throttle:
+            # Also where the answer is lost, it may have been done.
+            self._throttle_is_held = True
+            if not self._try(self.guest.hold_throttle):
+                self._plan = self._plan.without_throttle()
 
     def undo(self) -> None:
         """Give back what `prepare` took, where the migration was not watched to its end."""
-        if self._plan.can_throttle and not self.is_watched:
+        if self._throttle_is_held and not self.is_watched:
             self._try(self.guest.free_throttle)
 
     def planned_domain(self, domain: Any, mirrored_disks: int) -> operation.PlannedDomain:
@@ -232,7 +236,7 @@ class Session:
             cap_is_shared=plan.start_bandwidth_mib_s != plan.bandwidth_mib_s)
         outcome = monitor.run()
         try:
-            self._finish(monitor, controller, plan, outcome)
+            self._finish(monitor, controller, outcome)
         except Exception:
             # What Nova does next decides about the guest; this does not.
             LOG.exception('What the migration leaves was not kept whole',
@@ -240,10 +244,10 @@ class Session:
         return outcome
 
     def _finish(self, monitor: loop.Monitor, controller: controller_mod.Controller,
-                plan: plan_mod.Plan, outcome: outcome_mod.Outcome) -> None:
+                outcome: outcome_mod.Outcome) -> None:
         if outcome.end is outcome_mod.End.COMPLETED:
             self._learn_link(monitor, controller)
-        elif plan.can_throttle:
+        elif self._throttle_is_held:
             self._try(self.guest.free_throttle)
         # A large journal is not read as a whole: its end has what was changed long before.
         changed = monitor.commands.in_force if monitor.commands.changed else {}

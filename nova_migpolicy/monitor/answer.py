@@ -7,6 +7,7 @@ Whoever asks waits for it in a thread of their own; the monitor gives it and goe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
 import threading
@@ -47,13 +48,25 @@ class Reply:
         self._given = threading.Event()
         self._first = threading.Lock()
         self._answer: Answer | None = None
+        self._tell: Callable[[Answer], object] = lambda answer: None
 
     def give(self, answer: Answer) -> None:
         """Answer; does nothing where that was done before."""
         with self._first:
-            if self._answer is None:
+            is_first = self._answer is None
+            if is_first:
                 self._answer = answer
+            tell = self._tell
         self._given.set()
+        if is_first:
+            tell(answer)
+
+    def when_given(self, tell: Callable[[Answer], object]) -> None:
+        """Call with the answer once it is given; at once where it was."""
+        with self._first:
+            self._tell, given = tell, self._answer
+        if given is not None:
+            tell(given)
 
     def wait(self, timeout_s: float) -> Answer | None:
         """The answer, or None where there is none within `timeout_s`."""

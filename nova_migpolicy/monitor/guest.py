@@ -63,6 +63,8 @@ class MigratingGuest:
     :param qmp: sends a QMP command; None when the operator forbids it
     :param uuid: the server's, for lines in the log
     :param clock: seconds, for how long a call is unanswered
+    :ivar on_late_answer: called after a silence with the call, its seconds, and the error in which
+        it ended, empty where libvirt answered
     """
 
     def __init__(self, find: Callable[[], Domain], qmp: Qmp | None = None,
@@ -73,6 +75,7 @@ class MigratingGuest:
         self._qmp = qmp
         self._clock = clock
         self._asked: tuple[str, float] | None = None
+        self.on_late_answer: Callable[[str, float, str], object] = lambda *answer: None
 
     @property
     def silence(self) -> tuple[str, float] | None:
@@ -91,17 +94,21 @@ class MigratingGuest:
         :param name: as errors name it
         :raises GuestError: libvirt refused, or cannot be reached
         """
-        self._asked = name, self._clock()
+        asked_s, failed = self._clock(), ''
+        self._asked = name, asked_s
         try:
             return call(self._domain())
         except libvirt.libvirtError as error:
+            failed = str(error)
             raise self._error(name, error) from error
         finally:
             self._asked = None
+            silent_s = self._clock() - asked_s
+            if silent_s >= SILENT_S:
+                self.on_late_answer(name, silent_s, failed)
 
     def _domain(self) -> Domain:
-        # The operation's thread calls too, before the start: what one of them
-        # found must not be forgotten by the other between look and use.
+        # What was found must not be forgotten by another thread between look and use.
         found = self._found or self._find()
         self._found = found
         return found

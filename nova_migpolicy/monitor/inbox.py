@@ -117,13 +117,26 @@ class Inbox:
 
     @property
     def crowded(self) -> bool:
-        """Whether so many requests wait to be read that nobody should add more."""
-        return len(self._items) >= MOST_WAITING
+        """Whether so many changes wait to be read that nobody should add more."""
+        return sum(isinstance(item, Tune) for item in self._items.copy()) >= MOST_WAITING
 
     def holds(self, name: str) -> bool:
         """Whether a command of this name waits to be read."""
-        return any(isinstance(item, Command) and item.name == name
-                   for item in self._items.copy())
+        return self.waiting(Command(name)) is not None
+
+    def waiting(self, wanted: Request) -> Request | None:
+        """Return a request that waits to be read and wants the same; changes are never the same.
+
+        Whoever finds one waits for its answer, so that however often something is asked for, it
+        waits once.
+        """
+        for item in self._items.copy():
+            if isinstance(item, Look) and isinstance(wanted, Look):
+                return item
+            if (isinstance(item, Command) and isinstance(wanted, Command)
+                    and item.name == wanted.name):
+                return item
+        return None
 
     def ask(self, item: Request) -> bool:
         """Add what a person wants; False where nobody reads it any more.

@@ -10,7 +10,6 @@ error of libvirt, of the engine or of the journal is recorded and survived.
 from __future__ import annotations
 
 from collections.abc import Callable
-import dataclasses
 import datetime
 import functools
 from typing import Any, Protocol
@@ -54,6 +53,10 @@ FAILED = answer.refusal('The monitor failed at this; the log of nova-compute has
                         answer.UNAVAILABLE)
 
 
+def _is_cancel(request: inbox_mod.Request) -> bool:
+    return isinstance(request, inbox_mod.Command) and request.name == inbox_mod.CANCEL
+
+
 class Host(Protocol):
     """What the loop needs of Nova; none of these raises."""
 
@@ -65,15 +68,6 @@ class Host(Protocol):
 
     def post_copy_started(self) -> None:
         """Record that the guest now runs on the destination."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Silence:
-    """A call that libvirt left unanswered, as it was written down."""
-
-    since_s: float
-    call: str
-    text: str
 
 
 class Monitor:
@@ -115,7 +109,7 @@ class Monitor:
         self._looked_s = inbox.clock()
         self._passed_s: float | None = None
         self._trouble = ''
-        self._noted: _Silence | None = None
+        self._waits_for: str | None = None
         self._switched = False
         self._too_late: list[inbox_mod.Item] = []
         self.last_look: sample_mod.Sample | None = None
@@ -139,7 +133,9 @@ class Monitor:
         self._actor.survive('the monitor', self._publish)
         outcome = outcome_mod.settle(
             self._guest, self._call, abort_reason=self._actor.abort_reason,
-            may_abort=not self._actor.post_copy, sleep=self._sleep)
+            may_abort=not self._actor.post_copy, sleep=self._sleep,
+            say=lambda why: self._actor.survive(
+                'the monitor', functools.partial(self._wait_for_the_end, why)))
         self._actor.survive('a command', functools.partial(self._close, outcome))
         self._actor.survive('the final statistics', functools.partial(
             self._collect_final_stats, outcome))
@@ -171,64 +167,50 @@ class Monitor:
         self.view = view_mod.of_running(
             self._controller, self.last_look, phase=self.phase, percent=self._progress.percent,
             at_s=now_s, started_at=self._started_at,
-            last_decision=self._journal.latest('decision'),
-            waits_for=f'libvirt, which gives no statistics: {self._trouble}'
-            if self._trouble else None)
+            last_decision=self._journal.latest('decision'), waits_for=self._waits_for)
         self.viewed_s = now_s
-
-    def note_silence(self) -> str | None:
-        """Return what is waited for where libvirt does not answer; None where it does.
-
-        Each silence is written down once. Any thread but this monitor's own may call it, which
-        is the one that waits.
-        """
-        silence = self._guest.silence
-        if silence is None:
-            return None
-        call, since_s = silence
-        noted = self._noted
-        if noted is None or noted.since_s != since_s:
-            silent = datetime.timedelta(seconds=self._inbox.clock() - since_s)
-            since = datetime.datetime.now(datetime.timezone.utc) - silent
-            noted = self._noted = _Silence(
-                since_s, call, f'libvirt, which has not answered {call} since '
-                f'{since.isoformat(timespec="seconds")}')
-            LOG.warning('This migration waits for %s', noted.text, instance_uuid=self._guest.uuid)
-            self._event(f'waiting for {noted.text}')
-        return noted.text
 
     def _over(self) -> bool:
         return self._call.done or self._host.operation_done()
 
     def _round(self, items: list[inbox_mod.Item]) -> None:
         boundary: inbox_mod.PassStarted | None = None
+        cancels: list[inbox_mod.Request] = []
         requests: list[inbox_mod.Request] = []
         for item in items:
             if isinstance(item, inbox_mod.PassStarted):
-                # Statistics are those of now: of several passes that began
-                # since the last look only the latest can be sampled.
                 boundary = item
-            elif isinstance(item, inbox_mod.JobCompleted):
-                self._completed(item)
-            elif isinstance(item, inbox_mod.Switchover):
-                self._switched = True
-            elif not isinstance(item, inbox_mod.CallReturned):
-                requests.append(item)
+            elif isinstance(item, inbox_mod.Request):
+                (cancels if _is_cancel(item) else requests).append(item)
+            else:
+                self._happened(item)
         looked = False
         if not self._over():
             self._actor.cancel_again()
             self._actor.survive('a command', self.commands.answer_cancels)
+        # Before the look: what the engine decides on it might be what a cancel is to prevent.
+        self._answer_each(cancels)
+        if not self._over():
             looked = self._look_if_due(boundary, requests)
-        for request in requests:
-            if self._over():
-                self._too_late.append(request)
-            else:
-                self._actor.survive('a command', functools.partial(self._answer, request))
+        self._answer_each(requests)
         if looked or not all(isinstance(item, inbox_mod.PassStarted) for item in items):
             self._publish()
         for request in requests:
             if isinstance(request, inbox_mod.Look):
                 request.reply.give(answer.Answer(answer.OK))
+
+    def _happened(self, event: inbox_mod.Event) -> None:
+        if isinstance(event, inbox_mod.JobCompleted):
+            self._completed(event)
+        elif isinstance(event, inbox_mod.Switchover):
+            self._switched = True
+
+    def _answer_each(self, requests: list[inbox_mod.Request]) -> None:
+        for request in requests:
+            if self._over():
+                self._too_late.append(request)
+            else:
+                self._actor.survive('a command', functools.partial(self._answer, request))
 
     def _look_if_due(self, boundary: inbox_mod.PassStarted | None,
                      requests: list[inbox_mod.Request]) -> bool:
@@ -278,10 +260,13 @@ class Monitor:
         try:
             stats = self._guest.job_stats() or {}
         except exception.GuestError as error:
-            self._complain(str(error))
+            self._complain(str(error), f'libvirt, which gives no statistics: {error}')
             stats = {}
         else:
-            self._complain('')
+            self._complain('', None)
+        if self._inbox.holds(inbox_mod.CANCEL):
+            # It came while libvirt was silent: no decision is to be made before it.
+            return
         if self._call.switchover_refused:
             self._controller.forget_switchover()
         sample = self._sampler.make(stats, boundary, self._inbox.clock(),
@@ -319,19 +304,25 @@ class Monitor:
         if not self.final_stats:
             self.final_stats = self._guest.final_stats()
 
-    def _complain(self, what: str) -> None:
-        """Say a trouble with libvirt once, not at each tick, and that it is over."""
-        silence, self._noted = self._noted, None
-        if silence is not None:
-            self._event(f'libvirt has answered {silence.call} after '
-                        f'{self._inbox.clock() - silence.since_s:.0f} s')
-        if what == self._trouble:
+    def _complain(self, trouble: str, waits_for: str | None) -> None:
+        """Say a trouble with libvirt once, not at each tick, and that it is over.
+
+        :param trouble: empty where there is none
+        :param waits_for: the same for the view
+        """
+        self._waits_for = waits_for
+        if trouble == self._trouble:
             return
-        self._trouble = what
-        if what:
-            LOG.warning('No statistics of this migration: %s', what,
+        self._trouble = trouble
+        if trouble:
+            LOG.warning('Trouble with libvirt in this migration: %s', trouble,
                         instance_uuid=self._guest.uuid)
-        self._event(what or 'libvirt gives statistics again')
+        self._event(trouble or 'libvirt answers again')
+
+    def _wait_for_the_end(self, why: str) -> None:
+        """Say why it is not known yet where the guest runs; empty where it is."""
+        self._complain(why, f'knowing where the server runs: {why}' if why else None)
+        self._publish()
 
     def _event(self, text: str) -> None:
         self._journal.add('event', self._inbox.clock(), text=text)

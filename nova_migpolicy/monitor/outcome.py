@@ -76,14 +76,17 @@ def settle(
     abort_reason: str | None,
     may_abort: bool,
     sleep: Callable[[float], None],
+    say: Callable[[str], object] = lambda why: None,
 ) -> Outcome:
     """The outcome, once the operation's thread is over; waits until it is sure.
 
     :param abort_reason: why an abort was asked for here, None if it was not
     :param may_abort: False once post-copy has begun
     :param sleep: waits some seconds, in the way of the threading mode
+    :param say: called each time with why it is not sure yet, and with nothing once it is
     """
     if call.done and call.error is None:
+        say('')
         return Outcome(End.COMPLETED, 'the guest runs on the destination')
     waited_s = 0.0
     while True:
@@ -95,6 +98,7 @@ def settle(
             why = 'its job is still running, though the call has ended'
             if outcome is None and may_abort and stoppable:
                 why = _stop_orphan(guest, why)
+        say('' if outcome is not None else why)
         if outcome is not None:
             return outcome
         if waited_s % SAY_EVERY_S == 0:

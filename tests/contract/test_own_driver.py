@@ -13,7 +13,9 @@ from nova.virt import fake
 from nova.virt.libvirt import driver as libvirt_driver
 
 from nova_migpolicy.compute import compat
+from nova_migpolicy.compute import current as current_mod
 from nova_migpolicy.compute import driver
+from nova_migpolicy.compute import ending
 from nova_migpolicy.compute import session
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import answer
@@ -151,23 +153,55 @@ class TestMigration(base.ContractCase):
         no_job = libvirt.libvirtError('no job is active on the domain')
         no_job.err = (libvirt.VIR_ERR_OPERATION_INVALID, 10, 'no job', 2, '', '', '', 0, 0)
         self.domain.abortJob = mock.Mock(side_effect=no_job)
-        for order in (self.tested.live_migration_abort,
-                      self.tested.live_migration_force_complete):
+        for order, novas in (
+                (self.tested.live_migration_abort, libvirt.libvirtError),
+                (self.tested.live_migration_force_complete,
+                 nova_exception.NoActiveMigrationForInstance)):
             record = self.migrate_data().migration
+            # One that ran before nova-compute was started is never handed over.
+            with mock.patch.object(objects.Migration, 'get_by_instance_and_status',
+                                   return_value=record):
+                self.assertRaises(novas, order, self.instance())
+            self.check_source()
             with mock.patch.object(objects.Migration, 'get_by_instance_and_status',
                                    return_value=record) as found:
                 order(self.instance())
             self.assertEqual((base.UUID, 'running'), found.call_args.args[-2:])
-            self.assertIn(record.uuid, self.tested._early)
-            self.tested._early.take(record.uuid)
+            self.assertIsNotNone(self.tested._early.take(record.uuid))
             gone = nova_exception.MigrationNotFoundByStatus(
                 instance_id=base.UUID, status='running')
             with mock.patch.object(objects.Migration, 'get_by_instance_and_status',
                                    side_effect=gone):
-                self.assertRaises(
-                    (libvirt.libvirtError, nova_exception.NoActiveMigrationForInstance),
-                    order, self.instance())
-            self.assertNotIn(record.uuid, self.tested._early)
+                self.assertRaises(novas, order, self.instance())
+            self.assertIsNone(self.tested._early.command(record.uuid))
+            self.tested._checked.clear()
+
+    def test_an_order_in_the_very_moment_in_which_nova_hands_it_over(self):
+        no_job = libvirt.libvirtError('no job is active on the domain')
+        no_job.err = (libvirt.VIR_ERR_OPERATION_INVALID, 10, 'no job', 2, '', '', '', 0, 0)
+        self.domain.abortJob = mock.Mock(side_effect=no_job)
+        record = self.migrate_data().migration
+
+        def hand_over(*args):
+            current = self.tested._current[base.UUID] = current_mod.Current(
+                record.uuid, inbox.Inbox())
+            asked.append(current.inbox)
+            return record
+
+        asked = []
+        self.check_source()
+        with mock.patch.object(objects.Migration, 'get_by_instance_and_status', hand_over):
+            self.tested.live_migration_abort(self.instance())
+        self.assertTrue(asked[0].holds(inbox.CANCEL))
+        self.assertIsNone(self.tested._early.command(record.uuid))
+
+    def test_where_the_memory_is_on_both_hosts_nothing_is_aborted(self):
+        self.assertRaises(ending.PostCopyBroken, self.run_one, outcome.End.BROKEN)
+        self.post.assert_not_called()
+        self.recover.assert_not_called()
+        self.assertNotIn(('abort',), self.domain.calls)
+        self.assertIn('Nothing is aborted', self.log.output)
+        self.assertEqual({}, self.tested._current)
 
     def test_an_order_that_is_refused_is_an_error_for_novas_records(self):
         def watch(watched, reporter, disk_paths, sleep):

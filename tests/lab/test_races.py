@@ -31,7 +31,7 @@ NATURAL_S = 1.2
 POLICY = {'bandwidth_mib_s': '40', 'max_bandwidth_mib_s': '0', 'max_downtime_ms': '700',
           'initial_downtime_ms': '400', 'on_stall': 'continue', 'remedies': 'downtime'}
 # What is said where the answer is not known within a second.
-NOT_YET = 'This is done as soon as possible'
+NOT_YET = 'Accepted, and not done yet'
 
 
 class Run:

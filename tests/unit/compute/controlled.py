@@ -19,6 +19,7 @@ from nova_migpolicy.compute import requests
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
+from nova_migpolicy.monitor import outcome
 from nova_migpolicy.monitor import view
 from nova_migpolicy.policy import resolve
 
@@ -66,6 +67,7 @@ class ControlBase(testtools.TestCase):
         current = self.hand_over(Box(given, closed))
         current.session = types.SimpleNamespace(
             is_watched=True, note_silence=lambda: None,
+            call=outcome.Call(),
             inbox=current.inbox, view=lambda: view.blank(phase='passes'),
             in_force=lambda: {**resolved.to_dict(), 'held': {}, 'retuned': {'on_stall': 'x'}},
             too_late=lambda item: item.reply.give(commands.over('it runs')),

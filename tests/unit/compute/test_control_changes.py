@@ -135,14 +135,37 @@ class ChangeTest(controlled.ControlBase):
                          self.control.act(SERVER, MIGRATION, inbox.CANCEL).status)
         self.assertEqual([], self.current[SERVER].inbox.asked)
 
-    def test_not_more_than_can_be_done(self):
+    def test_not_more_changes_than_can_be_made_and_always_a_cancel(self):
         session = self.run_session()
         for _ in range(inbox.MOST_WAITING):
-            session.inbox.ask(inbox.Look())
-        for found in (self.control.tune(SERVER, MIGRATION, {}, []),
-                      self.control.act(SERVER, MIGRATION, inbox.CANCEL)):
-            self.assertEqual(answer.UNAVAILABLE, found.status)
-        self.assertEqual(inbox.MOST_WAITING, len(session.inbox.asked))
+            session.inbox.ask(inbox.Tune({}, ()))
+        refused = self.control.tune(SERVER, MIGRATION, {}, [])
+        self.assertEqual(answer.UNAVAILABLE, refused.status)
+        # However often somebody looks or cancels, that waits once.
+        for _ in range(3):
+            self.control.progress(SERVER, MIGRATION)
+            self.assertEqual(answer.ACCEPTED,
+                             self.control.act(SERVER, MIGRATION, inbox.CANCEL).status)
+        self.assertEqual(inbox.MOST_WAITING + 1, len(session.inbox.asked))
+
+    def test_a_completion_does_not_take_the_place_of_a_cancel(self):
+        self.control.act(SERVER, MIGRATION, inbox.CANCEL)
+        refused = self.control.act(SERVER, MIGRATION, inbox.FORCE_COMPLETE)
+        self.assertEqual(answer.CONFLICT, refused.status)
+        self.assertIn('to be cancelled before it begins', refused.message)
+        self.assertEqual(inbox.CANCEL, self.early.take(MIGRATION))
+        self.control.act(SERVER, MIGRATION, inbox.FORCE_COMPLETE)
+        self.control.act(SERVER, MIGRATION, inbox.CANCEL)
+        self.assertEqual(inbox.CANCEL, self.early.take(MIGRATION))
+
+    def test_what_is_refused_after_a_first_answer_is_in_the_timeline(self):
+        session = self.run_session()
+        found = self.control.act(SERVER, MIGRATION, inbox.PAUSE)
+        self.assertEqual(answer.ACCEPTED, found.status)
+        [item] = session.inbox.asked
+        item.reply.give(answer.refusal('not in this phase'))
+        self.assertEqual(['pause was refused: not in this phase'],
+                         [record['text'] for record in session.journal.records()])
 
     def test_nothing_is_remembered_for_what_is_over(self):
         self.ended()

@@ -26,7 +26,8 @@ class RecallTest(testtools.TestCase):
         self.early = early.Early()
         self.looked, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
         self.recall = recall.Recall(
-            queue.Queue(lambda: self.waiting, 'n1'), self.early, self.abort, self.sleep)
+            queue.Queue(lambda: self.waiting, 'n1'),
+            lambda migration: self.early.command(migration) == 'cancel', self.abort, self.sleep)
         self.addCleanup(self.go_on.release, 100)
         self.useFixture(fixtures.MockPatchObject(recall, 'NOVAS_S', 0.0))
 
@@ -72,7 +73,7 @@ class RecallTest(testtools.TestCase):
         self.end()
         self.assertEqual(['server 1'], self.aborted)
         # It is still remembered, should Nova have been too late.
-        self.assertIn('migration 1', self.early)
+        self.assertEqual('cancel', self.early.command('migration 1'))
 
     def test_novas_own_cancel_comes_first(self):
         with mock.patch.object(recall, 'NOVAS_S', LONG_S):

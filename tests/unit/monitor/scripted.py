@@ -39,6 +39,9 @@ class Script:
         self.call.done = True
         return []
 
+    def holds(self, name):
+        return False
+
     def close(self):
         return self.too_late
 

@@ -58,7 +58,24 @@ class InboxTest(testtools.TestCase):
         self.assertFalse(box.crowded)
         for _ in range(inbox.MOST_WAITING):
             box.ask(inbox.Look())
+            box.ask(inbox.Command(inbox.CANCEL))
+        self.assertFalse(box.crowded)
+        for _ in range(inbox.MOST_WAITING):
+            box.ask(inbox.Tune({}, ()))
         self.assertTrue(box.crowded)
+
+    def test_who_wants_the_same_can_wait_for_the_same_answer(self):
+        box = self.kind()
+        look, cancel, tune = inbox.Look(), inbox.Command(inbox.CANCEL), inbox.Tune({}, ())
+        for item in (look, cancel, tune):
+            self.assertIsNone(box.waiting(item))
+            box.ask(item)
+        self.assertIs(look, box.waiting(inbox.Look()))
+        self.assertIs(cancel, box.waiting(inbox.Command(inbox.CANCEL)))
+        self.assertIsNone(box.waiting(inbox.Command(inbox.PAUSE)))
+        self.assertIsNone(box.waiting(tune))
+        box.wait(0)
+        self.assertIsNone(box.waiting(cancel))
 
     def test_a_command_that_waits_can_be_seen(self):
         box = self.kind()

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes down that libvirt does not answer a call about a migration, and how that ended.
+
+The thread that waits for libvirt cannot say so itself. Others do it when they look: whoever is
+asked for progress, and the thread that saves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import datetime
+import threading
+
+from oslo_log import log as logging
+
+from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import journal as journal_mod
+
+LOG = logging.getLogger(__name__)
+
+
+class Silence:
+    """The silences of libvirt in one migration; any thread may use it."""
+
+    def __init__(self, guest: guest_mod.MigratingGuest, journal: journal_mod.Journal,
+                 clock: Callable[[], float]) -> None:
+        self._guest = guest
+        self._journal = journal
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._since_s: float | None = None
+        self._text = ''
+        guest.on_late_answer = self._ended
+
+    def note(self) -> str | None:
+        """Return what is waited for where libvirt does not answer; None where it does.
+
+        Each silence is written down once, when it is first noted.
+        """
+        asked = self._guest.silence
+        if asked is None:
+            return None
+        call, since_s = asked
+        with self._lock:
+            is_new, self._since_s = self._since_s != since_s, since_s
+            if is_new:
+                since = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(
+                    seconds=self._clock() - since_s)
+                self._text = (f'libvirt, which has not answered {call} since '
+                              f'{since.isoformat(timespec="seconds")}')
+            text = self._text
+        if is_new:
+            self._write(f'waiting for {text}')
+        return text
+
+    def _ended(self, call: str, silent_s: float, error: str) -> None:
+        self._write(f'{call} has failed after {silent_s:.0f} s without an answer: {error}'
+                    if error else f'libvirt has answered {call} after {silent_s:.0f} s')
+
+    def _write(self, text: str) -> None:
+        LOG.warning('%s', text, instance_uuid=self._guest.uuid)
+        self._journal.add('event', self._clock(), text=text)
