@@ -14,6 +14,7 @@ from lab import client as lab_client
 from lab import guests
 from nova_migpolicy.policy import nova_options
 from nova_migpolicy.policy import nova_values
+from tests.stack import steering
 
 MIB = 2 ** 20
 BYTES = 'in bytes/s it is 119 MiB/s; 119 MiB/s is taken'
@@ -80,7 +81,8 @@ class OddOptionsTests:
         lab_client.wait(
             lambda: json.loads(libvirt_qemu.qemuMonitorCommand(
                 domain, '{"execute": "query-migrate-parameters"}', 0))['return']['max-bandwidth'],
-            lambda rate: rate == nova_values.GENTLE_MIB_S * MIB, 20, 'the rate that is taken')
+            lambda rate: rate == nova_values.GENTLE_MIB_S * MIB, steering.MIGRATION_TIMEOUT_S,
+            'the rate that is taken')
         self.assert_moved(self.finish(run))
         [start] = run.records('start')
         for key in ('bandwidth_mib_s', 'max_bandwidth_mib_s'):
