@@ -129,7 +129,8 @@ def _up(args: argparse.Namespace) -> int:
     else:
         hosts = _hosts_module()
         names = [f'n{number}' for number in range(1, args.hosts + 1)]
-        hosts.Hosts(_work(args), names, args.storage, args.flavour).up()
+        hosts.Hosts(_work(args), names, args.storage, args.flavour,
+                    say=lambda line: print(line, file=sys.stderr, flush=True)).up()
     print(f'up in {time.monotonic() - began:.1f} s')
     return _status(args)
 

@@ -26,6 +26,7 @@ from lab import link
 from lab import machine
 from lab import needs
 from lab import trixie
+from lab import turns
 from lab import workdir
 
 Storage = Literal['block', 'shared']
@@ -84,15 +85,18 @@ class Hosts:
     :param storage: 'block' or 'shared', see the module
     :param flavour: 'bookworm' (libvirt and QEMU of the real system) or 'trixie' (Debian 13's)
     :param binds: for a host name, more to bind over: inside -> outside
+    :param say: called with a line when up() has to wait for something
     """
 
     def __init__(self, work: pathlib.Path | None = None, names: Sequence[str] = ('n1', 'n2'),
                  storage: Storage = 'block', flavour: Flavour = 'bookworm',
-                 binds: Mapping[str, Mapping[str, pathlib.Path]] | None = None) -> None:
+                 binds: Mapping[str, Mapping[str, pathlib.Path]] | None = None,
+                 say: turns.Say = turns.say_nothing) -> None:
         self.work = (work or workdir.DEFAULT).resolve()
         self.storage = storage
         self.flavour = flavour
         self._binds = binds or {}
+        self._say = say
         self.ctl = machine.Machine(self.work, machine.SWITCH, link.address(0))
         self._hosts = {name: self._make(name, number) for number, name in enumerate(names, 1)}
 
@@ -127,7 +131,7 @@ class Hosts:
         with workdir.locked(self.work):
             workdir.clean(self.work)
             if self.flavour == 'trixie':
-                trixie.prepare()
+                trixie.prepare(self._say)
             try:
                 self._start()
             except BaseException:

@@ -29,13 +29,20 @@ SWITCH = 'ctl'
 # sent for QEMU, but the guest waits for them at the switchover: 32 MiB may cost 300 ms.
 _CONGESTION = 'cubic reno'
 _BUFFERS = ('4096 131072 6291456', '4096 16384 4194304')
+# overlay takes its folders in one option, where a comma or colon has a meaning: so they get other
+# names, in a place that the machine's own /run will cover.
 _ROOT = """
-mkdir -p $dir/upper $dir/work $dir/root
-mount -t overlay overlay -o lowerdir={tree},upperdir=$dir/upper,workdir=$dir/work $dir/root
-mkdir -p $dir/root/dev $dir/root/proc $dir/root/sys $dir/root/run $dir/root$lab
-mount --rbind /dev $dir/root/dev
-mount --bind $lab $dir/root$lab
-cd $dir/root
+mkdir -p "$dir/upper" "$dir/work" "$dir/root"
+mount -t tmpfs tmpfs /run
+mkdir /run/tree /run/own
+mount --bind {tree} /run/tree
+mount --bind "$dir" /run/own
+mount -t overlay overlay \
+    -o lowerdir=/run/tree,upperdir=/run/own/upper,workdir=/run/own/work "$dir/root"
+cd "$dir/root"
+mkdir -p dev proc sys run ".$lab"
+mount --rbind /dev dev
+mount --bind "$lab" ".$lab"
 mkdir -p .old
 pivot_root . .old
 cd /

@@ -218,6 +218,8 @@ class Stack:
     def _start(self, say: Callable[[str], None]) -> None:
         run, node = self.services, self.hosts.ctl
         self.where.make_folders(('ctl', *self.hosts.names))
+        node.run(['mkdir', str(layout.DATA)])
+        node.run(['mount', '--bind', str(self.where.data), str(layout.DATA)])
         network.make(node)
         for number, name in enumerate(self.hosts.names, 1):
             self._join(name, number)
@@ -265,14 +267,16 @@ class Stack:
 
     def _databases(self, say: Callable[[str], None]) -> None:
         kept = databases.cache_folder(self.where)
-        if databases.restore(self.where, kept):
+        with databases.turn(self.where, say):
+            restored = databases.restore(self.where, kept)
+            if not restored:
+                say('making the databases (kept for later runs)')
+                databases.create(self.services, kept)
+                say('databases')
+        if restored:
             databases.start(self.services)
             databases.start_keystone(self.services)
             say('databases, from the cache')
-        else:
-            say('making the databases (kept for later runs)')
-            databases.create(self.services, kept)
-            say('databases')
 
     def _warm_neutron(self) -> None:
         # neutron 29 answers the first GET /ports with 500 until another resource was asked for.

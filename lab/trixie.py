@@ -8,29 +8,31 @@ overlay and never change it.
 
 from __future__ import annotations
 
-import fcntl
 import pathlib
 import shlex
 import shutil
 import subprocess
 
 from lab import needs
+from lab import turns
 from lab import workdir
 
 _CACHE = workdir.DEFAULT / workdir.CACHE
 _PACKAGES = ('qemu-system-x86', 'qemu-utils', 'libvirt-daemon-system', 'libvirt-clients')
 # In a mount and process namespace of its own, so that nothing stays mounted when it is stopped.
+# debootstrap takes no folder with a space in its path, so it gets it under another name.
 _SCRIPT = """
 set -e
-debootstrap --variant=minbase trixie {tree}
-printf '#!/bin/sh\\nexit 101\\n' > {tree}/usr/sbin/policy-rc.d
-chmod +x {tree}/usr/sbin/policy-rc.d
-mount -t proc proc {tree}/proc
+mount --bind {tree} /mnt
+debootstrap --variant=minbase trixie /mnt
+printf '#!/bin/sh\\nexit 101\\n' > /mnt/usr/sbin/policy-rc.d
+chmod +x /mnt/usr/sbin/policy-rc.d
+mount -t proc proc /mnt/proc
 export DEBIAN_FRONTEND=noninteractive
-chroot {tree} apt-get -q update
-chroot {tree} apt-get -q -y install --no-install-recommends {packages}
-chroot {tree} apt-get clean
-rm -rf {tree}/var/lib/apt/lists/*
+chroot /mnt apt-get -q update
+chroot /mnt apt-get -q -y install --no-install-recommends {packages}
+chroot /mnt apt-get clean
+rm -rf /mnt/var/lib/apt/lists/*
 """
 
 
@@ -39,15 +41,15 @@ def tree() -> pathlib.Path:
     return _CACHE / 'trixie'
 
 
-def prepare() -> pathlib.Path:
+def prepare(say: turns.Say = turns.say_nothing) -> pathlib.Path:
     """Make the tree unless it is there; returns its place.
 
+    :param say: called with a line if that takes a while
     :raises LabError: if debootstrap is missing, or fails; what it said is in a log that is named
     """
-    _CACHE.mkdir(parents=True, exist_ok=True)
-    with open(_CACHE / 'trixie.lock', 'w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with turns.turn(_CACHE / 'trixie.lock', say, 'another lab makes the Debian 13 tree'):
         if not tree().exists():
+            say('making the Debian 13 tree (kept for later runs)')
             _make()
     return tree()
 
@@ -62,6 +64,7 @@ def _make() -> None:
     new, log = _CACHE / 'trixie.new', _CACHE / 'trixie.log'
     if new.exists():
         shutil.rmtree(new)
+    new.mkdir()
     script = _SCRIPT.format(tree=shlex.quote(str(new)), packages=' '.join(_PACKAGES))
     with open(log, 'wb') as out:
         done = subprocess.run(

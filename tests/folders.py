@@ -6,10 +6,15 @@ from __future__ import annotations
 import fcntl
 import os
 import pathlib
+import tempfile
 
 from lab import needs
+from lab import workdir
 
 MOST = 20
+# Their paths have a space in them, wherever the checkout lies.
+STACK = workdir.DEFAULT.parent / '.lab tests'
+LAB = pathlib.Path(tempfile.gettempdir()) / 'migpolicy lab tests'
 
 
 def unused(first: pathlib.Path) -> pathlib.Path:
@@ -25,14 +30,31 @@ def unused(first: pathlib.Path) -> pathlib.Path:
     for number in range(1, MOST + 1):
         folder = first.with_name(f'{first.name}-{number}')
         folder.mkdir(exist_ok=True)
-        try:
-            fd = os.open(folder, os.O_RDONLY)       # held until this process ends
-        except FileNotFoundError:       # whose it was has just ended and removed it
-            continue
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            continue
-        return folder
+        if _lock(folder) is not None:       # held until this process ends
+            return folder
     raise needs.LabError(f'{MOST} runs of tests at once use {first}-1 and so on')
+
+
+def sweep() -> None:
+    """Take down what is up in folders whose process has ended without doing so."""
+    for first in (STACK, LAB):
+        for folder in first.parent.glob(f'{first.name}-*'):
+            fd = _lock(folder)
+            if fd is not None:
+                for work in folder.iterdir():
+                    workdir.down(work)
+                os.close(fd)
+
+
+def _lock(folder: pathlib.Path) -> int | None:
+    """Return the lock on a folder, a file descriptor; None if another process has it."""
+    try:
+        fd = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:       # whose it was has just ended and removed it
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+import shlex
 import sys
 
 from lab.openstack import layout
@@ -27,9 +28,11 @@ def up(work: pathlib.Path, args: argparse.Namespace) -> None:
     lab = stack.Stack(work, driver=args.driver, nova=args.nova, names=names, say=_say).up()
     variables = {**layout.openrc(), 'PATH': lab.where.environment()['PATH']}
     openrc = work / 'openrc'
-    openrc.write_text(''.join(f'export {name}={value}\n' for name, value in variables.items()))
-    print(f'for openstack and nova:  {sys.executable} -m lab --work {work} on ctl '
-          f'bash --rcfile {openrc}')
+    openrc.write_text(''.join(
+        f'export {name}={shlex.quote(value)}\n' for name, value in variables.items()))
+    print('for openstack and nova:  ' + shlex.join([
+        sys.executable, '-m', 'lab', '--work', str(work), 'on', 'ctl',
+        'bash', '--rcfile', str(openrc)]))
 
 
 def _say(line: str) -> None:

@@ -8,6 +8,7 @@ compute registered, under a name made of everything that it depends on.
 from __future__ import annotations
 
 from concurrent import futures
+import contextlib
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from lab import needs
 from lab.openstack import catalog
 from lab.openstack import layout
 from lab.openstack import services
+from lab import turns
 from lab import workdir
 
 _NAMES = ('keystone', 'nova_api', 'nova_cell1', 'nova_cell1_cell0', 'placement', 'glance',
@@ -40,6 +42,12 @@ def cache_folder(where: layout.Layout) -> pathlib.Path:
     return _CACHE / f'stack-{where.nova}-{digest.hexdigest()[:12]}'
 
 
+def turn(where: layout.Layout, say: turns.Say) -> contextlib.AbstractContextManager[None]:
+    """Let one stack of a release at a time look into the cache, and make what it has not."""
+    return turns.turn(_CACHE / f'databases-{where.nova}.lock', say,
+                      f'another stack makes the databases of Nova {where.nova}')
+
+
 def restore(where: layout.Layout, kept: pathlib.Path) -> bool:
     """Copy the databases from the cache; False if it has none."""
     if not kept.exists():
@@ -51,7 +59,7 @@ def restore(where: layout.Layout, kept: pathlib.Path) -> bool:
 
 def start(run: services.Services) -> None:
     """Start MariaDB and wait until it answers."""
-    data = run.where.data / 'maria'
+    data = layout.DATA / 'maria'
     run.start(run.controller, 'mariadb', [
         _server(), '--no-defaults', '--user=root', f'--datadir={data}',
         f'--socket={_socket(run)}', f'--pid-file={data}/pid',
@@ -64,7 +72,7 @@ def create(run: services.Services, kept: pathlib.Path) -> None:
 
     MariaDB and keystone run afterwards.
     """
-    data = run.where.data / 'maria'
+    data = layout.DATA / 'maria'
     run.run(['mariadb-install-db', '--no-defaults', f'--datadir={data}', '--user=root',
              '--auth-root-authentication-method=normal', '--skip-test-db'], 'mariadb-install')
     start(run)
@@ -130,14 +138,11 @@ def _keep(run: services.Services, kept: pathlib.Path) -> None:
     run.ended('mariadb')
     for old in kept.parent.glob(f'stack-{run.where.nova}-*'):
         shutil.rmtree(old, ignore_errors=True)
-    # Under another name until it is whole: another lab may be looking, or doing the same.
+    # Under another name until it is whole: one that ends halfway leaves none that others take.
     making = kept.with_name(f'{kept.name}.{os.getpid()}')
     for name in _KEPT:
         shutil.copytree(run.where.data / name, making / name)
-    try:
-        making.rename(kept)
-    except OSError:
-        shutil.rmtree(making)
+    making.rename(kept)
     start(run)
 
 

@@ -32,6 +32,10 @@ API_FILTER = 'egg:nova_migpolicy'
 DRIVERS = {'migpolicy': 'migpolicy.LibvirtDriver', 'stock': 'libvirt.LibvirtDriver'}
 
 
+#: `data` as the controller sees it, too: MariaDB's and RabbitMQ's scripts take no path with a space
+DATA = pathlib.Path('/run/data')
+
+
 def host_address(number: int) -> str:
     """Return the n-th compute's address on the controller's network."""
     return f'10.76.0.{10 + number}'

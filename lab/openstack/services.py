@@ -110,10 +110,10 @@ class Services:
 
     def rabbitmq(self) -> None:
         """Start RabbitMQ; it takes some seconds until it listens."""
-        home = self.where.data / 'rabbit'
-        home.mkdir(parents=True, exist_ok=True)
-        (home / 'rabbitmq.conf').write_text('loopback_users = none\n')
-        (home / 'enabled_plugins').write_text('[].\n')
+        folder, home = self.where.data / 'rabbit', layout.DATA / 'rabbit'
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / 'rabbitmq.conf').write_text('loopback_users = none\n')
+        (folder / 'enabled_plugins').write_text('[].\n')
         self.start(self.controller, 'rabbitmq', ['/usr/lib/rabbitmq/bin/rabbitmq-server'], {
             'HOME': str(home),
             'RABBITMQ_NODENAME': 'lab@localhost',
@@ -163,6 +163,16 @@ def noteworthy(text: str, pattern: str) -> str:
 
 def find(node: machine.Machine, program: str) -> list[int]:
     """Return the processes of a program in a machine that no process of it has started."""
+    found = _parents(node, program)
+    return [pid for pid, parent in found.items() if parent not in found]
+
+
+def find_all(node: machine.Machine, program: str) -> list[int]:
+    """Return all processes of a program in a machine."""
+    return list(_parents(node, program))
+
+
+def _parents(node: machine.Machine, program: str) -> dict[int, int]:
     found = {}
     for pid in node.processes():
         try:
@@ -172,7 +182,7 @@ def find(node: machine.Machine, program: str) -> list[int]:
             continue
         if any(pathlib.Path(os.fsdecode(word)).name == program for word in words[:2]):
             found[pid] = int(stat.rsplit(')', 1)[1].split()[1])
-    return [pid for pid, parent in found.items() if parent not in found]
+    return found
 
 
 def send(node: machine.Machine, program: str, number: signal.Signals) -> None:

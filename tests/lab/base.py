@@ -21,20 +21,23 @@ from lab import hosts
 from lab import needs
 from lab import workdir
 from tests import folders
+from tests import telling
 
 _up = {}
 
 
 @functools.cache
 def _folder():
-    return folders.unused(pathlib.Path(tempfile.gettempdir()) / 'migpolicy-lab-tests')
+    return folders.unused(folders.LAB)
 
 
 def shared_hosts(flavour='bookworm', storage='block'):
     """Return the hosts of one kind, started when they are first asked for."""
     kind = f'{flavour}-{storage}'
     if kind not in _up:
-        _up[kind] = hosts.Hosts(_folder() / kind, flavour=flavour, storage=storage).up()
+        _up[kind] = hosts.Hosts(_folder() / kind, flavour=flavour, storage=storage,
+                                say=telling.say).up()
+        telling.say()
         atexit.register(_down, _up[kind])
     return _up[kind]
 
@@ -56,7 +59,7 @@ class RootTest(testtools.TestCase):
 
     def work_folder(self):
         """Return a work folder whose lab is taken down after the test."""
-        folder = pathlib.Path(tempfile.mkdtemp(prefix='migpolicy-lab-'))
+        folder = pathlib.Path(tempfile.mkdtemp(prefix='migpolicy lab '))
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         self.addCleanup(workdir.down, folder / 'lab')
         return folder / 'lab'
@@ -67,6 +70,10 @@ class HostsTest(RootTest):
 
     flavour = 'bookworm'
     storage = 'block'
+
+    @classmethod
+    def needs(cls):
+        return cls.flavour, cls.storage
 
     def setUp(self):
         super().setUp()

@@ -3,7 +3,8 @@
 
 Starting it takes 15 to 30 s, so a test class says what it needs and gets the one that is up: the
 computes are restarted if another driver or other options are wanted (some 5 s), and only another
-release of Nova makes a new one. Modules are named so that those of one release are neighbours.
+release of Nova makes a new one. Who runs the tests orders the classes by what they need
+(`StackTest.needs`), and runs several lanes of them, each a process with a stack of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 import contextlib
 import dataclasses
 import functools
+import json
 import os
 import pathlib
 import tempfile
@@ -27,17 +29,22 @@ from lab import guests
 from lab import needs
 from lab.openstack import services
 from lab import stack as lab_stack
+from lab import turns
 from lab import workdir
 from tests import folders
+from tests import telling
 
-ROOT = workdir.DEFAULT.parent
+# Those of all lanes and runs: several that start at once are ready as late as the last one.
+STARTING = workdir.DEFAULT / workdir.CACHE / 'starting.lock'
+# The names of our loggers, and no folder.
+_OURS = r'(?<![\w/])nova_migpolicy\.'
 IDLE = guests.Guest(kind='idle', memory_mib=128)
 
 
 @functools.cache
 def work() -> pathlib.Path:
     """Return the work folder of this run's stack."""
-    return folders.unused(ROOT / '.lab-tests') / 'stack'
+    return folders.unused(folders.STACK) / 'stack'
 
 
 @dataclasses.dataclass
@@ -55,12 +62,15 @@ class _Shared:
         if up is None or (up.where.nova, up.where.threads) != (nova, threads):
             self.down()
             up = lab_stack.Stack(work(), driver=driver, nova=nova, threads=threads,
-                                 nova_conf=nova_conf)
-            up.up()
+                                 nova_conf=nova_conf, say=_say)
+            with turns.turn(STARTING, _say, 'another OpenStack is starting'):
+                up.up()
             self.stack = up
         elif up.driver != driver or up.nova_conf != nova_conf:
+            telling.say('restarting the computes')
             up.configure(nova_conf, driver=driver)
             up.restart()
+        telling.say()
         return up
 
     def down(self) -> None:
@@ -69,6 +79,11 @@ class _Shared:
         if self.stack is not None:
             self.stack.down()
             self.stack = None
+
+
+def _say(line: str) -> None:
+    # Without its time, which says nothing to who looks now and then.
+    telling.say(line.split(' s  ', 1)[-1])
 
 
 SHARED = _Shared()
@@ -83,6 +98,12 @@ class StackTest(testtools.TestCase):
     driver: ClassVar[str] = 'migpolicy'
     nova_conf: ClassVar[dict[str, dict[str, Any]]] = {}
     stack: ClassVar[lab_stack.Stack]
+
+    @classmethod
+    def needs(cls) -> tuple[str, str]:
+        """Return what must be the same for two classes to share a stack, and its settings."""
+        return (repr((cls.nova, cls.threads)),
+                json.dumps([cls.driver, cls.nova_conf], sort_keys=True))
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -161,6 +182,6 @@ class StackTest(testtools.TestCase):
         for path in self._logs():
             with open(path, errors='replace') as log:
                 log.seek(min(self._sizes.get(path, 0), path.stat().st_size))
-                text = services.noteworthy(log.read(), 'nova_migpolicy')
+                text = services.noteworthy(log.read(), _OURS)
             if text:
                 self.addDetail(f'log {path.name}', content.text_content(text))

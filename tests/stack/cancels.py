@@ -8,13 +8,13 @@ disks on see phases.
 from __future__ import annotations
 
 import os
-import pathlib
 import signal
 
 from keystoneauth1 import exceptions
 
 from lab import client as lab_client
 from lab import guests
+from lab.openstack import services
 from tests.stack import phases
 from tests.stack import steering
 
@@ -24,10 +24,9 @@ QUIET = guests.Guest(kind='idle', memory_mib=96)
 class Cancel(phases.InPhase):
     """Shorthands."""
 
-    def stop(self, machine, word):
-        """Stop the programs with a word in their command line; `go` is called in the end."""
-        pids = [pid for pid in machine.processes()
-                if word in pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()]
+    def stop(self, machine, program):
+        """Stop the processes of a program; `go` is called in the end."""
+        pids = services.find_all(machine, program)
         self.assertNotEqual([], pids)
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
@@ -76,7 +75,7 @@ class CancelTests(Cancel):
 
     def test_cancelled_too_early_to_be_in_the_queue(self):
         before = self.in_passes()
-        stopped = self.stop(self.stack.hosts['n2'].machine, b'nova-compute')
+        stopped = self.stop(self.stack.hosts['n2'].machine, 'nova-compute')
         run = self.start(QUIET)
         self.in_phase(run, 'queued')
         self.openstack_abort(run)

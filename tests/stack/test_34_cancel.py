@@ -12,7 +12,7 @@ QUIET = cancels.QUIET
 class CancelTest(cancels.CancelTests, steering.SteeringTest):
 
     def test_queued_while_the_conductor_asks_the_destination(self):
-        stopped = self.stop(self.stack.hosts['n2'].machine, b'nova-compute')
+        stopped = self.stop(self.stack.hosts['n2'].machine, 'nova-compute')
         run = self.start(QUIET)
         self.in_phase(run, 'queued')
         self.openstack_abort(run)
@@ -24,7 +24,7 @@ class CancelTest(cancels.CancelTests, steering.SteeringTest):
         run = self.start(QUIET)
         self.in_phase(run, 'waiting for a slot')
         # The next step is the destination's.
-        stopped = self.stop(self.stack.hosts['n2'].machine, b'nova-compute')
+        stopped = self.stop(self.stack.hosts['n2'].machine, 'nova-compute')
         self.admin.abort(before.server, before.migration)
         self.in_phase(run, 'preparing')
         self.openstack_abort(run)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo keeps what it promises, and leaves nothing; after all other tests of the stack."""
+"""The demo keeps what it promises, in an OpenStack of its own."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class DemoTest(testtools.TestCase):
     def test_the_demo(self):
         if os.geteuid():
             self.skipTest('needs root')
+        # Both would take twice the memory that a lane has.
         base.SHARED.down()
         out = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         done = subprocess.run(
