@@ -218,8 +218,9 @@ class Stack:
     def _start(self, say: Callable[[str], None]) -> None:
         run, node = self.services, self.hosts.ctl
         self.where.make_folders(('ctl', *self.hosts.names))
-        node.run(['mkdir', str(layout.DATA)])
-        node.run(['mount', '--bind', str(self.where.data), str(layout.DATA)])
+        for outside, inside in ((self.where.data, layout.DATA), (self.where.venv, layout.VENV)):
+            node.run(['mkdir', str(inside)])
+            node.run(['mount', '--bind', str(outside), str(inside)])
         network.make(node)
         for number, name in enumerate(self.hosts.names, 1):
             self._join(name, number)
@@ -281,7 +282,10 @@ class Stack:
     def _warm_neutron(self) -> None:
         # neutron 29 answers the first GET /ports with 500 until another resource was asked for.
         for path in ('/v2.0/networks', '/v2.0/ports'):
-            self.client().network(path)
+            status = self.client().network(path)
+        if status != 200:
+            raise needs.LabError(f'neutron answers {path} with {status}'
+                                 f'{self.services.trouble("neutron")}')
 
     def _keep_logs(self) -> None:
         failed = self.work / workdir.CACHE / 'failed-logs'

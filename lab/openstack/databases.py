@@ -117,7 +117,7 @@ def _nova(run: services.Services) -> None:
 
 def _others(run: services.Services) -> None:
     # placement makes its own tables when it starts.
-    run.run([run.where.program('neutron-db-manage'), '--config-file',
+    run.run([layout.VENV / 'bin/python', layout.VENV / 'bin/neutron-db-manage', '--config-file',
              run.where.conf('neutron/neutron.conf'), 'upgrade', 'heads'], 'neutron-db-manage')
     run.run([run.where.program('glance-manage'), '--config-file',
              run.where.conf('glance/glance-api.conf'), 'db_sync'], 'glance-manage')

@@ -32,8 +32,10 @@ API_FILTER = 'egg:nova_migpolicy'
 DRIVERS = {'migpolicy': 'migpolicy.LibvirtDriver', 'stock': 'libvirt.LibvirtDriver'}
 
 
-#: `data` as the controller sees it, too: MariaDB's and RabbitMQ's scripts take no path with a space
+#: `data` and `venv` as the controller sees them, too, for programs that take no path with a space:
+#: the scripts of MariaDB and RabbitMQ, neutron's migrations
 DATA = pathlib.Path('/run/data')
+VENV = pathlib.Path('/run/venv')
 
 
 def host_address(number: int) -> str:
