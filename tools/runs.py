@@ -7,20 +7,19 @@ A test's failure is shown at once, with all that the test attached and its trace
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Sequence
-from concurrent import futures
 import dataclasses
 import os
 import pathlib
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import textwrap
 import threading
 import time
 from typing import Any
+
+import board
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = ROOT / '.venv/bin'
@@ -28,25 +27,53 @@ BIN = ROOT / '.venv/bin'
 ALLOWED_SKIP = 'this kernel'
 #: how many characters of an error the summary repeats
 WHY = 240
+#: what runs in the background gets a fifth of the processor time of what it is in the way of
+NICE = 7
+#: how long tests that are interrupted have to take down what they have up
+GRACE_S = 60.0
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Run:
     """One command of a tier.
 
     :param argv: a command that passes or fails; empty for tests
     :param tests: folder of tests for stestr
     :param env: laid over the environment
-    :param only: regex of the tests that are this run's, of the folder's
-    :param serial: one test at a time, and each is shown with its time
+    :param serial: in one process, which imports all but once
     """
 
     label: str
     argv: tuple[str, ...] = ()
     tests: str = ''
     env: dict[str, str] = dataclasses.field(default_factory=dict)
-    only: str = ''
     serial: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    """How tests are run.
+
+    :param end: when they are stopped, on the monotonic clock
+    :param regex: only tests whose name matches
+    :param modules: only tests of these modules; None for all
+    :param strict: a skipped test has failed
+    :param background: what else runs goes first
+    """
+
+    board: board.Board
+    end: float
+    regex: str = ''
+    modules: frozenset[str] | None = None
+    strict: bool = False
+    background: bool = False
+
+    @property
+    def pattern(self) -> str:
+        """A regex of the names of the tests that are wanted; '' for all."""
+        only = '' if self.modules is None else (
+            rf'^(?:{"|".join(map(re.escape, sorted(self.modules)))})\.')
+        return (f'(?=.*(?:{self.regex}))' if self.regex else '') + only
 
 
 @dataclasses.dataclass
@@ -77,145 +104,119 @@ class Count:
         self.failed += 1
         self.failures.append(f'{name}: {why[:WHY]}' if why else name)
 
+    def __str__(self) -> str:
+        return f'{self.passed} passed, {self.failed} failed, {self.skipped} skipped'
 
-def command(run: Run, end: float, count: Count) -> None:
-    """Run a command, until `end` on the monotonic clock, and count it as one test."""
-    process = _popen(run.argv, run.env, stderr=subprocess.STDOUT)
-    with _Deadline(process, end) as late:
+
+def command(run: Run, how: How) -> Count:
+    """Run a command, and count it as one test."""
+    count = Count()
+    how.board.set(run.label, '')
+    process = popen(run.argv, run.env, stderr=subprocess.STDOUT, background=how.background)
+    with Deadline(process, how.end) as late:
         said = process.stdout.read().decode(errors='replace') if process.stdout else ''
         process.wait()
+    how.board.clear(run.label)
     good = process.returncode == 0 and not late
     count.passed += good
     if not good:
         count.fail(run.label, said)
-    print(f'   {run.label} {"ok" if good else "FAILED"}', flush=True)
-    if not good or run.label == 'mypy':
-        print(_indent(said), flush=True)
+    more = f'\n{indent(said)}' if not good or run.label == 'mypy' else ''
+    board.say(f'   {run.label} {"ok" if good else "FAILED"}{more}')
+    return count
 
 
-def side_by_side(many: Sequence[Run], regex: str | None, end: float, count: Count, *,
-                 strict: bool) -> None:
-    """Run several folders of tests, or parts of one, at once; see `tests`."""
-    counts = [Count() for _ in many]
-    with futures.ThreadPoolExecutor(len(many)) as pool:
-        under_way = [pool.submit(tests, run, regex, end, one, strict=strict)
-                     for run, one in zip(many, counts, strict=True)]
-        try:
-            for one in futures.as_completed(under_way):
-                one.result()
-        except BaseException:
-            for late in list(_UNDER_WAY):
-                late.end()
-            raise
-    for done in counts:
-        count.add(done)
-
-
-def tests(run: Run, regex: str | None, end: float, count: Count, *, strict: bool) -> None:
-    """Run a folder of tests, until `end` on the monotonic clock.
-
-    :param regex: only tests whose name matches
-    :param strict: a skipped test has failed
-    """
+def tests(run: Run, how: How) -> Count:
+    """Run a folder of tests by stestr, in as many processes as there are processors, or in one."""
+    count = Count()
     with tempfile.TemporaryDirectory() as folder:
         # A record of its own: two runs at once would write into the same one.
         subprocess.run([BIN / 'stestr', '--repo-url', folder, 'init'], check=True)
-        _tests(run, regex, end, count, strict, folder)
+        _tests(run, how, count, folder)
+    return count
 
 
-def _tests(run: Run, regex: str | None, end: float, count: Count, strict: bool,
-           record: str) -> None:
-    wanted = (f'(?=.*(?:{regex}))' if regex else '') + run.only
-    argv = [str(BIN / 'stestr'), '--test-path', str(ROOT / run.tests), '--top-dir', str(ROOT),
-            '--repo-url', record, 'run', '--subunit', *(['--serial'] if run.serial else []),
-            *([wanted] if wanted else [])]
+def _tests(run: Run, how: How, count: Count, record: str) -> None:
+    wanted = [*(['--serial'] if run.serial else []), *([how.pattern] if how.pattern else [])]
+    base = [str(BIN / 'stestr'), '--test-path', str(ROOT / run.tests), '--top-dir', str(ROOT),
+            '--repo-url', record]
     if not any((ROOT / run.tests).rglob('test_*.py')):
-        print(f'   {run.label}: there are no tests in {run.tests}', flush=True)
+        board.say(f'   {run.label}: there are no tests in {run.tests}')
         return
-    process = _popen(argv, run.env, stderr=subprocess.PIPE)
-    errors: list[bytes] = []
-    reader = threading.Thread(
-        target=lambda: errors.extend(process.stderr or ()), daemon=True)
-    reader.start()
-    before = dataclasses.replace(count)
-    show = _Show(run, count, strict)
-    with _Deadline(process, end) as late:
-        _follow(process.stdout, show.test)
-        process.wait()
-    reader.join(timeout=5)
-    show.finish()
+    show = Show(run.label, how, count)
+    with tempfile.TemporaryFile() as errors:
+        how.board.set(run.label, 'starting')
+        process = popen([*base, 'run', '--subunit', *wanted], run.env, stderr=errors.fileno(),
+                        background=how.background)
+        with Deadline(process, how.end) as late:
+            follow(process.stdout, show.test)
+            process.wait()
+        how.board.clear(run.label)
+        errors.seek(0)
+        said = errors.read().decode(errors='replace')
     if late:
         count.fail(f'{run.label} took too long')
-        print(f'   {run.label}: stopped, it took too long', flush=True)
-    elif process.returncode and count.failed == before.failed:
+        board.say(f'   {run.label}: stopped, it took too long')
+    elif process.returncode and not count.failed:
         # Mostly a test module that cannot be imported, about which only `list` says more.
-        listed = subprocess.run([*argv[:7], 'list', *([wanted] if wanted else [])], cwd=ROOT,
-                                env=_environment(run.env), capture_output=True, text=True,
-                                check=False)
-        if regex and listed.returncode == 0 and not listed.stdout.strip():
-            print(f'   {run.label}: no test has such a name', flush=True)
+        listed = subprocess.run([*base, 'list', how.pattern], cwd=ROOT, env=environment(run.env),
+                                capture_output=True, text=True, check=False)
+        if how.regex and listed.returncode == 0 and not listed.stdout.strip():
+            board.say(f'   {run.label}: no test has such a name')
             return
         count.fail(f'{run.label} ended with {process.returncode}')
-        said = b''.join(errors).decode(errors='replace')
-        print(_indent((said if listed.returncode == 0 else listed.stdout + listed.stderr)[-8000:]),
-              flush=True)
-        print(f'   {run.label}: stestr ended with {process.returncode}', flush=True)
-    print(f'   {run.label}: {count.passed - before.passed} passed, '
-          f'{count.failed - before.failed} failed, {count.skipped - before.skipped} skipped',
-          flush=True)
+        said = (said if listed.returncode == 0 else listed.stdout + listed.stderr)[-8000:]
+        board.say(f'{indent(said)}\n   {run.label}: stestr ended with {process.returncode}')
+    board.say(f'   {run.label}: {count}')
 
 
-def _follow(stream: Any, on_test: Callable[[Any], None]) -> None:
-    """Read a subunit stream and report each test when it is over."""
+def follow(stream: Any, on_test: Callable[[Any], None], *others: Any) -> None:
+    """Read a subunit stream and report each test when it is over.
+
+    :param others: StreamResults that get all of it as well
+    """
     import subunit
     import testtools
-    result = testtools.StreamToDict(on_test)
+    result = testtools.CopyStreamResult([testtools.StreamToDict(on_test), *others])
     result.startTestRun()
     subunit.ByteStreamToStreamResult(stream, non_subunit_name='output').run(result)
     result.stopTestRun()
 
 
-class _Show:
-    """Counts tests as they end, and shows them: each if serial, else how many and the failures."""
+class Show:
+    """Counts tests as they end, and shows those that fail, or each with its time.
 
-    def __init__(self, run: Run, count: Count, strict: bool) -> None:
-        self._run, self._count, self._strict = run, count, strict
-        self._seen = 0
+    :ivar seen: the ids of what has ended, and of classes that could not be set up
+    """
+
+    def __init__(self, label: str, how: How, count: Count, *, each: bool = False) -> None:
+        self._label, self._how, self._count, self._each = label, how, count, each
+        self.seen: set[str] = set()
 
     def test(self, test: dict[str, Any]) -> None:
         """Take one test's outcome."""
         status, name = test['status'], test['id']
-        if status == 'exists':
-            return
+        if status == 'exists' or (self._each and status in ('inprogress', 'unknown')):
+            return      # the latter were lost with their lane, which says so itself
         reason = _detail(test, 'reason')
-        if status == 'skip' and self._strict and not reason.startswith(ALLOWED_SKIP):
+        if status == 'skip' and self._how.strict and not reason.startswith(ALLOWED_SKIP):
             status = 'fail'
             reason += ' (in CI this may not be skipped)'
         good = status in ('success', 'xfail')
         self._count.passed += good
         self._count.skipped += status == 'skip'
-        self._seen += 1
+        self.seen.add(name)
         first, last = test['timestamps']
         took = f'{(last - first).total_seconds():6.1f} s' if first and last else ''
         if not good and status != 'skip':
             said = _details(test) or reason
             self._count.fail(name, said)
-            _say(f'   FAILED {name} {took}\n{_indent(said)}')
-        elif self._run.serial:
-            _say(f'   {"ok" if good else "skipped"} {took}  {name} {reason}'.rstrip())
-        elif sys.stdout.isatty():
-            print(f'\r   {self._run.label}: {self._seen}', end='', flush=True)
-
-    def finish(self) -> None:
-        """End the line of the counter."""
-        if sys.stdout.isatty() and not self._run.serial:
-            print('\r', end='')
-
-
-def _say(lines: str) -> None:
-    """Print in one piece: what runs at the same time prints, too."""
-    sys.stdout.write(f'{lines}\n')
-    sys.stdout.flush()
+            board.say(f'   {self._label}: FAILED {name} {took}\n{indent(said)}')
+        elif self._each:
+            word = 'ok' if good else 'skipped'
+            board.say(f'   {self._label}: {word} {took}  {name} {reason}'.rstrip())
+        else:
+            self._how.board.update(self._label, f'{len(self.seen)} tests')
 
 
 def _detail(test: dict[str, Any], name: str) -> str:
@@ -234,29 +235,52 @@ def _details(test: dict[str, Any]) -> str:
     return '\n'.join(parts)
 
 
-def _popen(argv: Any, env: dict[str, str], stderr: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        argv, cwd=ROOT, env=_environment(env), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=stderr, start_new_session=True)
+def popen(argv: Any, env: dict[str, str], stderr: int, *, background: bool = False,
+          stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    """Start a program in a process group of its own.
+
+    :param background: with less of the processors than the rest
+    """
+    process = subprocess.Popen(
+        argv, cwd=ROOT, env=environment(env), stdin=stdin, stdout=subprocess.PIPE,
+        stderr=stderr, start_new_session=True)
+    if background:
+        _lower(process.pid)
+    return process
 
 
-def _environment(env: dict[str, str]) -> dict[str, str]:
+def environment(env: dict[str, str]) -> dict[str, str]:
     """Return the environment of a program that finds the virtual environment's first."""
     path = f'{BIN}{os.pathsep}{os.environ.get("PATH", "")}'
     # stestr hands the interpreter's path to a shell without quotes; a name alone has no spaces.
     return {**os.environ, 'PATH': path, 'PYTHON': 'python', **env}
 
 
-class _Deadline:
+def _lower(pid: int) -> None:
+    # Where the kernel groups processes by session, a nice value counts within the group alone,
+    # and the group has another one.
+    for way in (lambda: os.setpriority(os.PRIO_PROCESS, pid, NICE),
+                lambda: pathlib.Path(f'/proc/{pid}/autogroup').write_text(str(NICE))):
+        try:
+            way()
+        except OSError:
+            continue    # it is over, or this kernel has no groups
+
+
+class Deadline:
     """Stops a process group when the time is over, or when the block is left in a hurry."""
 
     def __init__(self, process: subprocess.Popen[bytes], end: float) -> None:
         self._process, self._late = process, False
+        self._interrupted = threading.Lock()
+        self.killed = False
         self._timer = threading.Timer(max(1.0, end - time.monotonic()), self._stop)
 
-    def __enter__(self) -> _Deadline:
+    def __enter__(self) -> Deadline:
         _UNDER_WAY.add(self)
         self._timer.start()
+        if STOPPING.is_set():
+            self.interrupt()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -272,19 +296,43 @@ class _Deadline:
         self._late = True
         self.end()
 
+    def interrupt(self) -> None:
+        """Tell the group to end, once: tests that have a lab up take it down then."""
+        if self._interrupted.acquire(blocking=False):
+            self._signal(signal.SIGINT)
+
     def end(self) -> None:
         """Stop the group now."""
-        # SIGINT first: tests that have a lab up take it down then.
-        for number, seconds in ((signal.SIGINT, 20.0), (signal.SIGKILL, 10.0)):
-            try:
-                os.killpg(self._process.pid, number)
-                self._process.wait(seconds)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
+        self.interrupt()
+        try:
+            self._process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            self.killed = True
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return
 
 
-_UNDER_WAY: set[_Deadline] = set()
+#: nothing more is started
+STOPPING = threading.Event()
+_UNDER_WAY: set[Deadline] = set()
 
 
-def _indent(text: str) -> str:
+def stop() -> None:
+    """End all that runs, and start nothing more."""
+    STOPPING.set()
+    under_way = list(_UNDER_WAY)
+    for one in under_way:
+        one.interrupt()
+    for one in under_way:
+        one.end()
+
+
+def indent(text: str) -> str:
+    """Return lines as they are shown below another."""
     return textwrap.indent(text.rstrip(), ' ' * 6)

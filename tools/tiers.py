@@ -2,30 +2,59 @@
 """The tiers of tests, and their summary; tools/test calls this in the virtual environment.
 
 A tier is a list of runs: either commands that pass or fail as a whole, or a folder of tests for
-stestr. A tier in which no test ran has failed, and so has, where CI is set, one that was skipped
+stestr; or a folder whose classes are run in several lanes, because they mostly wait. The tiers
+with lanes and the others go side by side, and the lanes have the better part of the processors:
+they measure what real guests see.
+
+A tier in which no test ran has failed, and so has, where CI is set, one that was skipped
 or whose tests were skipped because of what this machine lacks.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from concurrent import futures
 import dataclasses
 import os
+import pathlib
 import signal
 import sys
 import time
 
+import board
+import changed
+import lanes
+import pool
 import runs
 
 SOURCES = ('nova_migpolicy', 'bench', 'lab', 'tests', 'tools', 'shim', 'setup.py')
+#: whatever the tiers' own limits are, all is over then
+WHOLE_S = 3300
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
+class Lanes:
+    """How many lanes a tier has, see lanes.how_many, and what is known of its tests.
+
+    :param setup_s: how long a lane takes to make what its tests need
+    :param seconds_each: how long a test takes, about
+    """
+
+    each_mib: int
+    per_core: float
+    most: int
+    setup_s: float
+    seconds_each: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Tier:
     """A named part of the tests.
 
     :param timeout_s: all runs together; who takes longer is stopped and has failed
-    :param side_by_side: the runs, which are folders of tests, go at the same time
+    :param lanes: of its only run, which is a folder of tests
+    :param at_once: how many of its runs go side by side
     """
 
     name: str
@@ -33,7 +62,12 @@ class Tier:
     runs: tuple[runs.Run, ...]
     timeout_s: int
     root: bool = False
-    side_by_side: bool = False
+    lanes: Lanes | None = None
+    at_once: int = 1
+
+
+#: the tiers that are to run, and which of their modules; None for all
+Chosen = Sequence[tuple[Tier, frozenset[str] | None]]
 
 
 def contract(nova: str, threads: bool) -> runs.Run:
@@ -42,7 +76,7 @@ def contract(nova: str, threads: bool) -> runs.Run:
     if nova != '34':
         env['PYTHONPATH'] = str(runs.ROOT / f'.venv/nova-{nova}')
     return runs.Run(f'Nova {nova}, {"threads" if threads else "eventlet"}',
-                    tests='tests/contract', env=env)
+                    tests='tests/contract', env=env, serial=True)
 
 
 def tool(name: str, *words: str) -> runs.Run:
@@ -50,37 +84,31 @@ def tool(name: str, *words: str) -> runs.Run:
     return runs.Run(name, (str(runs.BIN / name), *words))
 
 
-#: of the stack's modules, to take about as long as the others; those of a release together
-FIRST_HALF = r'^tests\.stack\.test_(31|32|33|34_ca|34_cl|34_fa|wheel|zy)'
+def folder(name: str) -> tuple[runs.Run, ...]:
+    """Return the run of a tier's folder of tests."""
+    return (runs.Run(name, tests=f'tests/{name}'),)
 
 
-def stack(label: str, only: str) -> runs.Run:
-    """Return the run of a part of the stack's tests, in an OpenStack of its own."""
-    return runs.Run(label, tests='tests/stack', only=only, serial=True)
-
-
+# The time limits are for a machine that is busy with other things, too.
 TIERS = (
     Tier('style', 'ruff, flake8 with hacking, release notes', (
         tool('ruff', 'check', '--quiet', '--output-format', 'concise', *SOURCES),
         tool('flake8'),
         tool('reno', '--quiet', 'lint', '.'),
-    ), 300),
-    Tier('types', 'mypy --strict', (tool('mypy'),), 600),
-    Tier('unit', 'the parts, one by one', (runs.Run('unit', tests='tests/unit'),), 600),
+    ), 900),
+    Tier('types', 'mypy --strict', (tool('mypy'),), 900),
+    Tier('unit', 'the parts, one by one', folder('unit'), 1500),
     Tier('simulation', 'the model of QEMU against recordings of real migrations',
-         (runs.Run('simulation', tests='tests/simulation'),), 300),
-    Tier('property', 'hypothesis on the engine and the policy',
-         (runs.Run('property', tests='tests/property'),), 900),
+         folder('simulation'), 900),
+    Tier('property', 'hypothesis on the engine and the policy', folder('property'), 1500),
     Tier('contract', "what the plugin relies on in Nova 31 to 34's private code", (
         contract('31', False), contract('32', False), contract('33', False),
         contract('33', True), contract('34', False), contract('34', True),
-    ), 900),
-    Tier('lab', 'facts about real QEMU and libvirt, on hosts of namespaces',
-         (runs.Run('lab', tests='tests/lab', serial=True),), 900, root=True),
-    # Two OpenStacks at once: each mostly waits for migrations, and leaves a core idle.
-    Tier('stack', 'a real OpenStack with the plugin', (
-        stack('stack, first half', FIRST_HALF), stack('stack, second half', f'^(?!{FIRST_HALF})'),
-    ), 1500, root=True, side_by_side=True),
+    ), 1800, at_once=len(os.sched_getaffinity(0))),
+    Tier('lab', 'facts about real QEMU and libvirt, on hosts of namespaces', folder('lab'), 2400,
+         root=True, lanes=Lanes(each_mib=1024, per_core=1, most=2, setup_s=3, seconds_each=7)),
+    Tier('stack', 'a real OpenStack with the plugin', folder('stack'), 3000, root=True,
+         lanes=Lanes(each_mib=2048, per_core=2, most=6, setup_s=30, seconds_each=15)),
 )
 
 
@@ -95,14 +123,13 @@ def main() -> int:
         for tier in TIERS:
             print(f'{tier.name:10} {tier.about}{" (needs root)" if tier.root else ""}')
         return 0
-    chosen = [tier for tier in TIERS if not args.tier or tier.name in args.tier]
-    counts = {}
-    for tier in chosen:
-        print(f'== {tier.name}: {tier.about}', flush=True)
-        began = time.monotonic()
-        count = counts[tier.name] = _tier(tier, args.k)
-        count.seconds = time.monotonic() - began
-    return _sum_up(counts)
+    chosen: Chosen = [(tier, None) for tier in TIERS if not args.tier or tier.name in args.tier]
+    if args.changed:
+        chosen = _touched([tier for tier, _ in chosen], args.base)
+        if not chosen:
+            print('\nnothing to run')
+            return 0
+    return _sum_up(_run(chosen, args.k or '', args.lanes))
 
 
 def _interrupt(_number: int, _frame: object) -> None:
@@ -111,11 +138,21 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog='tools/test', description='Installs what the tests need (tools/setup) and runs them.')
+        prog='tools/test', description='Installs what the tests need (tools/setup) and runs them.',
+        epilog='examples: "tools/test" for all; "tools/test unit property"; "tools/test stack -k '
+        'FaultTest" for one class; "tools/test --changed" before a commit; "tools/test --changed '
+        '--base origin/main" for a branch.')
     parser.add_argument('tier', nargs='*', metavar='TIER',
                         help='what to run, by default all: ' + ', '.join(t.name for t in TIERS))
     parser.add_argument('--list', action='store_true', help='name the tiers and what they are')
     parser.add_argument('-k', metavar='REGEX', help='only tests whose name matches')
+    parser.add_argument('--changed', action='store_true',
+                        help='only what the files exercise that differ from the last commit, '
+                        'new files included')
+    parser.add_argument('--base', metavar='REV', default='HEAD',
+                        help='for --changed: differ from this one')
+    parser.add_argument('--lanes', type=int, metavar='N',
+                        help='at most so many lanes of a tier, on a machine that is shared')
     args = parser.parse_args()
     unknown = set(args.tier) - {tier.name for tier in TIERS}
     if unknown:
@@ -123,29 +160,111 @@ def _parse() -> argparse.Namespace:
     return args
 
 
-def _tier(tier: Tier, regex: str | None) -> runs.Count:
-    count = runs.Count()
+def _touched(tiers: Sequence[Tier], base: str) -> Chosen:
+    """Return the tiers that changed files touch."""
+    try:
+        files = changed.files(runs.ROOT, base)
+    except changed.GitError as error:
+        sys.exit(f'tools/test: {error}')
+    print(f'{len(files)} files differ from {base}')
+    choices = changed.choose(files, changed.Tree.read(runs.ROOT))
+    for tier in tiers:
+        print(f'   {tier.name}: {choices.get(tier.name, "nothing")}')
+    return [(tier, choices[tier.name].modules) for tier in tiers if tier.name in choices]
+
+
+def _run(chosen: Chosen, regex: str, most: int | None) -> dict[str, runs.Count]:
     in_ci = os.environ.get('CI', '').lower() in ('true', '1')
-    if tier.root and os.geteuid() != 0:
+    whole = time.monotonic() + WHOLE_S
+    shown = board.Board()
+    counts: dict[str, runs.Count] = {}
+    free_mib = _available_mib()
+    beside: list[tuple[Tier, runs.How, int]] = []
+    for tier, modules in chosen:
+        how = runs.How(shown, whole, regex, modules, strict=in_ci and tier.root,
+                       background=any(other.lanes for other, _ in chosen))
+        number = 0
+        if tier.lanes and _may(tier):
+            number = lanes.how_many(free_mib, len(os.sched_getaffinity(0)), tier.lanes.each_mib,
+                                    tier.lanes.per_core, most or tier.lanes.most)
+            free_mib -= number * tier.lanes.each_mib
+        beside.append((tier, how, number))
+
+    def one(tier: Tier, how: runs.How, number: int) -> None:
+        began = time.monotonic()
+        if not runs.STOPPING.is_set():
+            end = min(how.end, began + tier.timeout_s)
+            counts[tier.name] = _tier(tier, dataclasses.replace(how, end=end), number, in_ci)
+            counts[tier.name].seconds = time.monotonic() - began
+
+    def in_turn() -> None:
+        for tier, how, number in beside:
+            if not tier.lanes:
+                one(tier, how, number)
+
+    laned = [entry for entry in beside if entry[0].lanes]
+    with shown.shown(), futures.ThreadPoolExecutor(1 + len(laned)) as threads:
+        under_way = [threads.submit(in_turn), *(threads.submit(one, *entry) for entry in laned)]
+        try:
+            for done in futures.as_completed(under_way):
+                done.result()
+        except BaseException:
+            runs.stop()
+            raise
+    return {tier.name: counts[tier.name] for tier, _ in chosen}
+
+
+def _tier(tier: Tier, how: runs.How, number: int, in_ci: bool) -> runs.Count:
+    board.say(f'== {tier.name}: {tier.about}' + (f' ({number} lanes)' if number else ''))
+    count = runs.Count()
+    if not _may(tier):
         count.note = 'needs root: run it as root (sudo)'
         if in_ci:
             count.fail(count.note)
         else:
             count.skipped = 1
-        print(f'   skipped: {count.note}', flush=True)
+        board.say(f'   {tier.name}: skipped: {count.note}')
         return count
-    end = time.monotonic() + tier.timeout_s
-    if tier.side_by_side:
-        runs.side_by_side(tier.runs, regex, end, count, strict=in_ci and tier.root)
-    for run in () if tier.side_by_side else tier.runs:
-        if run.tests:
-            runs.tests(run, regex, end, count, strict=in_ci and tier.root)
-        else:
-            runs.command(run, end, count)
+
+    def one(run: runs.Run) -> runs.Count:
+        if tier.lanes:
+            return _in_lanes(run, how, number, tier.lanes)
+        return runs.tests(run, how) if run.tests else runs.command(run, how)
+
+    with futures.ThreadPoolExecutor(tier.at_once) as threads:
+        for done in threads.map(one, tier.runs):
+            count.add(done)
     if not count.passed + count.failed:
         count.note = 'no test ran'
         count.fail(count.note)
     return count
+
+
+def _in_lanes(run: runs.Run, how: runs.How, number: int, spec: Lanes) -> runs.Count:
+    try:
+        jobs = pool.jobs(run.tests, how, spec.seconds_each)
+    except pool.CannotListError as error:
+        count = runs.Count()
+        count.fail(run.label, str(error))
+        board.say(f'   {run.label}: there are tests that cannot be imported\n'
+                  f'{runs.indent(str(error))}')
+        return count
+    if not jobs:
+        board.say(f'   {run.label}: no test has such a name')
+        return runs.Count()
+    queue = lanes.Queue(jobs, spec.setup_s)
+    return pool.Pool(run.label, queue, how).run(min(number, len(jobs)))
+
+
+def _may(tier: Tier) -> bool:
+    return not tier.root or os.geteuid() == 0
+
+
+def _available_mib() -> int:
+    """Return the memory that programs may take on this machine."""
+    lines = pathlib.Path('/proc/meminfo').read_text().splitlines()
+    found = {line.split(':')[0]: int(line.split()[1]) for line in lines}
+    return found['MemAvailable'] // 1024
 
 
 def _sum_up(counts: dict[str, runs.Count]) -> int:
@@ -154,13 +273,11 @@ def _sum_up(counts: dict[str, runs.Count]) -> int:
     for name, count in counts.items():
         print(f'{name:10} {count.passed:7} {count.failed:7} {count.skipped:8} '
               f'{count.seconds:8.1f}  {count.note}'.rstrip())
-        total.passed += count.passed
-        total.failed += count.failed
-        total.skipped += count.skipped
+        total.add(count)
     for name, count in counts.items():
         for failure in count.failures:
             print(f'FAILED {name}: {failure}')
-    print(f'\n{total.passed} passed, {total.failed} failed, {total.skipped} skipped', flush=True)
+    print(f'\n{total}', flush=True)
     return 0 if total.passed and not total.failed else 1
 
 
