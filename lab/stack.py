@@ -29,6 +29,7 @@ from keystoneauth1 import exceptions
 
 from lab import client
 from lab import hosts
+from lab import machine
 from lab import needs
 from lab.openstack import databases
 from lab.openstack import layout
@@ -218,9 +219,7 @@ class Stack:
     def _start(self, say: Callable[[str], None]) -> None:
         run, node = self.services, self.hosts.ctl
         self.where.make_folders(('ctl', *self.hosts.names))
-        for outside, inside in ((self.where.data, layout.DATA), (self.where.venv, layout.VENV)):
-            node.run(['mkdir', str(inside)])
-            node.run(['mount', '--bind', str(outside), str(inside)])
+        self._name_folders(node)
         network.make(node)
         for number, name in enumerate(self.hosts.names, 1):
             self._join(name, number)
@@ -259,12 +258,19 @@ class Stack:
 
     def _join(self, name: str, number: int) -> None:
         node = self.hosts[name].machine
+        self._name_folders(node)
         network.plug(node, self.hosts.ctl, layout.host_address(number))
         # The path must be the same on all hosts, and what is there must not: else Nova would
         # take it for shared storage.
         inside, outside = self.where.instances, self.where.host_instances(name)
         outside.mkdir(parents=True, exist_ok=True)
         node.run(['mount', '--bind', str(outside), str(inside)])
+
+    def _name_folders(self, node: machine.Machine) -> None:
+        for outside, inside in ((self.where.data, layout.DATA), (self.where.etc, layout.ETC),
+                                (self.where.venv, layout.VENV)):
+            node.run(['mkdir', str(inside)])
+            node.run(['mount', '--bind', str(outside), str(inside)])
 
     def _databases(self, say: Callable[[str], None]) -> None:
         kept = databases.cache_folder(self.where)
@@ -273,11 +279,11 @@ class Stack:
             if not restored:
                 say('making the databases (kept for later runs)')
                 databases.create(self.services, kept)
-                say('databases')
+                say('databases; starting the services')
         if restored:
             databases.start(self.services)
             databases.start_keystone(self.services)
-            say('databases, from the cache')
+            say('databases, from the cache; starting the services')
 
     def _warm_neutron(self) -> None:
         # neutron 29 answers the first GET /ports with 500 until another resource was asked for.

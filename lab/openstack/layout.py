@@ -32,9 +32,10 @@ API_FILTER = 'egg:nova_migpolicy'
 DRIVERS = {'migpolicy': 'migpolicy.LibvirtDriver', 'stock': 'libvirt.LibvirtDriver'}
 
 
-#: `data` and `venv` as the controller sees them, too, for programs that take no path with a space:
-#: the scripts of MariaDB and RabbitMQ, neutron's migrations
+#: `data`, `etc` and `venv` as all machines see them, too, for programs that take no path with a
+#: space: the scripts of MariaDB and RabbitMQ, neutron's migrations, privsep
 DATA = pathlib.Path('/run/data')
+ETC = pathlib.Path('/run/etc')
 VENV = pathlib.Path('/run/venv')
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import pathlib
-import shlex
 from typing import Any
 
 from lab import needs
@@ -150,9 +149,8 @@ def _neutron(where: layout.Layout) -> Sections:
 
 def _nova(where: layout.Layout, service: str, machine: str, address: str) -> Sections:
     # privsep would call sudo, which a bare machine has not.
-    helper = {'helper_command': shlex.join([
-        str(where.program('privsep-helper')),
-        '--config-file', str(where.conf(f'nova/{service}.conf'))])}
+    helper = {'helper_command': f'{layout.VENV}/bin/privsep-helper '
+                                f'--config-file {layout.ETC}/nova/{service}.conf'}
     return {
         'DEFAULT': {
             'transport_url': layout.TRANSPORT,
