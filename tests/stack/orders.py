@@ -7,7 +7,7 @@ from lab import client as lab_client
 from tests.stack import cancels
 from tests.stack import steering
 
-LIBVIRTD, CONDUCTOR = b'libvirtd', b'nova-conductor'
+LIBVIRTD, CONDUCTOR = 'libvirtd', 'nova-conductor'
 TIMEOUT_S, SOON_S = 60.0, 30.0
 
 
@@ -29,7 +29,7 @@ class OrderTests(cancels.Cancel):
         before = self.in_passes()
         run = self.start(cancels.QUIET)
         self.in_phase(run, 'waiting for a slot')
-        preparing = self.stop(self.stack.hosts['n2'].machine, b'nova-compute')
+        preparing = self.stop(self.stack.hosts['n2'].machine, 'nova-compute')
         self.admin.abort(before.server, before.migration)
         self.admin.wait_migration(before.server, before.migration)
         self.in_phase(run, 'preparing')

@@ -28,7 +28,7 @@ class OrderTest(orders.OrderTests, steering.SteeringTest):
                 lambda found: found == ['error'], orders.TIMEOUT_S, 'Nova to find no host')
             self.admin.wait_server(server)
             enable('enabled')
-            self.stopped = self.stop(self.stack.hosts['n2'].machine, b'nova-compute')
+            self.stopped = self.stop(self.stack.hosts['n2'].machine, 'nova-compute')
 
         run = self.start(orders.cancels.QUIET, before=refused_first)
         self.in_phase(run, 'queued')
