@@ -58,7 +58,8 @@ def _list(folder: str) -> int:
         found.setdefault(type(test), []).append(test.id())
     json.dump([{'name': f'{kind.__module__}.{kind.__qualname__}', 'tests': tests,
                 'needs': getattr(kind, 'needs', lambda: ('', ''))(),
-                'last': getattr(kind, 'last', False)} for kind, tests in found.items()],
+                'last': getattr(kind, 'last', False),
+                'seconds': getattr(kind, 'seconds', None)} for kind, tests in found.items()],
               sys.stdout)
     return 0
 

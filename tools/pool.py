@@ -58,7 +58,7 @@ def plan(listed: list[dict[str, Any]], how: runs.How, known: dict[str, float],
     for one in listed:
         wanted = tuple(test for test in one['tests'] if re.search(how.pattern, test))
         if wanted:
-            whole = known.get(one['name'], seconds_each * len(one['tests']))
+            whole = known.get(one['name'], one['seconds'] or seconds_each * len(one['tests']))
             stack, conf = one['needs']
             found.append(lanes.Job(one['name'], wanted, stack, conf,
                                    whole * len(wanted) / len(one['tests']), one['last']))

@@ -180,26 +180,27 @@ class TestThrottle(base.HostsTest):
     def throttle(self, stats):
         return stats.get('auto_converge_throttle') or 0
 
-    def armed(self):
-        self.boot(set_mib=48)
+    def armed(self, rate_mib_s=80):
+        self.boot(set_mib=48, rate_mib_s=rate_mib_s)
         return self.endless(
             flags=libvirt.VIR_MIGRATE_AUTO_CONVERGE,
             params={libvirt.VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL: 1,
                     libvirt.VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT: 1})
 
     def test_it_is_held_off_then_set_then_lowered(self):
-        migration = self.armed()
+        # Twice the cap even when throttled to a half: it does not end before it is looked at.
+        migration = self.armed(rate_mib_s=160)
         migration.wait_for(base.in_passes(1))
         self.limits(max_cpu_throttle=1)
         held = migration.wait_for(base.in_passes(8))
         self.assertLessEqual(self.throttle(held), 1)
-        self.limits(max_cpu_throttle=70, cpu_throttle_increment=70)
+        self.limits(max_cpu_throttle=50, cpu_throttle_increment=50)
         up = migration.wait_for(lambda stats: self.throttle(stats) > 1)
-        self.assertEqual(70, self.throttle(up))
+        self.assertEqual(50, self.throttle(up))
         self.assertLessEqual(up['memory_iteration'], held['memory_iteration'] + 3)
         seen = len(self.beats.beats())
         self.limits(max_cpu_throttle=30)
-        down = migration.wait_for(lambda stats: self.throttle(stats) < 70)
+        down = migration.wait_for(lambda stats: self.throttle(stats) < 50)
         self.assertEqual(30, self.throttle(down))
         self.assertGreater(len(self.beats.beats()), seen)
 

@@ -105,6 +105,8 @@ class Run:
 
 class TestRaces(base.HostsTest):
 
+    seconds = 120
+
     def test_random_commands(self):
         folks = [lab_domain.LabDomain(self.lab, f'race{number}', GUEST)
                  for number in range(GUESTS)]

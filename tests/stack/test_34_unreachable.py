@@ -23,6 +23,8 @@ POLICY = {'os-migrateLive': {
 class UnreachableTest(base.StackTest):
     """All of them one after the other, since what takes the time is starting nova-compute."""
 
+    seconds = 60
+
     def answers(self, calls):
         """Ask what a source host is asked; the codes and texts of the answers."""
         path = f'/servers/{self.server}/migrations/{self.record}'

@@ -20,6 +20,8 @@ PNG = b'\x89PNG'
 
 class DemoTest(testtools.TestCase):
 
+    seconds = 75
+
     def test_the_demo(self):
         if os.geteuid():
             self.skipTest('needs root')

@@ -19,8 +19,9 @@ import runs
 
 LISTED = [
     {'name': 'tests.x.A', 'tests': ['tests.x.A.one', 'tests.x.A.two'], 'needs': ['34', 'conf'],
-     'last': False},
-    {'name': 'tests.y.B', 'tests': ['tests.y.B.one'], 'needs': ['', ''], 'last': True},
+     'last': False, 'seconds': None},
+    {'name': 'tests.y.B', 'tests': ['tests.y.B.one'], 'needs': ['', ''], 'last': True,
+     'seconds': None},
 ]
 MODULE = """
     import os
@@ -64,6 +65,11 @@ class TestPlan(testtools.TestCase):
         self.assertEqual(lanes.Job('tests.x.A', ('tests.x.A.one', 'tests.x.A.two'), '34', 'conf',
                                    12.5), first)
         self.assertEqual(lanes.Job('tests.y.B', ('tests.y.B.one',), seconds=7, last=True), second)
+
+    def test_a_class_may_say_how_long_it_takes(self):
+        listed = [{**one, 'seconds': 90} for one in LISTED]
+        self.assertEqual([12.5, 90], [
+            job.seconds for job in pool.plan(listed, how(), {'tests.x.A': 12.5}, 7)])
 
     def test_a_part_of_a_class(self):
         [found] = pool.plan(LISTED, how(regex='A.two'), {'tests.x.A': 12.5}, 7)
