@@ -27,8 +27,8 @@ BIN = ROOT / '.venv/bin'
 ALLOWED_SKIP = 'this kernel'
 #: how many characters of an error the summary repeats
 WHY = 240
-#: what runs in the background gets a fifth of the processor time of what it is in the way of
-NICE = 7
+#: what runs in the background gets a third of the processor time of what it is in the way of
+NICE = 5
 #: how long tests that are interrupted have to take down what they have up
 GRACE_S = 60.0
 
