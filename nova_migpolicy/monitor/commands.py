@@ -65,6 +65,7 @@ class Commands:
         self._ask = ask
         self._phase = phase
         self._cancels: list[answer.Reply] = []
+        self._at_the_end: list[answer.Reply] = []
         self._accepted: dict[str, answer.Answer] = {}
         self._outcome: outcome_mod.Outcome | None = None
         self.in_force = self._policy()
@@ -93,6 +94,9 @@ class Commands:
         elif self._actor.cancel_is_due and item.name == inbox.CANCEL:
             # Whether there will be a job, or there was one, shows in a moment.
             self._cancels.append(item.reply)
+        elif not error and item.name == inbox.CANCEL and self._phase() == view.SWITCHOVER:
+            # libvirt takes it, but QEMU may have sent all by then: the end tells.
+            self._at_the_end.append(item.reply)
         elif error and item.name == inbox.CANCEL and self._actor.post_copy:
             item.reply.give(answer.refusal(f'{item.name}: {IN_POST_COPY}'))
         elif error and once:
@@ -141,8 +145,7 @@ class Commands:
     def end(self, outcome: outcome_mod.Outcome) -> None:
         """It is over; from now on `too_late` answers."""
         self._outcome = outcome
-        replies, self._cancels = self._cancels, []
-        for reply in replies:
+        for reply in (*self._cancels, *self._at_the_end):
             self.too_late(inbox.Command(inbox.CANCEL, reply))
 
     def too_late(self, item: inbox.Item) -> None:

@@ -33,6 +33,7 @@ class CommandsTest(testtools.TestCase):
         self.domain = fakes.Domain()
         self.asking = True
         self.flavor = FLAVOR
+        self.phase = None
 
     def resolver(self, retune):
         return resolve.resolve(resolve.Sources(flavor=self.flavor, retune=retune))
@@ -52,7 +53,7 @@ class CommandsTest(testtools.TestCase):
         self.commands = commands.Commands(
             self.controller, self.actor, self.journal, self.tuning, clock=self.clock,
             ask=lambda decide: decide(self.clock()) if self.asking else None,
-            phase=lambda: self.controller.state)
+            phase=lambda: self.phase or self.controller.state)
         self.memory_is_sent()
         return self.commands
 
@@ -208,6 +209,18 @@ class CommandsTest(testtools.TestCase):
         told = self.late(inbox.Command(inbox.CANCEL))
         self.assertEqual((answer.ACCEPTED, 'as it is'), (told.status, told.body['reason']))
         self.assertEqual(answer.CONFLICT, self.late(inbox.Command(inbox.FORCE_COMPLETE)).status)
+
+    def test_a_cancel_in_the_switchover_is_answered_when_its_end_is_known(self):
+        for end, status in ((outcome.End.CANCELLED, answer.ACCEPTED),
+                            (outcome.End.COMPLETED, answer.CONFLICT)):
+            self.make()
+            self.phase = view.SWITCHOVER
+            items = [inbox.Command(inbox.CANCEL) for _ in range(2)]
+            for item in items:
+                self.commands.act(item)
+                self.assertIsNone(item.reply.wait(0))
+            self.end(end)
+            self.assertEqual([status] * 2, [item.reply.wait(0).status for item in items])
 
     def test_post_copy_that_libvirt_refuses_is_not_tried_again(self):
         self.make(post_copy=True)
