@@ -2,18 +2,21 @@
 """``POST /os-migrations/cancel``: stop all live migrations of a host or of a project.
 
 Each is cancelled in Nova's own way, as if it were asked for one by one, with Nova's rules and
-records; the answer says of each what became of it.
+records; the answer says of each what became of it.  Several are cancelled at once, and what is
+not done within a bound remains, for the caller to ask again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+import dataclasses
 from typing import Any
 
 from oslo_log import log as logging
 import webob
 
 from nova_migpolicy.api import errors
+from nova_migpolicy.api import parallel
 from nova_migpolicy.api import parts as parts_mod
 from nova_migpolicy.api import rbac
 from nova_migpolicy.api import schemas
@@ -23,76 +26,118 @@ from nova_migpolicy.api import web
 
 LOG = logging.getLogger(__name__)
 
+# One takes 2 s at most, which is what lies between the two times. With what it takes to find
+# them the answer comes within 10 s.
+BOUNDS = parallel.Bounds(at_once=24, per_host=6, begin_s=6.0, answer_s=8.5)
+
 # The first microversion that cancels what has not begun.
 _NOVAS_VERSION = '2.65'
 _KEPT = ('wsgi.', 'uwsgi.', 'nova.', 'keystone.', 'openstack.', 'SERVER_', 'REMOTE_', 'HTTP_')
 _NOT_KEPT = ('wsgi.input', 'wsgi.input_terminated', 'HTTP_X_OPENSTACK_NOVA_API_VERSION',
              'HTTP_TRANSFER_ENCODING', 'HTTP_CONTENT_TYPE', 'HTTP_CONTENT_LENGTH')
 
+Told = tuple[str, dict[str, Any]]
+
 
 def cancel(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
-    """Cancel them one after the other, the oldest first."""
+    """Cancel them, those of a source host the oldest first."""
     versions.check(call.request.headers.get(versions.HEADER))
     call.check_project()
-    parts.rbac.check(call.context, rbac.CANCEL_ALL, call.context.project_id)
     body = web.read_json(call.request)
     schemas.check('cancel', body)
     wanted = body['cancel']
+    # A host is no project's: what a rule allows within a project does not allow this.
+    parts.rbac.check(call.context, rbac.CANCEL_ALL, wanted.get('project_id'))
     LOG.info('User %s cancels all live migrations of %s', call.context.user_id, wanted)
-    cancelled, failed = [], []
-    down: dict[str, errors.Unreachable] = {}
-    for migration in _find(call.context, parts, wanted):
-        named = {'server_id': migration.instance_uuid, 'migration_id': migration.id}
-        try:
-            phase = _one(call, parts, migration, down)
-        except errors.Refusal as error:
-            failed.append({**named, 'code': error.code, 'message': error.message})
-        else:
-            cancelled.append({**named, 'phase': phase})
-    return web.answer(200, {'cancelled': cancelled, 'failed': failed})
+    found = _find(call.context, parts, wanted)
+    # What is still under way after the answer has nothing in common with this request.
+    call = dataclasses.replace(call, request=webob.Request(dict(call.request.environ)))
+    parts = dataclasses.replace(parts, unreachable={})
+    states = parallel.run(found, lambda migration: migration.source_compute,
+                          lambda migration: _one(call, parts, migration), BOUNDS)
+    answer: dict[str, list[dict[str, Any]]] = {'cancelled': [], 'failed': [], 'remaining': []}
+    for migration, state in zip(found, states, strict=True):
+        name, facts = _told(migration, state)
+        answer[name].append({
+            'server_id': migration.instance_uuid, 'migration_id': migration.id, **facts})
+    return web.answer(200, answer)
 
 
-def _find(context: Any, parts: parts_mod.Parts, wanted: Mapping[str, str]) -> list[Any]:
+def _find(context: Any, parts: parts_mod.Parts, wanted: Mapping[str, Any]) -> list[Any]:
     host = wanted.get('host')
     if host is not None:
         parts.lookup.check_host(context, host)
         direction = wanted.get('direction', 'both')
-        return [one for one in parts.lookup.under_way(context, host)
-                if (direction != 'to' and one.source_compute == host)
-                or (direction != 'from' and one.dest_compute == host)]
-    found = parts.lookup.under_way(context, None)
-    projects = parts.lookup.projects(context, [one.instance_uuid for one in found])
-    return [one for one in found if projects.get(one.instance_uuid) == wanted['project_id']]
+        found = [one for one in parts.lookup.under_way(context, host)
+                 if (direction != 'to' and one.source_compute == host)
+                 or (direction != 'from' and one.dest_compute == host)]
+    else:
+        under_way = parts.lookup.under_way(context, None)
+        projects = parts.lookup.projects(context, [one.instance_uuid for one in under_way])
+        found = [one for one in under_way
+                 if projects.get(one.instance_uuid) == wanted['project_id']]
+    servers = wanted.get('servers')
+    return [one for one in found if servers is None or one.instance_uuid in servers]
 
 
-def _one(call: web.Call, parts: parts_mod.Parts, migration: Any,
-         down: dict[str, errors.Unreachable]) -> str | None:
-    """Cancel one migration; returns the phase that it was in, if the source host knows it.
+def _one(call: web.Call, parts: parts_mod.Parts, migration: Any) -> Told:
+    """Cancel one migration; returns in which list it is told, and with what."""
+    # Each is targeted at its own cell, several at the same time.
+    context = parts.lookup.own(call.context)
+    told = _ask(call, context, parts, migration)
+    if told[0] == 'failed' and _is_cancelled(context, parts, migration):
+        # It was before its turn came: by somebody else, or by this caller's request before.
+        return 'cancelled', {'phase': None}
+    return told
 
-    :param down: hosts that were found to be down: each is waited for only once.
-    :raises errors.Refusal: it was not cancelled.
-    """
-    host = migration.source_compute
-    if host in down:
-        raise down[host]
-    single = web.Call(_request(call.request, migration), call.context, {
+
+def _is_cancelled(context: Any, parts: parts_mod.Parts, migration: Any) -> bool:
+    try:
+        server = parts.lookup.server(context, migration.instance_uuid)
+        found = parts.lookup.migration(context, server, str(migration.id))
+    except errors.Refusal:
+        return False
+    return bool(found.status == 'cancelled')
+
+
+def _ask(call: web.Call, context: Any, parts: parts_mod.Parts, migration: Any) -> Told:
+    single = web.Call(_request(call.request, migration, context), context, {
         'server': migration.instance_uuid, 'migration': str(migration.id)}, call.onward)
     try:
-        response, phase = upstream.cancel_with_phase(single, parts)
-    except errors.Unreachable as error:
-        down[host] = error
-        raise
-    if response.status_int >= 400:
-        raise errors.Refusal(response.status_int, _message(response))
-    return phase
+        done = upstream.cancel_with_outcome(single, parts)
+    except errors.Refusal as error:
+        return 'failed', {'code': error.code, 'message': error.message}
+    taken = done.response.status_int < 400
+    if done.unreachable is not None and done.unreachable.code == 503:
+        known = 'Nova has taken it, but what became of it is not known: ' if taken else ''
+        return 'remaining', {'begun': taken, 'message': f'{known}{done.unreachable.message}'}
+    if not taken:
+        return 'failed', {'code': done.response.status_int, 'message': _message(done.response)}
+    return 'cancelled', {'phase': done.phase}
 
 
-def _request(request: webob.Request, migration: Any) -> webob.Request:
+def _told(migration: Any, state: parallel.State) -> Told:
+    if isinstance(state, parallel.Left):
+        begun = state is parallel.BEGUN
+        return 'remaining', {'begun': begun, 'message': (
+            f'It has been begun and has not been answered after {BOUNDS.answer_s:g} s; ask again '
+            'to learn what became of it.' if begun else
+            f'Its turn had not come after {BOUNDS.begin_s:g} s; ask again.')}
+    if state.error is not None:
+        LOG.error('Cancelling migration %s of server %s failed', migration.id,
+                  migration.instance_uuid, exc_info=state.error)
+        return 'failed', {'code': 500, 'message': 'nova-api failed at it; its log has more.'}
+    told: Told = state.value
+    return told
+
+
+def _request(request: webob.Request, migration: Any, context: Any) -> webob.Request:
     """The request that cancels one migration, as Nova would get it from the same client."""
     environ = {name: value for name, value in request.environ.items()
                if name.startswith(_KEPT) or name == 'SCRIPT_NAME'}
     for name in _NOT_KEPT:
         environ.pop(name, None)
+    environ['nova.context'] = context
     environ['HTTP_OPENSTACK_API_VERSION'] = f'compute {_NOVAS_VERSION}'
     return webob.Request.blank(
         f'/servers/{migration.instance_uuid}/migrations/{migration.id}',

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from nova.compute import api as compute_api
+from nova import context as nova_context
 from nova import exception as nova_exception
 from nova import objects
 from nova import servicegroup
@@ -30,6 +31,11 @@ class Lookup:
     def __init__(self) -> None:
         self._compute = compute_api.API()
         self._services = servicegroup.API()
+
+    def own(self, context: Any) -> Any:
+        """A context of the same caller for one thread; it is targeted at no cell yet."""
+        with nova_context.target_cell(context, None) as copy:
+            return copy
 
     def server(self, context: Any, server_id: str) -> Any:
         """A server; from then on the context is targeted at its cell.

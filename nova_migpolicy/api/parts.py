@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 from nova_migpolicy.api import channel as channel_mod
 from nova_migpolicy.api import errors
@@ -15,14 +16,21 @@ from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.api import versions
 from nova_migpolicy.api import web
 
+T = TypeVar('T')
+
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """Made once for a process; used by all of its threads."""
+    """Made once for a process; used by all of its threads.
+
+    :ivar unreachable: within a request about many migrations: what could not be asked of which
+        host, with code and sentence, so that each is waited for once; None: not remembered.
+    """
 
     lookup: lookup_mod.Lookup
     rbac: rbac_mod.Rbac
     channel: channel_mod.Channel
+    unreachable: dict[tuple[str, str], tuple[int, str]] | None = None
 
     def target(self, call: web.Call, rule: str) -> Target:
         """The migration that a call of ours is about, if whoever asks may do that to it.
@@ -79,7 +87,7 @@ class Target:
         :raises errors.Unreachable: 503
         """
         try:
-            self.parts.lookup.check_up(self.context, self.host)
+            self._once('up', lambda: self.parts.lookup.check_up(self.context, self.host))
         except errors.Unreachable as error:
             error.message = self.without_hosts(error.message)
             raise
@@ -100,9 +108,21 @@ class Target:
         """
         self.check_up()
         try:
-            return self.parts.channel.ask(
+            return self._once(method, lambda: self.parts.channel.ask(
                 self.context, self.host, method, server=self.server.uuid,
-                migration=self.migration.uuid, **arguments)
+                migration=self.migration.uuid, **arguments))
         except errors.Refusal as error:
             error.message = self.without_hosts(error.message)
+            raise
+
+    def _once(self, what: str, ask: Callable[[], T]) -> T:
+        """Ask, unless this host could not be asked the same a moment ago."""
+        known, key = self.parts.unreachable, (self.host, what)
+        if known is not None and key in known:
+            raise errors.Unreachable(*known[key])
+        try:
+            return ask()
+        except errors.Unreachable as error:
+            if known is not None:
+                known[key] = error.code, error.message
             raise

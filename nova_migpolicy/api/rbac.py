@@ -50,7 +50,8 @@ _RULES = (
           'Give a policy of its own with the request to live-migrate a server',
           ('POST', '/servers/{server_id}/action (os-migrateLive with migpolicy)')),
     _rule(CANCEL_ALL, base.ADMIN,
-          'Cancel all live migrations from or to a host, or of a project',
+          'Cancel all live migrations from or to a host, or of a project; project_id is that '
+          'of the request, and there is none for a host',
           ('POST', '/os-migrations/cancel')),
 )
 
@@ -75,10 +76,10 @@ class Rbac:
         self._enforcer.register_defaults(list_rules())
         self._enforcer.load_rules()
 
-    def check(self, context: Any, rule: str, project_id: str) -> None:
+    def check(self, context: Any, rule: str, project_id: str | None) -> None:
         """Let somebody go on, or not.
 
-        :param project_id: whose server it is.
+        :param project_id: whose server it is; None: no project's.
         :raises errors.Refusal: 403
         """
         if not self.allows(context, rule, project_id):
@@ -86,9 +87,11 @@ class Rbac:
                 403, f'The rule {rule} does not allow it to you; an operator can change it in '
                 "nova-api's policy file.")
 
-    def allows(self, context: Any, rule: str, project_id: str) -> bool:
+    def allows(self, context: Any, rule: str, project_id: str | None) -> bool:
         """Whether somebody may, with a server of that project."""
+        # A check of a project fails where there is none to compare with.
+        target = {} if project_id is None else {'project_id': project_id}
         try:
-            return bool(self._enforcer.authorize(rule, {'project_id': project_id}, context))
+            return bool(self._enforcer.authorize(rule, target, context))
         except policy.InvalidScope:
             return False

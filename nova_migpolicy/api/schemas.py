@@ -22,6 +22,7 @@ DEFAULT_LIMIT = 100
 HIGHEST_LIMIT = 1000
 ACTIONS = ('post_copy', 'pause')
 DIRECTIONS = ('both', 'from', 'to')
+MOST_SERVERS = 500
 
 _LONGEST = 300
 Schema = dict[str, Any]
@@ -61,9 +62,14 @@ def action() -> Schema:
 def cancel() -> Schema:
     """The body of POST /os-migrations/cancel."""
     name = {'type': 'string', 'minLength': 1, 'maxLength': 255}
+    servers = {
+        'description': 'Of these servers alone, such as remained before.',
+        'type': 'array', 'minItems': 1, 'maxItems': MOST_SERVERS, 'items': name,
+    }
     return _object({'cancel': {'oneOf': [
-        _object({'host': name, 'direction': {'enum': list(DIRECTIONS)}}, ['host']),
-        _object({'project_id': name}, ['project_id']),
+        _object({'host': name, 'direction': {'enum': list(DIRECTIONS)}, 'servers': servers},
+                ['host']),
+        _object({'project_id': name, 'servers': servers}, ['project_id']),
     ]}}, ['cancel'])
 
 
@@ -100,7 +106,8 @@ def _sentence(error: Any, where: str) -> str:
     field = '.'.join([where] * bool(where) + [str(part) for part in error.absolute_path])
     if error.validator == 'oneOf':
         return (f'{field} = {exception.shown(error.instance)}: write either host, with direction '
-                f'({", ".join(DIRECTIONS)}) if it is not to be both, or project_id')
+                f'({", ".join(DIRECTIONS)}) if it is not to be both, or project_id; and servers, '
+                f'1 to {MOST_SERVERS} IDs, if it is not to be all of them')
     if error.validator == 'additionalProperties':
         known = error.schema['properties']
         wrong = next(name for name in error.instance if name not in known)

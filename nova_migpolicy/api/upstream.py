@@ -9,7 +9,6 @@ plugin can be asked, Nova's answer stands.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from nova.policies import servers_migrations
 from oslo_log import log as logging
@@ -32,58 +31,68 @@ class _Way:
     rule: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of one of the two.
+
+    :ivar response: for the client.
+    :ivar phase: that it was in, where the source host told.
+    :ivar unreachable: why the source host could not be asked, if so: Nova alone answers then.
+    """
+
+    response: webob.Response
+    phase: str | None = None
+    unreachable: errors.Unreachable | None = None
+
+
 _CANCEL = _Way('cancel', servers_migrations.POLICY_ROOT % 'delete')
 _COMPLETE = _Way('force_complete', servers_migrations.POLICY_ROOT % 'force_complete')
 
 
 def cancel(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
     """``DELETE …/migrations/{id}``."""
-    return _both(call, parts, _CANCEL)[0]
+    return _both(call, parts, _CANCEL).response
 
 
 def force_complete(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
     """``POST …/migrations/{id}/action`` with force_complete."""
-    return _both(call, parts, _COMPLETE)[0]
+    return _both(call, parts, _COMPLETE).response
 
 
-def cancel_with_phase(
-    call: web.Call, parts: parts_mod.Parts,
-) -> tuple[webob.Response, str | None]:
-    """As `cancel`, with the phase that it was in, where that is known."""
-    response, found = _both(call, parts, _CANCEL)
-    return response, found.get('phase')
+def cancel_with_outcome(call: web.Call, parts: parts_mod.Parts) -> Outcome:
+    """As `cancel`, with what the source host told."""
+    return _both(call, parts, _CANCEL)
 
 
-def _both(call: web.Call, parts: parts_mod.Parts,
-          way: _Way) -> tuple[webob.Response, dict[str, Any]]:
+def _both(call: web.Call, parts: parts_mod.Parts, way: _Way) -> Outcome:
     """Ask Nova and then the source host."""
     target = _find(call, parts, way)
     if target is not None:
         target.check_up()
     response = call.pass_on()
     if target is None or not _leaves_it_open(response):
-        return response, {}
+        return Outcome(response)
     # It may have ended meanwhile; what is remembered for one that has not begun would stay.
     status = parts.known(call.context, target.server, call.migration_id).migration.status
     if status == 'completed' and way is _CANCEL and response.status_int < 300:
         raise errors.Refusal(
             409, f'Migration {target.migration.id} was not cancelled: it has just completed.')
     if status not in lookup.UNDER_WAY:
-        return response, {}
+        return Outcome(response)
     try:
         _, found = target.ask('act', action=way.action)
     except errors.Unreachable as error:
         LOG.info('Nova alone answers for migration %s: %s', target.migration.id, error,
                  instance=target.server)
-        return response, {}
+        return Outcome(response, unreachable=error)
     LOG.info('User %s: %s of migration %s', call.context.user_id, way.action,
              target.migration.id, instance=target.server)
     if found is None:
         # Nova's own monitor watches it, so Nova's answer is the true one.
-        return response, {}
+        return Outcome(response)
     if response.status_int >= 400:
         response = webob.Response(status=202, headers=_versions_of(response))
-    return response, found
+    return Outcome(response, found.get('phase'))
 
 
 def _find(call: web.Call, parts: parts_mod.Parts, way: _Way) -> parts_mod.Target | None:

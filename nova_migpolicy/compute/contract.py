@@ -138,6 +138,8 @@ API_NAMES: tuple[Name, ...] = (
     Name('nova.rpc:ClientRouter.client', 'ask a host', ('context',)),
     Name('nova.baserpc:BaseRPCAPI.ping', 'see whether a host answers at all',
          ('context', 'arg')),
+    Name('nova.context:target_cell', 'ask about several migrations at once',
+         ('context', 'cell_mapping')),
     Name('nova.context:RequestContext.can', "hold a request against Nova's rules",
          ('action', 'target=', 'fatal=')),
     Name('nova.policies.base:list_rules', 'have rules of our own', ()),

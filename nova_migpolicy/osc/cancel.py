@@ -4,23 +4,35 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+import time
 from typing import Any
 
 from nova_migpolicy.osc import base
 from nova_migpolicy.osc import errors
+from nova_migpolicy.osc import http
 from nova_migpolicy.osc import words
 
-# All of them are asked one after the other.
-_TIMEOUT_S = 300.0
+#: An answer takes 10 s at most where all is well; what is not done by then is asked for again.
+TIMEOUT_S = 60.0
+#: Servers that a request may name.
+MOST_SERVERS = 500
+#: Requests in a row of which nothing came, and seconds between two such.
+FRUITLESS = 3
+PAUSE_S = 3.0
 _FAILED = 1
+_CANCELLED, _NOT, _OVER, _UNKNOWN = 'cancelled', 'not cancelled', 'over', 'not known'
 
 
 class Cancel(base.Lister):
     """Cancel all live migrations from or to a host, or of a project.
 
-    Servers stay where they are. What could not be cancelled is shown with the reason (in post-copy
-    there is no way back), and the exit status is 1 then. For one migration there is "openstack
-    server migration abort".
+    Servers stay where they are. It asks again until nothing remains, or nothing comes of it: what
+    became of a migration is not known where its source host does not answer. What could not be
+    cancelled is shown with the reason (in post-copy there is no way back). The exit status is 1
+    then. For one migration there is "openstack server migration abort".
     """
 
     examples = (
@@ -59,10 +71,10 @@ class Cancel(base.Lister):
         else:
             wanted = {'project_id': self._project(parsed_args)}
             what = f'project {parsed_args.project}'
-        body = self.api(_TIMEOUT_S).ours('POST', '/os-migrations/cancel',
-                                         json={'cancel': wanted})[1]
-        rows = [*_rows(body, 'cancelled', 'cancelled'), *_rows(body, 'failed', 'not cancelled')]
-        self.status = _FAILED if any(row[2] != 'cancelled' for row in rows) else 0
+        asking = Asking(self.api(TIMEOUT_S), wanted, self.log.warning)
+        asking.run()
+        rows = list(asking.rows())
+        self.status = _FAILED if any(row[2] not in (_CANCELLED, _OVER) for row in rows) else 0
         if not rows:
             self.log.warning('No live migration of %s is under way.', what)
         columns = (base.Column('Server ID'), base.Column('Migration'), base.Column('Result'),
@@ -87,12 +99,86 @@ class Cancel(base.Lister):
         return str(project.id)
 
 
-def _rows(body: dict[str, Any], name: str, result: str) -> list[tuple[Any, ...]]:
-    found = body.get(name)
-    return [(one.get('server_id'), one.get('migration_id'), result, one.get('phase'),
-             words.Sentence(one.get('message') or _in_phase(one), 71))
+class Asking:
+    """Asks until nothing remains, or nothing comes of it any more.
+
+    :param wanted: which migrations: the host and direction, or the project
+    :param say: called with a line when there is something to tell
+    """
+
+    def __init__(self, api: http.Api, wanted: Mapping[str, Any],
+                 say: Callable[[str], None], sleep: Callable[[float], None] = time.sleep) -> None:
+        self._api = api
+        self._wanted = wanted
+        self._say = say
+        self._sleep = sleep
+        # By server and migration: the result and what the API told with it.
+        self._ended: dict[_Name, tuple[str, Mapping[str, Any]]] = {}
+        self._left: dict[_Name, Mapping[str, Any]] = {}
+
+    def run(self) -> None:
+        """Ask.
+
+        :raises Failed: the first request was refused or not answered
+        """
+        self._ask({})
+        fruitless = 0
+        while self._left:
+            if fruitless == FRUITLESS:
+                self._say(f'Nothing came of asking {FRUITLESS} more times.')
+                return
+            results = [result for result, _facts in self._ended.values()]
+            self._say(f'{results.count(_CANCELLED)} cancelled, {results.count(_NOT)} not, '
+                      f'{len(self._left)} remain: asking again.')
+            if fruitless:
+                self._sleep(PAUSE_S)
+            before = len(self._left)
+            try:
+                self._ask(dict(list(self._left.items())[:MOST_SERVERS]))
+            except errors.Failed as error:
+                self._say(str(error))
+                return
+            fruitless = 0 if len(self._left) < before else fruitless + 1
+
+    def _ask(self, again: Mapping[_Name, Mapping[str, Any]]) -> None:
+        """Ask once.
+
+        :param again: those that remain and are asked for; all where there are none
+        """
+        wanted = dict(self._wanted)
+        if again:
+            wanted['servers'] = [server for server, _migration in again]
+        body = self._api.ours('POST', '/os-migrations/cancel', json={'cancel': wanted})[1]
+        for name in again:
+            del self._left[name]
+        self._left |= {name: one for name, one in _named(body, 'remaining')
+                       if isinstance(name[0], str)}
+        for result, kind in ((_CANCELLED, 'cancelled'), (_NOT, 'failed')):
+            self._ended |= {name: (result, one) for name, one in _named(body, kind)}
+        for name in again:
+            if name not in self._left and name not in self._ended:
+                self._ended[name] = _OVER, {
+                    'message': 'It was not under way any more when it was asked for again.'}
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Return a row for each migration: those that were cancelled first."""
+        found = [(name, *ended) for name, ended in self._ended.items()]
+        found += [(name, _UNKNOWN if one.get('begun') else _NOT, one)
+                  for name, one in self._left.items()]
+        found.sort(key=lambda row: row[1] != _CANCELLED)
+        for (server, migration), result, one in found:
+            yield (server, migration, result, one.get('phase'),
+                   words.Sentence(one.get('message') or _in_phase(one), 71))
+
+
+_Name = tuple[Any, Any]
+
+
+def _named(body: Mapping[str, Any], kind: str) -> list[tuple[_Name, Mapping[str, Any]]]:
+    found = body.get(kind)
+    return [((one.get('server_id'), one.get('migration_id')), one)
             for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-def _in_phase(one: dict[str, Any]) -> str | None:
+def _in_phase(one: Mapping[str, Any]) -> str | None:
     return f'in phase {words.text(one["phase"])}' if one.get('phase') else None

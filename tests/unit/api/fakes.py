@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Nova of one server and its migrations, a bus that answers as it is told, and a client."""
 
+import copy
 import dataclasses
 import json
 import types
@@ -77,6 +78,9 @@ class Lookup:
             uuid=SERVER, project_id='p', host='n1', locked=False)
         self.migrations = [migration()]
         self.down = set()
+
+    def own(self, context):
+        return copy.copy(context)
 
     def server(self, context, server_id):
         if server_id != SERVER:

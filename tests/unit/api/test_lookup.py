@@ -37,6 +37,18 @@ class TestLookup(testtools.TestCase):
         self.assertEqual((kind, code), (type(error), error.code))
         self.assertIn(words, error.message)
 
+    def test_a_context_of_ones_own(self):
+        who = nova_context.RequestContext('u', 'p', roles=['manager'], auth_token='t',
+                                          is_admin=False)
+        nova_context.set_target_cell(who, objects.CellMapping(
+            uuid=fakes.OTHER, transport_url='fake:///', database_connection='sqlite://'))
+        own = self.lookup.own(who)
+        self.assertEqual({**who.to_dict(), 'timestamp': None},
+                         {**own.to_dict(), 'timestamp': None})
+        self.assertIsNotNone(who.db_connection)
+        self.assertEqual((None, None, None),
+                         (own.db_connection, own.mq_connection, own.cell_uuid))
+
     def test_server(self):
         get = self.patch('nova.compute.api.API.get', return_value=self.server)
         self.assertIs(self.server, self.lookup.server(self.context, fakes.SERVER))

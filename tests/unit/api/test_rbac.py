@@ -79,6 +79,17 @@ class TestRules(testtools.TestCase):
         self.assertEqual({rbac.POST_COPY, rbac.PAUSE},
                          self.allowed(rules, context(['helpdesk'])))
 
+    def test_what_is_no_projects_is_met_by_no_check_of_a_project(self):
+        """A rule for managers of a project lets nobody cancel what is on a host."""
+        rules = self.rules('"migpolicy:cancel_all": "role:manager and project_id:%(project_id)s '
+                           'or rule:context_is_admin"\n')
+        for who, project, allowed in (
+                (context(['manager']), 'p', True), (context(['manager']), 'q', False),
+                (context(['manager']), None, False), (context(['manager'], None), None, False),
+                (context(_ADMIN), None, True), (context(_ADMIN), 'q', True)):
+            self.assertEqual(allowed, rules.allows(who, rbac.CANCEL_ALL, project),
+                             (who.roles, project))
+
     def test_each_rule_is_documented(self):
         self.assertEqual(set(_ALL), {rule.name for rule in rbac.list_rules()})
         for rule in rbac.list_rules():

@@ -75,12 +75,15 @@ class TestSchemas(testtools.TestCase):
     def test_wrong_request(self, given, words):
         self.refused(words, 'request_policy', given, 'os-migrateLive.migpolicy')
 
-    @ddt.data({'host': 'n1'}, {'host': 'n1', 'direction': 'from'}, {'project_id': 'p'})
+    @ddt.data({'host': 'n1'}, {'host': 'n1', 'direction': 'from'}, {'project_id': 'p'},
+              {'host': 'n1', 'servers': ['a', 'b']}, {'project_id': 'p', 'servers': ['a'] * 500})
     def test_cancel(self, what):
         schemas.check('cancel', {'cancel': what})
 
     @ddt.data({}, {'host': ''}, {'host': 'n1', 'project_id': 'p'}, {'direction': 'to'}, 'n1',
-              {'host': 'n1', 'direction': 'away'}, {'project_id': 7}, {'host': 'n' * 256})
+              {'host': 'n1', 'direction': 'away'}, {'project_id': 7}, {'host': 'n' * 256},
+              {'servers': ['a']}, {'host': 'n1', 'servers': []}, {'host': 'n1', 'servers': 'a'},
+              {'host': 'n1', 'servers': ['a'] * 501}, {'project_id': 'p', 'servers': [7]})
     def test_wrong_cancel(self, what):
         self.refused('write either host, with direction (both, from, to)', 'cancel',
                      {'cancel': what})
