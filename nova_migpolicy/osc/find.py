@@ -47,6 +47,11 @@ class Migration:
         """The plugin's paths and Nova's begin with this."""
         return f'/servers/{self.server.id}/migrations/{self.id}'
 
+    @property
+    def uuid(self) -> str:
+        """What tells it from all others: each cell counts IDs for itself."""
+        return identity(self.facts)
+
 
 def server(api: http.Api, wanted: str) -> Server:
     """Find a server by its ID or name.
@@ -117,7 +122,13 @@ def migrations(api: http.Api, of: Server) -> list[Migration]:
             raise
         rows = _list(api.nova('GET', f'/servers/{of.id}/migrations'), 'migrations')
     found = [Migration(of, int(one['id']), one) for one in rows if words.number(one.get('id'))]
-    return sorted(found, key=lambda one: one.id, reverse=True)
+    return sorted(found, key=lambda one: (words.text(one.facts.get('created_at')), one.id),
+                  reverse=True)
+
+
+def identity(row: Mapping[str, Any]) -> str:
+    """Return what tells a row of Nova's list from all others, of all cells."""
+    return words.text(row.get('uuid')) or f'{row.get("instance_uuid")} {row.get("id")}'
 
 
 def listed(api: http.Api, filters: Mapping[str, Any]) -> list[dict[str, Any]]:

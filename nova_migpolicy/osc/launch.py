@@ -62,11 +62,10 @@ class Launcher:
 
         :raises Failed: it could not be asked for
         """
-        known = [one.id for one in find.migrations(self._api, server)]
+        known = {one.uuid for one in find.migrations(self._api, server)}
         self._ask(server)
         started = Started(server)
-        self._find([started], max(known, default=0),
-                   lambda: find.migrations(self._api, server))
+        self._find([started], known, lambda: find.migrations(self._api, server))
         return started
 
     def drain(self, host: str, say: Callable[[str], None]) -> list[Started]:
@@ -76,7 +75,7 @@ class Launcher:
         :raises Failed: the servers of the host are not to be seen
         """
         servers = find.on_host(self._api, host)
-        known = _ids(find.listed(self._api, {'host': host, 'limit': 1}))
+        known = {find.identity(row) for row in find.listed(self._api, {'host': host})}
         asked: list[Started] = []
         started = []
         for server in servers:
@@ -94,7 +93,7 @@ class Launcher:
             asked.append(one)
             self._sleep(PACE_S)
         say(f'{len(servers)} servers on {host}, migrations of {len(asked)} asked for')
-        self._find(asked, max(known, default=0), lambda: self._listed(host, servers))
+        self._find(asked, known, lambda: self._listed(host, servers))
         return started
 
     def _ask(self, server: find.Server) -> None:
@@ -106,13 +105,19 @@ class Launcher:
                 for row in find.listed(self._api, {'host': host})
                 if row.get('instance_uuid') in by_id and words.number(row.get('id'))]
 
-    def _find(self, asked: Sequence[Started], after: int,
+    def _find(self, asked: Sequence[Started], known: Collection[str],
               look: Callable[[], Collection[find.Migration]]) -> None:
+        """Give each its migration.
+
+        :param known: those that there were before
+        :param look: returns those that there are, newest first
+        """
         until_s = self._clock() + APPEARS_S
         while missing := {one.server.id: one for one in asked if one.migration is None}:
             for found in look():
-                if found.id > after and found.server.id in missing:
-                    missing[found.server.id].migration = found
+                one = missing.get(found.server.id)
+                if one is not None and one.migration is None and found.uuid not in known:
+                    one.migration = found
             if all(one.migration for one in missing.values()):
                 return
             if self._clock() >= until_s:
@@ -121,10 +126,6 @@ class Launcher:
                         one.error = _unseen(one.server)
                 return
             self._sleep(LOOK_EVERY_S)
-
-
-def _ids(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    return [int(row['id']) for row in rows if words.number(row.get('id'))]
 
 
 def _unmovable(server: find.Server) -> str:

@@ -50,6 +50,13 @@ class OneTest(StartTest):
         self.assertEqual(5, len(found))
         self.assertEqual([], self.sent('GET', '/progress'))
 
+    def test_ids_of_another_cell_say_nothing(self):
+        old = cloud.migration(5000, 'completed')
+        self.answers['GET /os-migrations'] = [
+            rows(old), rows(cloud.migration(40, 'accepted'), old)]
+        found, = self.json(*START, 'db-1')
+        self.assertEqual((40, 'started'), (found['Migration'], found['Outcome']))
+
     def test_a_policy_goes_with_it(self):
         self.ok(*START, 'db-1', '--host', 'n2', '--profile', 'post_copy', '--set',
                 'max_downtime_ms=300', '--set', 'remedies=downtime,pause', '--set',
@@ -169,6 +176,26 @@ class HostTest(StartTest):
             status, [row['Outcome'] for row in json.loads(out)],
             [row['Migration'] for row in json.loads(out)]))
         self.assertEqual([], self.sent('GET', '/progress'))
+
+    def test_ids_of_another_cell_say_nothing(self):
+        # The host's servers were resized into its cell; what ran before has higher ids.
+        old = [cloud.migration(number + 5000, 'completed', server)
+               for number, server in enumerate(self.ids)]
+        begun = self.answers['GET /os-migrations'][-1]['migrations'][:4]
+        self.answers['GET /os-migrations'] = [rows(*old), rows(*begun, *old)]
+        status, out, _err = self.openstack(*START, '--from-host', 'n1', '--no-wait', '-f', 'json')
+        self.assertEqual((0, [10, 11, 12, 13]), (
+            status, [row['Migration'] for row in json.loads(out)]))
+
+    def test_the_newest_that_was_not_known_is_it(self):
+        # Old ones come into sight where others are archived meanwhile.
+        found = self.answers['GET /os-migrations'][-1]['migrations']
+        older = [cloud.migration(number + 500, 'completed', server)
+                 for number, server in enumerate(self.ids)]
+        self.answers['GET /os-migrations'] = [rows(found[-1]), rows(*found, *older)]
+        status, out, _err = self.openstack(*START, '--from-host', 'n1', '--no-wait', '-f', 'json')
+        self.assertEqual((0, [10, 11, 12, 13]), (
+            status, [row['Migration'] for row in json.loads(out)]))
 
     def test_an_empty_host(self):
         self.answers['GET /servers/detail'] = [{'servers': []}]
