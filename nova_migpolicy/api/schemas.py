@@ -112,6 +112,8 @@ def _sentence(error: Any, where: str) -> str:
         known = error.schema['properties']
         wrong = next(name for name in error.instance if name not in known)
         return f'{field or "the query or body"}: {_unknown(wrong, known)}'
+    if error.validator in {'const', 'maxItems'} and 'description' in error.schema:
+        return f'{field} = {exception.shown(error.instance)}: {error.schema["description"]}'
     if error.validator == 'pattern':
         return (f'{field} = {exception.shown(error.instance)}: it has to match '
                 f'{error.validator_value}')

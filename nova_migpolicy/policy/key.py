@@ -18,6 +18,10 @@ Value = int | str | tuple[str, ...]
 
 ALL = frozenset({'flavor', 'image', 'request', 'retune'})
 
+#: The word for a list of nothing.
+NONE = 'none'
+_NONE_ALONE = f'{NONE} stands alone; leave it out, or the other words'
+
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}')
 
 
@@ -95,7 +99,9 @@ class Key:
             words = [word.strip() for word in given]
         else:
             raise exception.BadValue(self.name, given, 'not a list of words')
-        if words == ['none']:
+        if NONE in words:
+            if len(words) > 1:
+                raise exception.BadValue(self.name, given, _NONE_ALONE)
             words = []
         for word in words:
             if self.choices:
@@ -116,7 +122,7 @@ class Key:
     def text(self, value: Value) -> str:
         """Write a value as a flavor or an image would hold it; ``parse`` reads it back."""
         if isinstance(value, tuple):
-            return ','.join(value) if value else 'none'
+            return ','.join(value) if value else NONE
         return str(value)
 
     def allows(self) -> str:
@@ -128,7 +134,7 @@ class Key:
         if self.kind == 'choice':
             return 'one of ' + ', '.join(self.choices)
         if self.kind == 'list':
-            return 'a list of ' + (', '.join(self.choices) or 'names')
+            return f'a list of {", ".join(self.choices) or "names"}; or {NONE}'
         return 'a name'
 
     def json_schema(self) -> dict[str, object]:
@@ -144,8 +150,14 @@ class Key:
         elif self.kind == 'list':
             word: dict[str, object] = {'type': 'string', 'pattern': f'^{_NAME.pattern}$'}
             if self.choices:
-                word = {'type': 'string', 'enum': list(self.choices)}
-            schema.update(type='array', items=word, uniqueItems=True)
+                word = {'type': 'string', 'enum': [*self.choices, NONE]}
+            # A description says what is wrong where the rule alone would not.
+            schema.update({
+                'type': ['array', 'string'], 'items': word, 'uniqueItems': True,
+                'if': {'type': 'string'},
+                'then': {'const': NONE, 'description': f'write a list of words, or {NONE}'},
+                'else': {'if': {'contains': {'const': NONE}},
+                         'then': {'maxItems': 1, 'description': _NONE_ALONE}}})
         else:
             schema.update(type='string', pattern=f'^({_NAME.pattern})?$')
         return schema

@@ -68,15 +68,18 @@ _ALL = (
         timeout_seconds=600, timeout_seconds_per_gib=150),
     _built_in(
         'post_copy',
-        'Always arrives: when pre-copy cannot finish, the server moves first and fetches its '
-        'memory afterwards. If the link breaks in that time, the server is lost.',
+        'For servers that should arrive in any case: when pre-copy cannot finish, the server moves '
+        'first and fetches its memory afterwards. If the link breaks in that time, the server is '
+        'lost. Where QEMU cannot do post-copy with the devices of the server, or on the '
+        'destination, the migration fails at its start.',
         max_downtime_ms=300,
         remedies=('bandwidth', 'downtime', 'post_copy'),
         on_stall='post_copy', on_timeout='post_copy', **_FOR_POST_COPY),
     _built_in(
         'suspend_if_needed',
-        'Always arrives: when pre-copy cannot finish, the server is paused for the rest of the '
-        'transfer. No risk of loss, but a break of up to its memory divided by the link rate.',
+        'For servers that should arrive in any case and may stand still: when pre-copy cannot '
+        'finish, the server is paused for the rest of the transfer. No risk of loss, but a break '
+        'of up to its memory divided by the rate at which it is sent then.',
         remedies=('bandwidth', 'downtime', 'pause'),
         on_stall='pause', on_timeout='pause'),
     _built_in(

@@ -47,6 +47,11 @@ class TestSchemas(testtools.TestCase):
         for key in keys.requestable():
             schemas.check('request_policy', {key.name: default(key)})
 
+    @ddt.data('none', ['none'], [])
+    def test_no_remedy(self, given):
+        schemas.check('tuning', {'tuning': {'remedies': given}})
+        schemas.check('request_policy', {'remedies': given, 'required_features': given})
+
     @ddt.data(
         ([], "the body: [] is not of type 'object'"),
         ({}, "'tuning' is a required property"),
@@ -59,6 +64,11 @@ class TestSchemas(testtools.TestCase):
         ({'tuning': {'max_downtime': 5}}, 'did you mean max_downtime_ms?'),
         ({'tuning': {'on_stall': 'stop'}}, "tuning.on_stall: 'stop' is not one of ['abort'"),
         ({'tuning': {'remedies': ['pause', 'pause']}}, 'non-unique'),
+        ({'tuning': {'remedies': ['none', 'pause']}},
+         "tuning.remedies = ['none', 'pause']: none stands alone; leave it out, or the other"),
+        ({'tuning': {'remedies': 'pause'}},
+         "tuning.remedies = 'pause': write a list of words, or none"),
+        ({'tuning': {'remedies': 7}}, "tuning.remedies: 7 is not of type 'array'"),
         ({'tuning': {'release': ['compression']}}, "tuning.release.0: 'compression' is not one"),
         ({'tuning': {'release': []}}, 'tuning.release: []'),
         ({'tuning': {'on_stall': 'abort'}, 'more': 1}, "there is no 'more' here"),

@@ -118,6 +118,16 @@ class TestJsonSchema(testtools.TestCase):
     def test_the_description_has_the_unit(self, name, end):
         self.assertTrue(keys.KEYS[name].json_schema()['description'].endswith(end))
 
+    @ddt.data('remedies', 'required_features')
+    def test_none_is_a_list_of_nothing(self, name):
+        judge = jsonschema.Draft202012Validator(keys.KEYS[name].json_schema())
+        for given in ('none', ['none'], []):
+            judge.validate(given)
+            self.assertEqual((), keys.KEYS[name].parse(given))
+        word = (keys.KEYS[name].choices or ('tpm',))[0]
+        for given in (word, '', f'none,{word}', ['none', word], [word, 'none'], ['none', 'none']):
+            self.assertFalse(judge.is_valid(given), given)
+
     def test_limits(self):
         schema = keys.KEYS['max_throttle_percent'].json_schema()
         self.assertEqual(('integer', 1, 99),
@@ -163,7 +173,8 @@ class TestParse(testtools.TestCase):
 
     @ddt.data(('', ()), ('none', ()), ('pause', ('pause',)),
               ('post_copy, bandwidth', ('post_copy', 'bandwidth')),
-              ('downtime pause', ('downtime', 'pause')), (['downtime'], ('downtime',)))
+              ('downtime pause', ('downtime', 'pause')), (['downtime'], ('downtime',)),
+              (['none'], ()), ([], ()))
     @ddt.unpack
     def test_lists(self, given, value):
         self.assertEqual(value, keys.KEYS['remedies'].parse(given))
@@ -171,6 +182,13 @@ class TestParse(testtools.TestCase):
     @ddt.data('bandwith', 'downtime,downtime', 'none,pause', ['none', 'pause'], [1], 3)
     def test_bad_lists(self, given):
         self.assertRaises(exception.BadValue, keys.KEYS['remedies'].parse, given)
+
+    @ddt.data('remedies', 'required_features')
+    def test_none_stands_alone(self, name):
+        word = (keys.KEYS[name].choices or ('tpm',))[0]
+        for given in (f'none,{word}', ['none', word], [word, 'none'], 'none none'):
+            error = self.assertRaises(exception.BadValue, keys.KEYS[name].parse, given)
+            self.assertEqual('none stands alone; leave it out, or the other words', error.reason)
 
     def test_bad_choice_names_the_choices(self):
         error = self.assertRaises(exception.BadValue, keys.KEYS['on_stall'].parse, 'stop')
@@ -186,7 +204,7 @@ class TestParse(testtools.TestCase):
 
     @ddt.data(('priority', '0 to 100'), ('compression', 'one of none, xbzrle, zlib, zstd'),
               ('bandwidth_mib_s', '0 to 1000000 MiB/s (0: no cap)'),
-              ('required_features', 'a list of names'), ('profile', 'a name'))
+              ('required_features', 'a list of names; or none'), ('profile', 'a name'))
     @ddt.unpack
     def test_allows(self, name, text):
         self.assertEqual(text, keys.KEYS[name].allows())
