@@ -101,7 +101,8 @@ def _from_record(migration: Any) -> dict[str, Any]:
     elif phase is None:
         waits_for = "Nova's own monitor watches it (profile nova), or ours is about to begin"
     return view.blank(
-        phase=phase, outcome=outcome, waits_for=waits_for, **sizes,
+        # When the record was written nobody knows.
+        phase=phase, outcome=outcome, waits_for=waits_for, **sizes, age_seconds=None,
         percent=100.0 if outcome == 'completed' else 0.0 if phase in _BEFORE else None)
 
 

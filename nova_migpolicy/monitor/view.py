@@ -23,6 +23,8 @@ SWITCHOVER = 'switchover'
 FINISHING = 'finishing'
 DONE = 'done'
 MIB = 1 << 20
+# The soonest end of what is not over: figures have one decimal.
+_SOONEST_S = 0.1
 
 View = Mapping[str, Any]
 
@@ -84,6 +86,7 @@ def of_running(
         last_decision=decision(last_decision), waits_for=waits_for)
     if sample is not None:
         view.update(
+            age_seconds=round(max(0.0, at_s - sample.at_s), 1),
             memory=sizes(sample, 'memory'), disk=sizes(sample, 'disk'),
             bandwidth_mib_s=_mib(sample.memory_rate_bytes_s),
             dirty_mib_s=_mib(sample.dirty_bytes_s), throttle_percent=sample.throttle_percent)
@@ -110,24 +113,33 @@ def _forecast(forecast: controller_mod.Forecast) -> dict[str, Any]:
     known: dict[str, Any] = {'expected_blackout_ms': _round(forecast.blackout_ms, 0),
                              'converges': forecast.converges,
                              'makes_deadline': forecast.makes_deadline}
-    if forecast.eta_s is not None:
-        known['eta_seconds'] = {
-            'low': _round(forecast.eta_low_s), 'expected': _round(forecast.eta_s),
-            'high': _round(forecast.eta_high_s)}
+    known['eta_seconds'] = _eta(
+        {'low': forecast.eta_low_s, 'expected': forecast.eta_s, 'high': forecast.eta_high_s}, 0.0)
     return known
+
+
+def _eta(ends: Mapping[str, float | None], age_s: float) -> dict[str, float | None] | None:
+    """How long it still takes, from what was expected some time ago; never 0, as it is not over.
+
+    None where no end is in sight, and where the last moment has passed: nobody knows then.
+    """
+    latest_s = ends['expected'] if ends['high'] is None else ends['high']
+    if ends['expected'] is None or latest_s is None or latest_s <= age_s:
+        return None
+    return {name: None if end_s is None else max(_SOONEST_S, round(end_s - age_s, 1))
+            for name, end_s in ends.items()}
 
 
 def aged(view: View, age_s: float) -> dict[str, Any]:
     """A view that was made `age_s` ago, with what counts down counted down."""
-    fresh = {**view, 'age_seconds': round(age_s, 1)}
+    seen_s = view['age_seconds'] + age_s
+    fresh = {**view, 'age_seconds': round(seen_s, 1)}
     if fresh['elapsed_seconds'] is not None and fresh['outcome'] is None:
         fresh['elapsed_seconds'] = round(fresh['elapsed_seconds'] + age_s, 1)
     if fresh['deadline_in_seconds'] is not None:
         fresh['deadline_in_seconds'] = round(fresh['deadline_in_seconds'] - age_s, 1)
     if fresh['eta_seconds'] is not None:
-        fresh['eta_seconds'] = {
-            name: None if value is None else round(max(0.0, value - age_s), 1)
-            for name, value in fresh['eta_seconds'].items()}
+        fresh['eta_seconds'] = _eta(fresh['eta_seconds'], seen_s)
     return fresh
 
 

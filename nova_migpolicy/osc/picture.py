@@ -69,6 +69,8 @@ def _title(watch: watcher.Watch, now: view_mod.View) -> rich_text.Text:
     title = rich_text.Text.assemble(
         (watch.name, 'bold'), f', migration {watch.migration}', f', {hosts}' if hosts else '',
         ': ', _phase(now))
+    if old := telling.news(now):
+        title.append(f'  ({old})', style='red')
     if watch.trouble:
         title.append(f'  (no news: {watch.trouble})', style='red')
     return title
@@ -139,8 +141,8 @@ def _row(one: watcher.Watch) -> tuple[rich_console.RenderableType, ...]:
         return (name, '', '', rich_text.Text('given up' if one.lost else '', style='red'), '',
                 rich_text.Text(said))
     percent = 100.0 if now.outcome == 'completed' else now.percent
-    more = (telling.ending(now) if now.over else telling.eta(now) or now.waits_for
-            or telling.blackout(now))
+    more = (telling.ending(now) if now.over else telling.news(now) or telling.eta(now)
+            or now.waits_for or telling.blackout(now))
     return (name, progress_bar.ProgressBar(total=100, completed=percent or 0.0, width=_BAR),
             rich_text.Text('' if percent is None else f'{percent:.0f} %', justify='right'),
             rich_text.Text(*_phase(now)), words.figure(now.bandwidth_mib_s, 'MiB/s'),

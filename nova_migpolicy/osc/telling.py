@@ -14,6 +14,11 @@ from nova_migpolicy.osc import words
 
 View = view_mod.View
 
+#: Seconds from which on figures are old: those who watch make the monitor look each second, and
+#: it looks each five seconds in any case.
+OLD_S = 5.0
+# In these there is something to send.
+_MOVING = frozenset({'disks', 'bulk copy', 'passes', 'switchover', 'post-copy'})
 # What every record has, or what is said already.
 _FRAME = frozenset({'number', 'at', 'time', 'kind'})
 # The figures of an action, with their units.
@@ -28,7 +33,7 @@ def where(now: View) -> str:
              f'pass {words.figure(now.pass_number)}' if now.pass_number else '',
              f'{words.figure(words.mib(now.remaining_bytes), "MiB")} left'
              if now.remaining_bytes is not None else '',
-             eta(now), _blackout_in_short(now), deadline(now)]
+             eta(now), _blackout_in_short(now), deadline(now), news(now)]
     return ', '.join(part for part in parts if part)
 
 
@@ -39,8 +44,20 @@ def eta(now: View) -> str:
     latest_s = now.eta_low_s if now.eta_high_s is None else now.eta_high_s
     if latest_s is not None and latest_s < 1:
         return 'ends any moment'
+    if latest_s is None and now.converges and now.phase == 'passes':
+        # In the passes there was one, which has gone by.
+        return 'takes longer than expected'
     seconds = words.span(now.eta_low_s, now.eta_high_s)
     return f'ends in {seconds}' if seconds else ''
+
+
+def news(now: View) -> str:
+    """Say that the figures are old, if they are."""
+    if now.phase not in _MOVING or now.remaining_bytes is None:
+        return ''
+    if now.age_s is None:
+        return 'figures of unknown age'
+    return f'no news for {words.figure(now.age_s, "s")}' if now.age_s >= OLD_S else ''
 
 
 def blackout(now: View) -> str:

@@ -27,10 +27,14 @@ _WAITS = {'accepted': 'Nova chooses and checks a destination',
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """A migration as it is now; bytes, MiB/s, milliseconds and seconds as the names say."""
+    """A migration as it is now; bytes, MiB/s, milliseconds and seconds as the names say.
+
+    :ivar age_s: how old the figures are, None if nobody knows
+    """
 
     status: str = ''
     phase: str = ''
+    age_s: float | None = 0.0
     source: str = ''
     destination: str = ''
     percent: float | None = None
@@ -73,6 +77,7 @@ def of_plugin(body: Mapping[str, Any]) -> View:
     return View(
         status=status,
         phase=words.text(body.get('phase')) or _PHASES.get(status, 'preparing'),
+        age_s=words.number(body.get('age_seconds')),
         source=words.text(body.get('source_host')),
         destination=words.text(body.get('destination_host')),
         percent=_percent(body.get('percent')),

@@ -68,9 +68,9 @@ _ALL = (
         timeout_seconds=600, timeout_seconds_per_gib=150),
     _built_in(
         'post_copy',
-        'For servers that should arrive in any case: when pre-copy cannot finish, the server moves '
-        'first and fetches its memory afterwards. If the link breaks in that time, the server is '
-        'lost. Where QEMU cannot do post-copy with the devices of the server, or on the '
+        'For servers that should arrive in any case: when pre-copy cannot finish, the server '
+        'moves first and fetches its memory afterwards. If the link breaks in that time, the '
+        'server is lost. Where QEMU cannot do post-copy with the devices of the server, or on the '
         'destination, the migration fails at its start.',
         max_downtime_ms=300,
         remedies=('bandwidth', 'downtime', 'post_copy'),

@@ -134,6 +134,7 @@ class TestProgress(fakes.ApiCase):
         self.assertEqual({'total_bytes': 100, 'processed_bytes': 40, 'remaining_bytes': 60},
                          found['memory'])
         self.assertIsNone(found['eta_seconds'])
+        self.assertIsNone(found['age_seconds'])
         self.assertEqual(phase in (None, 'queued'), found['waits_for'] is not None)
 
 

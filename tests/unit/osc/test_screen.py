@@ -130,6 +130,11 @@ class PictureTest(testtools.TestCase):
         seen.miss(1.0, 'no answer.', 60)
         self.assertIn('no answer', render(picture.single(seen, [], 80, 24), 80))
 
+    def test_old_figures_are_seen(self):
+        for drawn in (picture.single(watch(age_seconds=23.4), [], 80, 24),
+                      picture.several([watch(age_seconds=23.4)], [], 80, 24)):
+            self.assertIn('no news for 23 s', render(drawn, 80))
+
     def test_the_end(self):
         seen = watch()
         seen.see(1.0, test_view.view.of_plugin(cloud.done()['progress']))

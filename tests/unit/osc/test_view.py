@@ -49,6 +49,26 @@ class PluginTest(testtools.TestCase):
                       telling.where(plugin(makes_deadline=False)))
         self.assertIn('deadline passed 3 s ago', telling.where(plugin(deadline_in_seconds=-3)))
 
+    def test_an_end_that_was_missed(self):
+        for facts, words in (({'phase': 'passes'}, 'takes longer than expected'),
+                             ({'phase': 'passes', 'converges': False}, 'does not converge'),
+                             ({'phase': 'passes', 'converges': None}, ''),
+                             # There no rate is known at first.
+                             ({'phase': 'bulk copy'}, '')):
+            self.assertEqual(words, telling.eta(plugin(eta_seconds=None, **facts))[:len(words)])
+            if not words:
+                self.assertEqual('', telling.eta(plugin(eta_seconds=None, **facts)))
+
+    def test_old_figures(self):
+        for facts, words in (({'age_seconds': 23.4}, ', no news for 23 s'),
+                             ({'age_seconds': None}, ', figures of unknown age'),
+                             ({'age_seconds': 4.9}, ', deadline in 250 s'),
+                             # libvirt is done with it, and has no more to tell.
+                             ({'age_seconds': 23.4, 'phase': 'finishing'}, ', deadline in 250 s'),
+                             ({'age_seconds': None, 'phase': 'queued'}, ', deadline in 250 s')):
+            self.assertEqual(words, telling.where(plugin(**facts))[-len(words):])
+        self.assertEqual('', telling.where(plugin(**dict.fromkeys(FIELDS))))
+
     def test_it_is_over_when_nova_says_so(self):
         self.assertFalse(plugin(outcome='completed', status='running', phase='finishing').over)
         self.assertTrue(plugin(outcome='completed', status='completed').over)
