@@ -15,6 +15,8 @@ import pathlib
 import time
 from typing import Any
 
+from keystoneauth1 import adapter as ksa_adapter
+
 from lab import needs
 from lab.openstack import catalog
 
@@ -39,6 +41,11 @@ class Client:
     def token(self) -> str:
         """The user's token."""
         return str(self._session.get_token())
+
+    @property
+    def adapter(self) -> ksa_adapter.Adapter:
+        """What a command of `openstack` would ask Nova by."""
+        return ksa_adapter.Adapter(self._session, service_type='compute')
 
     @property
     def project(self) -> str:
@@ -209,7 +216,7 @@ class Client:
         return dict(self._ours('POST', server, migration, 'action',
                                json={action: None})['action'])
 
-    def cancel_all(self, **what: str) -> dict[str, Any]:
+    def cancel_all(self, **what: object) -> dict[str, Any]:
         """Cancel all migrations of a host (and direction) or of a project_id."""
         return dict(self.compute('POST', '/os-migrations/cancel', json={'cancel': what}))
 

@@ -15,6 +15,8 @@ from keystoneauth1 import exceptions
 from lab import client as lab_client
 from lab import guests
 from lab.openstack import services
+from nova_migpolicy.osc import cancel
+from nova_migpolicy.osc import http
 from tests.stack import phases
 from tests.stack import steering
 
@@ -86,3 +88,34 @@ class CancelTests(Cancel):
             before.server, before.migration)['phase'])
         self.admin.abort(before.server, before.migration)
         self.assert_stayed(self.finish(before))
+
+    def test_all_of_a_host_while_another_is_silent(self):
+        runs = [self.in_passes(), self.start(QUIET), self.start(QUIET)]
+        for run in runs[1:]:
+            self.in_phase(run, 'waiting for a slot')
+        silent = self.start(host='n2', **phases.ENDLESS)
+        self.in_phase(silent, 'passes')
+        stopped = self.stop(self.stack.hosts['n2'].machine, 'nova-compute')
+        told = self.admin.cancel_all(host='n1', servers=[silent.server])
+        self.assertEqual(([], []), (told['cancelled'], told['failed']))
+        [left] = told['remaining']
+        self.assertEqual((silent.server, silent.migration, True),
+                         (left['server_id'], left['migration_id'], left['begun']))
+        # A busy machine may be done with waiting before the bus is.
+        self.assertRegex(left['message'], 'n2 did not answer within|has not been answered after')
+        # The others do not wait for it. The host is back when the command asks again: at once,
+        # for libvirt drops a client that is silent for half a minute, and what it migrates.
+        said = []
+
+        def say(line):
+            said.append(line)
+            self.go(stopped)
+
+        asking = cancel.Asking(http.Api(self.admin.adapter), {'host': 'n1'}, say)
+        asking.run()
+        self.assertIn('remain: asking again', said[0])
+        results = {row[0]: row[2] for row in asking.rows()}
+        self.assertEqual({run.server for run in (*runs, silent)}, set(results))
+        self.assertLessEqual(set(results.values()), {'cancelled', 'over'}, said)
+        for run in (*runs, silent):
+            self.assert_stayed(self.finish(run))

@@ -244,8 +244,8 @@ def _values(kind: str) -> strategies.SearchStrategy[Any]:
     if kind == 'cancel':
         names = strategies.sampled_from(['N1', 'n1 ', 'n3', '', '%', 'n1\x00', '<other>', '5'])
         return strategies.fixed_dictionaries({'cancel': _mostly(strategies.dictionaries(
-            strategies.sampled_from(['host', 'project_id', 'direction', 'x']), _mostly(names),
-            max_size=3))})
+            strategies.sampled_from(['host', 'project_id', 'direction', 'servers', 'x']),
+            _mostly(names | strategies.lists(names, max_size=3)), max_size=3))})
     if kind == 'action':
         return _mostly(strategies.dictionaries(strategies.sampled_from(
             ['post_copy', 'pause', 'force_complete', 'Pause', 'cancel']),

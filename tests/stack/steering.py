@@ -58,12 +58,13 @@ class SteeringTest(base.StackTest):
                  'migpolicy': {'link_mib_s': LINK_MIB_S}}
     disk_gib = 0
 
-    def start(self, guest: guests.Guest = BUSY, *, image: str | None = None,
+    def start(self, guest: guests.Guest = BUSY, *, image: str | None = None, host: str = 'n1',
               disk_gib: int | None = None, owner: lab_client.Client | None = None,
               beats_first: int = 100, before: Callable[[], object] = lambda: None,
               migpolicy: dict[str, object] | None = None, **policy: object) -> Run:
-        """Boot a guest on n1, wait until it works, and ask for its migration to the other host.
+        """Boot a guest, wait until it works, and ask for its migration to the other host.
 
+        :param host: where it is booted
         :param owner: whose server it is; only an admin may choose its host
         :param migpolicy: a policy for this request alone
         :param before: called when the server works, before its migration is asked for
@@ -74,7 +75,7 @@ class SteeringTest(base.StackTest):
             disk_gib=self.disk_gib if disk_gib is None else disk_gib,
             extra_specs={f'migpolicy:{key}': value for key, value in policy.items()})
         self.addCleanup(self.admin.compute, 'DELETE', f'/flavors/{flavor}')
-        server = self.boot(guest, image=image, flavor=flavor, owner=owner)
+        server = self.boot(guest, image=image, flavor=flavor, host=host, owner=owner)
         beats = heartbeat.Recorder(*(
             self.stack.where.host_instances(host) / server / 'console.log'
             for host in HOSTS))

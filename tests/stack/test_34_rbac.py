@@ -53,6 +53,30 @@ class RbacTest(phases.InPhase, steering.SteeringTest):
         self.stack.client('manager').abort(run.server, run.migration)
         self.assert_stayed(self.finish(run))
 
+    def test_cancelling_all_of_a_project_by_its_managers(self):
+        run = self.in_disks(bandwidth_mib_s=8, owner=self.stack.client('member'))
+        # Read anew by nova-api as soon as it has changed.
+        rules = self.stack.where.conf('nova/policy.yaml')
+        self.addCleanup(rules.write_text, '# no rule of our own\n')
+        rules.write_text('"migpolicy:cancel_all": "role:admin or role:manager and '
+                         'project_id:%(project_id)s"\n')
+        demo = {'project_id': self.stack.client('manager').project}
+
+        def codes(what):
+            return self.codes('POST', '/os-migrations/cancel', json={'cancel': what})
+
+        # The stranger manages a project, too, but not this one; and hosts are no project's.
+        nobody = dict.fromkeys(USERS, 403) | {'admin': 200}
+        self.assertEqual(nobody, codes({'project_id': 'nobody'}))
+        self.assertEqual(nobody, codes({'host': 'n1', 'servers': ['nobody']}))
+        self.assertEqual(nobody | {'manager': 200}, codes(demo | {'servers': ['nobody']}))
+        self.assertEqual('disks', self.admin.forecast(run.server, run.migration)['phase'])
+        told = self.stack.client('manager').cancel_all(**demo)
+        self.assertEqual(([(run.server, run.migration)], [], []), (
+            [(one['server_id'], one['migration_id']) for one in told['cancelled']],
+            told['failed'], told['remaining']))
+        self.assert_stayed(self.finish(run))
+
     def test_without_a_token(self):
         for token in ('', 'wrong', 'x' * 300):
             answer = self.admin.answer('GET', '/servers/x/migrations/1/policy', headers={

@@ -26,19 +26,37 @@ class RetuneTest(retunes.RetuneTests, steering.SteeringTest):
         self.assert_moved(self.finish(run))
         self.assertIn('pause', run.actions)
 
+    def test_no_remedy_by_its_word(self):
+        run = self.start(on_stall='continue', timeout_seconds=600, migpolicy={'remedies': 'none'})
+        self.admin.wait_migration(run.server, run.migration, status={'running'})
+        fields = self.admin.policy(run.server, run.migration)['fields']
+        self.assertEqual(([], 'request'), (
+            fields['remedies']['value'], fields['remedies']['origin']))
+        for wrong in (['none', 'bandwidth'], 'bandwidth'):
+            refused = self.assertRaises(exceptions.BadRequest, self.tune, run, remedies=wrong)
+            self.assertIn('none', refused.response.text)
+        self.tune(run, remedies=['downtime'], max_downtime_ms=300)
+        self.tune(run, remedies=['none'])
+        self.assertEqual([], self.admin.policy(
+            run.server, run.migration)['fields']['remedies']['value'])
+        self.admin.abort(run.server, run.migration)
+        self.assert_stayed(self.finish(run))
+
     def test_final_figures_and_timeline_afterwards(self):
         run = self.in_passes(max_bandwidth_mib_s=400, max_downtime_ms=1000)
-        seen = []
+        seen, ends = [], []
         self.tune(run, bandwidth_mib_s=400)
 
         def look():
             found = self.progress(run)
             seen.append(found['percent'])
+            ends.extend((found['eta_seconds'] or {}).values())
             return found
 
         found = lab_client.wait(look, lambda found: found['phase'] == 'done',
                                 steering.MIGRATION_TIMEOUT_S, 'the phase done')
         self.assertEqual(sorted(seen), seen)
+        self.assertEqual([], [end for end in ends if end is not None and end < 0.1])
         self.assertEqual(('completed', 100.0), (found['outcome'], found['percent']))
         final = found['final']
         self.assertGreater(final['total_seconds'], 5)
