@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks the plugin in the nova-compute of a host, over Nova's message bus, and within 2 s.
+"""Asks the plugin in the nova-compute of a host, within 2 s as long as the message bus works.
 
 What does not reach it is told apart: nova-compute is not there, it is there without the plugin,
 or with one of another version.  What the plugin answers is passed on, errors too.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The entry in Nova's api-paste.ini: ``egg:nova_migpolicy``, right after ``keystonecontext``.
 
-A request that is not ours costs one look at its path and goes on untouched.  Should our part not
+A request that is not ours costs one look at its path and goes on as it came.  Should our part not
 load, Nova's API does without it and the log says why: it never takes Nova's API down.
 """
 

@@ -35,7 +35,7 @@ class Start(watch_mod.Watching, base.Lister):
     examples = (
         ('server migration start db-1', 'move db-1, Nova chooses where to'),
         ('server migration start db-1 --host n2 --profile post_copy --wait',
-         'to n2, certain to arrive, and watch it'),
+         'to n2, by post-copy if need be, and watch it'),
         ('server migration start --from-host n1 --set timeout_seconds=300 --set on_timeout=pause',
          'empty n1; who is not done after 5 minutes is paused for the rest'),
     )

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
+
 from nova_migpolicy.engine import judge
 from tests.stack import steering
 
-
 MIB = 1 << 20
+EXPLAINED = 'compute_live_migration_policy'
 
 
 class RemedyTests:
@@ -43,14 +45,25 @@ class RemedyTests:
                 if s['boundary'] and s['at'] <= decision['at']}
         falls = 4 in left and 3 in left and left[4] < judge.FALLING_A_PASS * left[3]
         self.assertLessEqual(max(left), 5 if falls else 4, left)
-        self.assertIn(decision['reason'], self.stack.log('n1').read_text())
+        self.assertIn(decision['reason'], self.stack.log(run.source).read_text())
         [end] = run.records('end')
         self.assertEqual(('cancelled', decision['reason']), (end['outcome'], end['reason']))
         events = [event for action in self.admin.actions(run.server)
                   for event in action['events']]
         details = [event['details'] for event in events
-                   if event['event'] == 'compute_live_migration_policy']
+                   if event['event'] == EXPLAINED]
         self.assertEqual([decision['reason'][:255]], details)
+        self.assert_told_in_the_list_of_actions(run, decision['reason'])
+
+    def assert_told_in_the_list_of_actions(self, run, reason, user='admin', version='2.84'):
+        """As the docs tell it; the reason is None where it is not told."""
+        [request] = [action['request_id'] for action in self.admin.actions(run.server)
+                     if any(event['event'] == EXPLAINED for event in action['events'])]
+        shown = json.loads(self.stack.cli(
+            ['openstack', '--os-compute-api-version', version, 'server', 'event', 'show',
+             run.server, request, '-f', 'json'], user).stdout)
+        [event] = [one for one in shown['events'] if one['event'] == EXPLAINED]
+        self.assertEqual(('Error', reason and reason[:255]), (event['result'], event['details']))
 
 
 class EachRemedyTests(RemedyTests):
