@@ -126,7 +126,7 @@ def _set(thing: Any, values: Mapping[str, Any]) -> None:
 
 
 def explain(context: Any, instance: Any, host: str, reason: str) -> None:
-    """Put the reason of a stop where the owner finds it: the server's instance action."""
+    """Put the reason of a stop where administrators find it: the server's instance action."""
     try:
         with compute_utils.EventReporter(
                 context, EVENT_NAME, host, instance.uuid, graceful_exit=True):
