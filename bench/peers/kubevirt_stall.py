@@ -34,15 +34,15 @@ from bench.peers import stall
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import settings
 
 EWMA_ALPHA = 0.4
 POSSIBLE_FACTOR = 1.5
 TIMEOUT_FACTOR = 2
 SWITCHOVER_S = 60
-# The highest limit that QEMU takes.
-QEMU_HIGHEST_MS = 2_000_000
 HARD_STOP: tuple[remedies.Action, ...] = (
-    remedies.Pause(), remedies.SetMaxDowntime(QEMU_HIGHEST_MS, QEMU_HIGHEST_MS))
+    remedies.Pause(),
+    remedies.SetMaxDowntime(settings.HIGHEST_LIMIT_MS, settings.HIGHEST_LIMIT_MS))
 
 
 class Stalling(base.Peer):

@@ -22,6 +22,8 @@ MIB = record.MIB
 OVERHEAD_MS = 30
 MARGIN = 0.85
 FLOOR = 0.4
+# QEMU takes no limit above this, in ms.
+HIGHEST_LIMIT_MS = 2_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +56,13 @@ def usable_ms(promised_ms: float) -> float:
 def limit_ms(promised_ms: int, cap_mib_s: int, link: Link) -> int:
     """The limit to hand to QEMU so that the real blackout stays within promised_ms.
 
-    Under a cap on a link of unknown rate the cap counts as the link.
+    Under a cap on a link of unknown rate the cap counts as the link. What would be beyond
+    HIGHEST_LIMIT_MS is that: the blackout is then shorter than promised.
     """
-    if link.switchover_mib_s or not cap_mib_s or not link.mib_s:
-        return max(1, int(usable_ms(promised_ms)))
-    return max(1, int(usable_ms(promised_ms) * max(1.0, link.mib_s / cap_mib_s)))
+    scale = 1.0
+    if cap_mib_s and link.mib_s and not link.switchover_mib_s:
+        scale = max(1.0, link.mib_s / cap_mib_s)
+    return min(max(1, int(usable_ms(promised_ms) * scale)), HIGHEST_LIMIT_MS)
 
 
 def threshold_bytes(limit: int, rate_bytes_s: float, link: Link) -> float:

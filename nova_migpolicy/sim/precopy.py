@@ -16,6 +16,7 @@ is the seed, for a link and a guest that waver from pass to pass.
 from __future__ import annotations
 
 from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import settings
 from nova_migpolicy.sim import counters
 from nova_migpolicy.sim import disks
 from nova_migpolicy.sim import guests
@@ -32,6 +33,8 @@ MIB = guests.MIB
 PAGE_COST = counters.PAGE_COST
 # What a sync takes; nothing is sent meanwhile.
 SYNC_S = 0.001
+# The limit that QEMU has by itself: the one that was asked for before the start may be refused.
+DEFAULT_LIMIT_MS = 300
 _TINY = 1e-9
 
 
@@ -43,7 +46,9 @@ class Migration:
         self.now_s = 0.0
         self.syncs = setup.counter
         self.synced_s = 0.0             # when the last sync was
-        self.cap, self.limit_ms = setup.cap_mib_s, setup.limit_ms
+        self.cap, self.limit_ms = setup.cap_mib_s, DEFAULT_LIMIT_MS
+        if setup.limit_ms <= settings.HIGHEST_LIMIT_MS:
+            self.limit_ms = setup.limit_ms
         self.blackout_s: float | None = None
         # Work that the guest did not do, in seconds of one of its processors.
         self.lost_s = 0.0
@@ -243,6 +248,8 @@ class Migration:
             self._pacer.looked_s = self.now_s
             self._rate_soon()
         elif isinstance(action, remedies.SetMaxDowntime):
+            if action.limit_ms > settings.HIGHEST_LIMIT_MS:
+                return f'a limit is 0 to {settings.HIGHEST_LIMIT_MS} ms, not {action.limit_ms}'
             self.limit_ms = action.limit_ms
             self._rate_soon()
         elif isinstance(action, remedies.SetThrottle):

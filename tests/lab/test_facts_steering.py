@@ -8,6 +8,7 @@ import time
 import libvirt
 
 from lab import domain
+from nova_migpolicy.engine import settings
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from tests.lab import base
@@ -95,6 +96,14 @@ class TestDowntime(base.HostsTest):
         migration.wait()
         self.assertIsNone(migration.error)
         self.assert_beats('n2')
+
+    def test_the_highest_limit(self):
+        self.boot('idle')
+        highest = settings.HIGHEST_LIMIT_MS
+        self.guest.domain.migrateSetMaxDowntime(highest)
+        self.assertRaises(libvirt.libvirtError, self.guest.domain.migrateSetMaxDowntime,
+                          highest + 1)
+        self.assertEqual(highest, self.qmp('query-migrate-parameters')[0]['downtime-limit'])
 
     def test_the_cap_does_not_bind_the_switchover(self):
         self.boot()

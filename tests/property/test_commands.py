@@ -22,7 +22,7 @@ GIB = 1 << 30
 
 held_values = strategies.fixed_dictionaries({}, optional={
     'bandwidth_mib_s': strategies.integers(0, 2000),
-    'max_downtime_ms': strategies.integers(1, 5000),
+    'max_downtime_ms': test_steering.blackouts(5000),
     'max_throttle_percent': strategies.integers(1, 99)})
 released = strategies.frozensets(strategies.sampled_from([*sorted(hold.HOLDABLE), 'on_stall']))
 moments = strategies.floats(-50, 500)
@@ -38,8 +38,9 @@ def changes(draw):
 class TestWithTheModel(testtools.TestCase):
     """Commands at any time of a whole migration, each answered as a monitor would."""
 
-    @hypothesis.given(test_steering.worlds(), test_steering.policies(), strategies.lists(
-        strategies.tuples(strategies.floats(0, 60), strategies.one_of(
+    @hypothesis.given(
+        test_steering.worlds(beliefs=test_steering.ANY), test_steering.policies(),
+        strategies.lists(strategies.tuples(strategies.floats(0, 60), strategies.one_of(
             changes(), changes(), strategies.sampled_from(
                 ['post_copy', 'pause', 'force_complete', 'abort']))), max_size=6),
         strategies.frozensets(strategies.integers(0, 8)))

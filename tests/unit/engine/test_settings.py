@@ -48,6 +48,12 @@ class TestLimit(testtools.TestCase):
     def test_it_is_never_zero(self):
         self.assertEqual(1, settings.limit_ms(1, 0, Link()))
 
+    def test_it_is_never_above_what_qemu_takes(self):
+        # A long promise under a low cap; and a short one under a very low cap on a fast link.
+        for promised, cap, link in ((120_000, 50, 1100.0), (2000, 10, 12_500.0)):
+            self.assertEqual(2_000_000, settings.limit_ms(promised, cap, Link(link)))
+        self.assertEqual(1_700_000 - 30, settings.limit_ms(2_000_000, 0, Link()))
+
     def test_the_blackout_is_that_of_the_link(self):
         self.assertEqual(530, settings.blackout_ms(100 * MIB, 50 * MIB, Link(200.0)))
         # Not known: it is at least as fast as what was seen.

@@ -53,6 +53,15 @@ class TestMigration(testtools.TestCase):
         # Up to 100 MiB at 400 MiB/s, where 2000 ms were expected.
         self.assertThat(plant.blackout_s, matchers.LessThan(0.3))
 
+    def test_a_limit_that_qemu_does_not_take_is_refused(self):
+        plant = self.start(guests.idle(64), limit_ms=2_000_001)
+        # As libvirt's refusal before the start leaves it.
+        self.assertEqual(300, plant.limit_ms)
+        self.assertIn('2000000', plant.apply(remedies.SetMaxDowntime(2_000_001, 500)))
+        self.assertEqual(300, plant.limit_ms)
+        self.assertIsNone(plant.apply(remedies.SetMaxDowntime(2_000_000, 500)))
+        self.assertEqual(2_000_000, plant.limit_ms)
+
     def test_a_stated_rate_of_the_link_sets_the_threshold(self):
         plant = self.start(guests.sweep(256, 128, 80), cap_mib_s=50, limit_ms=400,
                            switchover_mib_s=400.0)

@@ -72,7 +72,7 @@ class TestStalling(testtools.TestCase):
         self.assertEqual((0.4, 1.5, 2, 60, 2_000_000),
                          (kubevirt_stall.EWMA_ALPHA, kubevirt_stall.POSSIBLE_FACTOR,
                           kubevirt_stall.TIMEOUT_FACTOR, kubevirt_stall.SWITCHOVER_S,
-                          kubevirt_stall.QEMU_HIGHEST_MS))
+                          kubevirt_stall.HARD_STOP[1].limit_ms))
 
     def test_how_it_starts(self):
         start = self.start(bandwidth_mib_s=70)
