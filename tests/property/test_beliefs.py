@@ -19,6 +19,8 @@ worlds = test_steering.worlds
 # A server that is given up on where it is not hurried, and a host that may hurry it.
 WORLD = (precopy.Setup(guests.sweep(1000, 600, 250), link_mib_s=1000),
          {'can_throttle': False, 'can_post_copy': False})
+SMALL = (precopy.Setup(guests.sweep(67, 9, 157), link_mib_s=400),
+         {'can_throttle': False, 'can_post_copy': False})
 POLICY = keys.Policy(
     bandwidth_mib_s=50, max_bandwidth_mib_s=800, max_downtime_ms=500, initial_downtime_ms=100,
     remedies=('bandwidth', 'downtime'), on_stall='abort', timeout_seconds=0,
@@ -90,6 +92,11 @@ class TestOutcome(testtools.TestCase):
             self, world, policy, share, switchover):
         self.check(world, policy, share, switchover)
 
+    @unittest.expectedFailure   # giving up comes before the last permitted rate (issue 11, 2)
     @hypothesis.given(worlds(100), policies(), test_steering.TRUE, strategies.booleans())
+    @hypothesis.example(SMALL, dataclasses.replace(
+        POLICY, bandwidth_mib_s=10, max_bandwidth_mib_s=0, max_downtime_ms=10,
+        initial_downtime_ms=10), 0.9, False)
+    @not_shrunk
     def test_what_completes_completes_with_the_truth(self, world, policy, share, switchover):
         self.check(world, policy, share, switchover)
