@@ -3,83 +3,146 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+import dataclasses
+import pathlib
 import re
 from urllib import parse
 
+import nova_migpolicy
 from tests.stack import hostile
+from tests.stack import logs
 from tests.stack import wire
 
 #: addresses and names of hosts, which tenants are not to know
 HOSTS = re.compile(r'(?<![\w.-])(n[12]|10\.7[67]\.0\.1[12])(?![\w-])')
 
-_NOT_IN_TIME = ('nova.exception.InvalidMigrationState: ',
-                'nova.exception.NoActiveMigrationForInstance: ', 'no job is active on the domain')
-_PASSED_ON = re.compile(
-    r'/nova_migpolicy/compute/driver.py", line \d+, in live_migration_(abort|force_complete)')
+#: where the package is that these tests are for: its folder may have any name above it
+OURS = pathlib.Path(nova_migpolicy.__file__).resolve().parent
+_MANAGER = '/nova/compute/manager.py'
+_WSGI = '/nova/api/openstack/wsgi.py'
+# Fewer than this never exhaust a parser's stack.
+_DEEP = 200
+_BYTES = re.compile(r'nova\.exception\.ValidationError: .*\b(memory|disk)_(total|processed|'
+                    r'remaining)_bytes\b')
 
 
-def was_not_in_time(trace: str) -> bool:
-    """Whether Nova was to cancel or complete what is over or has not begun, and no more is wrong.
+def was_not_in_time(trouble: logs.Trouble, ours: pathlib.Path = OURS) -> bool:
+    """Whether Nova was to cancel what its own manager says is over or has not begun.
 
     Its API looks at the migration's state, answers and only then sends the message: the second of
-    two that are sent at once fails at the host, and so does one between the state 'running' and
-    the job. What is ours asks the host itself, and then remembers it or says that it is over.
+    two that are sent at once fails at the host. Nothing of ours has a part in it.
 
-    :param trace: from Nova's log
+    :param ours: the folder of the package
     """
-    failed = re.findall(r'Exception during message handling: (.*)', trace)
-    ours = re.findall(r'/nova_migpolicy/.*', trace)
-    return (bool(failed) and all(any(known in one for known in _NOT_IN_TIME) for one in failed)
-            and trace.count('Traceback (most recent call last)') == trace.count(
-                'oslo_messaging.rpc.server Traceback (most recent call last)')
-            and all(_PASSED_ON.fullmatch(one) for one in ours))
+    return (trouble.logger == 'oslo_messaging.rpc.server' and len(trouble.errors) == 1
+            and trouble.errors[0].startswith('nova.exception.InvalidMigrationState: ')
+            and _is(trouble.frames[-1], _MANAGER, 'live_migration_abort')
+            and not _of(trouble, ours))
 
 
-def is_novas_own(request: hostile.Request, trace: str) -> bool:
-    """Whether Nova fails by itself, as it does without us.
+@dataclasses.dataclass(frozen=True)
+class _Fault:
+    """A fault of Nova's API that it has without us.
 
-    :param trace: from Nova's log
+    :ivar error: what it ends in
+    :ivar where: file and functions that it passes
+    :ivar cause: what of the request brings it about
+    :ivar passed_on: whether that request may have been ours first, and then passed on
     """
-    passed_on = 'nova_migpolicy/api/web.py' in trace
-    if 'nova_migpolicy' not in trace and not _is_utf8(request.target):
-        # It wants to show the address of its own fault; /v2.1/.. leads to where there is no ours.
-        return 'UnicodeDecodeError' in trace
-    if 'Schema failed to validate' in trace:
-        # Its schema of answers knows no migration that has sent nothing yet, or has no disks.
-        return request.method in ('GET', 'HEAD') and re.search(
-            r'(memory|disk)_(total|processed|remaining)_bytes', trace) is not None
-    if 'Invalid boundary in multipart form' in trace:
-        # It looks into forms for another method.
-        return '/routes/middleware.py' in trace
-    if '/nova/api/openstack/wsgi.py' not in trace:
-        return False
-    if "MigrationsController.show() got an unexpected keyword argument 'body'" in trace:
-        # It takes that other method from the query, too, and then does not know the body.
-        return '_method=GET' in request.target
-    if 'OSError: error during read' in trace or 'webob.request.DisconnectionError' in trace:
-        # It reads each body to the end that is said; ours is asked first where it has to read.
-        return request.kind == 'delete' or not passed_on
-    # It decodes each body, also where it has no use for one, and parses JSON of any depth. What
-    # goes through our hands does not get there: these are other paths and methods.
-    fails = ('UnicodeDecodeError', 'RecursionError: maximum recursion depth exceeded while decod')
-    return bool(request.body) and any(name in trace for name in fails) and not passed_on
+
+    error: str
+    where: tuple[str, ...]
+    cause: Callable[[hostile.Request], bool]
+    passed_on: Callable[[hostile.Request], bool] = lambda _request: False
 
 
-def _is_utf8(target: str) -> bool:
+def _is_utf8(text: bytes) -> bool:
     try:
-        parse.unquote_to_bytes(target).decode()
+        text.decode()
     except UnicodeDecodeError:
         return False
     return True
 
 
-def judge(request: hostile.Request, answer: wire.Answer) -> str | None:
-    """What is wrong with an answer; None if nothing is."""
-    if answer.status >= 500:
-        return 'an error of the server'
+_FAULTS = (
+    # It decodes each body for its log, also where it has no use for one.
+    _Fault('UnicodeDecodeError: ', (_WSGI, '_process_stack'),
+           lambda request: not _is_utf8(request.body)),
+    # It parses JSON of any depth.
+    _Fault('RecursionError: maximum recursion depth exceeded while decoding a JSON',
+           (_WSGI, '_from_json', 'action_peek'),
+           lambda request: request.body.count(b'[') + request.body.count(b'{') > _DEEP),
+    # It looks into forms for another method.
+    _Fault('ValueError: Invalid boundary in multipart form', ('/routes/middleware.py', '__call__'),
+           lambda request: any(value.startswith(b'multipart/') for name, value in request.headers
+                               if name.lower() == b'content-type'), lambda _request: True),
+    # It takes that other method from the query, too, and then does not know the body.
+    _Fault("TypeError: ServerMigrationsController.show() got an unexpected keyword argument "
+           "'body'", (_WSGI, 'wrapped'), lambda request: '_method=GET' in request.target),
+    # It reads each body to the end that is said; ours is asked first where it has to read.
+    *(_Fault(error, (_WSGI, 'get_body'), lambda request: request.has(b'content-length'),
+             lambda request: request.kind == 'delete')
+      for error in ('OSError: error during read', 'webob.request.DisconnectionError')),
+)
+
+
+def is_novas_own(request: hostile.Request, trouble: logs.Trouble,
+                 ours: pathlib.Path = OURS) -> bool:
+    """Whether Nova fails at a request by itself, as it does without us.
+
+    :param ours: the folder of the package
+    """
+    errors = trouble.errors
+    if not errors:
+        return False
+    if _BYTES.match(errors[-1]):
+        # Its schema of answers knows no migration that has sent nothing yet, or has no disks; it
+        # only says so.
+        return (request.method in ('GET', 'HEAD') and not _of(trouble, ours)
+                and trouble.passes('/nova/api/validation/__init__.py', 'wrapper'))
+    if not _of(trouble, ours) and not _is_utf8(parse.unquote_to_bytes(request.target)):
+        # It wants to show the address of its own fault; /v2.1/.. leads to where there is no ours.
+        return all(error.startswith('UnicodeDecodeError: ') for error in errors)
+    return any(len(errors) == 1 and errors[0].startswith(fault.error)
+               and trouble.passes(*fault.where) and fault.cause(request)
+               and _is_handed_over(trouble, ours, passed_on=fault.passed_on(request))
+               for fault in _FAULTS)
+
+
+def _is(frame: logs.Frame, path: str, *functions: str) -> bool:
+    return frame.path.endswith(path) and frame.function in functions
+
+
+def _of(trouble: logs.Trouble, folder: pathlib.Path) -> list[str]:
+    """The frames of a package, as 'its/file.py function'."""
+    return [f'{pathlib.PurePath(path).relative_to(folder)} {function}'
+            for path, function in trouble.frames
+            if pathlib.PurePath(path).is_relative_to(folder)]
+
+
+def _is_handed_over(trouble: logs.Trouble, ours: pathlib.Path, *, passed_on: bool) -> bool:
+    """Whether all that is ours of it is that Nova was given the request.
+
+    :param passed_on: it may have been after a look of ours
+    """
+    found = _of(trouble, ours)
+    last = ('api/filter.py __call__', 'api/application.py __call__')
+    return not found or found[-1] in (*last, *(['api/web.py pass_on'] if passed_on else []))
+
+
+def judge(request: hostile.Request, answer: wire.Answer, *, novas_own: bool = False
+          ) -> str | None:
+    """What is wrong with an answer; None if nothing is.
+
+    :param novas_own: Nova failed at the request by itself, and may say so; ours may not
+    """
     kind = {name.lower(): value for name, value in answer.headers}
     is_json = kind.get('content-type', '').startswith('application/json')
-    if kind.get('openstack-api-version', '').startswith('migration-policy') and not is_json:
+    is_ours = kind.get('openstack-api-version', '').startswith('migration-policy')
+    if answer.status >= 500 and (is_ours or not novas_own):
+        return 'an error of the server'
+    if is_ours and not is_json:
         return 'an answer of ours that is no JSON'
     if not is_json or request.method == 'HEAD' or not answer.body:
         return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-import re
 import tempfile
 from typing import Any
 
@@ -19,6 +18,7 @@ from lab import client as lab_client
 from lab import guests
 from lab import needs
 from lab import stack as lab_stack
+from tests.stack import logs
 from tests.stack import verdict
 
 QUIET = guests.Guest(kind='idle', memory_mib=96)
@@ -31,7 +31,6 @@ _POLICY = {'remedies': 'none', 'on_stall': 'continue', 'timeout_seconds': 3600}
 #: server -> its owner and guest
 _SERVERS = {'victim': ('member', QUIET), 'mine': ('manager', QUIET),
             'theirs': ('stranger', QUIET), 'own': ('admin', BUSY)}
-_BAD = re.compile(r'Traceback \(most recent call last\)| CRITICAL ')
 
 
 class World:
@@ -45,7 +44,7 @@ class World:
         self.admin = stack.client()
         self.names: dict[str, str] = {}
         self._flavors: list[str] = []
-        self._read: dict[pathlib.Path, int] = {}
+        self._tail = logs.Tail()
         self._policy: Any = None
 
     def open(self) -> World:
@@ -108,23 +107,16 @@ class World:
         self.names[f'{name}#'] = str(number)
         self.names[f'{name}@'] = str(self.admin.migration(server, number)['uuid'])
 
-    def news(self) -> list[tuple[str, str]]:
-        """The tracebacks in Nova's logs since the last look, each with its log's name.
+    def news(self) -> list[tuple[str, logs.Trouble]]:
+        """The troubles in Nova's logs since the last look, each with its log's name.
 
         That of a cancel that was not in time is none: it may be written long after its request.
         """
-        found = []
-        logs = self.stack.where.log
-        for path in sorted([*logs.glob('nova-*.log'), *logs.glob('nova-*.out')]):
-            with open(path, 'rb') as log:
-                log.seek(self._read.get(path, 0))
-                text = log.read().decode(errors='replace')
-                self._read[path] = log.tell()
-            match = _BAD.search(text)
-            trace = text[max(0, match.start() - 500):match.end() + 40_000] if match else ''
-            if trace and not verdict.was_not_in_time(trace):
-                found.append((path.name, trace))
-        return found
+        folder = self.stack.where.log
+        found = self._tail.troubles(sorted([*folder.glob('nova-*.log'),
+                                            *folder.glob('nova-*.out')]))
+        return [(name, trouble) for name, trouble in found
+                if not verdict.was_not_in_time(trouble)]
 
     def changes(self) -> dict[str, tuple[Any, Any]]:
         """What is not as it was of the victim's migration and of the other project's server."""

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which troubles in Nova's logs are Nova's own, by recorded ones, wherever the checkout lies."""
+
+import pathlib
+
+import testtools
+
+from tests.stack import hostile
+from tests.stack import logs
+from tests.stack import verdict
+from tests.stack import wire
+
+TRACES = pathlib.Path(__file__).with_name('traces')
+#: folders of checkouts, some with the package's own name in them
+CHECKOUTS = ('/src/plugin', '/a b/nova_migpolicy', '/nova_migpolicy/api/nova_migpolicy')
+DEEP, PLAIN = b'[' * 5000, b'{"x": 1}'
+FORM = ((b'Content-Type', b'multipart/form-data; boundary='),)
+CUT = ((b'Content-Length', b'500'),)
+
+
+def recorded(name, checkout=CHECKOUTS[0]):
+    text = (TRACES / f'{name}.log').read_text()
+    return text.replace('{ours}', f'{checkout}/nova_migpolicy').replace(
+        '{venv}', f'{checkout}/.venv')
+
+
+def request(method='PUT', target='/v2.1/servers/x', headers=(), body=PLAIN, kind='action'):
+    return hostile.Request(kind, 'admin', method, target, tuple(headers), body)
+
+
+class TestNovasOwn(testtools.TestCase):
+
+    def check(self, wanted, name, **sent):
+        for checkout in CHECKOUTS:
+            [found] = logs.troubles(recorded(name, checkout))
+            self.assertIs(wanted, verdict.is_novas_own(
+                request(**sent), found, pathlib.Path(checkout) / 'nova_migpolicy'),
+                (name, checkout, sent))
+
+    def test_a_body_that_is_not_utf8(self):
+        self.check(True, 'body-is-not-utf8', body=b'\xff')
+        self.check(False, 'body-is-not-utf8')
+
+    def test_a_body_that_is_nested_deep(self):
+        self.check(True, 'body-is-deep', body=DEEP)
+        self.check(False, 'body-is-deep', body=b'[' * 50)
+
+    def test_a_body_that_ours_should_have_refused(self):
+        self.check(False, 'body-is-deep-and-was-ours', method='POST', body=DEEP)
+
+    def test_a_form(self):
+        self.check(True, 'form-without-boundary', headers=FORM)
+        self.check(False, 'form-without-boundary')
+
+    def test_a_method_in_the_query(self):
+        self.check(True, 'method-in-the-query', target='/v2.1/servers/x?_method=GET')
+        self.check(False, 'method-in-the-query')
+
+    def test_a_body_that_is_shorter_than_it_says(self):
+        self.check(True, 'body-is-cut-off', headers=CUT)
+        self.check(False, 'body-is-cut-off')
+
+    def test_an_address_that_ours_has_seen(self):
+        self.check(False, 'address-is-not-utf8-and-was-ours', target='/v2.1/servers/%ff/action')
+
+    def test_what_is_ours_is_never_novas(self):
+        for sent in ({'body': b'\xff'}, {'body': DEEP}, {'headers': FORM}, {'headers': CUT},
+                     {'target': '/v2.1/%ff'}, {'target': '/v2.1/x?_method=GET'},
+                     {'kind': 'delete', 'headers': CUT}):
+            self.check(False, 'fault-of-ours', **sent)
+
+    def test_an_error_of_novas_for_another_reason(self):
+        """The same error elsewhere in the same file is not excused."""
+        for name, sent, old, new in (
+                ('body-is-not-utf8', {'body': b'\xff'}, 'in _process_stack', 'in serialize'),
+                ('body-is-deep', {'body': DEEP}, 'in _from_json', 'in serialize'),
+                ('body-is-not-utf8', {'body': b'\xff'}, 'UnicodeDecodeError', 'KeyError')):
+            text = recorded(name)
+            self.assertIn(old, text)
+            [found] = logs.troubles(text.replace(old, new))
+            self.assertFalse(verdict.is_novas_own(request(**sent), found))
+
+    def test_a_critical_line(self):
+        [found] = logs.troubles('2026-11-27 10:00:00.000 7 CRITICAL nova [-] Unhandled error\n')
+        self.assertFalse(verdict.is_novas_own(request(body=b'\xff'), found))
+        self.assertFalse(verdict.was_not_in_time(found))
+
+
+class TestAnswer(testtools.TestCase):
+
+    JSON = ('Content-Type', 'application/json')
+    OURS = ('OpenStack-API-Version', 'migration-policy 1.0')
+
+    def judge(self, status, body, *headers, novas_own=False, method='GET'):
+        return verdict.judge(request(method), wire.Answer(status, headers, body),
+                             novas_own=novas_own)
+
+    def test_an_error_of_the_server(self):
+        fault = b'{"computeFault": {"code": 500, "message": "m"}}'
+        self.assertIn('server', self.judge(500, fault, self.JSON))
+        self.assertIsNone(self.judge(500, fault, self.JSON, novas_own=True))
+        # What Nova does wrong is no excuse for what we say.
+        self.assertIn('server', self.judge(500, fault, self.JSON, self.OURS, novas_own=True))
+
+    def test_a_form_that_is_not_novas(self):
+        for novas_own in (False, True):
+            for status, body, headers in (
+                    (200, b'x', [self.OURS]), (200, b'x', [self.JSON]),
+                    (400, b'{"a": 1, "b": 2}', [self.JSON]),
+                    (400, b'{"badRequest": {"code": 404, "message": "m"}}', [self.JSON])):
+                self.assertIsNotNone(self.judge(status, body, *headers, novas_own=novas_own))
+            self.assertIsNone(self.judge(200, b'{}', self.JSON, novas_own=novas_own))
+            self.assertIsNone(self.judge(
+                400, b'{"badRequest": {"code": 400, "message": "m"}}', self.JSON,
+                novas_own=novas_own))
