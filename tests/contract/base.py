@@ -68,11 +68,15 @@ class ContractCase(testtools.TestCase):
             memory_mb=256, vcpus=1, root_gb=1, ephemeral_gb=0, swap=0,
             extra_specs=extra_specs or {})
         instance.resources = None
+        instance.migration_context = None
         return instance
 
     def migrate_data(self):
+        # As the destination fills it in.
         data = objects.LibvirtLiveMigrateData(
-            block_migration=False, serial_listen_addr='0.0.0.0')
+            block_migration=False, serial_listen_addr='0.0.0.0', serial_listen_ports=[], bdms=[],
+            graphics_listen_addr_vnc='0.0.0.0', graphics_listen_addr_spice='0.0.0.0',
+            supported_perf_events=[])
         data.migration = objects.Migration(
             self.context, id=3, uuid='33333333-2222-3333-4444-555555555555', status='running')
         return data
