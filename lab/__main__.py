@@ -102,7 +102,9 @@ def _add_guest(parser: argparse.ArgumentParser) -> None:
             ('off', 'off_ms', 'MS', 'bursts: the quiet time'),
             ('after', 'change_after_s', 'S', 'phases: when the change comes'),
             ('then-set', 'then_set_mib', 'MIB', 'phases: writable set from then on'),
-            ('then-rate', 'then_rate_mib_s', 'MIB_S', 'phases: rate from then on')):
+            ('then-rate', 'then_rate_mib_s', 'MIB_S', 'phases: rate from then on'),
+            ('untouched', 'untouched_mib', 'MIB', 'memory that is never touched'),
+            ('processors', 'processors', 'N', 'processors that share the work')):
         value = getattr(usual, field)
         parser.add_argument(f'--{name}', dest=field, type=type(value), default=value,
                             metavar=unit, help=f'{about} (default: {value})')

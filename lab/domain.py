@@ -28,7 +28,7 @@ _XML = """
 <domain type='{kind}'>
   <name>{name}</name>
   <memory unit='MiB'>{memory}</memory>
-  <vcpu>1</vcpu>
+  <vcpu>{processors}</vcpu>
   <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/></os>
   <features><acpi/><apic/></features>
   <devices>
@@ -94,7 +94,7 @@ class LabDomain:
                 for _ in range(size):
                     f.write(block)
         with self.recorder() as recorder:
-            self.host.connect().defineXML(self._xml()).create()
+            self.host.connect().defineXML(self.xml()).create()
             if not recorder.wait_for_beats(1, timeout=timeout):
                 raise needs.LabError(f'{self.name} does not beat after {timeout:g} s')
         return self
@@ -142,7 +142,8 @@ class LabDomain:
     def _file(self, host: str, number: int | str) -> pathlib.Path:
         return self.lab[host].images / f'{self.name}.{number}'
 
-    def _xml(self) -> str:
+    def xml(self) -> str:
+        """Return libvirt's definition of it."""
         def disk(number: int | str, target: str, readonly: bool) -> str:
             path = f'{libvirtd.IMAGES}/{self.name}.{number}'
             return _DISK.format(path=saxutils.escape(path), target=target,
@@ -152,7 +153,8 @@ class LabDomain:
         disks += [disk(number, _target(number), False) for number in range(len(self.disks_mib))]
         return _XML.format(
             kind=self.kind, name=saxutils.escape(self.name), memory=self.guest.memory_mib,
-            disks=''.join(disks), console=f'{libvirtd.CONSOLES}/{self.name}.log')
+            processors=self.guest.processors, disks=''.join(disks),
+            console=f'{libvirtd.CONSOLES}/{self.name}.log')
 
 
 class Migration:

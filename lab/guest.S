@@ -8,6 +8,10 @@
    time since the last wake, but for CAP of it at most. So a guest that was held up (throttled,
    starved) loses that work, as a program would, instead of catching up later.
 
+   On a machine of several processors the first one keeps the time and beats. On each wake it
+   gives all of them an equal share of the work, and wakes the others; each sweeps a part of its
+   own of the set, or hits anywhere at random. Who has not done its last share yet loses the next.
+
    Serial line: every 10 ms one letter, a to j in turn. Once in 100 letters a line feed, the number
    of beats and the number of pages written so far (ten decimal digits each) come before it.
 
@@ -15,7 +19,7 @@
           ld -m elf_i386 -Ttext 0x7c00 -e start --oformat binary guest.o -o guest.bin
    lab/guests.py then writes the parameters at `parameters` (0x200 in the image). */
 
-        .equ    LOAD_SECTORS, 7
+        .equ    LOAD_SECTORS, 8
         .equ    COM1, 0x3f8
         .equ    PM_TIMER, 0x608         /* where SeaBIOS puts it, on pc and q35 */
         .equ    PIT_DIVISOR, 2386       /* 500 Hz */
@@ -23,6 +27,15 @@
         .equ    CAP, 17898              /* 5 ms */
         .equ    BASE, 0x100000          /* first page that is written to */
         .equ    IDT, 0x1000
+        .equ    AP_START, 0x2000        /* where the others begin: a page of its own */
+        .equ    AP_STACKS, 0x3000       /* 512 bytes for each */
+        .equ    MOST, 8                 /* processors */
+        .equ    APIC_EOI, 0xfee000b0
+        .equ    APIC_SVR, 0xfee000f0
+        .equ    APIC_ICR, 0xfee00300
+        .equ    TO_OTHERS, 0xc4000      /* all but this one */
+        .equ    WAKE, 0x2e              /* an interrupt that no device has */
+        .equ    STARTUP_TICKS, 3579545  /* a second */
         .equ    PHASE_BYTES, 28
 
         .text
@@ -84,7 +97,8 @@ parameters:
 total:  .long   0                       /* pages from BASE up that get content at boot */
 phases: .long   0                       /* how many phases follow */
 again:  .long   0                       /* which phase follows the last one */
-table:  .org    1024                    /* phases: see the names below */
+table:  .org    1020                    /* phases: see the names below */
+others: .long   0                       /* processors beside the first */
         .equ    LENGTH, 0               /* in timer ticks; 0: for ever */
         .equ    RATE, 4                 /* pages per timer tick, in units of 2^-32 */
         .equ    FIRST, 8                /* first page of the set, from BASE */
@@ -109,6 +123,7 @@ main:   movw    $16, %ax
         decl    %ecx
         jnz     1b
         movw    $tick, IDT + 0x20 * 8   /* the first is the PIT's */
+        movw    $woken, IDT + WAKE * 8
         lidt    idtr
         movb    $0x11, %al              /* both PICs to 0x20, 0x28; all masked but the PIT */
         outb    %al, $0x20
@@ -153,6 +168,8 @@ main:   movw    $16, %ax
         call    clock
         cmpl    %eax, last
         je      no_timer
+        call    start_others
+        call    clock
         movl    %eax, last
         movl    $table, %ebp
         xorl    %eax, %eax
@@ -183,23 +200,50 @@ wake:   hlt
         adcl    $0, %edx
         movl    %edx, %ecx              /* ecx: pages to write now */
         jecxz   wake
-        addl    %ecx, written
+        xorl    %esi, %esi              /* the first one's own share is what remains */
+        cmpl    %esi, others
+        je      3f
+        call    share
+3:      call    work
+        jmp     wake
+
+/* Give each of the others its share of ecx pages, and wake them. ecx: what is left of them. */
+share:  movl    %ecx, %eax
+        xorl    %edx, %edx
+        movl    others, %ebx
+        incl    %ebx
+        divl    %ebx
+        movl    others, %ebx
+1:      cmpl    $0, todo(, %ebx, 4)
+        jne     2f                      /* it is late: lost */
+        movl    %eax, todo(, %ebx, 4)
+2:      subl    %eax, %ecx
+        decl    %ebx
+        jnz     1b
+        movl    $(TO_OTHERS | WAKE), APIC_ICR
+        ret
+
+/* Processor esi writes ecx pages of phase ebp. Keeps esi, ebp. */
+work:   jecxz   5f
+        lock addl %ecx, written
         cmpl    $0, RANDOM(%ebp)
         jne     shoot
-
-        movl    cursor, %ebx            /* in order */
-3:      cmpl    PAGES(%ebp), %ebx
+        cmpl    $0, slice(, %esi, 4)
+        je      5f
+        movl    cursor(, %esi, 4), %ebx /* in order */
+3:      cmpl    slice(, %esi, 4), %ebx
         jb      4f
         xorl    %ebx, %ebx
 4:      movl    %ebx, %edi
+        addl    first(, %esi, 4), %edi
         addl    FIRST(%ebp), %edi
         shll    $12, %edi
         incl    BASE + 8(%edi)
         incl    %ebx
         decl    %ecx
         jnz     3b
-        movl    %ebx, cursor
-        jmp     wake
+        movl    %ebx, cursor(, %esi, 4)
+5:      ret
 
 shoot:  call    random                  /* at random: first whether hot, then where */
         movl    HOT(%ebp), %edx
@@ -215,10 +259,87 @@ shoot:  call    random                  /* at random: first whether hot, then wh
         leal    (%ebx, %edx), %edi
         addl    FIRST(%ebp), %edi
         shll    $12, %edi
-        incl    BASE + 8(%edi)
+        lock incl BASE + 8(%edi)
         decl    %ecx
         jnz     shoot
-        jmp     wake
+        ret
+
+/* Start the other processors, and wait until they are there. */
+start_others:
+        cmpl    $0, others
+        je      2f
+        movl    $ap_start, %esi
+        movl    $AP_START, %edi
+        movl    $(ap_end - ap_start), %ecx
+        rep movsb
+        movl    $(TO_OTHERS | 0x500), APIC_ICR          /* INIT, and 10 ms later go */
+        movl    $BEAT, %ecx
+        call    pass
+        movl    $(TO_OTHERS | 0x600 | AP_START >> 12), APIC_ICR
+        movl    $STARTUP_TICKS, %ecx
+1:      movl    arrived, %eax
+        cmpl    others, %eax
+        je      2f
+        pushl   %ecx
+        movl    $100, %ecx
+        call    pass
+        popl    %ecx
+        subl    $100, %ecx
+        ja      1b
+        movl    $missing_text, %esi
+        call    print
+        hlt
+2:      ret
+
+/* Let ecx ticks pass. */
+pass:   call    clock
+        movl    %eax, %ebx
+1:      pause
+        call    clock
+        subl    %ebx, %eax
+        andl    $0xffffff, %eax
+        cmpl    %ecx, %eax
+        jb      1b
+        ret
+
+        .code16                         /* a copy of this is run, at AP_START */
+ap_start:
+        cli
+        xorw    %ax, %ax
+        movw    %ax, %ds
+        lgdtl   gdtr
+        movl    %cr0, %eax
+        orl     $1, %eax
+        movl    %eax, %cr0
+        ljmpl   $8, $another
+ap_end:
+        .code32
+another:
+        movw    $16, %ax
+        movw    %ax, %ds
+        movw    %ax, %es
+        movw    %ax, %ss
+        movl    $1, %esi
+        lock xaddl %esi, arrived
+        incl    %esi                    /* its number: 1 for the first of the others */
+        movl    %esi, %esp
+        shll    $9, %esp
+        addl    $AP_STACKS, %esp
+        cld
+        lidt    idtr
+        movl    $0x12f, APIC_SVR        /* on; spurious ones go to 0x2f */
+1:      cli
+        movl    todo(, %esi, 4), %ecx
+        testl   %ecx, %ecx
+        jnz     2f
+        sti
+        hlt
+        jmp     1b
+2:      sti
+        movl    current, %ebp
+        call    work
+        movl    $0, todo(, %esi, 4)
+        jmp     1b
 
 /* Go to phase eax, or to `again` after the last one. Keeps ecx. */
 enter:  cmpl    phases, %eax
@@ -227,13 +348,30 @@ enter:  cmpl    phases, %eax
 1:      movl    %eax, phase
         imull   $PHASE_BYTES, %eax
         leal    table(%eax), %ebp
+        movl    %ebp, current
         movl    LENGTH(%ebp), %eax
         movl    %eax, left
+        pushl   %ecx
+        movl    PAGES(%ebp), %eax       /* each has an equal part, the first one what remains */
+        xorl    %edx, %edx
+        movl    others, %ecx
+        incl    %ecx
+        divl    %ecx
+        movl    PAGES(%ebp), %edx       /* edx: where the part after this one begins */
+        jmp     3f
+2:      movl    %eax, slice(, %ecx, 4)
+        subl    %eax, %edx
+        movl    %edx, first(, %ecx, 4)
+        movl    $0, cursor(, %ecx, 4)
+3:      decl    %ecx
+        jnz     2b
+        movl    %edx, slice
         movl    $0, cursor
+        popl    %ecx
         ret
 
-/* eax: a 32-bit random number. Uses edx. */
-random: movl    seed, %eax
+/* eax: a 32-bit random number, of processor esi. Uses edx. */
+random: movl    seed(, %esi, 4), %eax
         movl    %eax, %edx              /* xorshift: 13, 17, 5 */
         shll    $13, %edx
         xorl    %edx, %eax
@@ -243,7 +381,7 @@ random: movl    seed, %eax
         movl    %eax, %edx
         shll    $5, %edx
         xorl    %edx, %eax
-        movl    %eax, seed
+        movl    %eax, seed(, %esi, 4)
         ret
 
 /* eax: the ACPI timer, 24 bits of it. Uses edx. */
@@ -321,7 +459,9 @@ no_timer:
 1:      hlt
         jmp     1b
 
-tick:   pushl   %eax                    /* the interrupt: only to wake */
+woken:  movl    $0, APIC_EOI            /* the interrupts: only to wake */
+        iret
+tick:   pushl   %eax
         movb    $0x20, %al
         outb    %al, $0x20
         popl    %eax
@@ -331,16 +471,26 @@ spurious:                               /* the PIC sends 0x27 for a pulse that i
 hello:  .asciz  "\nMIGPOLICY LAB GUEST\n"
 timer_text:
         .asciz  "\nNO ACPI TIMER: THE DOMAIN NEEDS THE FEATURE ACPI\n"
+missing_text:
+        .asciz  "\nTHE DOMAIN HAS FEWER PROCESSORS THAN THE GUEST\n"
 digits: .asciz  "0000000000 "
         .balign 4
 last:   .long   0
 since:  .long   BEAT
 left:   .long   0
 phase:  .long   0
-cursor: .long   0
+current:
+        .long   table
+arrived:
+        .long   0
+cursor: .fill   MOST, 4, 0
+first:  .fill   MOST, 4, 0              /* of each one's part of the set, and how many pages */
+slice:  .fill   MOST, 4, 0
+todo:   .fill   MOST, 4, 0
 fraction:
         .long   0
-seed:   .long   0x2545f491
+seed:   .long   0x2545f491, 0x9e3779b9, 0x7f4a7c15, 0x85ebca6b
+        .long   0xc2b2ae35, 0x27d4eb2f, 0x165667b1, 0xd3a2646c
         .globl  beats, written
 beats:  .long   0
 written:

@@ -25,7 +25,8 @@ KINDS: tuple[Kind, ...] = ('idle', 'sweep', 'random', 'hotcold', 'bursts', 'phas
 RESERVED_MIB = 2
 _PAGES_PER_MIB = 256
 _TIMER_HZ = 3579545
-_PARAMETERS, _TABLE, _MAX_PHASES = 0x200, 0x210, 17
+_PARAMETERS, _TABLE, _OTHERS, _MAX_PHASES = 0x200, 0x210, 0x3fc, 17
+_MAX_PROCESSORS = 8
 _MAX_SECONDS = 599.0
 _SOURCE = pathlib.Path(__file__).with_name('guest.S')
 
@@ -69,8 +70,11 @@ class Guest:
         for `on_ms`, nothing for `off_ms`), phases (a sweep; after `change_after_s` seconds its
         set becomes `then_set_mib` and its rate `then_rate_mib_s`, once)
     :param memory_mib: memory of the machine that it will run on, 8 to 3072
-    :param set_mib: writable set, at most memory_mib - 2
+    :param set_mib: writable set, at most memory_mib - untouched_mib - 2
     :param rate_mib_s: up to 4096; what the processor cannot do is dropped
+    :param untouched_mib: memory that is never touched, all of it behind the writable set; what
+        no data were ever written to are zero pages for QEMU
+    :param processors: 1 to 8, which share the work; the machine must have as many
     """
 
     kind: Kind = 'idle'
@@ -84,12 +88,14 @@ class Guest:
     change_after_s: float = 10.0
     then_set_mib: float = 8.0
     then_rate_mib_s: float = 5.0
+    untouched_mib: int = 0
+    processors: int = 1
 
     def phases(self) -> tuple[list[Phase], int]:
         """Return what it does in turn, and the index of what follows the last one."""
         base = Phase(0, self.rate_mib_s, self.set_mib)
         if self.kind == 'idle':
-            return [dataclasses.replace(base, rate_mib_s=0)], 0
+            return [Phase(0, 0, 1)], 0
         if self.kind == 'random':
             return [dataclasses.replace(base, random=True)], 0
         if self.kind == 'hotcold':
@@ -109,20 +115,28 @@ class Guest:
         :raises LabError: if a value is out of range, or there is no assembler
         """
         phases, again = self.phases()
-        return write_image(path, self.memory_mib, phases, again, size_mib)
+        return write_image(path, self.memory_mib, phases, again, size_mib,
+                           untouched_mib=self.untouched_mib, processors=self.processors)
 
 
 def write_image(path: pathlib.Path, memory_mib: int, phases: list[Phase], again: int = 0,
-                size_mib: int = 1) -> pathlib.Path:
+                size_mib: int = 1, *, untouched_mib: int = 0, processors: int = 1
+                ) -> pathlib.Path:
     """Write the boot image of a guest that does any sequence of phases.
 
     :param again: index of the phase that follows the last one
+    :param untouched_mib: of its memory, which it neither fills nor writes to
+    :param processors: of its machine
     :raises LabError: if a value is out of range, or there is no assembler
     """
+    room = memory_mib - RESERVED_MIB - untouched_mib
     _check(memory_mib, phases, again, size_mib)
+    _check_rest(untouched_mib, room, processors)
+    _check_sets(phases, room)
     image = bytearray(_code())
-    struct.pack_into('<4sIII', image, _PARAMETERS, b'MPG1',
-                     (memory_mib - RESERVED_MIB) * _PAGES_PER_MIB, len(phases), again)
+    struct.pack_into('<4sIII', image, _PARAMETERS, b'MPG1', room * _PAGES_PER_MIB, len(phases),
+                     again)
+    struct.pack_into('<I', image, _OTHERS, processors - 1)
     table = b''.join(phase.pack() for phase in phases)
     image[_TABLE:_TABLE + len(table)] = table
     # One primary partition from the second MiB on (or the second sector of a 1 MiB image).
@@ -142,16 +156,27 @@ def _check(memory_mib: int, phases: list[Phase], again: int, size_mib: int) -> N
         raise needs.LabError(f'an image takes at least 1 MiB, not {size_mib}')
     if not 1 <= len(phases) <= _MAX_PHASES or not 0 <= again < len(phases):
         raise needs.LabError(f'1 to {_MAX_PHASES} phases, and `again` is one of them')
-    room = memory_mib - RESERVED_MIB
     for phase in phases:
         if not 0 <= phase.seconds <= _MAX_SECONDS:
             raise needs.LabError(f'a phase lasts 0 to {_MAX_SECONDS:g} s, not {phase.seconds:g}')
         if not 0 <= phase.rate_mib_s <= 4096:
             raise needs.LabError(f'a rate is 0 to 4096 MiB/s, not {phase.rate_mib_s:g}')
+
+
+def _check_rest(untouched_mib: int, room: int, processors: int) -> None:
+    if untouched_mib < 0 or room < 1:
+        raise needs.LabError(f'at least 1 MiB of the memory must be touched, and untouched may '
+                             f'be 0 MiB or more, not {untouched_mib}')
+    if not 1 <= processors <= _MAX_PROCESSORS:
+        raise needs.LabError(f'a guest has 1 to {_MAX_PROCESSORS} processors, not {processors}')
+
+
+def _check_sets(phases: list[Phase], room: int) -> None:
+    for phase in phases:
         if phase.first_mib < 0 or phase.set_mib <= 0 or phase.first_mib + phase.set_mib > room:
             raise needs.LabError(
                 f'a writable set of {phase.set_mib:g} MiB from {phase.first_mib:g} on does not '
-                f'fit: {memory_mib} MiB of memory leave {room}')
+                f'fit: {room} MiB of the memory are there to be written to')
         if not 0 <= phase.hot_share <= 1 or not 0 <= phase.hot_mib <= phase.set_mib:
             raise needs.LabError('the hot part is at most the set, and its share 0 to 1')
         if phase.random and phase.hot_share > 0 and phase.hot_mib == 0:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import signal
 import tempfile
 
+import libvirt
 import testtools
 from testtools import content
 
@@ -46,12 +48,18 @@ class TestImage(testtools.TestCase):
                 (guests.Guest('sweep', 64, 32, rate_mib_s=-1), '-1'),
                 (guests.Guest('hotcold', 64, 32, hot_mib=33), 'hot'),
                 (guests.Guest('bursts', 64, 32, on_ms=600_000), '599'),
-                (guests.Guest('phases', 64, 32, then_set_mib=100), '100')):
+                (guests.Guest('phases', 64, 32, then_set_mib=100), '100'),
+                (guests.Guest('sweep', 64, 32, untouched_mib=40), '22'),
+                (guests.Guest('idle', 64, untouched_mib=62), 'untouched'),
+                (guests.Guest('idle', 64, untouched_mib=-1), 'untouched'),
+                (guests.Guest('idle', 64, processors=0), '1 to 8'),
+                (guests.Guest('idle', 64, processors=9), '1 to 8')):
             error = self.assertRaises(needs.LabError, wrong.image, self.path)
             self.assertIn(word, str(error))
 
 
-class TestRates(base.HostsTest):
+class RatesCase(base.HostsTest):
+    """Measures what a guest writes."""
 
     def mib_per_s(self, seconds=2):
         """Measure what the guest writes, by this machine's clock, from one line to a later one."""
@@ -78,25 +86,25 @@ class TestRates(base.HostsTest):
         return stretches()
 
     def wrote(self, seconds=2):
-        """Count in the guest's memory how often it wrote to each page in a time.
-
-        Each page has a counter of its own, which a write adds one to.
-        """
-        host, size = self.guest.host, self.guest.guest.memory_mib - guests.RESERVED_MIB
-
-        def counters():
-            path = f'{libvirtd.IMAGES}/memory'
-            self.qmp('pmemsave', val=1 << 20, size=size << 20, filename=path)
-            dump = (host.images / 'memory').read_bytes()
-            return [int.from_bytes(dump[at + 8:at + 12], 'little')
-                    for at in range(0, len(dump), 4096)]
-
-        before, first = counters(), len(self.beats.marks())
+        """Count in the guest's memory how often it wrote to each page in a time."""
+        before, first = self.counters(), len(self.beats.marks())
         domain.wait_until(lambda: len(self.beats.marks()) > first + seconds)
-        return [b - a for a, b in zip(before, counters(), strict=True)]
+        return [b - a for a, b in zip(before, self.counters(), strict=True)]
+
+    def counters(self):
+        """Each page's own counter, to which a write adds one."""
+        host, size = self.guest.host, self.guest.guest.memory_mib - guests.RESERVED_MIB
+        path = f'{libvirtd.IMAGES}/memory'
+        self.qmp('pmemsave', val=1 << 20, size=size << 20, filename=path)
+        dump = (host.images / 'memory').read_bytes()
+        return [int.from_bytes(dump[at + 8:at + 12], 'little')
+                for at in range(0, len(dump), 4096)]
 
     def assert_within(self, percent, wanted, got):
         self.assertLess(abs(got - wanted), wanted * percent / 100, f'{got:.2f} of {wanted:g}')
+
+
+class TestRates(RatesCase):
 
     def test_rates_are_held_within_ten_percent(self):
         for kind, rate in (('sweep', 5), ('sweep', 80), ('sweep', 400), ('random', 80),
@@ -168,6 +176,125 @@ class TestRates(base.HostsTest):
         # A hundred beats' worth of pages between two marks, not two seconds' more.
         hundreds = (after.beats - before.beats) / 100
         self.assertLess(after.pages - before.pages, 125 * PAGES * hundreds)
+
+
+class TestUntouched(base.HostsTest):
+    """Memory that nobody has written to is zero pages."""
+
+    def test_a_bulk_copy_sends_next_to_nothing_of_it(self):
+        self.boot('sweep', 512, 16, 8, untouched_mib=430)
+        migration = self.migrate(params={'bandwidth': 20}).wait()
+        self.assertIsNone(migration.error)
+        self.assert_beats('n2')
+        found = migration.completed
+        # 80 MiB were filled, and the firmware has touched a little more.
+        zeros = found['memory_constant'] * 4096 >> 20
+        self.assertGreaterEqual(zeros, 425)
+        self.assertLessEqual(zeros, 432)
+        normal = found['memory_normal_bytes'] >> 20
+        self.assertGreaterEqual(normal, 80)
+        # What was dirtied meanwhile comes on top; nothing of the rest does.
+        sent = found['memory_processed'] >> 20
+        self.assertAlmostEqual(normal, sent, delta=3)
+        self.assertLess(sent, 82 + 16 * len(migration.iterations))
+
+    def test_the_rest_is_filled_and_written_to_as_ever(self):
+        self.boot('sweep', 64, 16, 60, untouched_mib=30)
+        host = self.guest.host
+        self.qmp('pmemsave', val=1 << 20, size=62 << 20, filename=f'{libvirtd.IMAGES}/memory')
+        dump = (host.images / 'memory').read_bytes()
+        filled = [any(dump[at:at + 16]) for at in range(0, len(dump), 4096)]
+        self.assertEqual({True}, set(filled[:32 * PAGES]))
+        self.assertEqual({False}, set(filled[32 * PAGES:61 * PAGES]))
+
+
+class TestProcessors(RatesCase):
+    """Two processors write, one of them beats."""
+
+    def boot(self, *args, **more):
+        return super().boot(*args, processors=2, **more)
+
+    def threads(self):
+        """The processor time of each of QEMU's threads that are processors, in ticks."""
+        pid = qemu_process(self.guest.host.machine)
+        found = {}
+        for task in pathlib.Path(f'/proc/{pid}/task').iterdir():
+            if (task / 'comm').read_text().startswith('CPU '):
+                fields = (task / 'stat').read_text().rsplit(')', 1)[1].split()
+                found[(task / 'comm').read_text().strip()] = int(fields[11]) + int(fields[12])
+        return found
+
+    def test_both_share_the_set_and_the_rate(self):
+        self.boot('sweep', 64, 16, 60)
+        self.assert_within(10, 60, self.mib_per_s())
+        before = self.threads()
+        pages = self.wrote()
+        self.assertEqual({0}, set(pages[16 * PAGES:]))
+        halves = [sum(pages[:8 * PAGES]), sum(pages[8 * PAGES:16 * PAGES])]
+        self.assert_within(10, sum(halves) / 2, halves[0])
+        self.assertEqual(['CPU 0/TCG', 'CPU 1/TCG'], sorted(before))
+        after = self.threads()
+        for name, ticks in before.items():
+            self.assertGreater(after[name], ticks, name)
+
+    def test_at_random_too(self):
+        self.boot('hotcold', 64, 32, 100, hot_mib=4, hot_share=0.8)
+        pages = self.wrote()
+        self.assertEqual({0}, set(pages[32 * PAGES:]))
+        self.assert_within(5, 0.8, sum(pages[:4 * PAGES]) / sum(pages))
+        self.assert_within(10, 100, self.mib_per_s())
+
+    def test_it_migrates_and_both_go_on(self):
+        self.boot('sweep', 128, 32, 20)
+        migration = self.migrate(params={'bandwidth': 60}).wait()
+        self.assertIsNone(migration.error)
+        self.assert_beats('n2')
+        [switch] = self.beats.switches()
+        self.assertTrue(switch.same_guest)
+        pages = self.wrote()
+        halves = [sum(pages[:16 * PAGES]), sum(pages[16 * PAGES:32 * PAGES])]
+        self.assert_within(10, sum(halves) / 2, halves[0])
+
+    def test_auto_converge_slows_both(self):
+        self.boot('sweep', 32, 24, 80)
+        # A fifth of 80 is still too much for it.
+        migration = self.endless(
+            12, flags=libvirt.VIR_MIGRATE_AUTO_CONVERGE,
+            params={libvirt.VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL: 80,
+                    libvirt.VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT: 1})
+        migration.wait_for(lambda stats: (stats.get('auto_converge_throttle') or 0) >= 80)
+        pages = self.wrote(1)
+        halves = [sum(pages[:12 * PAGES]), sum(pages[12 * PAGES:24 * PAGES])]
+        self.assert_within(25, sum(halves) / 2, halves[0])
+        migration.domain.migrateSetMaxSpeed(200)
+        migration.wait()
+        self.assertIsNone(migration.error)
+        self.assert_beats('n2')
+
+    def test_a_pause_stops_both(self):
+        self.boot('sweep', 32, 24, 80)
+        self.guest.domain.suspend()
+        stopped = self.counters()
+        # What it had written before is still being read.
+        domain.wait_until(lambda: not self.beats.wait_for_beats(1, timeout=0.2),
+                          what='the guest to be silent')
+        self.assertFalse(self.beats.wait_for_beats(1, timeout=1))
+        self.assertEqual(stopped, self.counters())
+        self.guest.domain.resume()
+        self.assert_beats('n1')
+        pages = self.wrote(1)
+        self.assertGreater(min(sum(pages[:12 * PAGES]), sum(pages[12 * PAGES:24 * PAGES])), 0)
+
+    def test_a_domain_with_fewer_processors_is_told(self):
+        guest = guests.Guest('idle', 64, processors=2)
+        small = domain.LabDomain(self.lab, 'guest', guest)
+        self.addCleanup(small.destroy)
+        image = guest.image(self.lab.work / 'guest.boot')
+        for name in self.lab.names:
+            shutil.copy(image, self.lab[name].images / 'guest.boot')
+        xml = small.xml().replace('<vcpu>2</vcpu>', '<vcpu>1</vcpu>')
+        self.lab['n1'].connect().defineXML(xml).create()
+        domain.wait_until(lambda: 'FEWER PROCESSORS' in small.console('n1').read_text())
 
 
 class TestConsole(base.HostsTest):
