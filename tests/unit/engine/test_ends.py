@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Giving up, and the deadline, played through on the model of pre-copy."""
 
+import unittest
+
 import testtools
 
 from nova_migpolicy.engine import remedies
@@ -62,10 +64,23 @@ class TestGivingUp(cases.CaseBase):
                                   'seed': seed, 'link_jitter': 0.03, 'guest_jitter': 0.05})
             self.assertEqual('completed', seen.end, seed)
 
-    def test_a_restless_guest_is_given_time(self):
-        load = guests.bursts(256, 128, 400, on_s=4, off_s=1)
-        seen = self.steer(load, remedies=(), until_s=120)
-        self.assertIn(seen.end, ('completed', 'aborted'))
+    def test_a_guest_that_rests_long_enough_is_given_time(self):
+        for on_s, off_s in ((4, 4), (4, 8), (1, 3)):
+            seen = self.steer(guests.bursts(256, 128, 400, on_s, off_s), remedies=())
+            self.assertEqual(('completed', ()), (seen.end, seen.decisions))
+
+    @unittest.expectedFailure   # two passes while it works are enough to give it up (issue 11)
+    def test_a_guest_that_would_end_in_its_next_rest_is_not_given_up(self):
+        for on_s, off_s in ((2, 4), (3, 3), (6, 4)):
+            load = guests.bursts(256, 128, 400, on_s, off_s)
+            seen = self.steer(load, remedies=(), on_stall='continue')
+            self.assertEqual(('completed', True), (seen.end, seen.seconds < 20))
+            seen = self.steer(load, remedies=())
+            self.assertEqual('completed', seen.end)
+
+    def test_a_guest_that_rests_too_shortly_is_given_up(self):
+        seen = self.steer(guests.bursts(256, 128, 400, on_s=4, off_s=1), remedies=())
+        self.assertEqual(('aborted', ['on_stall']), (seen.end, names(seen.decisions)))
 
 
 class TestDeadline(cases.CaseBase):
