@@ -205,7 +205,9 @@ class TestUntouched(base.HostsTest):
         dump = (host.images / 'memory').read_bytes()
         filled = [any(dump[at:at + 16]) for at in range(0, len(dump), 4096)]
         self.assertEqual({True}, set(filled[:32 * PAGES]))
-        self.assertEqual({False}, set(filled[32 * PAGES:61 * PAGES]))
+        # Where the firmware was at work.
+        self.assertLess(sum(filled[32 * PAGES:]), PAGES, [
+            place for place, one in enumerate(filled) if one and place >= 32 * PAGES])
 
 
 class TestProcessors(RatesCase):
