@@ -70,7 +70,7 @@ class Trouble:
         for line in self.lines:
             if line == _TRACEBACK:
                 inside = True
-            elif inside and line[:1] not in (' ', ''):
+            elif inside and line[:1] not in (' ', '') and line not in _CHAINED:
                 found.append(line)
                 inside = False
         return found

@@ -19,6 +19,7 @@ HOSTS = re.compile(r'(?<![\w.-])(n[12]|10\.7[67]\.0\.1[12])(?![\w-])')
 
 #: where the package is that these tests are for: its folder may have any name above it
 OURS = pathlib.Path(nova_migpolicy.__file__).resolve().parent
+_RPC = 'oslo_messaging.rpc.server'
 _MANAGER = '/nova/compute/manager.py'
 _WSGI = '/nova/api/openstack/wsgi.py'
 # Fewer than this never exhaust a parser's stack.
@@ -35,10 +36,31 @@ def was_not_in_time(trouble: logs.Trouble, ours: pathlib.Path = OURS) -> bool:
 
     :param ours: the folder of the package
     """
-    return (trouble.logger == 'oslo_messaging.rpc.server' and len(trouble.errors) == 1
-            and trouble.errors[0].startswith('nova.exception.InvalidMigrationState: ')
+    return (_is_order(trouble, 'nova.exception.InvalidMigrationState: ')
             and _is(trouble.frames[-1], _MANAGER, 'live_migration_abort')
             and not _of(trouble, ours))
+
+
+def is_refusal(trouble: logs.Trouble, ours: pathlib.Path = OURS) -> bool:
+    """Whether the driver has told Nova that an order cannot be carried out.
+
+    Nova writes that down, with a traceback. Who asked by our API was answered by the host itself.
+
+    :param ours: the folder of the package
+    """
+    return (_is_order(trouble, 'nova_migpolicy.compute.driver.OrderRefused: ')
+            and _of(trouble, ours)[-1:] == ['compute/driver.py _order']
+            and _is(trouble.frames[-1], f'{ours}/compute/driver.py', '_order'))
+
+
+def _is_order(trouble: logs.Trouble, error: str) -> bool:
+    """Whether an order of Nova's API ended in an error at the host.
+
+    Where the migration is not in Nova's queue any more, that is what the traceback begins with.
+    """
+    *before, last = trouble.errors or ['']
+    return (trouble.logger == _RPC and last.startswith(error)
+            and all(one.startswith('KeyError: ') for one in before))
 
 
 @dataclasses.dataclass(frozen=True)

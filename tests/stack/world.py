@@ -110,13 +110,14 @@ class World:
     def news(self) -> list[tuple[str, logs.Trouble]]:
         """The troubles in Nova's logs since the last look, each with its log's name.
 
-        That of a cancel that was not in time is none: it may be written long after its request.
+        That of a cancel that was not in time, or of an order that was refused, is none: it may be
+        written long after its request.
         """
         folder = self.stack.where.log
         found = self._tail.troubles(sorted([*folder.glob('nova-*.log'),
                                             *folder.glob('nova-*.out')]))
         return [(name, trouble) for name, trouble in found
-                if not verdict.was_not_in_time(trouble)]
+                if not (verdict.was_not_in_time(trouble) or verdict.is_refusal(trouble))]
 
     def changes(self) -> dict[str, tuple[Any, Any]]:
         """What is not as it was of the victim's migration and of the other project's server."""

@@ -16,6 +16,8 @@ CHECKOUTS = ('/src/plugin', '/a b/nova_migpolicy', '/nova_migpolicy/api/nova_mig
 DEEP, PLAIN = b'[' * 5000, b'{"x": 1}'
 FORM = ((b'Content-Type', b'multipart/form-data; boundary='),)
 CUT = ((b'Content-Length', b'500'),)
+SITE = '{venv}/lib/python3.11/site-packages'
+MANAGER = 'nova/compute/manager.py", line 9613, in live_migration_abort'
 
 
 def recorded(name, checkout=CHECKOUTS[0]):
@@ -84,6 +86,61 @@ class TestNovasOwn(testtools.TestCase):
         [found] = logs.troubles('2026-11-27 10:00:00.000 7 CRITICAL nova [-] Unhandled error\n')
         self.assertFalse(verdict.is_novas_own(request(body=b'\xff'), found))
         self.assertFalse(verdict.was_not_in_time(found))
+
+
+class TestNotInTime(testtools.TestCase):
+
+    def trouble(self, checkout=CHECKOUTS[0], **changes):
+        text = (TRACES / 'cancel-was-not-in-time.log').read_text()
+        for old, new in changes.values():
+            self.assertIn(old, text)
+            text = text.replace(old, new)
+        [found] = logs.troubles(text.replace(
+            '{ours}', f'{checkout}/nova_migpolicy').replace('{venv}', f'{checkout}/.venv'))
+        return found, pathlib.Path(checkout) / 'nova_migpolicy'
+
+    def test_novas_own_manager_knows_better(self):
+        for checkout in CHECKOUTS:
+            self.assertTrue(verdict.was_not_in_time(*self.trouble(checkout)), checkout)
+
+    def test_whatever_passes_our_driver_is_ours(self):
+        """Such as a cancel that comes between Nova's word and the job, which is to be kept."""
+        for checkout in CHECKOUTS:
+            for error in ('nova.exception.InvalidMigrationState: x',
+                          'nova.exception.NoActiveMigrationForInstance: x',
+                          'libvirt.libvirtError: no job is active on the domain'):
+                self.assertFalse(verdict.was_not_in_time(*self.trouble(
+                    checkout, where=(f'{SITE}/{MANAGER}',
+                                     '{ours}/compute/driver.py", line 131, in _order'),
+                    error=(self.last(), error))), (checkout, error))
+
+    def test_other_errors_are_none_of_it(self):
+        for error in ('nova.exception.NoActiveMigrationForInstance: x', 'KeyError: x',
+                      'libvirt.libvirtError: no job is active on the domain'):
+            self.assertFalse(verdict.was_not_in_time(*self.trouble(error=(self.last(), error))))
+        self.assertFalse(verdict.was_not_in_time(*self.trouble(first=(
+            "KeyError: '599", "TypeError: '599"))))
+        self.assertFalse(verdict.was_not_in_time(*self.trouble(where=(
+            'line 9613, in live_migration_abort', 'line 9613, in live_migration'))))
+
+    def test_an_order_that_our_driver_refuses(self):
+        """The only error that it raises of its own will, and nowhere else."""
+        ours = (f'{SITE}/{MANAGER}', '{ours}/compute/driver.py", line 131, in _order')
+        said = 'nova_migpolicy.compute.driver.OrderRefused: cancel: not possible in post-copy'
+        one = {'error': (self.last(), said)}
+        for checkout in CHECKOUTS:
+            found = self.trouble(checkout, where=ours, **one)
+            self.assertTrue(verdict.is_refusal(*found), checkout)
+            self.assertFalse(verdict.was_not_in_time(*found))
+            self.assertFalse(verdict.is_refusal(*self.trouble(checkout)))
+            self.assertFalse(verdict.is_refusal(*self.trouble(
+                checkout, where=ours, error=(self.last(), 'KeyError: 5'))))
+            self.assertFalse(verdict.is_refusal(*self.trouble(
+                checkout, where=(ours[0], ours[1].replace('_order', '_prepare')), **one)))
+
+    def last(self):
+        text = (TRACES / 'cancel-was-not-in-time.log').read_text()
+        return logs.troubles(text)[0].errors[-1]
 
 
 class TestAnswer(testtools.TestCase):
