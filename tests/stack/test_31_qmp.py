@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes to QEMU's monitor, on Nova 31 under eventlet."""
+
+from __future__ import annotations
+
+from tests.stack import commanded
+from tests.stack import qmp
+from tests.stack import steering
+
+
+class QmpTest(qmp.QmpTests, steering.SteeringTest):
+    nova = '31'
+
+
+class CommandTest(commanded.CommandTests, steering.SteeringTest):
+    nova = '31'
+    mode = 'eventlet'
