@@ -85,14 +85,16 @@ class FaultTest(phases.InPhase, steering.SteeringTest):
         run = self.in_passes()
         self.restart_libvirtd('n1')
         self.settle(run)
-        self.assertIn(run.status, ('failed', 'cancelled'))
+        self.assertEqual('failed', run.status)
+        self.assertEqual('failed', run.records('end')[0]['outcome'])
         self.assert_only_on(run, 'n1')
 
     def test_libvirtd_dies_at_the_destination(self):
         run = self.in_passes()
         self.restart_libvirtd('n2')
         self.settle(run)
-        self.assertIn(run.status, ('failed', 'cancelled'))
+        self.assertEqual('failed', run.status)
+        self.assertEqual('failed', run.records('end')[0]['outcome'])
         self.assert_only_on(run, 'n1')
 
     def test_the_guest_is_destroyed_while_it_migrates(self):
