@@ -21,7 +21,8 @@ class LinkTest(steering.SteeringTest):
         self.assert_moved(first)
         held = first.records('link')[-1]['held_mib_s']
         self.assertLessEqual(held, RATE_MIB_S)
-        self.assertGreater(held, RATE_MIB_S / 4)
+        # A tenth less than what a dense guest gets of it, which is nearly all.
+        self.assertGreater(held, 0.8 * RATE_MIB_S)
         second = self.finish(self.start(remedies='downtime', max_downtime_ms=3500))
         [start] = second.records('start')
         self.assertAlmostEqual(held, start['facts']['link_mib_s'], places=0)
