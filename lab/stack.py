@@ -234,7 +234,7 @@ class Stack:
         where = self.where
         run.nova(node, 'nova-conductor', 'conductor')
         # Under eventlet what comes back over the bus reaches the thread alone that asked first.
-        workers = {'processes': 2, 'threads': 1} if where.nova in layout.GREEN_API else {}
+        workers = {'processes': 2, 'threads': 1} if where.has_green_api else {}
         run.uwsgi('nova-api', 'nova.wsgi.osapi_compute:application', {
             'OS_NOVA_CONFIG_DIR': str(where.conf('nova')),
             'OS_NOVA_CONFIG_FILES': 'api-paste.ini;api.conf'}, **workers)

@@ -25,7 +25,7 @@ USERS = {'admin': ('admin', 'admin'), 'manager': ('demo', 'manager'),
          'stranger': ('other', 'manager')}
 RELEASES = ('31', '32', '33', '34')
 NEWEST = '34'
-#: releases whose nova-api runs under eventlet
+#: releases whose nova-api runs under eventlet unless it is told not to
 GREEN_API = ('31', '32')
 #: what api-paste.ini names, right before the application that answers
 API_FILTER = 'egg:nova_migpolicy'
@@ -130,6 +130,11 @@ class Layout:
     def conf(self, name: str) -> pathlib.Path:
         """Return the path of a configuration file, such as 'nova/n1.conf'."""
         return self.etc / name
+
+    @property
+    def has_green_api(self) -> bool:
+        """Whether nova-api runs under eventlet."""
+        return self.nova in GREEN_API if self.threads is None else not self.threads
 
     def environment(self) -> dict[str, str]:
         """Return the environment in which all services run."""
