@@ -22,8 +22,8 @@ from lab.openstack import services
 from lab import turns
 from lab import workdir
 
-_NAMES = ('keystone', 'nova_api', 'nova_cell1', 'nova_cell1_cell0', 'placement', 'glance',
-          'neutron')
+_NOVAS = ('nova_api', 'nova_cell1', 'nova_cell1_cell0')
+_NAMES = (*_NOVAS, 'keystone', 'placement', 'glance', 'neutron')
 _ENGINE = ('--innodb-buffer-pool-size=64M', '--innodb-log-file-size=32M',
            '--innodb-flush-log-at-trx-commit=0', '--innodb-doublewrite=0', '--skip-log-bin',
            '--max-connections=400')
@@ -34,7 +34,8 @@ _KEPT = ('maria', 'keystone')
 def cache_folder(where: layout.Layout) -> pathlib.Path:
     """Return where the databases of this release and these pins are kept, for all work folders."""
     here = pathlib.Path(__file__).resolve().parent
-    digest = hashlib.sha256(where.nova.encode())
+    # The same for all releases of Nova, for `_other_release`.
+    digest = hashlib.sha256()
     pins = here.parent.parent / 'requirements/constraints.txt'
     for path in (pins, *(here / f'{name}.py' for name in
                          ('catalog', 'databases', 'layout', 'settings'))):
@@ -70,22 +71,42 @@ def start(run: services.Services) -> None:
 def create(run: services.Services, kept: pathlib.Path) -> None:
     """Make all databases, start keystone, fill them, and put a copy into the cache.
 
-    MariaDB and keystone run afterwards.
+    MariaDB and keystone run afterwards. Where those of another release of Nova are kept, only
+    Nova's are made.
     """
+    other = _other_release(kept)
+    if other is None or not restore(run.where, other):
+        _create_all(run)
+    else:
+        start(run)
+        start_keystone(run)
+        _sql(run, [f'drop database {name}; create database {name};' for name in _NOVAS])
+        _nova(run)
+    _keep(run, kept)
+
+
+def _other_release(kept: pathlib.Path) -> pathlib.Path | None:
+    """Find what is kept of another release of Nova with the same pins."""
+    digest = kept.name.rpartition('-')[2]
+    return next(iter(sorted(kept.parent.glob(f'stack-*-{digest}'))), None)
+
+
+def _create_all(run: services.Services) -> None:
     data = layout.DATA / 'maria'
     run.run(['mariadb-install-db', '--no-defaults', f'--datadir={data}', '--user=root',
              '--auth-root-authentication-method=normal', '--skip-test-db'], 'mariadb-install')
     start(run)
-    statements = [f'create database {name};' for name in _NAMES]
-    statements.append("create user 'os'@'%' identified by 'os';"
-                      "grant all on *.* to 'os'@'%';")
-    run.run(['mariadb', '--no-defaults', '-S', _socket(run), '-u', 'root'], 'mariadb-install',
-            text='\n'.join(statements))
+    _sql(run, [*(f'create database {name};' for name in _NAMES),
+               "create user 'os'@'%' identified by 'os';grant all on *.* to 'os'@'%';"])
     with futures.ThreadPoolExecutor() as pool:
         lanes = [pool.submit(_identity, run), pool.submit(_nova, run), pool.submit(_others, run)]
         for lane in futures.as_completed(lanes):
             lane.result()
-    _keep(run, kept)
+
+
+def _sql(run: services.Services, statements: list[str]) -> None:
+    run.run(['mariadb', '--no-defaults', '-S', _socket(run), '-u', 'root'], 'mariadb-install',
+            text='\n'.join(statements))
 
 
 def start_keystone(run: services.Services) -> None:

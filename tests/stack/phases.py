@@ -23,7 +23,7 @@ class InPhase:
 
     def in_bulk_copy(self, guest=steering.BUSY, **policy):
         # Slowly, so that it lasts until a command has come through.
-        run = self.start(guest, **ENDLESS | {'bandwidth_mib_s': 12} | policy)
+        run = self.start(guest, **ENDLESS | {'bandwidth_mib_s': 5} | policy)
         lab_client.wait(
             lambda: [s for s in run.records('sample') if s.get('memory_remaining_bytes')], bool,
             steering.MIGRATION_TIMEOUT_S, 'memory to be copied')

@@ -35,6 +35,9 @@ class RetuneTest(retunes.RetuneTests, steering.SteeringTest):
         for wrong in (['none', 'bandwidth'], 'bandwidth'):
             refused = self.assertRaises(exceptions.BadRequest, self.tune, run, remedies=wrong)
             self.assertIn('none', refused.response.text)
+        lab_client.wait(lambda: self.progress(run),
+                        lambda found: found['phase'] in ('bulk copy', 'passes'),
+                        steering.MIGRATION_TIMEOUT_S, 'memory to be sent')
         self.tune(run, remedies=['downtime'], max_downtime_ms=300)
         self.tune(run, remedies=['none'])
         self.assertEqual([], self.admin.policy(
