@@ -19,10 +19,6 @@ import threading
 import time
 from typing import Any, TypeVar
 
-from oslo_log import log as logging
-
-LOG = logging.getLogger(__name__)
-
 Job = TypeVar('Job')
 
 

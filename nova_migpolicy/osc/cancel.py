@@ -151,8 +151,7 @@ class Asking:
         body = self._api.ours('POST', '/os-migrations/cancel', json={'cancel': wanted})[1]
         for name in again:
             del self._left[name]
-        self._left |= {name: one for name, one in _named(body, 'remaining')
-                       if isinstance(name[0], str)}
+        self._left |= dict(_named(body, 'remaining'))
         for result, kind in ((_CANCELLED, 'cancelled'), (_NOT, 'failed')):
             self._ended |= {name: (result, one) for name, one in _named(body, kind)}
         for name in again:
@@ -176,8 +175,12 @@ _Name = tuple[Any, Any]
 
 def _named(body: Mapping[str, Any], kind: str) -> list[tuple[_Name, Mapping[str, Any]]]:
     found = body.get(kind)
-    return [((one.get('server_id'), one.get('migration_id')), one)
-            for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    if not isinstance(found, list):
+        return []
+    # What names no migration, as no plugin of ours would answer, cannot be told of one.
+    return [((one['server_id'], one['migration_id']), one) for one in found
+            if isinstance(one, dict) and isinstance(one.get('server_id'), str)
+            and isinstance(one.get('migration_id'), int)]
 
 
 def _in_phase(one: Mapping[str, Any]) -> str | None:

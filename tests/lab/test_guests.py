@@ -230,12 +230,12 @@ class TestProcessors(RatesCase):
         """Each processor has written to its half of a set; who is late loses some of it."""
         halves = [sum(pages[:len(pages) // 2]), sum(pages[len(pages) // 2:])]
         self.assertGreater(min(halves), 0)
+        # A processor of the guest that waits for one of the machine loses its part of a second.
         self.assert_within(40, sum(halves) / 2, halves[0])
 
     def test_both_share_the_set_and_the_rate(self):
         self.boot('sweep', 64, 16, 60)
-        # Less than that where the machine is busy, never more.
-        self.assertLess(self.mib_per_s(), 66)
+        self.held(10, 60, mib_per_s)
         before = self.threads()
         pages = self.wrote()
         self.assertEqual({0}, set(pages[16 * PAGES:]))
@@ -247,6 +247,7 @@ class TestProcessors(RatesCase):
 
     def test_at_random_too(self):
         self.boot('hotcold', 64, 32, 100, hot_mib=4, hot_share=0.8)
+        self.held(10, 100, mib_per_s)
         pages = self.wrote()
         self.assertEqual({0}, set(pages[32 * PAGES:]))
         self.assert_within(5, 0.8, sum(pages[:4 * PAGES]) / sum(pages))

@@ -61,7 +61,7 @@ class TestPromise(testtools.TestCase):
     def test_it_is_kept_on_a_link_that_is_faster(self, world, policy, share, switchover):
         self.check(world, policy, share, switchover)
 
-    @unittest.expectedFailure   # what the passes show does not correct a belief (issue 11, 2)
+    @unittest.expectedFailure   # what the passes show does not correct a belief
     @hypothesis.given(worlds(100), test_steering.policies(), TOO_HIGH, strategies.booleans())
     @hypothesis.example(WORLD, dataclasses.replace(POLICY, bandwidth_mib_s=0), 20.0, True)
     @not_shrunk
@@ -79,7 +79,7 @@ class TestOutcome(testtools.TestCase):
         _, seen = test_steering.play(believing(world, share, switchover), policy)
         self.assertEqual('completed', seen.end)
 
-    @unittest.expectedFailure   # a belief bounds the remedy bandwidth (issue 11, 2)
+    @unittest.expectedFailure   # a belief bounds the remedy bandwidth
     @hypothesis.given(worlds(100), policies(), TOO_LOW, strategies.booleans())
     @hypothesis.example(WORLD, POLICY, 0.05, False)
     @not_shrunk
@@ -92,7 +92,7 @@ class TestOutcome(testtools.TestCase):
             self, world, policy, share, switchover):
         self.check(world, policy, share, switchover)
 
-    @unittest.expectedFailure   # giving up comes before the last permitted rate (issue 11, 2)
+    @unittest.expectedFailure   # giving up comes before the last permitted rate
     @hypothesis.given(worlds(100), policies(), test_steering.TRUE, strategies.booleans())
     @hypothesis.example(SMALL, dataclasses.replace(
         POLICY, bandwidth_mib_s=10, max_bandwidth_mib_s=0, max_downtime_ms=10,

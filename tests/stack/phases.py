@@ -76,7 +76,8 @@ class PhaseTests(InPhase):
         self.assertIn(cost, done['reason'])
 
     def test_abort_in_disks(self):
-        self.abort(self.in_disks(), 'disks')
+        # So slowly that they are still copied when the cancel has come through.
+        self.abort(self.in_disks(bandwidth_mib_s=8), 'disks')
 
     def test_abort_in_bulk_copy(self):
         self.abort(self.in_bulk_copy(), 'bulk copy')

@@ -45,18 +45,21 @@ class TestParallel(testtools.TestCase):
         self.assertEqual(BOUNDS.per_host, max(most))
 
     def test_no_more_than_so_many_in_all(self):
-        running, most, lock = set(), [], threading.Lock()
+        together = threading.Barrier(2)
+        running, most = set(), []
 
         def do(job):
-            with lock:
-                running.add(job)
-                most.append(len(running))
-            with lock:
-                running.discard(job)
+            running.add(job)
+            together.wait(LONG_S)
+            most.append(len(running))
+            # None goes on to its next before both have counted.
+            together.wait(LONG_S)
+            running.discard(job)
 
-        self.run_all([(f'n{number}', number) for number in range(50)], do,
-                     parallel.Bounds(2, 3, LONG_S, LONG_S))
-        self.assertLessEqual(max(most), 2)
+        found = self.run_all([(f'n{number}', number) for number in range(50)], do,
+                             parallel.Bounds(2, 3, LONG_S, LONG_S))
+        self.assertEqual([parallel.Done(None)] * 50, found)
+        self.assertEqual(2, max(most))
 
     def test_a_host_that_hangs_leaves_the_others_their_share(self):
         go_on, others = threading.Event(), threading.Semaphore(0)
