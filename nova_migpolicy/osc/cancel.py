@@ -151,7 +151,8 @@ class Asking:
         body = self._api.ours('POST', '/os-migrations/cancel', json={'cancel': wanted})[1]
         for name in again:
             del self._left[name]
-        self._left |= dict(_named(body, 'remaining'))
+        self._left |= {name: one for name, one in _named(body, 'remaining')
+                       if isinstance(name[0], str)}
         for result, kind in ((_CANCELLED, 'cancelled'), (_NOT, 'failed')):
             self._ended |= {name: (result, one) for name, one in _named(body, kind)}
         for name in again:
@@ -177,10 +178,13 @@ def _named(body: Mapping[str, Any], kind: str) -> list[tuple[_Name, Mapping[str,
     found = body.get(kind)
     if not isinstance(found, list):
         return []
-    # What names no migration, as no plugin of ours would answer, cannot be told of one.
-    return [((one['server_id'], one['migration_id']), one) for one in found
-            if isinstance(one, dict) and isinstance(one.get('server_id'), str)
-            and isinstance(one.get('migration_id'), int)]
+    return [((_id(one.get('server_id')), _id(one.get('migration_id'))), one)
+            for one in found if isinstance(one, dict)]
+
+
+def _id(value: Any) -> str | int | None:
+    """Return an id as it is; of what is none, which no plugin of ours would send, the text."""
+    return value if value is None or isinstance(value, (str, int)) else repr(value)
 
 
 def _in_phase(one: Mapping[str, Any]) -> str | None:

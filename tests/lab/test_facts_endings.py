@@ -23,7 +23,8 @@ class TestAbort(base.HostsTest):
         migration.wait_for(base.in_passes(2))
         migration.domain.abortJob()
         migration.wait()
-        self.assertEqual(libvirt.VIR_ERR_OPERATION_ABORTED, migration.error.get_error_code())
+        self.assertEqual(libvirt.VIR_ERR_OPERATION_ABORTED, migration.error.get_error_code(),
+                         str(migration.error))
         self.assert_beats('n1')
         self.assertEqual([], self.beats.switches())
         self.assertEqual([], self.lab['n2'].connect().listAllDomains())

@@ -129,7 +129,7 @@ class TestBulk(fakes.ApiCase):
             return 202, {}
 
         self.channel.ask = ask
-        with mock.patch.object(bulk, 'BOUNDS', parallel.Bounds(2, 2, 0.2, 0.3)):
+        with mock.patch.object(bulk, 'BOUNDS', parallel.Bounds(2, 2, 3.0, 3.1)):
             found = self.cancel(host='n1')
         self.assertEqual(([], []), (found['cancelled'], found['failed']))
         self.assertEqual([(1, True), (2, True), (3, False)], [

@@ -14,7 +14,10 @@ from nova_migpolicy.api import errors
 from nova_migpolicy.api import lookup
 from tests.unit.api import fakes
 
-NOW = datetime.datetime.now(datetime.timezone.utc)
+
+
+def ago(hours=0.0):
+    return datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=hours)
 
 
 @ddt.ddt
@@ -67,7 +70,7 @@ class TestLookup(testtools.TestCase):
                      fakes.SERVER)
 
     def record(self, **more):
-        return objects.Migration(self.context, id=5, uuid=fakes.RECORD, created_at=NOW,
+        return objects.Migration(self.context, id=5, uuid=fakes.RECORD, created_at=ago(),
                                  migration_type='live-migration', **more)
 
     @ddt.data(*lookup.UNDER_WAY, 'completed', 'cancelled', 'error', 'failed')
@@ -135,17 +138,17 @@ class TestLookup(testtools.TestCase):
     def service(self, **more):
         return self.patch('nova.objects.Service.get_by_compute_host', return_value=objects.Service(
             self.context, host='n1', binary='nova-compute', topic='compute',
-            created_at=NOW, updated_at=NOW, **more))
+            created_at=ago(), updated_at=ago(), **more))
 
     def test_host_is_up(self):
-        get = self.service(forced_down=False, last_seen_up=NOW)
+        get = self.service(forced_down=False, last_seen_up=ago())
         self.lookup.check_up(self.context, 'n1')
         get.assert_called_once_with(self.context, 'n1')
 
-    @ddt.data({'forced_down': True, 'last_seen_up': NOW},
-              {'forced_down': False, 'last_seen_up': NOW - datetime.timedelta(hours=1)})
-    def test_host_is_down(self, more):
-        self.service(**more)
+    @ddt.data((True, 0), (False, 1))
+    @ddt.unpack
+    def test_host_is_down(self, forced, hours):
+        self.service(forced_down=forced, last_seen_up=ago(hours))
         self.refused(503, 'nova-compute on n1 is down', self.lookup.check_up, self.context, 'n1',
                      kind=errors.Unreachable)
 

@@ -169,7 +169,8 @@ class AgainTest(CancelTest):
         self.assertEqual(3, len(self.bodies()))
 
     def test_what_cannot_be_understood_is_no_reason_to_go_on(self):
-        self.answer({'cancelled': None, 'failed': [7, {}], 'remaining': ['x', {'server_id': 5}]})
+        self.answer({'cancelled': [{'server_id': [], 'migration_id': {}}], 'failed': [7, {}],
+                     'remaining': ['x', {'server_id': 5}]})
         status, _out, _err = self.openstack(*CANCEL, '--host', 'n1')
         self.assertEqual(1, status)
         self.assertEqual(1, len(self.bodies()))
