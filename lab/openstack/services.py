@@ -180,7 +180,9 @@ def _parents(node: machine.Machine, program: str) -> dict[int, int]:
             stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
         except OSError:
             continue
-        if any(pathlib.Path(os.fsdecode(word)).name == program for word in words[:2]):
+        # Some give themselves a title in place of their words: `nova-conductor: master process …`.
+        if any(pathlib.Path(os.fsdecode(word)).name == program for word in words[:2]) or (
+                words[0].startswith(f'{program}: '.encode())):
             found[pid] = int(stat.rsplit(')', 1)[1].split()[1])
     return found
 

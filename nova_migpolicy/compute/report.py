@@ -37,8 +37,8 @@ class Reporter:
     """Nova's side of one migration; none of its methods blocks or raises.
 
     Its copies of Nova's objects are saved in a thread of their own. Nova's objects get the same
-    values, but are not saved here: whatever Nova saves of them next has these, and what Nova
-    resets at the end counts as changed.
+    values, but not as changes that are still to be saved: Nova sends these objects to other hosts,
+    which save them when it has reset these values already. What it resets counts as changed.
 
     :param operation_done: whether the thread with the migrate call is over
     :param interval_s: the least time between two writes of progress
@@ -82,13 +82,13 @@ class Reporter:
         sizes = {f'{kind}_{part}': getattr(sample, f'{kind}_{part}_bytes')
                  for kind in ('memory', 'disk') for part in ('total', 'processed', 'remaining')}
         sizes = {name: value for name, value in sizes.items() if value is not None}
-        _set(self._migration, sizes)
-        _set(self._instance, {_PROGRESS: percent})
+        _learn(self._migration, sizes)
+        _learn(self._instance, {_PROGRESS: percent})
         self._saver.put({**sizes, _PROGRESS: percent})
 
     def post_copy_started(self) -> None:
         """Let Nova's API know that it cannot be cancelled any more."""
-        self._migration.status = POST_COPY_STATUS
+        _learn(self._migration, {'status': POST_COPY_STATUS})
         self._saver.put({'status': POST_COPY_STATUS})
 
     def _save(self, values: Mapping[str, Any]) -> bool:
@@ -118,6 +118,12 @@ def _unchanged_copy(thing: Any) -> Any:
     copy = thing.obj_clone()
     copy.obj_reset_changes(recursive=True)
     return copy
+
+
+def _learn(thing: Any, values: Mapping[str, Any]) -> None:
+    """Let an object have values that are saved by another."""
+    _set(thing, values)
+    thing.obj_reset_changes(fields=list(values))
 
 
 def _set(thing: Any, values: Mapping[str, Any]) -> None:

@@ -271,6 +271,9 @@ class Monitor:
             self._controller.forget_switchover()
         sample = self._sampler.make(stats, boundary, self._inbox.clock(),
                                     self._actor.post_copy)
+        if self._actor.abort_reason is not None and not sample.memory_total_bytes:
+            # A job that is being ended has no sizes any more; the last ones stay.
+            return
         decision = self._engine.observe(sample, ended=self._actor.ended)
         forecast = self._controller.forecast
         self.last_look = sample

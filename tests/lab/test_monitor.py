@@ -183,7 +183,9 @@ class TestPromiseTrixie(test_facts_trixie.Trixie, TestPromise):
         told = []
 
         def look():
-            lab_domain.wait_until(lambda: self.records(made, 'sample'), what='the copy')
+            lab_domain.wait_until(
+                lambda: any(sample['memory_remaining_bytes']
+                            for sample in self.records(made, 'sample')), what='the copy')
             told.append(self.qmp('query-migrate-parameters')[0]['avail-switchover-bandwidth'])
 
         self.assert_arrived(self.run_session(made, look))

@@ -132,6 +132,7 @@ class SteeringTest(base.StackTest):
         files = self.stack.where.host_instances(not_here) / run.server
         lab_client.wait(files.exists, lambda left: not left, SETTLE_S,
                         f'{not_here} to remove the files of the server')
+        self.assertEqual(0, self.admin.server(run.server).get('progress', 0))
 
     def domains(self, host: str) -> list[str]:
         """The UUIDs of all domains that a host's libvirt knows."""

@@ -15,7 +15,6 @@ from nova_migpolicy.api import lookup
 from tests.unit.api import fakes
 
 
-
 def ago(hours=0.0):
     return datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=hours)
 
