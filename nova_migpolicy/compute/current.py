@@ -81,14 +81,15 @@ class Current:
 
         None where it is Nova's own monitor that has to be told.
         """
-        same = self.inbox.waiting(item)
-        if same is not None:
-            return same.reply.wait(ANSWER_S) or self._pending(item)
-        if self.inbox.crowded and isinstance(item, inbox_mod.Tune):
-            return answer.refusal(
-                f'too many changes wait already ({self._waits_for()}); try again later',
-                answer.UNAVAILABLE)
-        if not self.inbox.ask(item):
+        if not self.inbox.is_closed:
+            same = self.inbox.waiting(item)
+            if same is not None:
+                return same.reply.wait(ANSWER_S) or self._pending(item)
+            if self.inbox.crowded and isinstance(item, inbox_mod.Tune):
+                return answer.refusal(
+                    f'too many changes wait already ({self._waits_for()}); try again later',
+                    answer.UNAVAILABLE)
+        if self.inbox.is_closed or not self.inbox.ask(item):
             if self.stock is not None and self._outcome is None:
                 return None
             # Nobody reads it; where it was read all the same, the first answer counts.

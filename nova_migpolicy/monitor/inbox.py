@@ -116,6 +116,11 @@ class Inbox:
             self._items.append(item)
 
     @property
+    def is_closed(self) -> bool:
+        """Whether nobody reads it any more."""
+        return self._closed
+
+    @property
     def crowded(self) -> bool:
         """Whether so many changes wait to be read that nobody should add more."""
         return sum(isinstance(item, Tune) for item in self._items.copy()) >= MOST_WAITING

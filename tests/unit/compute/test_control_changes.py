@@ -184,6 +184,9 @@ class ChangeTest(controlled.ControlBase):
         found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
         # Nova's answer stands.
         self.assertEqual((answer.ACCEPTED, None), (found.status, found.body))
+        # Its own order may come later than what asks whether it was done.
+        for _ in range(2):
+            self.assertIsNone(self.current[SERVER].order(inbox.Command(inbox.CANCEL)))
         self.assertIsNone(self.early.take(MIGRATION))
         for found in (self.control.tune(SERVER, MIGRATION, {}, []),
                       self.control.act(SERVER, MIGRATION, inbox.PAUSE)):
