@@ -59,14 +59,14 @@ class Settings:
         named = self.operator.get('profile', keys.DEFAULT_PROFILE)
         text = f'profile {named}'
         site = resolve.resolve(self.sources())
-        changed = {name: getattr(site.policy, name) for name in self.libvirt
+        changed = {name for name in self.libvirt
                    if site.policy.is_stock or resolve.is_from(site, name, resolve.Level.LIBVIRT)}
         changed.update(self.operator)
-        changed.pop('profile', None)
+        changed.discard('profile')
         if changed:
             text += ', ' + ', '.join(
-                f'{name}={keys.KEYS[name].text(keys.KEYS[name].parse(value))}'
-                for name, value in sorted(changed.items()))
+                f'{name}={keys.KEYS[name].text(getattr(site.policy, name))}'
+                for name in sorted(changed))
         own = sorted(profile.name for profile in self.profiles.values() if profile.path)
         if own:
             text += f'; profiles from the file: {", ".join(own)}'
@@ -147,8 +147,17 @@ def read(conf: cfg.ConfigOpts) -> Settings:
         image_limits=_limits(conf, 'image_limits'),
         request_limits=_limits(conf, 'request_limits'),
         progress_interval_s=nova_values.progress_interval_s(novas))
-    return dataclasses.replace(
-        found, remarks=nova_values.remarks(novas, resolve.resolve(found.sources())))
+    return dataclasses.replace(found, remarks=_remarks(novas, found))
+
+
+def _remarks(novas: nova_values.All, found: Settings) -> tuple[str, ...]:
+    site = resolve.resolve(found.sources())
+    is_stock = site.policy.is_stock
+    if is_stock:
+        # A flavor may choose another profile, and then the keys beside that one count.
+        beside = {name: value for name, value in found.operator.items() if name != 'profile'}
+        site = resolve.resolve(dataclasses.replace(found.sources(), operator=beside))
+    return nova_values.remarks(novas, site, is_stock)
 
 
 def _option(conf: cfg.ConfigOpts, name: str) -> Any:

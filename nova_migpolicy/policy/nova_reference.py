@@ -29,18 +29,22 @@ Nova's own options about live migrations
 Under the profile ``nova`` all of them act as Nova says. Under any other profile some count as
 policy keys, some act as ever, and the others have no effect: the policy has what they were for.
 
-None of them can stop nova-compute from starting. When it starts, its log has one warning for each
-option that is set in nova.conf and does not count, or not as it is written: it names the option,
-its value, what counts instead, and what to set. On SIGHUP the new ones are said. Options that
-count as policy keys take the place of nova.conf ``[libvirt]`` in the order of sources
-(:doc:`admin`), so the profile that nova.conf names and the keys in ``[migpolicy]`` win over them.
-Where nova.conf has ``[migpolicy] profile = nova``, all that is said is which values are odd.
+No value that Nova can read stops nova-compute from starting. What Nova cannot read, such as a word
+where it wants a number, it refuses by itself at its start, with or without the plugin.
+
+When nova-compute starts, its log has one warning for each option that is set in nova.conf and does
+not count, or not as it is written: it names the option, its value, what counts instead, and what
+to set. On SIGHUP the new ones are said. Options that count as
+policy keys take the place of nova.conf ``[libvirt]`` in the order of sources (:doc:`admin`), so
+the profile that nova.conf names and the keys in ``[migpolicy]`` win over them.
+Where nova.conf has ``[migpolicy] profile = nova``, the warnings are about the servers whose flavor
+has another profile.
 
 Odd values
 ==========
 
 The keys in ``[migpolicy]`` take nothing outside their ranges (:doc:`reference`). Nova's options
-take any number, so this is done with the ones that cannot be meant:
+take any number, so values that make no sense are handled so:
 
 * ``live_migration_bandwidth`` above {_RATE.maximum} MiB/s was meant in bytes/s, if that makes
   {_GENTLE} to {nova_values.FASTEST_MIB_S} MiB/s. Any other such rate, one below 0, and one that is
@@ -51,6 +55,10 @@ take any number, so this is done with the ones that cannot be meant:
 * ``live_migration_monitor_interval`` is {nova_values.PROGRESS_INTERVAL_S:g} s where it is below 1,
   above {nova_values.LONGEST_INTERVAL_S}, or no number.
 * What is empty counts as not set.
+
+Under the profile ``nova`` Nova's own monitor takes each value as it is. Where a policy key cannot
+say that value, the nearest one that can be meant is shown, with a warning: {_GENTLE} MiB/s for a
+rate below 0, never 0, which is no cap.
 """
 
 _HEADINGS = {

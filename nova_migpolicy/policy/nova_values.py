@@ -34,7 +34,16 @@ TIMEOUT_ACTION = 'abort'
 BANDWIDTH = 0       # no cap
 CONNECTIONS = 1
 
+# Whom a remark is about: where the site has a policy of ours, and where its profile is nova.
 _UNDER = 'under every profile but nova'
+_ELSEWHERE = 'for servers whose flavor has another profile'
+# What each of the two keys of a rate means.
+_RATES = {'bandwidth_mib_s': 'the start rate', 'max_bandwidth_mib_s': 'the ceiling'}
+# The key that the profile nova shows an option's value as.
+_SHOWN_AS = {nova_options.DOWNTIME: 'max_downtime_ms',
+             nova_options.COMPLETION_TIMEOUT: 'timeout_seconds_per_gib',
+             nova_options.BANDWIDTH: 'max_bandwidth_mib_s',
+             nova_options.CONNECTIONS: 'parallel_connections'}
 _SHOWN = 40
 
 
@@ -43,7 +52,7 @@ class Said:
     """What nova.conf says of one option.
 
     :ivar value: as Nova reads it; None where it cannot or where nothing is given.
-    :ivar text: as it is written, for people.
+    :ivar text: as it is written, for operators.
     :ivar is_set: whether the operator wrote it there; else it is Nova's default.
     :ivar wrong: why Nova cannot read it; None where it can.
     """
@@ -69,12 +78,10 @@ class Taken:
 
     :ivar values: by policy key.
     :ivar odd: why the value is not taken as it is, or what it would mean.
-    :ivar says: what is taken of an odd one.
     """
 
     values: abc.Mapping[str, int] = dataclasses.field(default_factory=dict)
     odd: str = ''
-    says: str = ''
 
 
 def libvirt(said: All) -> abc.Mapping[str, object]:
@@ -92,7 +99,7 @@ def progress_interval_s(said: All) -> float:
 
 
 def stock(profile: profiles.Profile, said: All) -> profiles.Profile:
-    """The profile nova with the figures that Nova itself would use, for people to see.
+    """The profile nova with the figures that Nova itself would use, for operators to see.
 
     What a key cannot say is shown as the nearest value that it can.
     """
@@ -101,35 +108,38 @@ def stock(profile: profiles.Profile, said: All) -> profiles.Profile:
     return dataclasses.replace(profile, values=types.MappingProxyType(values))
 
 
-def remarks(said: All, site: resolve.Resolved) -> tuple[str, ...]:
+def remarks(said: All, site: resolve.Resolved, is_stock: bool) -> tuple[str, ...]:
     """One sentence for each option that does not count, or not as it is written.
 
-    :param site: the policy of a server of which its flavor, its image and the request say nothing.
+    :param site: the policy of a server of which its flavor, its image and the request say nothing,
+        or would be if the site's profile were not nova.
+    :param is_stock: whether it is nova.
     """
+    whom = _ELSEWHERE if is_stock else _UNDER
     found = []
     for option in nova_options.READ:
         if option not in said or not said[option].is_set:
             continue
-        clauses = [clause for clause in _clauses(option, said, site) if clause]
+        clauses = [clause for clause in _clauses(option, said, site, whom) if clause]
         if clauses:
             found.append(f'nova.conf {option.title} = {_cut(said[option].text)}: '
                          + '; '.join(clauses))
     return tuple(found)
 
 
-def _clauses(option: nova_options.Option, said: All,
-             site: resolve.Resolved) -> abc.Iterator[str]:
+def _clauses(option: nova_options.Option, said: All, site: resolve.Resolved,
+             whom: str) -> abc.Iterator[str]:
     if option is nova_options.MONITOR_INTERVAL:
         yield _interval(said)[1]
     elif option.fate is nova_options.Fate.MAPPED:
         taken = _taken(option, said)
         yield taken.odd
-        yield _overridden(taken, site) or taken.says
+        yield _overridden(taken, site, whom) or _counts(option, taken, site, whom)
+        yield _shown_otherwise(option, said)
     else:
         yield _unreadable(said[option]) if said[option].wrong else ''
         yield _shown_otherwise(option, said)
-        if not site.policy.is_stock:
-            yield f'it has no effect {_UNDER}; set {option.instead} instead'
+        yield f'it has no effect {whom}; set {option.instead} instead'
 
 
 def _taken(option: nova_options.Option, said: All) -> Taken:
@@ -161,9 +171,7 @@ def _bandwidth(said: All) -> Taken:
             rate = GENTLE_MIB_S
             why += ', and in bytes/s it is no rate that can be meant either'
     values = {'bandwidth_mib_s': rate, 'max_bandwidth_mib_s': rate}
-    return Taken(values, why, why and (
-        f'{rate} MiB/s is taken as the start rate and the ceiling {_UNDER}; set '
-        f'{nova_options.BANDWIDTH.instead} to what is wanted'))
+    return Taken(values, why)
 
 
 def _connections(said: All) -> Taken:
@@ -179,9 +187,7 @@ def _connections(said: All) -> Taken:
         return Taken({key.name: count})
     why = (_unreadable(one) if asked is None else
            f'the number of connections is {key.allows()}')
-    return Taken({key.name: count}, why, (
-        f'{count} is taken {_UNDER}; set {nova_options.CONNECTIONS.instead} to what is '
-        'wanted'))
+    return Taken({key.name: count}, why)
 
 
 def _interval(said: All) -> tuple[float, str]:
@@ -199,12 +205,12 @@ def _stock_figures(said: All) -> abc.Mapping[str, keys.Value]:
     """What Nova's own monitor would use, within what the keys can say."""
     downtime = _number(said, nova_options.DOWNTIME, DOWNTIME_MS)
     steps = max(1, _number(said, nova_options.DOWNTIME_STEPS, DOWNTIME_STEPS))
+    rate = _stock_rate(said)
     figures = {
         'max_downtime_ms': downtime, 'initial_downtime_ms': downtime // steps,
         'timeout_seconds_per_gib': _number(
             said, nova_options.COMPLETION_TIMEOUT, TIMEOUT_S_PER_GIB),
-        'bandwidth_mib_s': _number(said, nova_options.BANDWIDTH, BANDWIDTH),
-        'max_bandwidth_mib_s': _number(said, nova_options.BANDWIDTH, BANDWIDTH),
+        'bandwidth_mib_s': rate, 'max_bandwidth_mib_s': rate,
         'parallel_connections': _number(said, nova_options.CONNECTIONS, CONNECTIONS)}
     shown: dict[str, keys.Value] = {
         name: _nearest(keys.KEYS[name], figure) for name, figure in figures.items()}
@@ -215,25 +221,54 @@ def _stock_figures(said: All) -> abc.Mapping[str, keys.Value]:
     return shown
 
 
+def _stock_rate(said: All) -> int:
+    """The rate to show; 0 only for what is no cap, not for what cannot be meant."""
+    rate = _number(said, nova_options.BANDWIDTH, BANDWIDTH)
+    one = said.get(nova_options.BANDWIDTH)
+    return GENTLE_MIB_S if rate < 0 or (one and one.wrong) else rate
+
+
 def _shown_otherwise(option: nova_options.Option, said: All) -> str:
     """Say that a figure of profile nova is not the one that Nova uses, where that is so."""
     number = said[option].number
-    name = {nova_options.DOWNTIME: 'max_downtime_ms',
-            nova_options.COMPLETION_TIMEOUT: 'timeout_seconds_per_gib'}.get(option)
-    if name is None or number is None or number == _nearest(keys.KEYS[name], number):
+    name = _SHOWN_AS.get(option)
+    if name is None or number is None or number == (shown := _stock_figures(said)[name]):
         return ''
-    return (f'profile nova is shown with {name} = {_nearest(keys.KEYS[name], number)}, but '
-            "Nova's own monitor takes it as it is")
+    return f"profile nova is shown with {name} = {shown}, but Nova's own monitor takes it as it is"
 
 
-def _overridden(taken: Taken, site: resolve.Resolved) -> str:
+def _counts(option: nova_options.Option, taken: Taken, site: resolve.Resolved, whom: str) -> str:
+    """Say what is taken of an odd value, of the keys for which it counts, and what counts else."""
+    mine = [name for name in taken.values
+            if resolve.is_from(site, name, resolve.Level.LIBVIRT)]
+    if not taken.odd or not mine:
+        return ''
+    text = str(getattr(site.policy, mine[0]))
+    if option is nova_options.BANDWIDTH:
+        parts = [_RATES[name] if len(mine) > 1 else f'{_RATES[name]} ({name})' for name in mine]
+        text += f' MiB/s is taken as {" and ".join(parts)}'
+    else:
+        text += ' is taken'
+    text += f' {whom}'
+    beside = [name for name in taken.values if name not in mine]
+    if beside:
+        text += f'; beside it counts {_values(beside, site)}'
+    return f'{text}; set {option.instead} to what is wanted'
+
+
+def _values(names: abc.Iterable[str], site: resolve.Resolved) -> str:
+    return ', '.join(
+        f'{name} = {getattr(site.policy, name)} ({site.origins[name]})' for name in names)
+
+
+def _overridden(taken: Taken, site: resolve.Resolved, whom: str) -> str:
     """Say that other values count than all of the ones that are taken, where that is so."""
     beside = [name for name, value in taken.values.items() if getattr(site.policy, name) != value
               and not resolve.is_from(site, name, resolve.Level.LIBVIRT)]
-    if site.policy.is_stock or not beside or len(beside) < len(taken.values):
+    if not beside or len(beside) < len(taken.values):
         return ''
-    return 'it has no effect, what counts is ' + ', '.join(
-        f'{name} = {getattr(site.policy, name)} ({site.origins[name]})' for name in beside)
+    effect = f'it has no effect {whom}' if whom == _ELSEWHERE else 'it has no effect'
+    return f'{effect}, what counts is {_values(beside, site)}'
 
 
 def _number(said: All, option: nova_options.Option, default: int) -> int:

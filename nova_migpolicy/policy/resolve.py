@@ -259,7 +259,10 @@ class _Merge:
         if level >= Level.FLAVOR:
             origin += f' ({level.title})'
         for name, value in profile.values.items():
-            self._set(name, value, level, origin, False)
+            # Nova's own figures are only shown, and are not meant for a profile that is chosen
+            # later and has none of its own: what [libvirt] means as a policy key is.
+            if profile.name != keys.STOCK_PROFILE or name not in self.sources.libvirt:
+                self._set(name, value, level, origin, False)
 
     def _set(self, name: str, value: keys.Value, level: Level, origin: str,
              explicit: bool) -> None:

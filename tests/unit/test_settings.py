@@ -194,7 +194,7 @@ class TestNovasOptions(Base):
 
 @ddt.ddt
 class TestOddValues(Base):
-    """No value of Nova's own options stops nova-compute."""
+    """No value of Nova's own options stops anything of ours."""
 
     def odd(self, line, section='libvirt'):
         """The store, and the one warning about an option."""
@@ -271,7 +271,11 @@ class TestOddValues(Base):
         ('live_migration_completion_timeout', '-1', 'timeout_seconds_per_gib', 800),
         ('live_migration_timeout_action', 'pray', 'on_timeout', 'abort'),
         ('live_migration_bandwidth', '125000000', 'max_bandwidth_mib_s', 1_000_000),
-        ('live_migration_bandwidth', '-1', 'max_bandwidth_mib_s', 0),
+        # 0 would be no cap.
+        ('live_migration_bandwidth', '-1', 'max_bandwidth_mib_s', 30),
+        ('live_migration_bandwidth', '-1', 'bandwidth_mib_s', 30),
+        ('live_migration_bandwidth', 'lots', 'max_bandwidth_mib_s', 30),
+        ('live_migration_bandwidth', '0', 'max_bandwidth_mib_s', 0),
         ('live_migration_parallel_connections', '300', 'parallel_connections', 255))
     @ddt.unpack
     def test_profile_nova_is_shown_with_the_nearest(self, name, value, key, shown):
@@ -282,6 +286,62 @@ class TestOddValues(Base):
         for declared in keys.KEYS.values():
             found = getattr(policy, declared.name)
             self.assertEqual(found, declared.parse(found))
+
+    @ddt.data(('live_migration_downtime = 3000000', 'max_downtime_ms = 2000000'),
+              ('live_migration_completion_timeout = 90000', 'timeout_seconds_per_gib = 86400'),
+              ('live_migration_bandwidth = 125000000', 'max_bandwidth_mib_s = 1000000'),
+              ('live_migration_bandwidth = -1', 'max_bandwidth_mib_s = 30'),
+              ('live_migration_parallel_connections = 300', 'parallel_connections = 255'))
+    @ddt.unpack
+    def test_what_profile_nova_cannot_show_is_said(self, line, shown):
+        _, told = self.odd(line)
+        self.assertIn(f"profile nova is shown with {shown}, but Nova's own monitor takes it as it "
+                      'is', told)
+
+    @ddt.data(
+        ('125000000', 'max_bandwidth_mib_s = 400',
+         ('119 MiB/s is taken as the start rate (bandwidth_mib_s) under every profile but nova; '
+          'beside it counts max_bandwidth_mib_s = 400 (nova.conf)'), (119, 400)),
+        ('-1', 'max_bandwidth_mib_s = 20',
+         ('20 MiB/s is taken as the start rate (bandwidth_mib_s) under every profile but nova; '
+          'beside it counts max_bandwidth_mib_s = 20 (nova.conf)'), (20, 20)),
+        ('-1', 'bandwidth_mib_s = 100',
+         ('30 MiB/s is taken as the ceiling (max_bandwidth_mib_s) under every profile but nova; '
+          'beside it counts bandwidth_mib_s = 30 (nova.conf'), (30, 30)),
+        ('lots', 'bandwidth_mib_s = 10',
+         ('30 MiB/s is taken as the ceiling (max_bandwidth_mib_s) under every profile but nova; '
+          'beside it counts bandwidth_mib_s = 10 (nova.conf)'), (10, 30)))
+    @ddt.unpack
+    def test_only_the_part_that_counts_is_said_to_be_taken(self, value, line, words, counts):
+        for profile in ('', 'profile = nova\n'):
+            before = len(self.log.output)
+            store = self.store(f'[libvirt]\nlive_migration_bandwidth = {value}\n'
+                               f'[migpolicy]\n{line}\n{profile}')
+            told = self.log.output[before:]
+            self.assertEqual(1, told.count('MiB/s is taken'), told)
+            self.assertIn(words.replace(
+                'under every profile but nova',
+                'for servers whose flavor has another profile') if profile else words, told)
+            policy = self.policy(store, flavor={'profile': 'balanced'} if profile else {}).policy
+            self.assertEqual(counts, (policy.bandwidth_mib_s, policy.max_bandwidth_mib_s))
+
+    @ddt.data('125000000', '-1', '40')
+    def test_a_flavors_profile_has_none_of_the_figures_of_profile_nova(self, value):
+        text = f'[libvirt]\nlive_migration_bandwidth = {value}\n'
+        rate = self.policy(self.store(text)).policy.bandwidth_mib_s
+        store = self.store(f'{text}[migpolicy]\nprofile = nova\n')
+        got = self.policy(store, flavor={'profile': 'balanced'})
+        self.assertEqual((rate, rate), (
+            got.policy.bandwidth_mib_s, got.policy.max_bandwidth_mib_s))
+        self.assertEqual('nova.conf [libvirt]', got.origins['max_bandwidth_mib_s'])
+
+    @ddt.data(('max_bandwidth_mib_s = 400', 'bandwidth_mib_s=30, max_bandwidth_mib_s=400'),
+              ('max_bandwidth_mib_s = 20', 'bandwidth_mib_s=20, max_bandwidth_mib_s=20'),
+              ('bandwidth_mib_s = 100', 'bandwidth_mib_s=30, max_bandwidth_mib_s=30'))
+    @ddt.unpack
+    def test_described_as_it_counts(self, line, described):
+        store = self.store(f'[libvirt]\nlive_migration_bandwidth = -1\n[migpolicy]\n{line}\n')
+        self.assertEqual(f'profile balanced, {described}', store.settings.describe())
 
     def test_all_at_once(self):
         store = self.store(
@@ -341,9 +401,17 @@ class TestOptionsWithoutEffect(Base):
     def test_nothing_is_said_of_what_is_not_set(self):
         self.assertEqual([], self.told('[migpolicy]\nmax_downtime_ms = 400\n'))
 
-    def test_nothing_is_said_where_the_site_is_stock(self):
-        self.assertEqual([], self.told('[libvirt]\nlive_migration_downtime = 700\n'
-                                       '[migpolicy]\nprofile = nova\n'))
+    def test_named_where_the_site_is_stock_since_a_flavor_may_not_be(self):
+        [told] = self.told('[libvirt]\nlive_migration_downtime = 700\n'
+                           '[migpolicy]\nprofile = nova\n')
+        self.assertIn('live_migration_downtime = 700: it has no effect for servers whose flavor '
+                      'has another profile; set [migpolicy] max_downtime_ms instead', told)
+
+    def test_what_is_overridden_only_for_some_flavors(self):
+        [told] = self.told('[libvirt]\nlive_migration_parallel_connections = 8\n'
+                           '[migpolicy]\nprofile = nova\nparallel_connections = 2\n')
+        self.assertIn('it has no effect for servers whose flavor has another profile, what counts '
+                      'is parallel_connections = 2 (nova.conf)', told)
 
     def test_what_a_profile_overrides_is_named(self):
         [told] = self.told('[libvirt]\nlive_migration_parallel_connections = 8\n'
@@ -396,10 +464,10 @@ class TestOptionsWithoutEffect(Base):
             conf.mutate_config_files()
             return self.log.output.count(f'{name} = ') - before
 
-        self.assertEqual(0, self.log.output.count(name))
+        self.assertEqual(1, self.log.output.count(f'{name} = '))
         for timeout, profile, times in ((100, 'balanced', 1), (100, 'balanced', 0),
                                         (100, 'post_copy', 0), (200, 'post_copy', 1),
-                                        (200, 'nova', 0), (200, 'balanced', 1)):
+                                        (200, 'nova', 1), (200, 'balanced', 1)):
             self.assertEqual(times, told(
                 f'[libvirt]\n{name} = {timeout}\n[migpolicy]\nprofile = {profile}\n'))
 
