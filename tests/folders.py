@@ -47,14 +47,17 @@ def sweep() -> None:
 
 
 def _lock(folder: pathlib.Path) -> int | None:
-    """Return the lock on a folder, a file descriptor; None if another process has it."""
+    """Return the lock on a folder, a file descriptor; None if another process has or had it."""
     try:
         fd = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:       # whose it was has just ended and removed it
         return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    return fd
+        # Whose it was may have removed it meanwhile: then this is not the one any more.
+        if os.path.samestat(os.stat(folder), os.fstat(fd)):
+            return fd
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(fd)
+    return None
