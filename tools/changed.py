@@ -17,7 +17,8 @@ import pathlib
 import subprocess
 
 #: what the environment of all tests is made from
-ENVIRONMENT = ('requirements/*', 'requirements.txt', 'setup.cfg', 'setup.py', 'tools/setup')
+ENVIRONMENT = ('requirements/*', 'requirements.txt', 'setup.cfg', 'setup.py', 'tools/setup',
+               'tools/test', '.stestr.conf')
 #: tiers that look at files, not at what they do
 STATIC = {
     'style': ('*.py', 'pyproject.toml', 'tox.ini', 'releasenotes/*'),
@@ -38,6 +39,9 @@ NARROW = {
     'nova_migpolicy/sim/*': ('tests.stack.test_wheel',),
     'lab/demo/*': ('tests.stack.test_demo',),
 }
+#: what runs the tests of the tiers with lanes: a test of each shows whether it still does
+_LANED = ('tests.lab.test_lane', 'tests.stack.test_34_stock')
+RUNNER = {f'tools/{name}.py': _LANED for name in ('tiers', 'runs', 'pool', 'lanes', 'lane')}
 #: what tests find by looking into folders
 READ = {
     'nova_migpolicy/engine/*': ('tests.unit.test_purity',),
@@ -91,7 +95,11 @@ class Tree:
     @classmethod
     def read(cls, root: pathlib.Path) -> Tree:
         """Return the tree of all Python files that git knows, or would take."""
-        paths = _git(root, 'ls-files', '-z', '--cached', '--others', '--exclude-standard', '*.py')
+        try:
+            paths = _git(root, 'ls-files', '-z', '--cached', '--others', '--exclude-standard',
+                         '*.py')
+        except GitError:        # a release that was unpacked has no history
+            paths = _found(root)
         return cls(module(path, (root / path).read_text()) for path in sorted(set(paths))
                    if (root / path).exists())
 
@@ -201,10 +209,10 @@ def _names(module: Module, path: str, name: str | None) -> bool:
 
 def _elsewhere(path: str, tree: Tree) -> set[str]:
     """Return the test modules that see a file in another process, by the tables."""
-    narrow, broad, read = ([module for pattern, modules in table.items()
-                            if _matches(path, (pattern,)) for module in modules]
-                           for table in (NARROW, STACK, READ))
-    return matching(tree.modules, [*(narrow or broad), *read])
+    narrow, broad, read, runner = (
+        [module for pattern, modules in table.items() if _matches(path, (pattern,))
+         for module in modules] for table in (NARROW, STACK, READ, RUNNER))
+    return matching(tree.modules, [*(narrow or broad), *read, *runner])
 
 
 def matching(names: Iterable[str], patterns: Iterable[str]) -> set[str]:
@@ -226,7 +234,20 @@ def _choice(whole: str | None, reasons: Mapping[str, str]) -> Choice:
 
 
 def _git(root: pathlib.Path, *words: str) -> list[str]:
-    done = subprocess.run(['git', *words], cwd=root, capture_output=True, text=True, check=False)
+    # Who runs the tests as root mostly does not own the checkout, which git else does not trust.
+    trusted = ['git', '-c', f'safe.directory={root.resolve()}']
+    try:
+        done = subprocess.run([*trusted, *words], cwd=root, capture_output=True, text=True,
+                              check=False)
+    except FileNotFoundError:
+        raise GitError('git is not installed') from None
     if done.returncode:
         raise GitError(f'git {words[0]}: {done.stderr.strip()}')
     return [path for path in done.stdout.split('\0') if path]
+
+
+def _found(root: pathlib.Path) -> list[str]:
+    """Return the Python files below a folder, but for what is hidden, such as .venv."""
+    paths = (path.relative_to(root) for path in root.rglob('*.py'))
+    return [path.as_posix() for path in paths if not any(
+        part.startswith('.') for part in path.parts)]

@@ -2,6 +2,7 @@
 """Which tests a change touches."""
 
 import pathlib
+import shutil
 import subprocess
 
 import fixtures
@@ -99,6 +100,10 @@ class TestChoose(testtools.TestCase):
         self.assertEqual(dict.fromkeys((*changed.STATIC, *changed.TESTED)),
                          self.choose('requirements/constraints.txt'))
 
+    def test_what_stestr_is_told_touches_everything(self):
+        self.assertEqual(dict.fromkeys((*changed.STATIC, *changed.TESTED)),
+                         self.choose('.stestr.conf'))
+
     def test_words_for_readers_touch_no_test(self):
         self.assertEqual({}, self.choose('LICENSE', 'doc/source/admin.rst'))
         self.assertEqual({'style': None}, self.choose('releasenotes/notes/one.yaml'))
@@ -118,7 +123,7 @@ class TestThisTree(testtools.TestCase):
 
     def test_patterns_match_something(self):
         paths = [module.path for module in self.tree.modules.values()]
-        for table in (changed.STACK, changed.NARROW, changed.READ):
+        for table in (changed.STACK, changed.NARROW, changed.READ, changed.RUNNER):
             for pattern, modules in table.items():
                 self.assertTrue(changed.matching(paths, [pattern]), pattern)
                 for module in modules:
@@ -129,6 +134,16 @@ class TestThisTree(testtools.TestCase):
             if module.path.startswith('nova_migpolicy/') and '.' in module.name:
                 found = changed.choose([module.path], self.tree)
                 self.assertTrue(found.keys() & set(changed.TESTED), module.path)
+
+    def test_each_tool_of_the_tests_touches_some(self):
+        for name in ('tiers', 'runs', 'lane', 'lanes', 'pool', 'board', 'changed'):
+            found = changed.choose([f'tools/{name}.py'], self.tree)
+            self.assertIn('unit', found, name)
+
+    def test_what_runs_the_lanes_touches_each_tier_that_has_some(self):
+        for name in ('tiers', 'runs', 'lane', 'lanes', 'pool'):
+            found = changed.choose([f'tools/{name}.py'], self.tree)
+            self.assertLessEqual({'lab', 'stack'}, found.keys(), name)
 
     def test_a_change_of_the_engine(self):
         found = changed.choose(['nova_migpolicy/engine/forecast.py'], self.tree)
@@ -143,6 +158,7 @@ class TestFiles(testtools.TestCase):
         super().setUp()
         self.root = pathlib.Path(self.useFixture(fixtures.TempDir()).path) / 'a folder'
         self.root.mkdir()
+        self.trusted = f'safe.directory={self.root.resolve()}'
         self.git('init', '-q')
         for name in ('kept', 'edited', 'moved', 'removed'):
             (self.root / name).write_text(name * 20)
@@ -151,8 +167,23 @@ class TestFiles(testtools.TestCase):
         self.git('commit', '-qm', 'first')
 
     def git(self, *words):
-        subprocess.run(['git', '-c', 'user.name=a', '-c', 'user.email=a@b', *words],
-                       cwd=self.root, check=True)
+        subprocess.run(['git', '-c', 'user.name=a', '-c', 'user.email=a@b', '-c', self.trusted,
+                        *words], cwd=self.root, check=True)
+
+    def test_a_checkout_of_another_user(self):
+        self.useFixture(fixtures.EnvironmentVariable('GIT_TEST_ASSUME_DIFFERENT_OWNER', '1'))
+        self.assertEqual([], changed.files(self.root, 'HEAD'))
+        (self.root / 'new.py').write_text('')
+        self.assertEqual({'new'}, changed.Tree.read(self.root).modules.keys())
+
+    def test_a_release_has_no_history(self):
+        shutil.rmtree(self.root / '.git')
+        for path in ('lab/one.py', '.venv/lib/other.py'):
+            (self.root / path).parent.mkdir(parents=True)
+            (self.root / path).write_text('')
+        self.assertEqual({'lab.one'}, changed.Tree.read(self.root).modules.keys())
+        error = self.assertRaises(changed.GitError, changed.files, self.root, 'HEAD')
+        self.assertIn('git', str(error))
 
     def test_what_differs(self):
         (self.root / 'edited').write_text('other')
