@@ -6,11 +6,13 @@
     lane.py                    read a JSON list of tests' ids a line, and run them
 
 What is up for a class (see tests/stack/base.py) stays up for the next one. The outcome goes to
-the output as subunit, and after each line a file named READY.
+the output as subunit, and after each line a file named READY. At the end of the input all is taken
+down; if that fails, so does the lane.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -37,8 +39,10 @@ def main() -> int:
     from stestr.subunit_runner import run
     from subunit import StreamResultToBytes
 
-    # What tests print must not come between.
-    with os.fdopen(os.dup(1), 'wb', buffering=0) as out:
+    from tests import ending
+
+    # What tests print must not come between. An error at exit would not be seen in the status.
+    with os.fdopen(os.dup(1), 'wb', buffering=0) as out, contextlib.closing(ending.UP):
         os.dup2(2, 1)
         for line in sys.stdin:
             suite = unittest.defaultTestLoader.loadTestsFromNames(json.loads(line))

@@ -28,6 +28,13 @@ RECORD = runs.ROOT / '.test-seconds.json'
 PROGRAM = runs.ROOT / 'tools/lane.py'
 #: names a file into which tests write what they wait for (tests/telling.py)
 TOLD = 'MIGPOLICY_TOLD'
+#: the limits of what is asked of a lane's program but tests, in seconds
+LIST_S, SWEEP_S = 300.0, 120.0
+#: how long a class may take: so many times what is known of it, and at least so long; then its
+#: lane is ended, and another one goes on with the rest
+CLASS_TIMES, CLASS_S = 10.0, 600.0
+#: how long a lane may take to take down what it has up
+DOWN_S = 300.0
 _record_lock = threading.Lock()
 
 
@@ -41,8 +48,12 @@ def jobs(folder: str, how: runs.How, seconds_each: float) -> list[lanes.Job]:
     :param seconds_each: how long a test takes, where that is not known
     :raises CannotListError: if there is an error in them
     """
-    done = subprocess.run([sys.executable, PROGRAM, '--list', folder], cwd=runs.ROOT,
-                          env=runs.environment({}), capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run([sys.executable, PROGRAM, '--list', folder], cwd=runs.ROOT,
+                              env=runs.environment({}), capture_output=True, text=True,
+                              check=False, timeout=how.most_s(LIST_S))
+    except subprocess.TimeoutExpired as error:
+        raise CannotListError(f'listing {folder} took more than {error.timeout:.0f} s') from None
     if done.returncode:
         raise CannotListError(done.stderr)
     return plan(json.loads(done.stdout), how, recorded(RECORD), seconds_each)
@@ -90,7 +101,8 @@ class Pool:
             for count in threads.map(self._lane, names):
                 total.add(count)
         for job in self._queue.left():
-            total.fail(job.name, f'{len(job.tests)} of its tests did not run')
+            for test in job.tests:
+                total.fail(test, 'it did not run: no lane came to it')
         self._keep()
         board.say(f'   {self._label}: {total}')
         return total
@@ -124,6 +136,7 @@ class _Lane:
         self._job: lanes.Job | None = None
         self._began = 0.0
         self._process: subprocess.Popen[bytes]
+        self._late: runs.Deadline
 
     def run(self, job: lanes.Job) -> None:
         """Start it with a class, and follow it to its end."""
@@ -132,16 +145,15 @@ class _Lane:
                 [sys.executable, str(PROGRAM)], {TOLD: str(self._told)}, errors.fileno(),
                 stdin=subprocess.PIPE)
             with runs.Deadline(self._process, self._how.end) as late:
+                self._late = late
                 self._give(job)
                 runs.follow(self._process.stdout, self._show.test, self)
                 self._process.wait()
             errors.seek(0)
             said = errors.read().decode(errors='replace')[-8000:]
-        if late.killed:
-            sweep()
-        if self._job is not None:
-            self._lost(self._job, 'took too long' if late else
-                       f'ended with {self._process.returncode}', said)
+        # At its own end as well: it may not have taken down what it had up.
+        if self._job or late or self._process.returncode:
+            self._lost('took too long' if late else f'ended with {self._process.returncode}', said)
 
     def startTestRun(self) -> None:         # noqa: N802
         """Do nothing: there is nothing to prepare."""
@@ -159,12 +171,14 @@ class _Lane:
 
     def _done(self) -> None:
         assert self._job is not None
+        self._fail_unseen(self._job, 'it did not run')
         if self._how.regex == '':
             self._took[self._job.name] = round(time.monotonic() - self._began, 1)
         self._job = None
         following = None if runs.STOPPING.is_set() else self._queue.take(self._name)
         if following is None:
             # It takes down what it has up, which takes a moment.
+            self._limit(DOWN_S)
             self._how.board.set(self._name, 'taking down', self._told)
             _close(self._process.stdin)
         else:
@@ -172,24 +186,45 @@ class _Lane:
 
     def _give(self, job: lanes.Job) -> None:
         self._job, self._began = job, time.monotonic()
+        self._limit(max(CLASS_S, CLASS_TIMES * job.seconds))
         self._how.board.set(self._name, _short(job.name), self._told)
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(job.tests).encode() + b'\n')
             self._process.stdin.flush()
 
-    def _lost(self, job: lanes.Job, why: str, said: str) -> None:
-        """Count the tests of a class as failed that a process has not come to."""
+    def _limit(self, seconds: float) -> None:
+        self._late.change(min(self._how.end, time.monotonic() + seconds))
+
+    def _fail_unseen(self, job: lanes.Job, why: str) -> int:
+        """Count the tests of a class as failed of which nothing was seen; return their number."""
         missing = [test for test in job.tests if test not in self._show.seen]
-        board.say(f'   {self._name}: {why} in {job.name}\n{runs.indent(said)}')
-        for test in missing or [job.name]:
-            self._count.fail(test, f'{self._name} {why} before its end')
+        if f'setUpClass ({job.name})' in self._show.skipped:
+            return 0
+        for test in missing:
+            self._count.fail(test, why)
+        return len(missing)
+
+    def _lost(self, why: str, said: str) -> None:
+        """Count what one that has died or was ended has not come to, and clean up after it."""
+        where = self._job.name if self._job else 'taking down'
+        board.say(f'   {self._name}: {why} in {where}\n{runs.indent(said)}')
+        if not (self._job and self._fail_unseen(self._job, f'{self._name} {why} before its end')):
+            self._count.fail(where if self._job else f'{self._name}: {why} in {where}', said)
+        sweep()
 
 
 def sweep() -> None:
-    """Take down what lanes that were killed have left."""
-    subprocess.run([sys.executable, PROGRAM, '--sweep'], cwd=runs.ROOT,
-                   env=runs.environment({}), check=False)
+    """Take down what lanes and runs have left that were killed, and say if that fails."""
+    try:
+        done = subprocess.run([sys.executable, PROGRAM, '--sweep'], cwd=runs.ROOT,
+                              env=runs.environment({}), stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, text=True, check=False, timeout=SWEEP_S)
+        problem = done.stderr if done.returncode else ''
+    except subprocess.TimeoutExpired:
+        problem = f'it takes more than {SWEEP_S:.0f} s'
+    if problem:
+        board.say(f'   what a killed run has left cannot be taken down:\n{runs.indent(problem)}')
 
 
 def _close(pipe: Any) -> None:

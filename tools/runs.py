@@ -68,6 +68,10 @@ class How:
     strict: bool = False
     background: bool = False
 
+    def most_s(self, seconds: float) -> float:
+        """Return so many seconds, or those that are left."""
+        return max(1.0, min(seconds, self.end - time.monotonic()))
+
     @property
     def pattern(self) -> str:
         """A regex of the names of the tests that are wanted; '' for all."""
@@ -131,7 +135,8 @@ def tests(run: Run, how: How) -> Count:
     count = Count()
     with tempfile.TemporaryDirectory() as folder:
         # A record of its own: two runs at once would write into the same one.
-        subprocess.run([BIN / 'stestr', '--repo-url', folder, 'init'], check=True)
+        subprocess.run([BIN / 'stestr', '--repo-url', folder, 'init'], check=True,
+                       timeout=how.most_s(120))
         _tests(run, how, count, folder)
     return count
 
@@ -160,7 +165,8 @@ def _tests(run: Run, how: How, count: Count, record: str) -> None:
     elif process.returncode and not count.failed:
         # Mostly a test module that cannot be imported, about which only `list` says more.
         listed = subprocess.run([*base, 'list', how.pattern], cwd=ROOT, env=environment(run.env),
-                                capture_output=True, text=True, check=False)
+                                capture_output=True, text=True, check=False,
+                                timeout=how.most_s(300))
         if how.regex and listed.returncode == 0 and not listed.stdout.strip():
             board.say(f'   {run.label}: no test has such a name')
             return
@@ -187,11 +193,13 @@ class Show:
     """Counts tests as they end, and shows those that fail, or each with its time.
 
     :ivar seen: the ids of what has ended, and of classes that could not be set up
+    :ivar skipped: those of them that were skipped
     """
 
     def __init__(self, label: str, how: How, count: Count, *, each: bool = False) -> None:
         self._label, self._how, self._count, self._each = label, how, count, each
         self.seen: set[str] = set()
+        self.skipped: set[str] = set()
 
     def test(self, test: dict[str, Any]) -> None:
         """Take one test's outcome."""
@@ -199,6 +207,8 @@ class Show:
         if status == 'exists' or (self._each and status in ('inprogress', 'unknown')):
             return      # the latter were lost with their lane, which says so itself
         reason = _detail(test, 'reason')
+        if status == 'skip':
+            self.skipped.add(name)
         if status == 'skip' and self._how.strict and not reason.startswith(ALLOWED_SKIP):
             status = 'fail'
             reason += ' (in CI this may not be skipped)'
@@ -273,8 +283,10 @@ class Deadline:
     def __init__(self, process: subprocess.Popen[bytes], end: float) -> None:
         self._process, self._late = process, False
         self._interrupted = threading.Lock()
-        self.killed = False
-        self._timer = threading.Timer(max(1.0, end - time.monotonic()), self._stop)
+        self._timer = self._until(end)
+
+    def _until(self, end: float) -> threading.Timer:
+        return threading.Timer(max(1.0, end - time.monotonic()), self._stop)
 
     def __enter__(self) -> Deadline:
         _UNDER_WAY.add(self)
@@ -292,6 +304,12 @@ class Deadline:
     def __bool__(self) -> bool:
         return self._late
 
+    def change(self, end: float) -> None:
+        """Let the time be over at another one of the monotonic clock; within the block."""
+        self._timer.cancel()
+        self._timer = self._until(end)
+        self._timer.start()
+
     def _stop(self) -> None:
         self._late = True
         self.end()
@@ -307,7 +325,6 @@ class Deadline:
         try:
             self._process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
-            self.killed = True
             self._signal(signal.SIGKILL)
             self._process.wait()
 

@@ -18,9 +18,12 @@ from concurrent import futures
 import dataclasses
 import os
 import pathlib
+import re
 import signal
 import sys
 import time
+import traceback
+from typing import NoReturn
 
 import board
 import changed
@@ -29,8 +32,9 @@ import pool
 import runs
 
 SOURCES = ('nova_migpolicy', 'bench', 'lab', 'tests', 'tools', 'shim', 'setup.py')
-#: whatever the tiers' own limits are, all is over then
-WHOLE_S = 3300
+#: whatever the tiers' own limits are, what runs is stopped then, and so much later all is over
+WHOLE_S = 3200
+AFTER_S = 240
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +158,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument('--lanes', type=int, metavar='N',
                         help='at most so many lanes of a tier, on a machine that is shared')
     args = parser.parse_args()
+    try:
+        re.compile(args.k or '')
+    except re.error as error:
+        parser.error(f'-k {args.k}: {error}; it takes a regular expression')
     unknown = set(args.tier) - {tier.name for tier in TIERS}
     if unknown:
         parser.error(f'no tier {", ".join(sorted(unknown))}; see tools/test --list')
@@ -203,15 +211,22 @@ def _run(chosen: Chosen, regex: str, most: int | None) -> dict[str, runs.Count]:
                 one(tier, how, number)
 
     laned = [entry for entry in beside if entry[0].lanes]
-    with shown.shown(), futures.ThreadPoolExecutor(1 + len(laned)) as threads:
+    threads = futures.ThreadPoolExecutor(1 + len(laned))
+    with shown.shown():
         under_way = [threads.submit(in_turn), *(threads.submit(one, *entry) for entry in laned)]
         try:
-            for done in futures.as_completed(under_way):
-                done.result()
+            futures.wait(under_way, timeout=WHOLE_S + AFTER_S)
         except BaseException:
             runs.stop()
+            futures.wait(under_way, timeout=AFTER_S)
             raise
-    return {tier.name: counts[tier.name] for tier, _ in chosen}
+    return {tier.name: counts.get(tier.name) or _without_end() for tier, _ in chosen}
+
+
+def _without_end() -> runs.Count:
+    count = runs.Count(note='it has not come to an end')
+    count.fail(count.note)
+    return count
 
 
 def _tier(tier: Tier, how: runs.How, number: int, in_ci: bool) -> runs.Count:
@@ -227,9 +242,15 @@ def _tier(tier: Tier, how: runs.How, number: int, in_ci: bool) -> runs.Count:
         return count
 
     def one(run: runs.Run) -> runs.Count:
-        if tier.lanes:
-            return _in_lanes(run, how, number, tier.lanes)
-        return runs.tests(run, how) if run.tests else runs.command(run, how)
+        try:
+            if tier.lanes:
+                return _in_lanes(run, how, number, tier.lanes)
+            return runs.tests(run, how) if run.tests else runs.command(run, how)
+        except Exception:       # whatever it is, the other runs and the summary go on
+            broken, said = runs.Count(), traceback.format_exc()
+            broken.fail(run.label, said)
+            board.say(f'   {run.label}: FAILED\n{runs.indent(said)}')
+            return broken
 
     with futures.ThreadPoolExecutor(tier.at_once) as threads:
         for done in threads.map(one, tier.runs):
@@ -252,6 +273,7 @@ def _in_lanes(run: runs.Run, how: runs.How, number: int, spec: Lanes) -> runs.Co
     if not jobs:
         board.say(f'   {run.label}: no test has such a name')
         return runs.Count()
+    pool.sweep()
     queue = lanes.Queue(jobs, spec.setup_s)
     return pool.Pool(run.label, queue, how).run(min(number, len(jobs)))
 
@@ -281,8 +303,15 @@ def _sum_up(counts: dict[str, runs.Count]) -> int:
     return 0 if total.passed and not total.failed else 1
 
 
-if __name__ == '__main__':
+def program() -> NoReturn:
+    """Be a program: main() and its exit status."""
     try:
-        sys.exit(main())
+        status = main()
     except KeyboardInterrupt:
-        sys.exit(130)
+        status = 130
+    sys.stdout.flush()
+    os._exit(status)    # a thread that hangs must not keep all from ending
+
+
+if __name__ == '__main__':
+    program()

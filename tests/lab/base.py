@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import json
 import pathlib
@@ -20,6 +19,7 @@ from lab import guests
 from lab import hosts
 from lab import needs
 from lab import workdir
+from tests import ending
 from tests import folders
 from tests import telling
 
@@ -38,7 +38,7 @@ def shared_hosts(flavour='bookworm', storage='block'):
         _up[kind] = hosts.Hosts(_folder() / kind, flavour=flavour, storage=storage,
                                 say=telling.say).up()
         telling.say()
-        atexit.register(_down, _up[kind])
+        ending.at_end(_down, _up[kind])
     return _up[kind]
 
 

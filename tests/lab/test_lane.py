@@ -3,18 +3,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import time
+
+import fixtures
 
 from lab import domain
 from lab import machine
 from tests.lab import base
+from tests.lab import endless
 from tests.lab import test_machine
 from tests import telling
+from tests.unit import tools  # noqa: F401   the programs of tools can be imported then
+
+import board
+import lanes
+import pool
+import runs
 
 PROGRAM = test_machine.ROOT / 'tools/lane.py'
 TEST = 'tests.lab.endless.Endless.test_nothing'
@@ -43,6 +54,29 @@ class TestLane(base.RootTest):
         os.killpg(lane.pid, signal.SIGINT)
         self.assertNotEqual(0, lane.wait())
         self.assertEqual([], test_machine.footprint(work))
+
+    def in_pool(self, name):
+        """Run a class of tests in a lane of a pool; returns what was counted."""
+        name = f'{endless.__name__}.{name}'
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.work = folder / 'work'
+        self.useFixture(fixtures.EnvironmentVariable(endless.WORK, str(self.work)))
+        self.useFixture(fixtures.MockPatchObject(pool, 'RECORD', folder / 'record'))
+        self.useFixture(fixtures.MockPatchObject(sys, 'stdout', io.StringIO()))
+        queue = lanes.Queue([lanes.Job(name, (f'{name}.test_nothing',))], 1)
+        how = runs.How(board.Board(), time.monotonic() + 300)
+        return pool.Pool('lanes', queue, how).run(1)
+
+    def test_what_one_leaves_that_dies_is_swept_away(self):
+        count = self.in_pool('Dies')
+        self.assertEqual((0, 1), (count.passed, count.failed), count.failures)
+        self.assertIn('ended with -9 before its end', count.failures[0])
+        self.assertEqual([], test_machine.footprint(pathlib.Path(self.work.read_text())))
+
+    def test_one_that_cannot_take_down_has_failed(self):
+        count = self.in_pool('CannotGo')
+        self.assertEqual((1, 1), (count.passed, count.failed), count.failures)
+        self.assertIn('it stays up', count.failures[0])
 
     def test_what_a_killed_one_leaves_is_swept_away(self):
         lane, work = self.start()

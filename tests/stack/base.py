@@ -9,7 +9,6 @@ release of Nova makes a new one. Who runs the tests orders the classes by what t
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Callable
 import contextlib
 import dataclasses
@@ -31,11 +30,14 @@ from lab.openstack import services
 from lab import stack as lab_stack
 from lab import turns
 from lab import workdir
+from tests import ending
 from tests import folders
 from tests import telling
 
 # Those of all lanes and runs: several that start at once are ready as late as the last one.
 STARTING = workdir.DEFAULT / workdir.CACHE / 'starting.lock'
+#: who has waited so long starts beside the other, which may hang: the turn only saves time
+TURN_S = 240.0
 # The names of our loggers, and no folder.
 _OURS = r'(?<![\w/])nova_migpolicy\.'
 IDLE = guests.Guest(kind='idle', memory_mib=128)
@@ -63,7 +65,7 @@ class _Shared:
             self.down()
             up = lab_stack.Stack(work(), driver=driver, nova=nova, threads=threads,
                                  nova_conf=nova_conf, say=_say)
-            with turns.turn(STARTING, _say, 'another OpenStack is starting'):
+            with turns.turn(STARTING, _say, 'another OpenStack is starting', most_s=TURN_S):
                 up.up()
             self.stack = up
         elif up.driver != driver or up.nova_conf != nova_conf:
@@ -87,7 +89,7 @@ def _say(line: str) -> None:
 
 
 SHARED = _Shared()
-atexit.register(SHARED.down)
+ending.at_end(SHARED.down)
 
 
 class StackTest(testtools.TestCase):

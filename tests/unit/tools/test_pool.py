@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lanes that run real classes of tests, in processes of their own."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -24,9 +25,15 @@ LISTED = [
      'seconds': None},
 ]
 MODULE = """
+    import atexit
     import os
     import time
     import unittest
+
+    from tests import ending
+
+    def alas():
+        raise ValueError('alas')
 
     class Good(unittest.TestCase):
         def test_one(self):
@@ -51,6 +58,36 @@ MODULE = """
     class Sleeps(unittest.TestCase):
         def test_one(self):
             time.sleep(600)
+
+    class DiesAtExit(unittest.TestCase):
+        def test_one(self):
+            atexit.register(os._exit, 9)
+
+    class SleepsAtExit(unittest.TestCase):
+        def test_one(self):
+            atexit.register(time.sleep, 600)
+
+    class StaysUp(unittest.TestCase):
+        def test_one(self):
+            ending.at_end(alas)
+
+    class NotSetUp(unittest.TestCase):
+        @classmethod
+        def setUpClass(cls):
+            alas()
+        def test_one(self):
+            pass
+        def test_two(self):
+            pass
+
+    class Skips(unittest.TestCase):
+        @classmethod
+        def setUpClass(cls):
+            raise unittest.SkipTest('because')
+        def test_one(self):
+            pass
+        def test_two(self):
+            pass
 """
 
 
@@ -101,6 +138,8 @@ class TestPool(testtools.TestCase):
         self.record = folder / 'record.json'
         self.useFixture(fixtures.MockPatchObject(pool, 'RECORD', self.record))
         self.useFixture(fixtures.MockPatchObject(sys, 'stdout', mock.MagicMock()))
+        # What is swept away is shown in tests.lab.test_lane.
+        self.sweep = self.useFixture(fixtures.MockPatchObject(pool, 'sweep')).mock
 
     def job(self, name, *tests, seconds=50):
         name = f'{self.module}.{name}'
@@ -128,17 +167,66 @@ class TestPool(testtools.TestCase):
         self.assertEqual((2, 2, 0), (count.passed, count.failed, count.skipped))
         self.assertIn(f'{self.module}.Dies.test_3: lanes 1 ended with 7 before its end',
                       count.failures)
+        self.sweep.assert_called_once_with()
+
+    def test_a_lane_that_dies_after_its_last_class_has_failed(self):
+        count = self.run_all(self.job('DiesAtExit', 'test_one'))
+        self.assertEqual((1, 1, 0), (count.passed, count.failed, count.skipped))
+        self.assertEqual(['lanes 1: ended with 9 in taking down'], count.failures)
+        self.sweep.assert_called_once_with()
+
+    def test_a_lane_that_cannot_take_down_has_failed(self):
+        count = self.run_all(self.job('StaysUp', 'test_one'))
+        self.assertEqual((1, 1, 0), (count.passed, count.failed, count.skipped))
+        self.assertEqual(['lanes 1: ended with 1 in taking down: ValueError: alas'],
+                         count.failures)
+
+    def test_a_lane_that_hangs_while_it_takes_down_has_failed(self):
+        self.useFixture(fixtures.MockPatchObject(pool, 'DOWN_S', 1.0))
+        count = self.run_all(self.job('SleepsAtExit', 'test_one'), end_s=30)
+        self.assertEqual((1, 1, 0), (count.passed, count.failed, count.skipped))
+        self.assertIn('lanes 1: took too long in taking down', count.failures[0])
+
+    def test_a_class_that_hangs_costs_its_lane_and_no_other_class(self):
+        self.useFixture(fixtures.MockPatchObject(pool, 'CLASS_S', 1.0))
+        good = dataclasses.replace(self.job('Good', 'test_one'), last=True)
+        count = self.run_all(self.job('Sleeps', 'test_one', seconds=0.4), good, end_s=300)
+        self.assertEqual((1, 1, 0), (count.passed, count.failed, count.skipped))
+        self.assertEqual([f'{self.module}.Sleeps.test_one: lanes 1 took too long before its end'],
+                         count.failures)
+
+    def test_each_test_of_a_class_that_cannot_be_set_up_has_failed(self):
+        count = self.run_all(self.job('NotSetUp', 'test_one', 'test_two'))
+        self.assertEqual((0, 3, 0), (count.passed, count.failed, count.skipped))
+        self.assertIn(f'{self.module}.NotSetUp.test_two: it did not run', count.failures)
+
+    def test_a_class_that_is_skipped(self):
+        count = self.run_all(self.job('Skips', 'test_one', 'test_two'))
+        self.assertEqual((0, 0, 1), (count.passed, count.failed, count.skipped))
 
     def test_a_lane_that_takes_too_long_is_stopped_and_nothing_is_forgotten(self):
         count = self.run_all(self.job('Sleeps', 'test_one', seconds=60),
                              self.job('Good', 'test_one'), end_s=4.0)
         self.assertEqual((0, 2, 0), (count.passed, count.failed, count.skipped))
         self.assertIn('took too long', ' '.join(count.failures))
-        self.assertIn(f'{self.module}.Good: 1 of its tests did not run', count.failures)
+        self.assertIn(f'{self.module}.Good.test_one: it did not run: no lane came to it',
+                      count.failures)
 
     def test_a_class_that_cannot_be_found(self):
         count = self.run_all(self.job('Nowhere', 'test_one'))
-        self.assertEqual((0, 1), (count.passed, count.failed))
+        self.assertEqual(0, count.passed)
+        self.assertIn(f'{self.module}.Nowhere.test_one: it did not run', count.failures)
+
+    def hang(self):
+        """Let a lane's program not end by itself."""
+        program = self.record.with_name('hangs.py')
+        program.write_text('import time\ntime.sleep(600)\n')
+        self.useFixture(fixtures.MockPatchObject(pool, 'PROGRAM', program))
+
+    def test_a_list_that_takes_too_long(self):
+        self.hang()
+        error = self.assertRaises(pool.CannotListError, pool.jobs, 'tests/simulation', how(1), 3)
+        self.assertEqual('listing tests/simulation took more than 1 s', str(error))
 
     def test_the_list_of_a_folder(self):
         found = {job.name: job for job in pool.jobs('tests/simulation', how(), 3)}
