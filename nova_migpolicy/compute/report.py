@@ -56,8 +56,12 @@ class Reporter:
     ) -> None:
         self._instance = instance
         self._migration = migration
-        self._saved_instance = _unchanged_copy(instance)
-        self._saved_migration = _unchanged_copy(migration)
+        self._saved: tuple[Any, Any] | None = None
+        try:
+            self._saved = _unchanged_copy(instance), _unchanged_copy(migration)
+        except Exception:
+            # Nothing hangs on it, and the migration runs already.
+            LOG.exception('Progress of this migration is not written', instance=instance)
         self.operation_done = operation_done
         self._interval_s = interval_s
         self._clock = clock
@@ -92,15 +96,18 @@ class Reporter:
         self._saver.put({'status': POST_COPY_STATUS})
 
     def _save(self, values: Mapping[str, Any]) -> bool:
-        mine = {name: value for name, value in values.items() if name != _PROGRESS}
+        if self._saved is None:
+            return True
+        instance, migration = self._saved
+        sizes = {name: value for name, value in values.items() if name != _PROGRESS}
         try:
-            if mine:
-                _set(self._saved_migration, mine)
-                self._saved_migration.save()
+            if sizes:
+                _set(migration, sizes)
+                migration.save()
             # What Nova writes at the end has to be the last word.
             if _PROGRESS in values and not self._saver.closed:
-                self._saved_instance.progress = values[_PROGRESS]
-                self._saved_instance.save()
+                instance.progress = values[_PROGRESS]
+                instance.save()
         except Exception as error:
             if not self._is_failing:
                 LOG.warning('Progress is not written until this works again: %s', error,

@@ -43,14 +43,19 @@ class Saver:
         self._thread = threading.Thread(target=self._run, name='saver', daemon=True)
 
     def __enter__(self) -> Saver:
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            # The system has no thread left: what is to be saved is not worth more than that.
+            LOG.warning('Nothing is saved: %s', error)
         return self
 
     def __exit__(self, *exc: object) -> None:
         """Stop; what has not been sent by now never is."""
         self.closed = True
         self._arrived.set()
-        self._thread.join(CLOSE_S)
+        if self._thread.ident is not None:
+            self._thread.join(CLOSE_S)
 
     def put(self, values: Mapping[str, Any]) -> None:
         """Let these be saved; never blocks."""

@@ -166,6 +166,19 @@ class TestReporter(base.ContractCase):
         ending.join(LONG_S)
         self.assertEqual([report.POST_COPY_STATUS], self.database.written('status'))
 
+    def test_what_cannot_be_written_at_all_costs_no_migration(self):
+        with fixtures.MockPatchObject(objects.Instance, 'obj_clone', side_effect=RuntimeError):
+            self.reporter = report.Reporter(
+                self.server, self.migration, lambda: False, 5.0, lambda: self.now_s)
+        self.begin()
+        self.report(42)
+        with fixtures.MockPatchObject(threading.Thread, 'start', side_effect=RuntimeError('none')):
+            with saver.Saver(lambda values: True) as without:
+                without.put({'progress': 1})
+        self.assertIn('Nothing is saved: none', self.log.output)
+        self.assertEqual(42, self.server.progress)
+        self.assertEqual([], self.database.saved)
+
     def test_while_there_is_nothing_to_write_it_looks_after_libvirt(self):
         self.useFixture(fixtures.MonkeyPatch('nova_migpolicy.compute.saver.IDLE_S', 0.01))
         looked = threading.Event()
