@@ -32,7 +32,6 @@ from tests.contract import base
 CONF = nova.conf.CONF
 RECORD = '33333333-2222-3333-4444-555555555555'
 PATH = f'/servers/{base.UUID}/migrations/5'
-NOW = datetime.datetime.now(datetime.timezone.utc)
 
 
 def load():
@@ -69,13 +68,14 @@ class TestApi(base.ContractCase):
         self.context = nova_context.RequestContext('u', 'p', roles=['admin'], is_admin=True)
         self.server = self.instance()
         self.server.locked = False
-        self.server.launched_at = NOW
+        now = datetime.datetime.now(datetime.timezone.utc)
+        self.server.launched_at = now
         self.server.host = 'n1'
         self.server.obj_reset_changes()
         self.record = objects.Migration(
             self.context, id=5, uuid=RECORD, migration_type='live-migration', status='running',
             source_compute='n1', source_node='n1', dest_compute='n2', dest_node='n2',
-            dest_host='192.0.2.2', instance_uuid=base.UUID, created_at=NOW)
+            dest_host='192.0.2.2', instance_uuid=base.UUID, created_at=now)
         self.asked = []
         self.answer = 202, {}
         for name, what in (
@@ -84,7 +84,7 @@ class TestApi(base.ContractCase):
                 ('nova.compute.api.API._record_action_start', lambda *args, **kwargs: None),
                 ('nova.objects.Service.get_by_compute_host', lambda *args: objects.Service(
                     binary='nova-compute', host='n1', topic='compute', forced_down=False,
-                    created_at=NOW, updated_at=NOW, last_seen_up=NOW))):
+                    created_at=now, updated_at=now, last_seen_up=now))):
             self.useFixture(fixtures.MonkeyPatch(name, what))
         self.useFixture(fixtures.MockPatchObject(channel.Channel, 'ask', self.ask))
 
