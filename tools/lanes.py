@@ -75,15 +75,20 @@ class Queue:
             job.seconds + SAME_CONF_S * (up is not None and up.conf == job.conf)))
 
     def _most_behind(self, lane: str) -> str | None:
-        """Return the stack of which most is left for each of its lanes, if another one helps."""
-        best, most = None, 0.0
+        """Return the stack to make for a lane, None where another one helps no stack.
+
+        One that no lane has comes first: it takes a lane and its making anyway, and the others
+        would wait for one left to the end. Then the one of which most is left for each of its
+        lanes.
+        """
+        best, most = None, (False, 0.0)
         for stack in dict.fromkeys(job.stack for job in self._left):
             jobs = self._of(stack)
             lanes = sum(up.stack == stack for other, up in self._up.items() if other != lane)
             share = sum(job.seconds for job in jobs) / (lanes + 1)
             helps = not lanes or (share > self._setup_s and not all(job.last for job in jobs))
-            if helps and (best is None or share > most):
-                best, most = stack, share
+            if helps and (best is None or (not lanes, share) > most):
+                best, most = stack, (not lanes, share)
         return best
 
     def _of(self, stack: str) -> list[Job]:

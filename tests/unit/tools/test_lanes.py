@@ -67,6 +67,11 @@ class TestQueue(testtools.TestCase):
         took, _, _ = play([job('a', 100), job('b', 90)], 2, setup_s=30)
         self.assertEqual([['a'], ['b']], sorted(took.values()))
 
+    def test_a_stack_that_takes_a_lane_anyway_is_not_left_to_the_end(self):
+        took, over, _ = play([job(name, 60) for name in 'abcd'] + [job('x', 20, '32')], 2)
+        self.assertEqual('x', took['lane 1'][0])
+        self.assertEqual(200.0, over)
+
     def test_what_ends_a_stack_comes_last_in_it(self):
         jobs = [job('down', 99, last=True), job('a', 10), job('other', 5, '31'), job('b', 20)]
         took, _, _ = play(jobs, 1)
