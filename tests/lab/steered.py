@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import tempfile
 import threading
@@ -172,5 +173,7 @@ def whereabouts(guest):
         for domain in guest.lab[name].connect().listAllDomains(
                 libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
             if domain.name() == guest.name:
-                found[name] = domain.state()[0]
+                # It may go away just now.
+                with contextlib.suppress(libvirt.libvirtError):
+                    found[name] = domain.state()[0]
     return found
