@@ -27,10 +27,10 @@ class TestParallel(testtools.TestCase):
         self.assertEqual([parallel.Done(number * 2) for number in range(20)], found)
         self.assertEqual([], self.run_all([], lambda job: job))
 
-    def test_several_of_a_host_at_once_and_no_more(self):
-        together = threading.Barrier(BOUNDS.per_host)
-        running = set()
-        most = []
+    def most_at_once(self, jobs, wanted, bounds=BOUNDS):
+        """Run jobs each of which waits for so many at once; the most that were under way."""
+        together = threading.Barrier(wanted)
+        running, most = set(), []
 
         def do(job):
             running.add(job)
@@ -40,26 +40,18 @@ class TestParallel(testtools.TestCase):
             together.wait(LONG_S)
             running.discard(job)
 
-        found = self.run_all([('n1', number) for number in range(9)], do)
-        self.assertEqual([parallel.Done(None)] * 9, found)
-        self.assertEqual(BOUNDS.per_host, max(most))
+        found = self.run_all(jobs, do, bounds)
+        self.assertEqual([parallel.Done(None)] * len(jobs), found)
+        return max(most)
+
+    def test_several_of_a_host_at_once_and_no_more(self):
+        jobs = [('n1', number) for number in range(9)]
+        self.assertEqual(BOUNDS.per_host, self.most_at_once(jobs, BOUNDS.per_host))
 
     def test_no_more_than_so_many_in_all(self):
-        together = threading.Barrier(2)
-        running, most = set(), []
-
-        def do(job):
-            running.add(job)
-            together.wait(LONG_S)
-            most.append(len(running))
-            # None goes on to its next before both have counted.
-            together.wait(LONG_S)
-            running.discard(job)
-
-        found = self.run_all([(f'n{number}', number) for number in range(50)], do,
-                             parallel.Bounds(2, 3, LONG_S, LONG_S))
-        self.assertEqual([parallel.Done(None)] * 50, found)
-        self.assertEqual(2, max(most))
+        jobs = [(f'n{number}', number) for number in range(50)]
+        self.assertEqual(2, self.most_at_once(
+            jobs, 2, parallel.Bounds(2, 3, LONG_S, LONG_S)))
 
     def test_a_host_that_hangs_leaves_the_others_their_share(self):
         go_on, others = threading.Event(), threading.Semaphore(0)
