@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 from keystoneauth1 import adapter as ksa_adapter
+from keystoneauth1 import exceptions
 
 from lab import needs
 from lab.openstack import catalog
@@ -55,8 +56,14 @@ class Client:
     def compute(self, method: str, path: str, *, microversion: str = MICROVERSION,
                 headers: Mapping[str, str] | None = None, **kwargs: Any) -> Any:
         """Send a request to Nova; returns the answer's JSON, None if it has none."""
-        answer = self.answer(method, path, microversion=microversion, headers=headers,
-                             raise_exc=True, connect_retries=2, **kwargs)
+        try:
+            answer = self.answer(method, path, microversion=microversion, headers=headers,
+                                 raise_exc=True, connect_retries=2, **kwargs)
+        except exceptions.HttpError as error:
+            # Keystone's library does not know the form of Nova's errors.
+            told = error.response.text if error.response is not None else ''
+            error.args = (f'{error.http_status} {method} {path}: {told or error.message}',)
+            raise
         return answer.json() if answer.content else None
 
     def answer(self, method: str, path: str, *, microversion: str = MICROVERSION,

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks the plugin in the nova-compute of a host, within 2 s as long as the message bus works.
 
-What does not reach it is told apart: nova-compute is not there, it is there without the plugin,
-or with one of another version.  What the plugin answers is passed on, errors too.
+What it has to ask Nova's database for may take longer. What does not reach it is told apart:
+nova-compute is not there, it is there without the plugin, with one that is busy, or with one of
+another version. What the plugin answers is passed on, errors too.
 """
 
 from __future__ import annotations
 
 from typing import Any
+from typing import NamedTuple
 
 from nova import rpc
 from oslo_log import log as logging
@@ -20,9 +22,18 @@ LOG = logging.getLogger(__name__)
 TOPIC = NAMESPACE = 'migpolicy'
 VERSION = '1.0'
 
-# The other side answers within 1.2 s. Both together leave room for the database in 2 s.
-ANSWER_S = 1.4
-PING_S = 0.3
+
+class Patience(NamedTuple):
+    """How long an answer is waited for, and then for each of two pings, in seconds."""
+
+    answer_s: float
+    ping_s: float
+
+
+# The other side answers within 1.2 s. All three waits leave room for the database in 2 s.
+PATIENCE = Patience(1.3, 0.25)
+# What waits there for Nova's conductor and its database, which may be busy.
+_LONGER = {'hold_request': Patience(6.0, 1.0)}
 
 # A connection that the bus has closed meanwhile is made anew, once.
 _RETRIES = 1
@@ -46,19 +57,16 @@ class Channel:
         :raises errors.Unreachable: 409 or 503: it cannot be asked.
         :raises errors.Refusal: it was asked, and refused.
         """
+        patience = _LONGER.get(method, PATIENCE)
         try:
             given = self._plugin.client(context).prepare(
-                server=host, timeout=ANSWER_S, retry=_RETRIES,
+                server=host, timeout=patience.answer_s, retry=_RETRIES,
                 transport_options=messaging.TransportOptions(at_least_once=True),
             ).call(context, method, **arguments)
         except messaging.MessageUndeliverable:
-            raise self._without_plugin(host) from None
+            raise _without_plugin(host) from None
         except messaging.MessagingTimeout:
-            if self._answers(context, host):
-                raise self._without_plugin(host) from None
-            raise errors.Unreachable(
-                503, f'nova-compute on {host} did not answer within {ANSWER_S} s; see whether it '
-                'runs, and try again.') from None
+            raise self._silent(context, host, patience) from None
         except messaging.MessageDeliveryFailure as error:
             LOG.warning('The message bus took no message for %s: %s', host, error)
             raise errors.Unreachable(
@@ -70,21 +78,35 @@ class Channel:
             raise _failed(host, type(error).__name__, str(error)) from None
         return _read(host, given)
 
-    def _answers(self, context: Any, host: str) -> bool:
-        """Whether nova-compute itself is there: what left us waiting was then the plugin."""
-        try:
-            self._compute.client(context).prepare(
-                server=host, timeout=PING_S, retry=0).call(context, 'ping', arg=TOPIC)
-        except Exception as error:
-            LOG.debug('nova-compute on %s does not answer a ping: %s', host, error)
-            return False
-        return True
-
-    @staticmethod
-    def _without_plugin(host: str) -> errors.Unreachable:
+    def _silent(self, context: Any, host: str, patience: Patience) -> errors.Unreachable:
+        """Say what it is that did not answer."""
+        if _answers(self._plugin, context, host, patience.ping_s):
+            return errors.Unreachable(
+                503, f'nova_migpolicy on {host} did not answer within {patience.answer_s:g} s, '
+                "though it runs: the host is busy, or waits for Nova's conductor; try again.")
+        if _answers(self._compute, context, host, patience.ping_s, arg=TOPIC):
+            # A queue stays in the bus when the plugin that has made it is taken away.
+            return _without_plugin(host)
         return errors.Unreachable(
-            409, f'nova-compute on {host} runs, but nova_migpolicy does not answer there; it '
-            'needs [DEFAULT] compute_driver = migpolicy.LibvirtDriver in its nova.conf.')
+            503, f'nova-compute on {host} did not answer within {patience.answer_s:g} s; see '
+            'whether it runs, and try again.')
+
+
+def _answers(client: Any, context: Any, host: str, timeout_s: float, **arguments: Any) -> bool:
+    """Whether somebody on a host answers a ping."""
+    try:
+        client.client(context).prepare(
+            server=host, timeout=timeout_s, retry=0).call(context, 'ping', **arguments)
+    except Exception as error:
+        LOG.debug('A ping of %s is not answered: %s', host, error)
+        return False
+    return True
+
+
+def _without_plugin(host: str) -> errors.Unreachable:
+    return errors.Unreachable(
+        409, f'nova-compute on {host} runs, but nova_migpolicy does not answer there; it '
+        'needs [DEFAULT] compute_driver = migpolicy.LibvirtDriver in its nova.conf.')
 
 
 def _client(topic: str, namespace: str, version: str) -> Any:

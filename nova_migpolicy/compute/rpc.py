@@ -46,6 +46,10 @@ class Endpoint:
     def __init__(self, control: control_mod.Control) -> None:
         self._control = control
 
+    def ping(self, _ctxt: Any, /, **given: Any) -> Dict:
+        """Answer at once, whatever else is waited for."""
+        return _answered(lambda: answer.Answer(answer.OK, {}), given)
+
     def policy(self, ctxt: Any, /, **given: Any) -> Dict:
         """See Control.policy."""
         return _answered(functools.partial(self._control.policy, ctxt), given, *_ONE)

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import functools
+
+from keystoneauth1 import exceptions
+
 from lab import client as lab_client
 from tests.stack import cancels
 from tests.stack import steering
@@ -80,3 +84,15 @@ class OrderTests(cancels.Cancel):
                         'the abort, with the conductor still stopped')
         self.go(stopped)
         self.assert_stayed(self.finish(run))
+
+    def test_a_policy_that_cannot_be_checked_is_refused_and_says_why(self):
+        """A source host that cannot reach Nova's database is not one without the plugin."""
+        stopped = []
+        asked = functools.partial(
+            self.start, cancels.QUIET, migpolicy={'timeout_seconds': 600},
+            before=lambda: stopped.extend(self.stop(self.stack.hosts.ctl, CONDUCTOR)))
+        refused = self.assertRaises(exceptions.ServiceUnavailable, asked)
+        self.assertIn('though it runs', refused.response.text)
+        self.go(stopped)
+        [server] = self.admin.compute('GET', '/servers?all_tenants=1')['servers']
+        self.assertEqual([], self.admin.migrations(server['id']))

@@ -66,9 +66,14 @@ class EndpointTest(testtools.TestCase):
         return {name: FINE[name] for name in ARGUMENTS[method]}
 
     def test_all_methods_are_here(self):
-        self.assertEqual(set(ARGUMENTS), {
+        self.assertEqual({'ping', *ARGUMENTS}, {
             name for name, _ in inspect.getmembers(rpc.Endpoint, inspect.isfunction)
             if not name.startswith('_')})
+
+    def test_a_ping_asks_nothing(self):
+        self.assertEqual({'status': 200, 'body': {}}, self.call('ping'))
+        self.assertEqual(400, self.call('ping', server=SERVER)['status'])
+        self.assertEqual([], self.control.calls)
 
     def test_arguments_come_through_in_their_order(self):
         for method, names in ARGUMENTS.items():
