@@ -241,6 +241,14 @@ class Client:
         names = {one['uuid']: one['name'] for one in providers['resource_providers']}
         return sorted(str(names[uuid]) for uuid in found['allocations'])
 
+    def offers(self) -> set[str]:
+        """Return the names of the resource providers that have an inventory in placement."""
+        headers = {'OpenStack-API-Version': 'placement 1.28'}
+        found = self._ask('placement', 'GET', '/resource_providers', headers=headers)
+        return {str(one['name']) for one in found['resource_providers']
+                if self._ask('placement', 'GET', f'/resource_providers/{one["uuid"]}/inventories',
+                             headers=headers)['inventories']}
+
     def services(self) -> list[dict[str, Any]]:
         """Return Nova's services."""
         return list(self.compute('GET', '/os-services')['services'])

@@ -203,15 +203,20 @@ class Stack:
         self.wait_computes()
 
     def wait_computes(self, timeout: float = 90.0) -> None:
-        """Wait until all nova-computes report themselves."""
-        admin, count = self.client(), len(self.hosts.names)
+        """Wait until all nova-computes report themselves, and placement has what they offer.
+
+        A compute is up before it has written down its inventory, without which no scheduler
+        chooses it.
+        """
+        admin, names = self.client(), set(self.hosts.names)
 
         def all_up() -> bool:
             try:
-                found = admin.hypervisors()
+                up = {one['hypervisor_hostname'] for one in admin.hypervisors()
+                      if one['state'] == 'up'}
+                return up == names == admin.offers()
             except exceptions.ClientException:
                 return False
-            return len(found) == count and all(one['state'] == 'up' for one in found)
 
         for name in self.hosts.names:
             self.services.wait(f'nova-{name}', all_up, timeout)
