@@ -366,6 +366,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 tunnelled=bool(nova_flags & libvirt.VIR_MIGRATE_TUNNELLED),
                 nova_post_copy=bool(nova_flags & libvirt.VIR_MIGRATE_POSTCOPY),
                 allow_qmp=CONF.migpolicy.allow_qmp,
+                emulated=CONF.libvirt.virt_type != 'kvm',
                 libvirt_version=libvirtd.getLibVersion(),
                 qemu_version=libvirtd.getVersion()))
 

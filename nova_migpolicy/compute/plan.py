@@ -44,6 +44,7 @@ class Circumstances:
     :ivar libvirt_version: of the source, as libvirt numbers it.
     :ivar qemu_version: likewise.
     :ivar link_mib_s: rate of the link to the destination; None where it is not known.
+    :ivar emulated: its processors are emulated (TCG), not run by KVM.
     """
 
     paused: bool
@@ -54,6 +55,7 @@ class Circumstances:
     libvirt_version: int
     qemu_version: int
     link_mib_s: float | None = None
+    emulated: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -155,6 +155,7 @@ class Session:
             can_throttle=plan.can_throttle,
             can_post_copy=plan.can_post_copy,
             can_hurry_disks=self.start.circumstances.allow_qmp,
+            sends_again=self.start.circumstances.emulated,
             dirtied_bytes=self._dirtied_bytes,
             dirtied_seconds=float(guest_mod.MEASURED_S),
             bandwidth_mib_s=plan.bandwidth_mib_s,

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 
+from nova_migpolicy.engine import cost as cost_module
 from nova_migpolicy.engine import ending
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import settings as settings_module
 from nova_migpolicy.engine import terms as terms_module
 from nova_migpolicy.engine import watch as watch_module
 from nova_migpolicy.engine import words
@@ -23,14 +25,38 @@ Phase = samples.Phase
 OPERATOR = 'operator'
 
 
+# An end is not forced where it comes by itself in so many times the time that forcing it takes,
+# or in so many seconds. Forecasts err: it is waited for twice as long, and a little, at most.
+SOON = 3.0
+SOON_S = 2.0
+EARLY = 'that will be done as soon as the memory is being sent'
+ONCE = ('that will be done when all of the memory has been sent once, if it does not end by '
+        'itself then')
+
+
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """What is due, and what has been said or done of it."""
+    """What is due, and what has been said or done of it.
+
+    waits_for: what the due end was last said to wait for. until_s: it waits for an end that comes
+    by itself no longer than that.
+    """
 
     due: ending.Ending | None = None
-    wait_said: bool = False
+    waits_for: str = ''
+    until_s: float | None = None
     deadline_done: bool = False
     stall_said: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _Wait:
+    """What an end waits for: its name, what is said and done when that begins, and how long."""
+
+    name: str
+    says: str
+    actions: tuple[remedies.Action, ...] = ()
+    until_s: float | None = None
 
 
 class Closing:
@@ -81,7 +107,7 @@ class Closing:
 
     def begin(self, due: ending.Ending) -> None:
         """From now on this end is due."""
-        self.now = dataclasses.replace(self.now, due=due, wait_said=False)
+        self.now = dataclasses.replace(self.now, due=due, waits_for='', until_s=None)
         self._books.failed_s = None
 
     def anew(self) -> None:
@@ -98,8 +124,11 @@ class Closing:
             ending.chain(way, can, self._terms.policy.may_pause), rule, reason))
         return self.step(at_s, True)
 
-    def step(self, at_s: float, pass_ended: bool) -> Decision | None:
-        """The next step of an end that is due."""
+    def step(self, at_s: float, pass_ended: bool, *, aloud: bool = False) -> Decision | None:
+        """The next step of an end that is due.
+
+        :param aloud: say what it waits for also where that was said before
+        """
         due = self.now.due
         if due is None or not ending.due(self._books, at_s, pass_ended):
             return None
@@ -108,25 +137,76 @@ class Closing:
             self.now = dataclasses.replace(self.now, due=None)
             return self._say(at_s, due.rule, (
                 f'{due.reason}; but that was refused: {self._books.error or "not possible"}'))
-        if ending.must_wait(action, self._watch.tracker.phase):
-            if self.now.wait_said:
+        wait = self._wait(action, at_s)
+        if wait is not None:
+            said, self.now = self.now.waits_for, dataclasses.replace(
+                self.now, waits_for=wait.name, until_s=wait.until_s)
+            if said == wait.name and not aloud:
                 return None
-            self.now = dataclasses.replace(self.now, wait_said=True)
-            return self._say(at_s, due.rule, (
-                f'{due.reason}; that will be done as soon as the memory is being sent'))
+            return Decision(at_s, wait.actions, due.rule, f'{due.reason}; {wait.says}',
+                            self._watch.forecast)
         again = f' (refused before: {self._books.error})' if self._books.failed_s else ''
-        return Decision(at_s, (action,), due.rule, f'{due.reason}; {self.says(action)}{again}',
-                        self._watch.forecast)
+        return Decision(at_s, self.actions(action), due.rule,
+                        f'{due.reason}; {self.says(action, at_s)}{again}', self._watch.forecast)
 
-    def says(self, action: remedies.Action) -> str:
-        """What a step means for the guest."""
-        left = self._watch.left()
-        rate = self._watch.rate()
-        if isinstance(action, remedies.StartPostCopy):
+    def _wait(self, action: remedies.Action, at_s: float) -> _Wait | None:
+        """What it is better to wait for before the guest is stopped or moved; None for nothing."""
+        if not isinstance(action, (remedies.StartPostCopy, remedies.Pause)):
+            return None
+        phase = self._watch.tracker.phase
+        if phase in (Phase.SETUP, Phase.DISKS):
+            return _Wait('memory', EARLY)
+        if phase is Phase.BULK:
+            # All has to be sent once, whether the guest runs meanwhile or not.
+            return _Wait('bulk copy', ONCE, self._raise())
+        forecast, cost = self._watch.forecast, self._cost(action, at_s)
+        if (phase is not Phase.PASSES or forecast is None or forecast.eta_s is None
+                or not forecast.converges or cost is None):
+            return None
+        until_s = self.now.until_s
+        if until_s is None and forecast.eta_s <= max(SOON_S, SOON * cost.seconds):
+            until_s = at_s + 2 * forecast.eta_s + SOON_S
+        if until_s is None or at_s >= until_s:
+            return None
+        return _Wait('end', f'it is expected to end by itself in about '
+                            f'{words.span(forecast.eta_s)}', until_s=until_s)
+
+    def actions(self, step: remedies.Action) -> tuple[remedies.Action, ...]:
+        """A step, and before a pause all the bandwidth that is permitted.
+
+        A guest that stands still is what costs most.
+        """
+        return (*self._raise(), step) if isinstance(step, remedies.Pause) else (step,)
+
+    def _raise(self) -> tuple[remedies.Action, ...]:
+        """Take all the bandwidth that is permitted; the promised blackout stays."""
+        now, books = self._books.now, self._books
+        cap = self._terms.highest_cap(now.cap_mib_s)
+        raised = settings_module.with_cap(now, cap, self._watch.link)
+        if cap == now.cap_mib_s or not books.available(remedies.BANDWIDTH) or (
+                raised.limit_ms != now.limit_ms and not books.available(remedies.DOWNTIME)):
+            return ()
+        return settings_module.changes(now, raised)
+
+    def _cost(self, step: remedies.Action, at_s: float) -> cost_module.Cost | None:
+        """What a step costs at the bandwidth that it will get."""
+        cap = self._books.now.cap_mib_s
+        if isinstance(step, remedies.Pause) and self._raise():
+            cap = self._terms.highest_cap(cap)
+        elif isinstance(step, remedies.StartPostCopy) and cap:
             # The cap does not bind it.
-            rate = max(rate, (self._watch.link.mib_s or 0) * record.MIB)
-        return ending.says(action, words.size(left) if left is not None else 'memory',
-                           words.span(left / rate) if left is not None else None)
+            cap = max(cap, int(self._watch.link.mib_s or 0))
+        return self._watch.cost(at_s, cap)
+
+    def says(self, step: remedies.Action, at_s: float) -> str:
+        """What a step means for the guest."""
+        return ending.says(step, self._cost(step, at_s), self._raised_to(step))
+
+    def _raised_to(self, step: remedies.Action) -> int | None:
+        """The cap that a step begins with, in MiB/s; None where it stays as it is."""
+        raised = [one.mib_s for one in self.actions(step)
+                  if isinstance(one, remedies.SetBandwidth)]
+        return raised[0] if raised else None
 
     def deadline(self, at_s: float) -> Decision | None:
         """What the policy wants at the deadline, once that has passed."""

@@ -23,8 +23,8 @@ OPERATOR = closing_module.OPERATOR
 ENDING = {
     'aborting': 'the migration is being stopped and the server stays where it is; wait until '
                 'that is done and start a new migration if you want one',
-    'paused': 'the server is paused until the rest of its memory has been sent; wait for that '
-              'or cancel the migration',
+    'paused': 'the server is paused until the rest of its memory has been sent; wait for that, '
+              'retune bandwidth_mib_s or cancel the migration',
     'post-copy': 'the server runs at the destination already and fetches its memory; wait for '
                  'that to finish',
 }
@@ -48,24 +48,32 @@ class Commands:
         self._watch = watch
         self._closing = closing
 
-    def refuse(self, what: str, at_s: float, why: str | None = None) -> Decision | None:
-        """The refusal if an end has begun, or for a reason of one's own; else None."""
+    def refuse(self, what: str, at_s: float, why: str | None = None, *,
+               while_paused: bool = False) -> Decision | None:
+        """The refusal if an end has begun, or for a reason of one's own; else None.
+
+        :param while_paused: it can be done of a paused guest
+        """
         closing = self._closing
-        if closing.begun:
+        if closing.begun and not (while_paused and closing.state == 'paused'):
             why = ENDING[closing.state]
         if why is None:
             return None
         return refusal(what, closing.state, why, at_s, self._watch.forecast)
 
     def force_complete(self, at_s: float) -> Decision:
-        """End it now: post-copy if it can, else a pause; either waits for the memory."""
+        """End it: post-copy if it can, else a pause.
+
+        Either waits for the memory to be sent once, and is not done where it ends by itself soon.
+        """
         no = self.refuse('It cannot be forced to complete', at_s)
         if no is not None:
             return no
         self._books.forgive(remedies.POST_COPY, remedies.PAUSE)
-        self._closing.begin(ending.Ending(
-            ending.PERSON, OPERATOR, 'A person asked to complete it'))
-        return self._closing.step(at_s, True) or self._say(
+        due = ending.Ending(ending.PERSON, OPERATOR, 'A person asked to complete it')
+        if self._closing.now.due != due:
+            self._closing.begin(due)
+        return self._closing.step(at_s, True, aloud=True) or self._say(
             at_s, 'Nothing can complete it now')
 
     def abort(self, at_s: float, why: str) -> Decision:
@@ -101,8 +109,8 @@ class Commands:
         if no is not None:
             return no
         # It is not tried again by itself: who ordered it is told what came of it.
-        return Decision(at_s, (step,), OPERATOR, (
-            f'A person wants it now; {self._closing.says(step)}'), self._watch.forecast)
+        return Decision(at_s, self._closing.actions(step), OPERATOR, (
+            f'A person wants it now; {self._closing.says(step, at_s)}'), self._watch.forecast)
 
     def _say(self, at_s: float, reason: str) -> Decision:
         return Decision(at_s, (), OPERATOR, reason, self._watch.forecast)

@@ -181,7 +181,8 @@ class Controller:
         found = self._steering.at_pass(at_s)
         if found.step is not None:
             self._closing.begin(ending.Ending((found.step,), found.rule, found.reason))
-            return Decision(at_s, (found.step,), found.rule, found.reason, self.forecast)
+            return Decision(at_s, self._closing.actions(found.step), found.rule, found.reason,
+                            self.forecast)
         if not found.hopeless:
             return found.decision
         return self._closing.stall(found.rule, found.reason, at_s)

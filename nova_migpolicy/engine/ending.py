@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 
+from nova_migpolicy.engine import cost as cost_module
 from nova_migpolicy.engine import ledger as ledger_module
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import words
 
 RETRY_S = 5.0
 Chain = tuple[remedies.Action, ...]
@@ -73,13 +75,32 @@ def due(books: ledger_module.Ledger, at_s: float, pass_ended: bool) -> bool:
     return books.failed_s is None or pass_ended or at_s - books.failed_s >= RETRY_S
 
 
-def says(action: remedies.Action, left: str, seconds: str | None) -> str:
-    """What a step means for the guest. left: what is still to be sent, in words."""
-    about = f' in about {seconds}' if seconds else ''
+def says(action: remedies.Action, cost: cost_module.Cost | None, raised_to: int | None) -> str:
+    """What a step means for the guest.
+
+    :param cost: None when it is not known what is still to be sent
+    :param raised_to: the bandwidth cap that it begins with, 0 for none; None where it stays
+    """
+    left, about = 'memory', ''
+    if cost is not None:
+        left = f'{words.size(cost.left)}{" or more" if cost.at_least else ""}'
+        about = f' in {_span(cost)}'
     if isinstance(action, remedies.StartPostCopy):
         return (f'post-copy runs the guest at the destination now and fetches the other {left}'
                 f'{about}')
     if isinstance(action, remedies.Pause):
-        return (f'pausing the guest so that the other {left} can be sent{about}, all of which '
-                f'is blackout')
+        rate = '' if raised_to is None else (
+            f', at the {raised_to} MiB/s that are permitted' if raised_to else
+            ', without a bandwidth cap')
+        return (f'pausing the guest so that the other {left} can be sent{about}{rate}, all of '
+                f'which is blackout')
     return 'aborting, the guest stays where it is'
+
+
+def _span(cost: cost_module.Cost) -> str:
+    """How long it takes, with what is not known of it."""
+    if cost.at_least or cost.at_most:
+        return f'{"no less than" if cost.at_least else "at most"} {words.span(cost.seconds)}'
+    if not cost.is_known:
+        return f'{words.span(cost.least_seconds)} to {words.span(cost.most_seconds)}'
+    return f'about {words.span(cost.seconds)}'

@@ -75,6 +75,7 @@ class Estimate:
     evidence: how many passes in a row agree with each other, the bulk copy not counted, but what
         was measured before the start.
     restless: what remains varied widely of late; low_bytes is the least that remained.
+    points: what agrees with the newest pass, oldest first.
     saturated: every pass saw the whole set dirty, so how fast it is written is unknown, and
         mid's rate is only a guess.
     """
@@ -91,6 +92,7 @@ class Estimate:
     restless: bool
     saturated: bool
     measured: bool
+    points: tuple[Point, ...] = ()
 
 
 def point(seen: Pass, set_bytes: float) -> Point | None:
@@ -245,4 +247,4 @@ def estimate(seen: abc.Sequence[Pass], cap_mib_s: int, expected_rate: float,
         drain=max(1.0, statistics.median(drained)) if drained else 1.0,
         remaining=newest.end_bytes, low_bytes=least, evidence=kept.evidence,
         restless=not kept.agreed and least < 0.6 * newest.end_bytes, saturated=saturated,
-        measured=measured is not None)
+        measured=measured is not None, points=kept.points)

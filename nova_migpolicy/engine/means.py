@@ -14,6 +14,7 @@ class Means:
     """What may be used, and its bounds (max_bandwidth_mib_s 0: none).
 
     remedies: in the order of the policy, less what a person holds and what was refused.
+    highest_cap_mib_s: what a guest that is paused is sent with; 0 for no cap.
     can_rescale: QEMU's limit can still be set, which a change of the cap may need.
     link_bound: the cap is not what holds the transfer down.
     """
@@ -25,6 +26,7 @@ class Means:
     link: settings_module.Link
     can_rescale: bool = True
     link_bound: bool = False
+    highest_cap_mib_s: int = 0
     time_left_s: float | None = None
 
 

@@ -13,6 +13,7 @@ from collections import abc
 import dataclasses
 import math
 
+from nova_migpolicy.engine import cost
 from nova_migpolicy.engine import estimator
 from nova_migpolicy.engine import forecast
 from nova_migpolicy.engine import means as means_module
@@ -183,11 +184,13 @@ class Planner:
     def _ending(self, remedy: str) -> Plan:
         """Post-copy or a pause: both always do."""
         link = self.means.link
-        rate = self.rate(self.now.cap_mib_s)
-        seconds = self.seen.remaining / (rate * self.seen.drain)
         if remedy == remedies.PAUSE:
-            return Plan((remedy,), self.now, True, seconds, seconds * 1000,
-                        remedies.Pause())
+            cap = self.means.highest_cap_mib_s
+            seconds = cost.of(self.seen.remaining, self.seen, 0.0, self.throttle,
+                              self.rate(cap)).seconds
+            return Plan((remedy,), settings_module.with_cap(self.now, cap, link), True, seconds,
+                        seconds * 1000, remedies.Pause())
+        rate = self.rate(self.now.cap_mib_s)
         # The cap does not bind post-copy.
         free = max(rate, (link.mib_s or 0) * MIB)
         return Plan((remedy,), self.now, True, self.seen.remaining / free,

@@ -25,6 +25,8 @@ class Facts:
     can_throttle: auto-converge was armed at the start and its limits can be set.
     can_post_copy: the migration was started with post-copy permitted.
     can_hurry_disks: the rate of disks that are being mirrored can be set.
+    sends_again: what the guest writes to between a sync and its being sent is sent once more
+        after the next sync. KVM forgets that it was written to when it is sent, TCG does not.
     dirtied_bytes: how many different bytes the guest dirtied in dirtied_seconds, shortly before
         the start; None when that was not measured.
     qemu_limit_ms, bandwidth_mib_s: the settings in force at the start (a cap of 0 is none).
@@ -39,6 +41,7 @@ class Facts:
     can_throttle: bool = False
     can_post_copy: bool = False
     can_hurry_disks: bool = False
+    sends_again: bool = True
     dirtied_bytes: int | None = None
     dirtied_seconds: float = 1.0
     qemu_limit_ms: int = 300

@@ -91,6 +91,12 @@ def initial_limit_ms(policy: keys.Policy, facts: record.Facts) -> int:
                     Link(facts.link_mib_s, facts.switchover_mib_s))
 
 
+def with_cap(now: Settings, cap_mib_s: int, link: Link) -> Settings:
+    """The settings with another cap and the same promised blackout."""
+    return dataclasses.replace(
+        now, cap_mib_s=cap_mib_s, limit_ms=limit_ms(now.promised_ms, cap_mib_s, link))
+
+
 def changes(old: Settings, new: Settings) -> tuple[remedies.Action, ...]:
     """The actions from one to the other, in an order that keeps the promise at each step.
 

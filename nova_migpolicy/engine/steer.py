@@ -72,6 +72,9 @@ class Steering:
         return plan.Means(
             usable, policy.max_bandwidth_mib_s, policy.max_downtime_ms,
             policy.max_throttle_percent, self._watch.link,
+            highest_cap_mib_s=(
+                self._terms.highest_cap(self._books.now.cap_mib_s)
+                if self._books.available(remedies.BANDWIDTH) else self._books.now.cap_mib_s),
             can_rescale=self._books.available(remedies.DOWNTIME),
             link_bound=self._watch.link_bound, time_left_s=self._watch.time_left(at_s))
 
@@ -135,10 +138,8 @@ class Steering:
     def _with_cap(self, cap_mib_s: int, means: plan.Means) -> settings_module.Settings | None:
         """The settings with another cap and the same promise; None where they cannot be had."""
         now = self._books.now
-        limit = settings_module.limit_ms(now.promised_ms, cap_mib_s, means.link)
-        if limit < now.limit_ms and not means.can_rescale:
-            return None
-        return dataclasses.replace(now, cap_mib_s=cap_mib_s, limit_ms=limit)
+        settings = settings_module.with_cap(now, cap_mib_s, means.link)
+        return None if settings.limit_ms < now.limit_ms and not means.can_rescale else settings
 
     def foresee(self, at_s: float) -> Decision | None:
         """Raise the bandwidth in the bulk copy when what was measured before rules out an end.

@@ -13,6 +13,7 @@ import dataclasses
 import types
 
 from nova_migpolicy.engine import hold
+from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_module
 from nova_migpolicy.policy import keys
 
@@ -44,6 +45,14 @@ class Terms:
     def frees(self, remedy: str) -> bool:
         """Whether the engine may use a remedy, as far as holds go."""
         return all(hold.remedy_of(setting) != remedy for setting in self.held)
+
+    def highest_cap(self, cap_mib_s: int) -> int:
+        """The highest cap that is permitted, where this one is in force; 0 for none at all."""
+        if not cap_mib_s or not self.frees(remedies.BANDWIDTH) or (
+                remedies.BANDWIDTH not in self.policy.remedies):
+            return cap_mib_s
+        top = self.policy.max_bandwidth_mib_s
+        return max(top, cap_mib_s) if top else 0
 
     @property
     def limit_is_held(self) -> bool:

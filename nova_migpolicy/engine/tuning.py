@@ -45,6 +45,11 @@ class Change:
     policy: keys.Policy | None = None
     deadline_s: float | None = None
 
+    @property
+    def is_of_bandwidth(self) -> bool:
+        """Whether it is of nothing but the bandwidth, which a paused guest is sent with, too."""
+        return self.policy is None and {hold.BANDWIDTH}.issuperset({*self.hold, *self.release})
+
 
 @dataclasses.dataclass(frozen=True)
 class _Done:
@@ -82,7 +87,7 @@ class Tuning:
         if hold.THROTTLE in change.hold and not self._facts.can_throttle:
             why = (f'{hold.THROTTLE} cannot be held, for auto-converge was not made ready when '
                    f'this migration started, which its policy decides; leave it out')
-        no = self._orders.refuse(WHAT, at_s, why)
+        no = self._orders.refuse(WHAT, at_s, why, while_paused=change.is_of_bandwidth)
         if no is not None:
             return no
         now, new = self._books.now, self._changed(change)
@@ -154,6 +159,8 @@ class Tuning:
         if start != old.policy.bandwidth_mib_s or (
                 hold.BANDWIDTH in old.held and cap and (not start or cap < start)):
             cap = start
+        if self._closing.state == 'paused':
+            cap = new.highest_cap(cap)
         if hold.DOWNTIME in old.held:
             promised = max(promised, settings_module.initial_promise_ms(policy))
         return dataclasses.replace(now, cap_mib_s=cap, promised_ms=promised)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from nova_migpolicy.engine import cost as cost_module
 from nova_migpolicy.engine import estimator
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import outlook
@@ -102,6 +103,24 @@ class Watch:
     def rate(self) -> float:
         """Bytes/s sent, as seen in the passes or else as expected."""
         return self.seen.wire_rate if self.seen else self._expected()
+
+    def rate_at(self, cap_mib_s: int) -> float | None:
+        """Bytes/s expected under a cap; None where there is to be none and the link is unknown."""
+        if cap_mib_s == self._books.now.cap_mib_s or self.link_bound:
+            return self.rate()
+        known = [mib for mib in (cap_mib_s, self.link.mib_s) if mib]
+        return min(known) * MIB if known else None
+
+    def cost(self, at_s: float, cap_mib_s: int) -> cost_module.Cost | None:
+        """What it costs to send all under a cap with the guest stopped; None when not known."""
+        left, mark_s, rate = self.left(), self.tracker.mark_s, self.rate_at(cap_mib_s)
+        if left is None:
+            return None
+        passing = self.tracker.phase is Phase.PASSES and mark_s is not None
+        return cost_module.of(
+            left, self.seen if passing else None, at_s - (mark_s or at_s),
+            self.throttle_percent or 0, rate or self.rate(),
+            sends_again=self.facts.sends_again, rate_is_known=rate is not None)
 
     def threshold(self) -> float:
         """What may remain at a switchover now, in bytes."""

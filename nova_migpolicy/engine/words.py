@@ -80,8 +80,9 @@ def prospect(plan: plan_module.Plan, now: settings_module.Settings,
         return (f'post-copy runs the guest at the destination now and fetches the {left} in '
                 f'about {span(plan.seconds)}')
     if isinstance(plan.step, remedies.Pause):
-        return (f'pausing the guest ends it in about {span(plan.seconds)}, and all of that is '
-                f'blackout')
+        sent = measures(plan, now)
+        return (f'pausing the guest ends it in about {span(plan.seconds)}'
+                f'{" " + sent if sent else ""}, and all of that is blackout')
     will = 'will' if plan.certain else 'may'
     when = f'in about {span(plan.seconds)}' if plan.certain else (
         f'in {span(plan.seconds)} at best,')

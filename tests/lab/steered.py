@@ -117,7 +117,7 @@ class Move:
                 memory_bytes=self.guest.guest.memory_mib * MIB, link_mib_s=None,
                 circumstances=plan.Circumstances(
                     paused=False, persistent_memory=False, tunnelled=False,
-                    nova_post_copy=False, allow_qmp=allow_qmp,
+                    nova_post_copy=False, allow_qmp=allow_qmp, emulated=True,
                     libvirt_version=connection.getLibVersion(),
                     qemu_version=connection.getVersion())),
             guest_mod.MigratingGuest(

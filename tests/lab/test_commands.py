@@ -36,6 +36,11 @@ class CommandsTest(base.HostsTest):
         lab_domain.wait_until(lambda: moving.progress()['phase'] == phase, timeout=timeout,
                               what=f'the phase {phase}', still=lambda: moving.running)
 
+    def in_pass(self, moving, number, timeout=60.0):
+        lab_domain.wait_until(lambda: (moving.progress()['pass_number'] or 0) >= number,
+                              timeout=timeout, what=f'pass {number}',
+                              still=lambda: moving.running)
+
     def assert_at(self, host, moving):
         self.assertEqual({host: libvirt.VIR_DOMAIN_RUNNING}, steered.whereabouts(self.guest))
         self.assert_beats(host)
@@ -189,7 +194,7 @@ class TestEndings(CommandsTest):
     def test_force_complete_twice_is_done_once(self):
         self.boot(set_mib=32)
         moving = self.move()
-        self.in_phase(moving, 'passes')
+        self.in_pass(moving, 3)
         answers = [moving.act(inbox.FORCE_COMPLETE) for _ in range(2)]
         self.assertEqual(answers[0], answers[1])
         self.assertIs(outcome.End.COMPLETED, moving.wait().end)

@@ -30,6 +30,8 @@ POLICY = {'bandwidth_mib_s': '40', 'max_bandwidth_mib_s': '0', 'max_downtime_ms'
           'initial_downtime_ms': '400', 'on_stall': 'continue', 'remedies': 'downtime'}
 # What is said where the answer is not known within a second.
 NOT_YET = 'Accepted, and not done yet'
+#: in an answer that says that something is done later, or not at all where it ends by itself
+LATER = ('as soon as', 'again', 'has been sent once', 'expected to end by itself')
 
 
 class Run:
@@ -88,7 +90,7 @@ class Run:
             if NOT_YET in said['reason']:
                 # It is not said to be done, and has to be rare.
                 continue
-            later = 'as soon as' in said['reason'] or 'again' in said['reason']
+            later = any(word in said['reason'] for word in LATER)
             if what == inbox.CANCEL and end is not outcome.End.CANCELLED:
                 yield f'{what} was accepted ({said}), but it {self.ended}'
             elif what in (inbox.POST_COPY, inbox.PAUSE, inbox.FORCE_COMPLETE) and not later:

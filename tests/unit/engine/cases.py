@@ -3,6 +3,7 @@
 
 import testtools
 
+from nova_migpolicy.engine import tuning
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
@@ -28,3 +29,8 @@ class CaseBase(testtools.TestCase):
             **(facts or {}))
         self.controller = controller
         return run.steer(controller, plant, until_s=until_s, change=change, refuse=refuse)
+
+
+def change(**hold):
+    """A change of an operator that holds settings."""
+    return tuning.Change(hold=hold)

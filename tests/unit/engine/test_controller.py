@@ -42,21 +42,30 @@ class ControllerBase(testtools.TestCase):
 
 class TestForceComplete(ControllerBase):
 
-    def test_in_the_bulk_copy_and_in_the_passes(self):
-        for at_s in (2.0, 6.0):
-            self.start(facts={'can_post_copy': True})
-            self.go(at_s)
-            decision = self.do(self.controller.force_complete(at_s))
-            self.assertEqual(((POST_COPY,), 'operator'), (decision.actions, decision.rule))
-            self.assertTrue(self.controller.over)
-            self.assertIs(samples.Phase.POST_COPY, self.controller.phase)
-            seen = self.go()
-            self.assertEqual(('completed', ()), (seen.end, seen.decisions))
+    def test_in_the_passes(self):
+        self.start(facts={'can_post_copy': True})
+        self.go(9.5)
+        decision = self.do(self.controller.force_complete(9.5))
+        self.assertEqual(((POST_COPY,), 'operator'), (decision.actions, decision.rule))
+        self.assertTrue(self.controller.over)
+        self.assertIs(samples.Phase.POST_COPY, self.controller.phase)
+        seen = self.go()
+        self.assertEqual(('completed', ()), (seen.end, seen.decisions))
+
+    def test_in_the_bulk_copy(self):
+        self.start(facts={'can_post_copy': True})
+        self.go(2.0)
+        decision = self.do(self.controller.force_complete(2.0))
+        self.assertEqual(((), 'operator'), (decision.actions, decision.rule))
+        again = self.controller.force_complete(2.5)
+        self.assertEqual((decision.reason, ()), (again.reason, again.actions))
+        seen = self.go()
+        self.assertEqual(('completed', [POST_COPY]), (seen.end, list(seen.actions)))
 
     def test_a_pause_where_post_copy_is_not_possible(self):
         self.start()
-        self.go(6.0)
-        decision = self.do(self.controller.force_complete(6.0))
+        self.go(9.5)
+        decision = self.do(self.controller.force_complete(9.5))
         self.assertEqual((PAUSE,), decision.actions)
         self.assertIn('all of which is blackout', decision.reason)
         seen = self.go()
@@ -71,13 +80,13 @@ class TestForceComplete(ControllerBase):
             self.assertIn('as soon as the memory is being sent', decision.reason)
             seen = self.go()
             self.assertEqual(('completed', [action]), (seen.end, list(seen.actions)))
-            self.assertThat(seen.applied[0][0], matchers.LessThan(6.5))
+            self.assertThat(seen.applied[0][0], matchers.LessThan(9.5))
 
     def test_a_refused_post_copy_is_tried_again_and_then_paused(self):
         self.start(facts={'can_post_copy': True}, timeout_seconds=0, timeout_seconds_per_gib=0)
-        self.go(6.0)
-        decision = self.controller.force_complete(6.0)
-        self.controller.failed(decision.actions[0], 6.0, 'no')
+        self.go(9.5)
+        decision = self.controller.force_complete(9.5)
+        self.controller.failed(decision.actions[0], 9.5, 'no')
         seen = self.go(refuse=lambda action: 'no' if action == POST_COPY else None)
         self.assertEqual([(POST_COPY,), (PAUSE,)], [one.actions for one in seen.decisions])
         self.assertIn('refused before: no', seen.decisions[-1].reason)
@@ -85,9 +94,9 @@ class TestForceComplete(ControllerBase):
 
     def test_once_is_enough(self):
         self.start()
-        self.go(6.0)
-        self.do(self.controller.force_complete(6.0))
-        again = self.controller.force_complete(6.5)
+        self.go(9.5)
+        self.do(self.controller.force_complete(9.5))
+        again = self.controller.force_complete(9.6)
         self.assertEqual((), again.actions)
         self.assertTrue(again.refused)
         self.assertIn('in the phase paused', again.reason)
@@ -106,17 +115,17 @@ class TestAbort(ControllerBase):
 
     def test_it_is_refused_in_post_copy(self):
         self.start(facts={'can_post_copy': True})
-        self.go(6.0)
-        self.do(self.controller.force_complete(6.0))
-        decision = self.controller.abort(6.1, 'cancelled')
+        self.go(9.5)
+        self.do(self.controller.force_complete(9.5))
+        decision = self.controller.abort(9.6, 'cancelled')
         self.assertEqual((), decision.actions)
         self.assertIn('cannot be aborted', decision.reason)
 
     def test_a_paused_one_can_be_aborted(self):
         self.start()
-        self.go(6.0)
-        self.do(self.controller.force_complete(6.0))
-        self.assertEqual((ABORT,), self.controller.abort(6.1, 'cancelled').actions)
+        self.go(9.5)
+        self.do(self.controller.force_complete(9.5))
+        self.assertEqual((ABORT,), self.controller.abort(9.6, 'cancelled').actions)
 
 
 class TestRefusals(ControllerBase):

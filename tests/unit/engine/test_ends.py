@@ -131,7 +131,7 @@ class TestDeadline(cases.CaseBase):
                           facts={'can_post_copy': True})
         self.assertEqual(('completed', [remedies.StartPostCopy()]),
                          (seen.end, list(seen.actions)))
-        self.assertEqual(['on_timeout', 'on_timeout'], names(seen.decisions))
+        self.assertEqual({'on_timeout'}, set(names(seen.decisions)))
         self.assertEqual((), seen.decisions[0].actions)
 
     def test_the_bulk_copy_is_hurried_for_it(self):

@@ -114,7 +114,7 @@ class TestWithdraw(test_tuning.TuningBase):
         self.go(2.0)
         self.do(self.tune(bandwidth_mib_s=60))
         self.do(self.controller.pause(self.plant.now_s))
-        self.assertTrue(self.tune(bandwidth_mib_s=60).refused)
+        self.assertTrue(self.tune(max_downtime_ms=60).refused)
         self.controller.withdraw(self.change, self.plant.now_s)
         self.assertEqual({'bandwidth_mib_s': 60}, dict(self.controller.held))
 

@@ -25,7 +25,7 @@ class TestPlan(testtools.TestCase):
         return plan.Planner(seen, now, plan.Means(**{
             'remedies': ('bandwidth', 'downtime'), 'max_bandwidth_mib_s': 0,
             'max_downtime_ms': 500, 'max_throttle_percent': 60,
-            'link': settings.Link(200.0), **means}), throttle)
+            'link': settings.Link(200.0), 'highest_cap_mib_s': cap, **means}), throttle)
 
     def choose(self, pass_s=2.0, **means):
         return self.planner(**means).choose(pass_s)
@@ -96,6 +96,10 @@ class TestPlan(testtools.TestCase):
         got = self.choose(remedies=('pause',))
         self.assertEqual(remedies.Pause(), got.step)
         self.assertThat(got.blackout_ms, test_estimator.near(1000 * 83 / 50, 0.1))
+        # A guest that stands still is sent with all that is permitted.
+        got = self.choose(remedies=('pause',), highest_cap_mib_s=150)
+        self.assertThat(got.blackout_ms, test_estimator.near(1000 * 83 / 150, 0.1))
+        self.assertEqual(150, got.settings.cap_mib_s)
 
     def test_the_mild_that_may_do_is_tried_before_the_harsh_that_will(self):
         more = {'remedies': ('bandwidth', 'post_copy'), 'max_bandwidth_mib_s': 82}

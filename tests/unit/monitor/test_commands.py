@@ -63,6 +63,15 @@ class CommandsTest(testtools.TestCase):
             'memory_total': 1 << 30, 'memory_remaining': 1 << 29, 'memory_processed': 1 << 29,
             'memory_iteration': 1, 'memory_bps': 50 * MIB}))
 
+    def all_is_dirty_again(self):
+        """The bulk copy and a pass are over, and as much remains as before."""
+        for number in (2, 3):
+            self.clock.sleep(20)
+            self.controller.observe(sample_mod.Sample.from_stats(self.clock(), {
+                'memory_total': 1 << 30, 'memory_remaining': 1 << 30,
+                'memory_processed': number << 30, 'memory_iteration': number,
+                'memory_bps': 50 * MIB}, boundary=True))
+
     def act(self, name):
         item = inbox.Command(name)
         self.commands.act(item)
@@ -195,6 +204,7 @@ class CommandsTest(testtools.TestCase):
 
     def test_who_asks_too_late_for_what_has_come(self):
         self.make()
+        self.all_is_dirty_again()
         first = self.act(inbox.FORCE_COMPLETE)
         self.end()
         self.assertEqual(first, self.late(inbox.Command(inbox.FORCE_COMPLETE)))
@@ -232,6 +242,7 @@ class CommandsTest(testtools.TestCase):
 
     def test_a_completion_that_libvirt_refuses_is_tried_again(self):
         self.make()
+        self.all_is_dirty_again()
         self.refuse('suspend')
         told = self.act(inbox.FORCE_COMPLETE)
         self.assertEqual(answer.ACCEPTED, told.status)
@@ -239,6 +250,7 @@ class CommandsTest(testtools.TestCase):
 
     def test_a_completion_that_failed_for_good_is_begun_anew_when_asked_for(self):
         self.make()
+        self.all_is_dirty_again()
         self.refuse('suspend')
         self.act(inbox.FORCE_COMPLETE)
         self.clock.sleep(10)

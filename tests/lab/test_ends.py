@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ends that stop the guest, on real hosts: what is said of a blackout is what it is."""
+
+from __future__ import annotations
+
+import testtools
+
+from nova_migpolicy.monitor import answer
+from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import outcome
+from tests import announced
+from tests.lab import test_commands
+from tests.lab import test_facts_trixie
+
+# A beat comes each 10 ms, and is seen late by as much.
+BEATS_MS = 40
+
+
+class EndsTest(test_commands.CommandsTest):
+
+    def said_of(self, moving):
+        """The decision that paused the guest."""
+        return [one for one in moving.records('decision')
+                if any(action['action'] == 'pause' for action in one['actions'])][-1]
+
+    def assert_announced(self, moving):
+        """The blackout lies within a quarter of what was said."""
+        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assert_at('n2', moving)
+        said = self.said_of(moving)['reason']
+        least_s, most_s = announced.blackout_s(said)
+        self.assertThat(self.beats.blackout_ms, testtools.matchers.MatchesAll(
+            testtools.matchers.GreaterThan(1000 * least_s / 1.25 - BEATS_MS),
+            testtools.matchers.LessThan(1000 * most_s / 0.75 + BEATS_MS)), said)
+
+
+class TestAnnounced(EndsTest):
+
+    def test_a_pause_in_the_middle_of_a_pass(self):
+        self.boot(memory_mib=96, set_mib=64, rate_mib_s=60)
+        moving = self.move(bandwidth_mib_s='10')
+        self.in_pass(moving, 2)
+        self.assertEqual(answer.ACCEPTED, moving.act(inbox.PAUSE).status)
+        self.assert_announced(moving)
+
+    def test_a_pause_with_all_that_is_permitted(self):
+        self.boot(memory_mib=96, set_mib=64, rate_mib_s=60)
+        moving = self.move(bandwidth_mib_s='10', max_bandwidth_mib_s='40', remedies='bandwidth',
+                           on_stall='continue')
+        self.in_phase(moving, 'bulk copy')
+        self.assertEqual(answer.OK, moving.tune(remedies=['pause', 'bandwidth']).status)
+        self.assert_announced(moving)
+        self.assertEqual(['set_bandwidth', 'pause'], moving.done[-2:])
+
+    def test_a_paused_guest_is_hurried(self):
+        self.boot(memory_mib=96, set_mib=64, rate_mib_s=60)
+        moving = self.move(bandwidth_mib_s='4')
+        self.in_pass(moving, 1)
+        self.assertEqual(answer.ACCEPTED, moving.act(inbox.PAUSE).status)
+        least_s, _ = announced.blackout_s(self.said_of(moving)['reason'])
+        tuned = moving.tune(bandwidth_mib_s=100)
+        self.assertEqual(answer.OK, tuned.status, tuned.message)
+        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assert_at('n2', moving)
+        self.assertLess(self.beats.blackout_ms, 500 * least_s)
+
+    def test_a_guest_that_ends_by_itself_is_not_paused(self):
+        self.boot('idle', memory_mib=128)
+        moving = self.move(bandwidth_mib_s='10', max_bandwidth_mib_s='60', remedies='bandwidth')
+        self.in_phase(moving, 'bulk copy')
+        told = moving.act(inbox.FORCE_COMPLETE)
+        self.assertEqual(answer.ACCEPTED, told.status)
+        self.assertIn('sent once', told.body['reason'])
+        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assert_at('n2', moving)
+        self.assertEqual(['set_bandwidth'], moving.done)
+
+
+class TestTrixie(test_facts_trixie.Trixie, TestAnnounced):
+    """The same on a newer libvirt and QEMU."""
