@@ -57,11 +57,13 @@ class LabDomain:
     """
 
     def __init__(self, lab: hosts.Hosts, name: str, guest: guests.Guest, *,
-                 host: str = 'n1', disks_mib: Sequence[int] = (), kind: str = 'qemu') -> None:
+                 host: str = 'n1', disks_mib: Sequence[int] = (), kind: str = 'qemu',
+                 unknown_mib: int = 0) -> None:
         """Describe a guest that is not running yet.
 
         :param disks_mib: sizes of data disks, full of data
         :param kind: 'qemu' (emulated) or 'kvm'
+        :param unknown_mib: memory that the domain has beside what the guest knows of
         """
         self.lab = lab
         self.name = name
@@ -69,6 +71,7 @@ class LabDomain:
         self.host = lab[host]
         self.disks_mib = tuple(disks_mib)
         self.kind = kind
+        self.memory_mib = guest.memory_mib + unknown_mib
 
     @property
     def domain(self) -> libvirt.virDomain:
@@ -152,7 +155,7 @@ class LabDomain:
         disks = [disk('boot', 'vda', True)]
         disks += [disk(number, _target(number), False) for number in range(len(self.disks_mib))]
         return _XML.format(
-            kind=self.kind, name=saxutils.escape(self.name), memory=self.guest.memory_mib,
+            kind=self.kind, name=saxutils.escape(self.name), memory=self.memory_mib,
             processors=self.guest.processors, disks=''.join(disks),
             console=f'{libvirtd.CONSOLES}/{self.name}.log')
 

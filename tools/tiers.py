@@ -101,10 +101,10 @@ TIERS = (
         tool('reno', '--quiet', 'lint', '.'),
     ), 900),
     Tier('types', 'mypy --strict', (tool('mypy'),), 900),
-    Tier('unit', 'the parts, one by one', folder('unit'), 1500),
+    Tier('unit', 'the parts, one by one', folder('unit'), 2700),
     Tier('simulation', 'the model of QEMU against recordings of real migrations',
          folder('simulation'), 900),
-    Tier('property', 'hypothesis on the engine and the policy', folder('property'), 1500),
+    Tier('property', 'hypothesis on the engine and the policy', folder('property'), 2700),
     Tier('contract', "what the plugin relies on in Nova 31 to 34's private code", (
         contract('31', False), contract('32', False), contract('33', False),
         contract('33', True), contract('34', False), contract('34', True),

@@ -13,6 +13,7 @@ from typing import Any
 
 import libvirt
 
+from nova_migpolicy.engine import settings
 from nova_migpolicy.policy import keys
 
 # libvirt gives zlib and zstd to parallel streams from this version on.
@@ -138,7 +139,7 @@ def make(policy: keys.Policy, circumstances: Circumstances) -> Plan:
         flags |= libvirt.VIR_MIGRATE_COMPRESSED
         params[libvirt.VIR_MIGRATE_PARAM_COMPRESSION] = method
 
-    switchover = _switchover(circumstances)
+    switchover = _switchover(circumstances, policy.bandwidth_mib_s)
     if switchover:
         params[SWITCHOVER_PARAM] = switchover
 
@@ -150,13 +151,12 @@ def make(policy: keys.Policy, circumstances: Circumstances) -> Plan:
         switchover_mib_s=switchover, notes=tuple(notes))
 
 
-def _switchover(circumstances: Circumstances) -> int | None:
-    """The link's rate in whole MiB/s, rounded down, where this QEMU can be told of it."""
-    if (circumstances.link_mib_s is None or circumstances.link_mib_s < 1
-            or circumstances.libvirt_version < SWITCHOVER_LIBVIRT
+def _switchover(circumstances: Circumstances, cap_mib_s: int) -> int | None:
+    """What this QEMU is told of the link's rate, in MiB/s; None for nothing."""
+    if (circumstances.libvirt_version < SWITCHOVER_LIBVIRT
             or circumstances.qemu_version < SWITCHOVER_QEMU):
         return None
-    return int(circumstances.link_mib_s)
+    return settings.told_mib_s(cap_mib_s, circumstances.link_mib_s)
 
 
 def _post_copy(

@@ -85,7 +85,9 @@ class Session:
         self.broken = False
         self._links = links
         # The operator's word, else what was learnt, else unknown.
-        self.link_mib_s = start.link_mib_s or links.get(start.destination)
+        learnt = links.get(start.destination)
+        self.link_mib_s = start.link_mib_s or (learnt.low_mib_s if learnt else None)
+        self.reach_mib_s = start.link_mib_s or (learnt.reach_mib_s if learnt else None)
         self._plan = plan_mod.make(self.policy, dataclasses.replace(
             start.circumstances, link_mib_s=self.link_mib_s))
         self._dirtied_bytes: int | None = None
@@ -94,6 +96,7 @@ class Session:
         self._started_s = inbox.clock()
         self._started_at = datetime.datetime.now(datetime.timezone.utc)
         self._monitor: loop.Monitor | None = None
+        self.controller: controller_mod.Controller | None = None
 
     @property
     def policy(self) -> keys.Policy:
@@ -151,6 +154,7 @@ class Session:
             disk_bytes=disk_bytes,
             started_s=self._started_s,
             link_mib_s=self.link_mib_s,
+            reach_mib_s=self.reach_mib_s,
             switchover_mib_s=plan.switchover_mib_s,
             can_throttle=plan.can_throttle,
             can_post_copy=plan.can_post_copy,
@@ -225,7 +229,7 @@ class Session:
             server=self.start.instance.uuid, destination=self.start.destination,
             **self.start.resolved.to_dict(),
             facts=dataclasses.asdict(facts), notes=list(plan.notes))
-        controller = controller_mod.Controller(self.policy, facts)
+        controller = self.controller = controller_mod.Controller(self.policy, facts)
         monitor = self._monitor = loop.Monitor(
             guest=self.guest, controller=controller,
             progress=progress.Progress(facts.memory_bytes, facts.disk_bytes),
@@ -268,19 +272,22 @@ class Session:
     def _learn_link(self, monitor: loop.Monitor, controller: controller_mod.Controller) -> None:
         """Keep what this migration got over the link, for the next one to the same host."""
         seen_mib_s = [rate for rate in map(linkrate.from_pass, controller.passes) if rate]
+        is_bound = not seen_mib_s
         last, stats = monitor.last_sample, monitor.final_stats
         sent, downtime_ms = stats.get('memory_processed'), stats.get('downtime')
         # What post-copy fetched, or a paused guest left, says nothing of a switchover.
-        if (not seen_mib_s and not controller.over and last and last.memory_processed_bytes
+        if (is_bound and not controller.over and last and last.memory_processed_bytes
                 and monitor.ended_s and isinstance(sent, int) and isinstance(downtime_ms, int)):
             rate = linkrate.from_switchover(
                 sent - last.memory_processed_bytes, monitor.ended_s - last.at_s,
                 controller.settings.cap_mib_s, downtime_ms)
             seen_mib_s = [rate] if rate else []
-        if seen_mib_s:
-            held = self._links.learn(self.start.destination, max(seen_mib_s))
-            self.journal.add('link', self.inbox.clock(), seen_mib_s=round(max(seen_mib_s), 1),
-                             held_mib_s=round(held, 1))
+        if not seen_mib_s:
+            return
+        held = self._links.learn(self.start.destination, self.start.instance.uuid,
+                                 max(seen_mib_s), is_bound=is_bound)
+        self.journal.add('link', self.inbox.clock(), seen_mib_s=round(max(seen_mib_s), 1),
+                         held_mib_s=round(held.low_mib_s, 1) if held else None)
 
 
 def journal_for(

@@ -210,6 +210,9 @@ def judge(case: Case) -> Judgement | None:
             f'time for'))
     if not sure(case) or (falling(case) and not hopeless(case, MUCH_FASTER)):
         return None     # what still falls may get there, and will not fall for long if it cannot
+    plan = planner.last_rate()
+    if plan is not None:
+        return Judgement(plan, _rule(plan), f'{why}; {words.prospect(plan, case.now, seen)}')
     anew = 100 * newest.dirtied_bytes / max(newest.sent_bytes, 1)
     return Judgement(None, 'on_stall', (
         f'{why}, for the guest dirties {anew:.0f} % as much anew as is sent, and '

@@ -1,37 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rate of the link between two hosts, learnt from what migrations got over it, taken low.
+"""The rate of the link between two hosts: what a migration shows of it, and what is believed.
 
-An overstated link breaks the promised blackout at once, while an understated one only makes the
-migration a little harder, so a lower observation is believed at once and a higher one slowly.
-All rates are in MiB/s. Where the knowledge is kept is not known here.
+Whatever is seen is no more than what the link gives, and may be far less: pages of zeros and
+compressed ones send next to nothing, a switchover also moves the state of devices, others may use
+the link. So only what was bound by bytes on the wire counts, and one server alone cannot bring
+down what was seen of another lately: what its owner does decides what is seen of it. All rates are
+in MiB/s. Where the knowledge is kept is not known here.
 """
 
 from __future__ import annotations
+
+from collections import abc
+import dataclasses
 
 from nova_migpolicy.engine import passes
 
 MIB = 1 << 20
 LOW = 0.9
-RISE = 0.25
 LEAST_BYTES = 8 * MIB
 LEAST_S = 0.02
+LEAST_PASS_S = 0.5
+# Of what was dealt with, the share that has to have been sent as it is.
+AS_IT_IS = 0.9
+# What is older says nothing of a network that may have been rebuilt.
+KEPT_S = 14 * 86_400.0
+KEPT = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Observation:
+    """What a server's migration got over a link.
+
+    server: whatever tells servers apart. at_s: on a clock that goes on over restarts.
+    is_bound: it is no more than a lower bound, as what a switchover shows.
+    """
+
+    server: str
+    mib_s: float
+    at_s: float
+    is_bound: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Belief:
+    """What a link is believed to give.
+
+    low_mib_s: for a promise; more than one server has to have seen less. reach_mib_s: for what may
+    be tried; the most that was seen. at_s: when something was last seen.
+    """
+
+    low_mib_s: float
+    reach_mib_s: float
+    at_s: float
+
+
+def shows_link(seen: passes.Pass) -> bool:
+    """Whether bytes on the wire were what made a pass as long as it was."""
+    return (seen.steady and seen.wire_bytes >= max(LEAST_BYTES, AS_IT_IS * seen.sent_bytes)
+            and seen.duration_s >= LEAST_PASS_S)
 
 
 def from_pass(seen: passes.Pass) -> float | None:
-    """What an uncapped pass says; None for a capped one or one too short to tell."""
-    if seen.cap_mib_s or not seen.steady or seen.duration_s < 0.5:
-        return None
-    if seen.wire_bytes < LEAST_BYTES:
+    """What an uncapped pass says; None for a capped one or one that shows too little."""
+    if seen.cap_mib_s or not shows_link(seen):
         return None
     return LOW * seen.wire_rate / MIB
 
 
 def from_switchover(wire_bytes: int, seconds: float, cap_mib_s: int,
                     downtime_ms: int) -> float | None:
-    """What a switchover says; None when too little was sent in the downtime to tell.
+    """What the link gave at least in a switchover; None when too little was sent to tell.
 
     wire_bytes were sent in the seconds from the last sample to the end, capped until the guest
-    was stopped for the last downtime_ms, which the cap did not bind.
+    was stopped for the last downtime_ms, which the cap did not bind. Part of that is not spent
+    sending memory: the state of devices goes, too, and the destination starts.
     """
     stopped_s = downtime_ms / 1000
     if stopped_s < LEAST_S or seconds < stopped_s:
@@ -40,14 +82,22 @@ def from_switchover(wire_bytes: int, seconds: float, cap_mib_s: int,
         wire_bytes * stopped_s / seconds)
     if freely < LEAST_BYTES:
         return None
-    # Part of the downtime is not spent sending: what comes out is low already.
     return freely / MIB / stopped_s
 
 
-def merge(known: float | None, seen: float | None) -> float | None:
-    """Earlier knowledge and a new observation."""
-    if known is None or seen is None:
-        return seen if known is None else known
-    if seen <= known:
-        return seen
-    return known + RISE * (seen - known)
+def keep(known: abc.Iterable[Observation], new: Observation) -> tuple[Observation, ...]:
+    """What is kept when there is something new, the newest last: of each server its newest."""
+    others = [one for one in known if (one.server, one.is_bound) != (new.server, new.is_bound)
+              and 0 <= new.at_s - one.at_s < KEPT_S]
+    return (*sorted(others, key=lambda one: one.at_s)[-(KEPT - 1):], new)
+
+
+def believe(known: abc.Iterable[Observation], now_s: float) -> Belief | None:
+    """What is believed; None where nothing was seen lately."""
+    lately = [one for one in known if now_s - one.at_s < KEPT_S]
+    if not lately:
+        return None
+    rates = sorted(one.mib_s for one in lately if not one.is_bound)
+    bounds = [one.mib_s for one in lately if one.is_bound]
+    return Belief(max([*rates[:2][-1:], *bounds]), max([*rates, *bounds]),
+                  max(one.at_s for one in lately))

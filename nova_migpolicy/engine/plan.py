@@ -50,22 +50,29 @@ class Planner:
     """Searches the remedies for one estimate; it holds no state beyond that."""
 
     def __init__(self, seen: estimator.Estimate, now: Settings, means: Means,
-                 throttle_percent: int, spent_s: float = math.inf) -> None:
-        """Take what a judgement knows; spent_s: how long the memory has been sent for."""
+                 throttle_percent: int, spent_s: float = math.inf, *,
+                 doubts_link: bool = False) -> None:
+        """Take what a judgement knows.
+
+        :param spent_s: how long the memory has been sent for
+        :param doubts_link: reckon as if nothing were known of what the link gives
+        """
         self.seen = seen
         self.now = now
         self.means = means
         self.throttle = throttle_percent
         self.soon_s = SOON_SHARE * spent_s
+        self._spent_s = spent_s
+        self._doubts_link = doubts_link
 
     def rate(self, cap_mib_s: int) -> float:
         """Bytes/s expected on the wire under a cap."""
         if cap_mib_s == self.now.cap_mib_s or self.means.link_bound:
             return self.seen.wire_rate
-        link = (self.means.link.mib_s or 0) * MIB
+        most = 0.0 if self._doubts_link else (self.means.link.most_mib_s or 0) * MIB
         if not cap_mib_s:
-            return link or UNKNOWN_CEILING * self.seen.wire_rate
-        return min(cap_mib_s * MIB, link) if link else cap_mib_s * MIB
+            return most or UNKNOWN_CEILING * self.seen.wire_rate
+        return min(cap_mib_s * MIB, most) if most else cap_mib_s * MIB
 
     def trial(self, cap: int, promised: int, throttle: int) -> _Trial:
         """How a set of settings would do."""
@@ -123,10 +130,10 @@ class Planner:
         now, top = self.now.cap_mib_s, self.means.max_bandwidth_mib_s
         if not now or self.means.link_bound or (top and top <= now):
             return []
-        link = self.means.link.mib_s
+        most = None if self._doubts_link else self.means.link.most_mib_s
         bound = top or UNKNOWN_CEILING * now
-        if link:
-            bound = min(bound, max(math.ceil(link), now))
+        if most:
+            bound = min(bound, max(math.ceil(most), now))
         values = []
         value = float(now)
         while value * STEP < bound:
@@ -208,7 +215,34 @@ class Planner:
                 if found is not None:
                     yield Plan(used, found.settings, self._certain(found), found.seconds,
                                found.blackout_ms)
+                elif remedies.BANDWIDTH in used:
+                    yield from self._doubted(used)
             before.append(remedy)
+
+    def _doubted(self, used: abc.Collection[str]) -> abc.Iterator[Plan]:
+        """A plan that may do if the link gives more than is believed: the passes will show it."""
+        if self._doubts_link or not self.means.link.most_mib_s:
+            return
+        found = Planner(self.seen, self.now, self.means, self.throttle, self._spent_s,
+                        doubts_link=True)._combine(used)
+        if found is not None:
+            yield Plan(tuple(used), found.settings, False, found.seconds, found.blackout_ms)
+
+    def last_rate(self) -> Plan | None:
+        """The highest permitted rate, before a guest is given up that might keep below it."""
+        means, now, seen = self.means, self.now, self.seen
+        cap = means.highest_cap_mib_s
+        if remedies.BANDWIDTH not in means.remedies or cap == now.cap_mib_s or means.link_bound:
+            return None
+        rate = max(self.rate(cap), cap * MIB) * seen.drain
+        awake = 1 - max(self.throttle, now.throttle_percent) / 100
+        if min(seen.mid.rate, seen.gentle.rate) * awake > rate:
+            return None
+        settings = settings_module.with_cap(now, cap, means.link)
+        if settings.limit_ms < now.limit_ms and not means.can_rescale:
+            return None
+        return Plan((remedies.BANDWIDTH,), settings, False, seen.remaining / rate,
+                    settings_module.blackout_ms(seen.low_bytes, rate, means.link))
 
     def quiet(self) -> Plan | None:
         """A downtime that catches a restless guest at the least that remained of late."""

@@ -20,6 +20,7 @@ class Facts:
 
     link_mib_s: rate of the link between the two hosts, taken low; None when it is not known,
         and then nothing is scaled by it.
+    reach_mib_s: the most that was seen of the link; None when it is not known.
     switchover_mib_s: set when QEMU was told the link's rate itself; its limit then means the
         real blackout as it is.
     can_throttle: auto-converge was armed at the start and its limits can be set.
@@ -37,6 +38,7 @@ class Facts:
     disk_bytes: int
     started_s: float
     link_mib_s: float | None = None
+    reach_mib_s: float | None = None
     switchover_mib_s: float | None = None
     can_throttle: bool = False
     can_post_copy: bool = False

@@ -28,10 +28,21 @@ HIGHEST_LIMIT_MS = 2_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Link:
-    """What is known of the rate between the hosts in MiB/s; None for not known."""
+    """What is known of the rate between the hosts in MiB/s; None for not known.
+
+    mib_s: taken low, for a promise. switchover_mib_s: what QEMU was told, by which it reckons;
+    None where it was told nothing. reach_mib_s: the most that was seen, for what may be tried.
+    """
 
     mib_s: float | None = None
     switchover_mib_s: float | None = None
+    reach_mib_s: float | None = None
+
+    @property
+    def most_mib_s(self) -> float | None:
+        """The most that may be expected; None for not known."""
+        known = [mib for mib in (self.mib_s, self.reach_mib_s) if mib]
+        return max(known) if known else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +59,16 @@ class Settings:
     throttle_percent: int = 0
 
 
+def told_mib_s(cap_mib_s: int, link_mib_s: float | None) -> int | None:
+    """What to tell QEMU of the link, in whole MiB/s; None for nothing.
+
+    Without a cap it sees for itself what the link gives; under one it sends at least that.
+    """
+    if not cap_mib_s or link_mib_s is None or link_mib_s < 1:
+        return None
+    return max(int(link_mib_s), cap_mib_s)
+
+
 def usable_ms(promised_ms: float) -> float:
     """The part of a promised blackout, in ms, in which memory may be sent."""
     return max(promised_ms * MARGIN - OVERHEAD_MS, promised_ms * FLOOR)
@@ -56,11 +77,14 @@ def usable_ms(promised_ms: float) -> float:
 def limit_ms(promised_ms: int, cap_mib_s: int, link: Link) -> int:
     """The limit to hand to QEMU so that the real blackout stays within promised_ms.
 
-    Under a cap on a link of unknown rate the cap counts as the link. What would be beyond
-    HIGHEST_LIMIT_MS is that: the blackout is then shorter than promised.
+    Under a cap on a link of unknown rate the cap counts as the link. Where QEMU was told another
+    rate than the link's, it reckons by that. What would be beyond HIGHEST_LIMIT_MS is that: the
+    blackout is then shorter than promised.
     """
     scale = 1.0
-    if cap_mib_s and link.mib_s and not link.switchover_mib_s:
+    if link.mib_s and link.switchover_mib_s:
+        scale = link.mib_s / link.switchover_mib_s
+    elif link.mib_s and cap_mib_s:
         scale = max(1.0, link.mib_s / cap_mib_s)
     return min(max(1, int(usable_ms(promised_ms) * scale)), HIGHEST_LIMIT_MS)
 
@@ -76,7 +100,7 @@ def blackout_ms(remaining_bytes: float, rate_bytes_s: float, link: Link) -> floa
 
     On a link of unknown rate it is what it would be at the rate that was seen: an upper bound.
     """
-    rate = max(rate_bytes_s, (link.mib_s or link.switchover_mib_s or 0) * MIB, 1.0)
+    rate = max(rate_bytes_s, (link.mib_s or 0) * MIB, 1.0)
     return remaining_bytes / rate * 1000 + OVERHEAD_MS
 
 
@@ -88,7 +112,7 @@ def initial_promise_ms(policy: keys.Policy) -> int:
 def initial_limit_ms(policy: keys.Policy, facts: record.Facts) -> int:
     """The limit in ms to hand to QEMU before the start."""
     return limit_ms(initial_promise_ms(policy), facts.bandwidth_mib_s,
-                    Link(facts.link_mib_s, facts.switchover_mib_s))
+                    Link(facts.link_mib_s, facts.switchover_mib_s, facts.reach_mib_s))
 
 
 def with_cap(now: Settings, cap_mib_s: int, link: Link) -> Settings:

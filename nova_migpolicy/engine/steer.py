@@ -37,6 +37,12 @@ FORESEEN = 1.05
 FORESEEN_GAIN = 8.0
 
 
+# A limit that is off by less is left: what is held back of a promise pays for it.
+SLACK = 1.05
+# What QEMU was told of the link was taken low: so much more than that is no error.
+TOLD_SLACK = 1.2
+
+
 @dataclasses.dataclass(frozen=True)
 class Found:
     """What a judgement came to: a decision, a step that ends it, that it is hopeless, or none."""
@@ -158,7 +164,7 @@ class Steering:
         rate = before.dirtied / before.seconds / MIB
         if rate < FORESEEN * now.cap_mib_s or before.dirtied < 2 * watch.threshold():
             return None
-        bounds = [bound for bound in (means.max_bandwidth_mib_s, means.link.mib_s) if bound]
+        bounds = [bound for bound in (means.max_bandwidth_mib_s, means.link.most_mib_s) if bound]
         cap = min([math.ceil(FORESEEN_GAIN * rate), *(int(bound) for bound in bounds)])
         settings = self._with_cap(cap, means)
         if cap < FORESEEN * rate or settings is None:
@@ -173,22 +179,24 @@ class Steering:
         """Bring the limit in line with the promise, which a changed link or cap has bent.
 
         One that would break the promise is lowered. It is raised only where a person holds what
-        it is made of: otherwise a higher one is a remedy, to be taken when there is need.
+        it is made of, or QEMU was told less than the link gives: otherwise a higher one is a
+        remedy, to be taken when there is need.
         """
-        now, link = self._books.now, self._watch.known_link
+        now, link = self._books.now, self._watch.link
         if not self._books.available(remedies.DOWNTIME):
             return None
         most = self._terms.most_downtime_ms
         highest = settings_module.limit_ms(most, now.cap_mib_s, link)
         promised = min(now.promised_ms, most)
         limit = settings_module.limit_ms(promised, now.cap_mib_s, link)
-        if now.limit_ms > highest * 1.02 + 1:
+        if now.limit_ms > highest * SLACK + 1:
             effect = f'would break the promised {words.blackout(most)} blackout'
-        elif self._terms.limit_is_held and limit > now.limit_ms * 1.02 + 1:
+        elif (self._terms.limit_is_held and limit > now.limit_ms * SLACK + 1) or (
+                link.switchover_mib_s and limit > now.limit_ms * TOLD_SLACK):
             effect = f'does not use the {words.blackout(promised)} of blackout that are permitted'
         else:
             return None
-        rate = link.switchover_mib_s or link.mib_s
+        rate = link.mib_s or link.switchover_mib_s
         where = f'With the link at {words.rate(rate * MIB)}' if rate else (
             'With the rate of the link unknown')
         does = 'keeps it' if limit < now.limit_ms else 'does'

@@ -12,6 +12,7 @@ import dataclasses
 from nova_migpolicy.engine import cost as cost_module
 from nova_migpolicy.engine import estimator
 from nova_migpolicy.engine import ledger
+from nova_migpolicy.engine import linkrate
 from nova_migpolicy.engine import outlook
 from nova_migpolicy.engine import passes
 from nova_migpolicy.engine import progress
@@ -34,7 +35,10 @@ class Watch:
     def __init__(self, facts: record.Facts, books: ledger.Ledger,
                  terms: terms_module.Terms) -> None:
         self.facts = facts
-        self.known_link = settings_module.Link(facts.link_mib_s, facts.switchover_mib_s)
+        self.known_link = settings_module.Link(
+            facts.link_mib_s, facts.switchover_mib_s, facts.reach_mib_s)
+        # What the link gave this migration where no cap held it down, in MiB/s.
+        self._shown_mib_s: float | None = None
         self.tracker = passes.Tracker()
         self.pace = progress.Pace()
         self.last: samples.Sample | None = None
@@ -82,11 +86,13 @@ class Watch:
 
     @property
     def link(self) -> settings_module.Link:
-        """What is known of the link, or seen of it where the cap does not hold it down."""
-        known, seen = self.known_link, self.seen
-        if known.mib_s or seen is None or not self.link_bound:
+        """What is known of the link; what the passes show beats what was believed before."""
+        known, shown = self.known_link, self._shown_mib_s
+        if shown is not None:
+            return dataclasses.replace(known, mib_s=shown, reach_mib_s=shown)
+        if not known.mib_s or self.seen is None or not self.seen.measured:
             return known
-        return dataclasses.replace(known, mib_s=seen.wire_rate / MIB)
+        return dataclasses.replace(known, mib_s=max(known.mib_s, self.seen.wire_rate / MIB))
 
     @property
     def link_bound(self) -> bool:
@@ -145,22 +151,37 @@ class Watch:
             count += 1
         return count
 
+    def _look_at_link(self) -> None:
+        """Note what the link gives where nothing else holds the transfer down."""
+        seen = self.seen
+        if seen is not None and seen.measured and (
+                self.link_bound or not self._books.now.cap_mib_s):
+            self._shown_mib_s = seen.wire_rate / MIB
+
     def _known_rate(self) -> float | None:
         """Bytes/s that the cap and the link permit; None where neither is known."""
         known = [mib for mib in (self._books.now.cap_mib_s, self.link.mib_s) if mib]
         return min(known) * MIB if known else None
 
     def _expected(self) -> float:
-        known = self._known_rate()
+        """Bytes/s to reckon with where no pass was long enough to show it."""
+        cap, known = self._books.now.cap_mib_s, self._known_rate()
+        lately = [one for one in self.tracker.passes[-3:] if one.wire_bytes]
+        # Pages of zeros make a pass short, and its rate is none of the link's.
+        shown = [one.wire_rate for one in lately if one.cap_mib_s == cap
+                 and one.wire_bytes >= linkrate.AS_IT_IS * one.sent_bytes]
+        if shown and known:
+            return min(max(known, *shown), cap * MIB) if cap else max(shown)
         if known:
             return known
-        after = [one.wire_rate for one in self.tracker.passes[-3:]]
-        return max(after) if after else (self.pace.rate() or GUESS_MIB_S * MIB)
+        rates = shown or [one.wire_rate for one in lately]
+        return max(rates) if rates else (self.pace.rate() or GUESS_MIB_S * MIB)
 
     def _look_at_passes(self, at_s: float, fresh: bool) -> None:
         if fresh or self.seen is None:
             self.seen = estimator.estimate(
                 self.tracker.passes, self._books.now.cap_mib_s, self._expected(), self.before)
+            self._look_at_link()
         if self.seen is not None:
             known = (self.seen, self._books.now, self.link, self.throttle_percent or 0)
             if self._ends is None or known != self._ends_of:

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this host has learnt of the link rate to each other host.
+"""What this host has seen of the links to other hosts.
 
-A small JSON file, host name to MiB/s, rewritten whole and atomically. How a
-rate is estimated and merged is `engine.linkrate`'s; this keeps the result over
-a restart. A file that cannot be read counts as nothing learnt.
+A small JSON file, for each host the last observations, rewritten whole and atomically. What they
+mean is `engine.linkrate`'s; this keeps them over a restart. A file that cannot be read, and what
+an earlier release wrote, counts as nothing seen.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+import dataclasses
+import math
 import os
 import pathlib
 import threading
+import time
 
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
@@ -21,49 +25,75 @@ LOG = logging.getLogger(__name__)
 
 # Hosts remembered; a cloud's cell is smaller than this.
 MAX_HOSTS = 4096
+Seen = dict[str, tuple[linkrate.Observation, ...]]
 
 
 class Links:
-    """Learnt link rates in MiB/s by destination host."""
+    """What was seen of the links, by destination host.
 
-    def __init__(self, path: pathlib.Path | None) -> None:
+    :param clock: seconds since the epoch
+    """
+
+    def __init__(self, path: pathlib.Path | None,
+                 clock: Callable[[], float] = time.time) -> None:
         self._path = path
+        self._clock = clock
         self._lock = threading.Lock()
-        self._mib_s = _read(path) if path else {}
+        self._seen = _read(path) if path else {}
 
-    def get(self, host: str) -> float | None:
-        """The rate to `host`, taken low; None when nothing was learnt."""
-        return self._mib_s.get(host)
+    def get(self, host: str) -> linkrate.Belief | None:
+        """What is believed of the link to `host`; None where nothing was seen lately."""
+        return linkrate.believe(self._seen.get(host, ()), self._clock())
 
-    def learn(self, host: str, observed_mib_s: float) -> float:
-        """Merge a new estimate; returns what holds from now on."""
+    def learn(self, host: str, server: str, seen_mib_s: float, *,
+              is_bound: bool) -> linkrate.Belief | None:
+        """Take in what a server's migration showed; returns what is believed from now on."""
+        new = linkrate.Observation(server, seen_mib_s, self._clock(), is_bound)
         with self._lock:
-            merged = linkrate.merge(self._mib_s.get(host), observed_mib_s) or observed_mib_s
-            self._mib_s[host] = merged
-            while len(self._mib_s) > MAX_HOSTS:
-                del self._mib_s[next(iter(self._mib_s))]
-            snapshot = dict(self._mib_s)
+            self._seen[host] = linkrate.keep(self._seen.pop(host, ()), new)
+            while len(self._seen) > MAX_HOSTS:
+                del self._seen[next(iter(self._seen))]
+            snapshot = dict(self._seen)
         if self._path:
             _write(self._path, snapshot)
-        return merged
+        return self.get(host)
 
 
-def _read(path: pathlib.Path) -> dict[str, float]:
+def _read(path: pathlib.Path) -> Seen:
     try:
         content = jsonutils.loads(path.read_text(encoding='utf-8'))
-        return {str(host): float(rate) for host, rate in content.items() if float(rate) > 0}
+        return {str(host): tuple(_observation(one) for one in seen)
+                for host, seen in content.items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        LOG.warning('Learnt link rates in %s are not used: %s', path, error)
+        LOG.warning('What was seen of the links, in %s, is not used: %s', path, error)
         return {}
 
 
-def _write(path: pathlib.Path, rates: dict[str, float]) -> None:
+def _observation(found: object) -> linkrate.Observation:
+    """One observation of the file.
+
+    :raises ValueError: it is none
+    """
+    if not isinstance(found, dict):
+        raise ValueError(f'{found!r:.80} is no observation')
+    one = linkrate.Observation(**found)
+    for name in ('mib_s', 'at_s'):
+        value = getattr(one, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not (
+                0 < value < math.inf):
+            raise ValueError(f'{name} is {value!r:.80}')
+    return one
+
+
+def _write(path: pathlib.Path, seen: Seen) -> None:
     # One name a thread: two migrations may end in the same moment.
     new = path.with_name(f'{path.name}.{threading.get_ident()}.new')
     try:
-        new.write_text(jsonutils.dumps(rates), encoding='utf-8')
+        new.write_text(jsonutils.dumps({
+            host: [dataclasses.asdict(one) for one in kept] for host, kept in seen.items()}),
+            encoding='utf-8')
         os.replace(new, path)
     except OSError as error:
-        LOG.warning('Learnt link rates were not kept in %s: %s', path, error)
+        LOG.warning('What was seen of the links was not kept in %s: %s', path, error)

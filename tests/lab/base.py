@@ -80,10 +80,12 @@ class HostsTest(RootTest):
         self.lab = shared_hosts(self.flavour, self.storage)
         self.guest = None
 
-    def boot(self, kind='sweep', memory_mib=64, set_mib=32, rate_mib_s=80, disks_mib=(), **more):
+    def boot(self, kind='sweep', memory_mib=64, set_mib=32, rate_mib_s=80, disks_mib=(),
+             unknown_mib=0, **more):
         """Start a guest on n1; a recorder of its beats begins with it."""
         guest = guests.Guest(kind, memory_mib, set_mib, rate_mib_s, **more)
-        self.guest = domain.LabDomain(self.lab, 'guest', guest, disks_mib=disks_mib)
+        self.guest = domain.LabDomain(self.lab, 'guest', guest, disks_mib=disks_mib,
+                                      unknown_mib=unknown_mib)
         self.addCleanup(self.guest.destroy)
         self.guest.boot()
         self.beats = self.guest.recorder()

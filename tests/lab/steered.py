@@ -25,7 +25,7 @@ from nova_migpolicy.monitor import events
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
-from nova_migpolicy.monitor import links
+from nova_migpolicy.monitor import links as links_mod
 from nova_migpolicy.policy import resolve
 
 MIB = 1 << 20
@@ -51,8 +51,9 @@ class Report:
 class Move:
     """One steered migration of a lab domain to the other host; it begins at once."""
 
-    def __init__(self, guest, *, allow_qmp=True, **policy):
+    def __init__(self, guest, *, allow_qmp=True, links=None, **policy):
         self.guest = guest
+        self.links = links or links_mod.Links(None)
         self.source = guest.host
         self.to = guest.lab[HOSTS[1 - HOSTS.index(guest.host.name)]]
         self.server, self.migration = str(uuid.uuid4()), str(uuid.uuid4())
@@ -114,7 +115,7 @@ class Move:
             session.Start(
                 instance=types.SimpleNamespace(uuid=self.server), migration=self.migration,
                 destination=self.to.name, resolved=resolver({}), resolver=resolver,
-                memory_bytes=self.guest.guest.memory_mib * MIB, link_mib_s=None,
+                memory_bytes=self.guest.memory_mib * MIB, link_mib_s=None,
                 circumstances=plan.Circumstances(
                     paused=False, persistent_memory=False, tunnelled=False,
                     nova_post_copy=False, allow_qmp=allow_qmp, emulated=True,
@@ -125,7 +126,7 @@ class Move:
                 _qmp if allow_qmp else None, self.server),
             box, journal.Journal(journal.file_for(
                 pathlib.Path(self.journals.name), self.migration), box.clock(), MIB),
-            links.Links(None))
+            self.links)
 
     def _operate(self, disks, params, flags):
         error = None

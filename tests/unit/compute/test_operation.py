@@ -34,7 +34,7 @@ class PlannedDomainTest(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.call = outcome.Call()
-        self.plan = plan.make(keys.Policy(), plan.dataclasses.replace(
+        self.plan = plan.make(keys.Policy(bandwidth_mib_s=50), plan.dataclasses.replace(
             test_plan.BASE, libvirt_version=11_003_000, qemu_version=10_000_000,
             link_mib_s=80.0))
 

@@ -88,7 +88,9 @@ class PlanTest(testtools.TestCase):
         for circumstances, told in (
                 ({**new, 'link_mib_s': 123.9}, 123), (new, None), ({'link_mib_s': 123.9}, None),
                 ({**new, 'qemu_version': 7_002_000, 'link_mib_s': 80}, None),
-                ({**new, 'link_mib_s': 0.5}, None)):
-            made = make(circumstances)
+                ({**new, 'link_mib_s': 0.5}, None), ({**new, 'link_mib_s': 20}, 50)):
+            made = make(circumstances, bandwidth_mib_s=50)
             self.assertEqual(told, made.switchover_mib_s)
             self.assertEqual(told, made.params.get(plan.SWITCHOVER_PARAM))
+        # Without a cap it sees for itself.
+        self.assertIsNone(make({**new, 'link_mib_s': 123.9}).switchover_mib_s)

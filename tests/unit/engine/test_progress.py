@@ -2,9 +2,7 @@
 """Progress, pace and the rate of the link."""
 
 import testtools
-from testtools import matchers
 
-from nova_migpolicy.engine import linkrate
 from nova_migpolicy.engine import progress
 from nova_migpolicy.engine import sample as samples
 from tests.unit.engine import test_estimator
@@ -64,33 +62,3 @@ class TestPace(testtools.TestCase):
         pace.add(6, 80)
         pace.add(7, None)
         self.assertIsNone(pace.rate())
-
-
-class TestLinkRate(testtools.TestCase):
-
-    def test_an_uncapped_pass(self):
-        went = test_estimator.went
-        self.assertThat(linkrate.from_pass(went(0, 5, 100, rate=200, cap=0)),
-                        test_estimator.near(180, 0.01))
-        for useless in (went(0, 5, 100, cap=50), went(1, 0.1, 5, rate=200, cap=0),
-                        went(1, 2, 1, rate=1, cap=0), went(1, 5, 100, cap=0, steady=False)):
-            self.assertIsNone(linkrate.from_pass(useless))
-
-    def test_a_switchover(self):
-        # 1.5 s at 50 MiB/s and then 0.5 s at 200 MiB/s.
-        got = linkrate.from_switchover(175 * MIB, 2.0, 50, 500)
-        self.assertThat(got, test_estimator.near(200, 0.01))
-        got = linkrate.from_switchover(400 * MIB, 2.0, 0, 500)
-        self.assertThat(got, test_estimator.near(200, 0.01))
-
-    def test_a_switchover_that_says_nothing(self):
-        for sent, seconds, cap, downtime in (
-                (80 * MIB, 2.0, 50, 500), (175 * MIB, 2.0, 50, 5), (175 * MIB, 0.1, 50, 500),
-                (0, 2.0, 0, 500)):
-            self.assertIsNone(linkrate.from_switchover(sent, seconds, cap, downtime))
-
-    def test_it_is_taken_low(self):
-        self.assertEqual(100.0, linkrate.merge(None, 100.0))
-        self.assertEqual(100.0, linkrate.merge(100.0, None))
-        self.assertEqual(60.0, linkrate.merge(100.0, 60.0))
-        self.assertThat(linkrate.merge(100.0, 200.0), matchers.LessThan(150))

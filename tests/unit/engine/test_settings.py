@@ -41,9 +41,22 @@ class TestLimit(testtools.TestCase):
         self.assertEqual(395, settings.limit_ms(500, 400, Link(200.0)))
 
     def test_qemu_that_knows_the_link_needs_no_scaling(self):
-        link = Link(100.0, 200.0)
+        link = Link(200.0, 200.0)
         self.assertEqual(395, settings.limit_ms(500, 50, link))
         self.assertEqual(79, settings.threshold_bytes(395, 50 * MIB, link) / MIB)
+
+    def test_qemu_that_was_told_another_rate_than_the_links(self):
+        for told, limit in ((400.0, 197), (100.0, 790)):
+            link = Link(200.0, told)
+            self.assertEqual(limit, settings.limit_ms(500, 50, link))
+            self.assertThat(settings.threshold_bytes(limit, 50 * MIB, link) / MIB,
+                            testtools.matchers.MatchesPredicate(lambda mib: 78 < mib < 80, '%s'))
+
+    def test_what_qemu_is_told(self):
+        # Without a cap it sees for itself, and under one it sends at least that.
+        for cap, link, told in ((0, 200.0, None), (50, None, None), (50, 0.5, None),
+                                (50, 190.7, 190), (50, 20.0, 50)):
+            self.assertEqual(told, settings.told_mib_s(cap, link))
 
     def test_it_is_never_zero(self):
         self.assertEqual(1, settings.limit_ms(1, 0, Link()))

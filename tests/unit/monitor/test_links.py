@@ -8,6 +8,7 @@ import pathlib
 import fixtures
 import testtools
 
+from nova_migpolicy.engine import linkrate
 from nova_migpolicy.monitor import links
 
 
@@ -17,36 +18,40 @@ class LinksTest(testtools.TestCase):
         super().setUp()
         self.path = pathlib.Path(self.useFixture(fixtures.TempDir()).path) / 'links.json'
 
+    def learn(self, known, rate, host='n2', server='a'):
+        return known.learn(host, server, rate, is_bound=False).low_mib_s
+
     def test_nothing_is_known_at_first(self):
         self.assertIsNone(links.Links(self.path).get('n2'))
 
     def test_what_was_learnt_is_there_after_a_restart(self):
-        self.assertEqual(100.0, links.Links(self.path).learn('n2', 100.0))
+        self.assertEqual(100.0, self.learn(links.Links(self.path), 100.0))
         again = links.Links(self.path)
-        self.assertEqual(100.0, again.get('n2'))
+        self.assertEqual(100.0, again.get('n2').low_mib_s)
         self.assertIsNone(again.get('n3'))
+        # And goes on from there.
+        self.assertEqual(100.0, self.learn(again, 50.0, server='b'))
 
-    def test_less_is_believed_at_once_and_more_slowly(self):
-        known = links.Links(self.path)
-        known.learn('n2', 100.0)
-        self.assertEqual(60.0, known.learn('n2', 60.0))
-        risen = known.learn('n2', 100.0)
-        self.assertGreater(risen, 60.0)
-        self.assertLess(risen, 80.0)
+    def test_it_is_forgotten_in_time(self):
+        now_s = 1e9
+        self.learn(links.Links(self.path, lambda: now_s), 100.0)
+        self.assertIsNone(links.Links(self.path, lambda: now_s + linkrate.KEPT_S).get('n2'))
 
     def test_a_broken_file_is_nothing_learnt(self):
-        for content in ('', '[1]', '{"n2": "fast"}', '{"n2": -5}', '\x00', '{"n2": [1]}'):
+        one = '{"server": "a", "mib_s": %s, "at_s": %s, "is_bound": false}'
+        for content in ('', '[1]', '{"n2": "fast"}', '{"n2": 100.0}', '\x00', '{"n2": [1]}',
+                        '{"n2": [{"mib_s": 1}]}', f'{{"n2": [{one % (-5, 1)}]}}',
+                        f'{{"n2": [{one % (5, "true")}]}}', f'{{"n2": [{one % (1e999, 1)}]}}'):
             self.path.write_text(content)
-            self.assertIsNone(links.Links(self.path).get('n2'))
+            self.assertIsNone(links.Links(self.path).get('n2'), content)
 
     def test_a_file_that_cannot_be_written_keeps_it_in_memory(self):
         known = links.Links(self.path.parent / 'none' / 'links.json')
-        known.learn('n2', 100.0)
-        self.assertEqual(100.0, known.get('n2'))
+        self.assertEqual(100.0, self.learn(known, 100.0))
 
     def test_hosts_are_bounded(self):
         known = links.Links(None)
         for number in range(links.MAX_HOSTS + 5):
-            known.learn(f'n{number}', 10.0)
+            self.learn(known, 10.0, host=f'n{number}')
         self.assertIsNone(known.get('n0'))
-        self.assertEqual(10.0, known.get(f'n{links.MAX_HOSTS + 4}'))
+        self.assertEqual(10.0, known.get(f'n{links.MAX_HOSTS + 4}').low_mib_s)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is learnt of a link on real hosts, and migrations for which it is not so."""
+
+from __future__ import annotations
+
+from nova_migpolicy.engine import linkrate
+from nova_migpolicy.monitor import links
+from nova_migpolicy.monitor import outcome
+from tests.lab import steered
+from tests.lab import test_commands
+from tests.lab import test_facts_trixie
+
+LINK_MIB_S = 50
+#: QEMU looks through pages of zeros for longer than a pass has to last to count
+UNTOUCHED_MIB = 12 << 10
+
+
+class BeliefsTest(test_commands.CommandsTest):
+
+    def setUp(self):
+        super().setUp()
+        self.links = links.Links(None)
+
+    def move(self, **policy):
+        moving = steered.Move(self.guest, links=self.links, **policy)
+        self.addCleanup(self.end, moving)
+        return moving
+
+    def completed(self, **policy):
+        moving = self.move(**policy)
+        ended = moving.wait()
+        self.assertIs(outcome.End.COMPLETED, ended.end, ended.reason)
+        self.assert_at('n2', moving)
+        return moving
+
+    def believed(self, rate):
+        """Let two servers have seen this rate of the link to n2."""
+        for server in ('a', 'b'):
+            self.links.learn('n2', server, rate, is_bound=False)
+
+    def test_memory_that_was_never_touched_teaches_nothing(self):
+        self.boot('idle', memory_mib=96, unknown_mib=UNTOUCHED_MIB)
+        moving = self.completed()
+        # The bulk copy lasted long enough to be taken for a measurement, and was none.
+        bulk = moving.session.controller.passes[0]
+        self.assertGreaterEqual(bulk.duration_s, linkrate.LEAST_PASS_S)
+        self.assertIsNone(self.links.get('n2'))
+
+    def test_memory_that_is_all_in_use_does(self):
+        self.shape(rate_mib_s=LINK_MIB_S)
+        self.boot('idle', memory_mib=96)
+        self.completed()
+        found = self.links.get('n2').low_mib_s
+        self.assertTrue(0.7 * LINK_MIB_S < found < LINK_MIB_S, found)
+
+    def test_a_belief_that_is_far_too_low_keeps_no_permitted_rate_from_being_tried(self):
+        self.shape(rate_mib_s=LINK_MIB_S)
+        self.believed(8.67)
+        self.boot(memory_mib=96, set_mib=32, rate_mib_s=25)
+        moving = self.completed(bandwidth_mib_s='20', max_bandwidth_mib_s='45',
+                                remedies='bandwidth,downtime', on_stall='abort')
+        self.assertIn('set_bandwidth', moving.done)
+        self.assertLessEqual(self.beats.blackout_ms, 500 + 20)
+
+    def test_nor_a_migration_without_a_cap_from_its_end(self):
+        self.believed(8.67)
+        self.boot(memory_mib=96, set_mib=24, rate_mib_s=60)
+        self.completed(remedies='none', on_stall='abort')
+        self.assertLessEqual(self.beats.blackout_ms, 500 + 20)
+
+
+class BeliefsTrixieTest(test_facts_trixie.Trixie, BeliefsTest):
+    """The same where QEMU could be told of the link itself."""

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a migration shows of the link, and what is believed of it."""
+
+import dataclasses
+
+import testtools
+
+from nova_migpolicy.engine import linkrate
+from nova_migpolicy.policy import keys
+from nova_migpolicy.sim import guests
+from nova_migpolicy.sim import precopy
+from nova_migpolicy.sim import run
+from tests.unit.engine import test_estimator
+
+MIB = 1 << 20
+NOW = 1_000_000.0
+
+
+class TestLinkRate(testtools.TestCase):
+
+    @staticmethod
+    def of_zeros(share):
+        """A pass of which only a share went over the wire."""
+        found = test_estimator.went(0, 5, 100, rate=200, cap=0)
+        return dataclasses.replace(found, wire_bytes=int(share * found.sent_bytes))
+
+    def test_an_uncapped_pass(self):
+        went = test_estimator.went
+        self.assertThat(linkrate.from_pass(went(0, 5, 100, rate=200, cap=0)),
+                        test_estimator.near(180, 0.01))
+        for useless in (went(0, 5, 100, cap=50), went(1, 0.1, 5, rate=200, cap=0),
+                        went(1, 2, 1, rate=1, cap=0), went(1, 5, 100, cap=0, steady=False),
+                        self.of_zeros(0.8)):
+            self.assertIsNone(linkrate.from_pass(useless))
+
+    def test_a_switchover(self):
+        # 1.5 s at 50 MiB/s and then 0.5 s at 200 MiB/s.
+        got = linkrate.from_switchover(175 * MIB, 2.0, 50, 500)
+        self.assertThat(got, test_estimator.near(200, 0.01))
+        got = linkrate.from_switchover(400 * MIB, 2.0, 0, 500)
+        self.assertThat(got, test_estimator.near(200, 0.01))
+
+    def test_a_switchover_that_says_nothing(self):
+        for sent, seconds, cap, downtime in (
+                (80 * MIB, 2.0, 50, 500), (175 * MIB, 2.0, 50, 5), (175 * MIB, 0.1, 50, 500),
+                (0, 2.0, 0, 500)):
+            self.assertIsNone(linkrate.from_switchover(sent, seconds, cap, downtime))
+
+    def test_a_server_that_used_little_of_its_memory_shows_nothing(self):
+        for zero_mib in (0, 30_000, 61_440, 64_000):
+            controller, plant = run.start(
+                keys.Policy(bandwidth_mib_s=0, timeout_seconds=0, timeout_seconds_per_gib=0),
+                precopy.Setup(guests.idle(65_536, zero_mib=zero_mib), link_mib_s=1100))
+            self.assertEqual('completed', run.steer(controller, plant).end)
+            seen = [rate for rate in map(linkrate.from_pass, controller.passes) if rate]
+            self.assertEqual([], [rate for rate in seen if rate < 550], zero_mib)
+
+
+class TestBelief(testtools.TestCase):
+
+    def believe(self, *seen, now_s=NOW):
+        """What is believed after (server, rate, whether it is a bound), each a second later."""
+        known = ()
+        for number, (server, rate, is_bound) in enumerate(seen):
+            known = linkrate.keep(known, linkrate.Observation(
+                server, rate, NOW - len(seen) + number, is_bound))
+        return linkrate.believe(known, now_s)
+
+    def test_nothing(self):
+        self.assertIsNone(self.believe())
+
+    def test_one(self):
+        found = self.believe(('a', 900.0, False))
+        self.assertEqual((900.0, 900.0), (found.low_mib_s, found.reach_mib_s))
+
+    def test_one_server_cannot_bring_down_what_was_seen_of_another(self):
+        seen = [('dense', 1000.0, False)] + [('sparse', 62.0, False)] * 10
+        found = self.believe(*seen)
+        self.assertEqual((1000.0, 1000.0), (found.low_mib_s, found.reach_mib_s))
+        # Two that agree can: the link may have become slower.
+        found = self.believe(*seen, ('other', 100.0, False))
+        self.assertEqual((100.0, 1000.0), (found.low_mib_s, found.reach_mib_s))
+
+    def test_a_server_is_believed_as_it_was_last(self):
+        found = self.believe(('a', 1000.0, False), ('a', 300.0, False))
+        self.assertEqual(300.0, found.low_mib_s)
+
+    def test_a_switchover_brings_nothing_down(self):
+        found = self.believe(('a', 1000.0, False), ('b', 13.0, True), ('c', 63.0, True))
+        self.assertEqual(1000.0, found.low_mib_s)
+        found = self.believe(('b', 13.0, True), ('c', 63.0, True), ('d', 204.0, True))
+        self.assertEqual((204.0, 204.0), (found.low_mib_s, found.reach_mib_s))
+
+    def test_what_is_old_is_forgotten(self):
+        self.assertIsNone(self.believe(('a', 900.0, False), now_s=NOW + linkrate.KEPT_S))
+        known = ()
+        for number in range(20):
+            known = linkrate.keep(known, linkrate.Observation(f'{number}', 10.0, NOW + number))
+        self.assertEqual([f'{number}' for number in range(12, 20)], [one.server for one in known])
+        # A clock that was set back does not keep it for ever.
+        new = linkrate.Observation('new', 10.0, NOW - linkrate.KEPT_S)
+        self.assertEqual((new,), linkrate.keep(known, new))
