@@ -45,6 +45,7 @@ class Progress:
     due: ending.Ending | None = None
     waits_for: str = ''
     until_s: float | None = None
+    abort_said: bool = False
     deadline_done: bool = False
     stall_said: bool = False
 
@@ -101,14 +102,25 @@ class Closing:
 
     @property
     def owes_abort(self) -> bool:
-        """Whether a person's abort of a paused guest was refused and is still due."""
-        return (self.abort_is_asked and isinstance(self._books.ended_by, remedies.Pause)
+        """Whether an abort of a paused guest was refused and is still due."""
+        due = self.now.due
+        return (due is not None and due.chain == (ending.ABORT,)
+                and isinstance(self._books.ended_by, remedies.Pause)
                 and self._watch.tracker.phase is not Phase.POST_COPY)
 
-    def begin(self, due: ending.Ending) -> None:
-        """From now on this end is due."""
-        self.now = dataclasses.replace(self.now, due=due, waits_for='', until_s=None)
+    def begin(self, due: ending.Ending, *, said: bool = False) -> None:
+        """From now on this end is due. said: what it does has been said, if it is an abort."""
+        self.now = dataclasses.replace(
+            self.now, due=due, waits_for='', until_s=None, abort_said=said)
         self._books.failed_s = None
+
+    def next_due_s(self, after_s: float) -> float | None:
+        """The first moment after another at which a look is needed; None for none."""
+        moments = [self._terms.deadline_s]
+        if self.now.due is not None:
+            moments.append(self._books.abort_again_s)
+        return min((moment for moment in moments if moment is not None and moment > after_s),
+                   default=None)
 
     def anew(self) -> None:
         """There is another policy: drop what the old one wanted, but not what a person did."""
@@ -130,13 +142,13 @@ class Closing:
         :param aloud: say what it waits for also where that was said before
         """
         due = self.now.due
-        if due is None or not ending.due(self._books, at_s, pass_ended):
+        if due is None:
             return None
         action = ending.step(due, self._books, self._facts.can_post_copy)
         if action is None:
-            self.now = dataclasses.replace(self.now, due=None)
-            return self._say(at_s, due.rule, (
-                f'{due.reason}; but that was refused: {self._books.error or "not possible"}'))
+            return self._gave_up(due, at_s)
+        if not ending.is_time(action, self._books, at_s, pass_ended):
+            return None
         wait = self._wait(action, at_s)
         if wait is not None:
             said, self.now = self.now.waits_for, dataclasses.replace(
@@ -145,9 +157,20 @@ class Closing:
                 return None
             return Decision(at_s, wait.actions, due.rule, f'{due.reason}; {wait.says}',
                             self._watch.forecast)
-        again = f' (refused before: {self._books.error})' if self._books.failed_s else ''
+        before = f' (refused before: {self._books.error})' if self._books.failed_s else ''
+        again = self.now.abort_said
+        if isinstance(action, remedies.Abort):
+            self.now = dataclasses.replace(self.now, abort_said=True)
         return Decision(at_s, self.actions(action), due.rule,
-                        f'{due.reason}; {self.says(action, at_s)}{again}', self._watch.forecast)
+                        f'{due.reason}; {self.says(action, at_s)}{before}', self._watch.forecast,
+                        again=again)
+
+    def _gave_up(self, due: ending.Ending, at_s: float) -> Decision:
+        """No step of it is possible; a deadline that it had taken the place of holds again."""
+        self.now = dataclasses.replace(
+            self.now, due=None, deadline_done=self.now.deadline_done and due.rule != OPERATOR)
+        return self._say(at_s, due.rule, (
+            f'{due.reason}; but that was refused: {self._books.error or "not possible"}'))
 
     def _wait(self, action: remedies.Action, at_s: float) -> _Wait | None:
         """What it is better to wait for before the guest is stopped or moved; None for nothing."""

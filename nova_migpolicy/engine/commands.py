@@ -84,10 +84,9 @@ class Commands:
                            self._watch.forecast)
         on_its_way = isinstance(
             self._books.end_in_flight or self._books.ended_by, remedies.Abort)
-        closing.begin(ending.Ending((ending.ABORT,), OPERATOR, why))
+        closing.begin(ending.Ending((ending.ABORT,), OPERATOR, why), said=True)
         if on_its_way:
             return self._say(at_s, f'{why}; it is being aborted already')
-        self._books.forgive(ending.ABORT.remedy)
         return Decision(at_s, (ending.ABORT,), OPERATOR, why, self._watch.forecast)
 
     def post_copy(self, at_s: float) -> Decision:

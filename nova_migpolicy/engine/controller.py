@@ -98,6 +98,13 @@ class Controller:
         """Whether the engine only watches: paused, post-copy or aborted."""
         return self._closing.over
 
+    def next_due_s(self, after_s: float) -> float | None:
+        """The first moment after another at which a look is needed; None for none.
+
+        For who looks at slow ticks: the deadline, and when a refused abort is tried again.
+        """
+        return self._closing.next_due_s(after_s)
+
     def observe(self, sample: samples.Sample) -> Decision | None:
         """Take in a sample; None when there is nothing to do."""
         if self._watch.last is not None and sample.at_s < self._watch.last.at_s:
@@ -125,7 +132,7 @@ class Controller:
             self._watch.tracker.phase = Phase.POST_COPY
 
     def failed(self, action: remedies.Action, at_s: float, error: str) -> None:
-        """An action was refused: it is tried once more at the next pass, and then no more."""
+        """An action was refused: it is tried once more, and an abort until it works."""
         self._books.failed(action, at_s, error)
 
     def update_link(self, mib_s: float | None) -> None:

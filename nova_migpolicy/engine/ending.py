@@ -70,8 +70,15 @@ def chain(way: str, can_post_copy: bool, may_pause: bool) -> Chain:
     return CHAINS[way]
 
 
-def due(books: ledger_module.Ledger, at_s: float, pass_ended: bool) -> bool:
-    """Whether it is time to try again after a failure: at the next pass, or after a while."""
+def is_time(action: remedies.Action, books: ledger_module.Ledger, at_s: float,
+            pass_ended: bool) -> bool:
+    """Whether to take a step now that may have been refused before.
+
+    An abort is tried after its pauses, however many passes end meanwhile; other steps at the next
+    pass, or after a while.
+    """
+    if isinstance(action, remedies.Abort):
+        return books.abort_again_s is None or at_s >= books.abort_again_s
     return books.failed_s is None or pass_ended or at_s - books.failed_s >= RETRY_S
 
 

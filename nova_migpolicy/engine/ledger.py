@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The books on actions: what is in force, what was asked and not yet answered, what is refused.
 
-An action that fails is tried once more and then counts as not available. What to do instead is
-not decided here.
+An action that fails is tried once more and then counts as not available. An abort always is: there
+is nothing to take in its place, so a refused one is due again after a pause that grows. What to do
+instead of other actions is not decided here.
 """
 
 from __future__ import annotations
@@ -13,9 +14,17 @@ from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_module
 
 TRIES = 2
+# A refused abort is tried again after these pauses, and from then on after the last of them.
+ABORT_PAUSES_S = (1.0, 5.0, 30.0)
 # An action that nobody answered for is taken as lost after this.
 ANSWER_S = 30.0
 ENDS = (remedies.StartPostCopy, remedies.Pause, remedies.Abort)
+ABORT = remedies.Abort.remedy
+
+
+def abort_pause_s(refusals: int) -> float:
+    """How long to wait after a number of refusals, 1 or more, until an abort is tried again."""
+    return ABORT_PAUSES_S[min(refusals, len(ABORT_PAUSES_S)) - 1]
 
 
 class Ledger:
@@ -25,6 +34,8 @@ class Ledger:
         self.now = now
         self.changed_s = started_s
         self.failed_s: float | None = None
+        # When a refused abort is to be tried again; None where none was refused.
+        self.abort_again_s: float | None = None
         self.ended_by: remedies.Action | None = None
         self.error = ''
         # A step that ends it, which is on its way: it cannot be called back.
@@ -76,12 +87,16 @@ class Ledger:
         self._failures[action.remedy] = self._failures.get(action.remedy, 0) + 1
         self.failed_s = at_s
         self.error = error
+        if action.remedy == ABORT:
+            self.abort_again_s = at_s + abort_pause_s(self._failures[ABORT])
 
     def forgive(self, *kinds: str) -> None:
-        """Count actions of these kinds as available again: a person asked for them."""
+        """Forget that actions of these kinds were refused: an operator asked for them anew."""
         for kind in kinds:
             self._failures.pop(kind, None)
+        if ABORT in kinds:
+            self.abort_again_s = None
 
     def available(self, remedy: str) -> bool:
         """Whether actions of this kind may still be tried."""
-        return self._failures.get(remedy, 0) < TRIES
+        return remedy == ABORT or self._failures.get(remedy, 0) < TRIES

@@ -89,6 +89,7 @@ class Decision:
     decision without actions only says something that an operator should know.
 
     refused: a person's command cannot be done; the reason names the phase and what to do next.
+    again: an earlier decision, tried again after a refusal: there is nothing new to say.
     """
 
     at_s: float
@@ -97,6 +98,7 @@ class Decision:
     reason: str
     forecast: Forecast | None = None
     refused: bool = False
+    again: bool = False
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for the journal."""

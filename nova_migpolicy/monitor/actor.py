@@ -48,14 +48,17 @@ class Actor:
         self._clock = clock
         self._post_copy_started = post_copy_started
         self._cancel: controller_mod.Decision | None = None
+        # With which error an abort was refused last, and how often in all.
+        self._abort_error = ''
+        self._abort_refusals = 0
         self.post_copy = False
         self.paused = False
         self.abort_reason: str | None = None
 
     @property
     def ended(self) -> bool:
-        """Whether a step has been taken after which there is only waiting."""
-        return self.post_copy or self.paused or self.abort_reason is not None
+        """Whether a step has been taken after which there is nothing to abort any more."""
+        return self.post_copy or self.abort_reason is not None
 
     @property
     def cancel_is_due(self) -> bool:
@@ -66,9 +69,8 @@ class Actor:
         """Write a decision down and do it, None being nothing; returns what was refused, if so."""
         if decision is None:
             return ''
-        LOG.info('Decision %(rule)s: %(reason)s', {
-            'rule': decision.rule, 'reason': decision.reason}, instance_uuid=self._guest.uuid)
-        self._journal.add('decision', decision.at_s, **decision.to_dict())
+        if not decision.again:
+            self._say(decision)
         for action in decision.actions:
             try:
                 self._apply(action)
@@ -79,6 +81,11 @@ class Actor:
                     return str(error)
             self._done(action, decision)
         return ''
+
+    def _say(self, decision: controller_mod.Decision) -> None:
+        LOG.info('Decision %(rule)s: %(reason)s', {
+            'rule': decision.rule, 'reason': decision.reason}, instance_uuid=self._guest.uuid)
+        self._journal.add('decision', decision.at_s, **decision.to_dict())
 
     def _is_in_post_copy(self) -> bool:
         try:
@@ -136,14 +143,18 @@ class Actor:
             self.paused = True
         elif isinstance(action, remedies.Abort):
             self.abort_reason = decision.reason
+            if self._abort_refusals:
+                LOG.info('The abort was accepted after %d refusals', self._abort_refusals,
+                         instance_uuid=self._guest.uuid)
         self.survive('engine', lambda: self._controller.applied(action, at_s))
 
     def _refused(self, action: remedies.Action, decision: controller_mod.Decision,
                  error: exception.GuestError) -> None:
         at_s, text = self._clock(), str(error)
-        LOG.warning('%(action)s was refused: %(error)s', {
-            'action': action.name, 'error': text}, instance_uuid=self._guest.uuid)
-        self._journal.add('action', at_s, **action.to_dict(), done=False, error=text)
+        if not isinstance(action, remedies.Abort) or self._is_news(text):
+            LOG.warning('%(action)s was refused: %(error)s', {
+                'action': action.name, 'error': text}, instance_uuid=self._guest.uuid)
+            self._journal.add('action', at_s, **action.to_dict(), done=False, error=text)
         if isinstance(action, remedies.Abort) and isinstance(error, NOTHING_TO_END):
             # libvirt has the same word for an abort without a job and for one in post-copy.
             if not self._is_in_post_copy():
@@ -153,6 +164,13 @@ class Actor:
                 self._event('post-copy was started by another client of libvirt')
                 self._enter_post_copy()
         self.survive('engine', lambda: self._controller.failed(action, at_s, text))
+
+    def _is_news(self, error: str) -> bool:
+        """Whether a refused abort is to be said: it is tried again and again."""
+        is_news = error != self._abort_error
+        self._abort_error = error
+        self._abort_refusals += 1
+        return is_news
 
     def _enter_post_copy(self) -> None:
         self.post_copy = True

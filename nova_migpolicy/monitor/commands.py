@@ -43,6 +43,7 @@ class Commands:
         read it
     :ivar changed: whether a person has changed it
     :param ask: calls the engine with the time, and survives its errors
+    :param owe: takes over an abort that was refused while the engine could not be asked
     :param phase: the phase now, in words
     """
 
@@ -55,6 +56,7 @@ class Commands:
         *,
         clock: Callable[[], float],
         ask: Callable[[Decide], controller_mod.Decision | None],
+        owe: Callable[[controller_mod.Decision, float], object],
         phase: Callable[[], str],
     ) -> None:
         self._controller = controller
@@ -63,6 +65,7 @@ class Commands:
         self._tuning = tuning
         self._clock = clock
         self._ask = ask
+        self._owe = owe
         self._phase = phase
         self._cancels: list[answer.Reply] = []
         self._at_the_end: list[answer.Reply] = []
@@ -79,8 +82,10 @@ class Commands:
         phase = self._phase()
         decision = self._ask(functools.partial(self._decide, item.name))
         # Those who ordered these are told what came of it; the engine tries the others again,
-        # and takes the next way if it must.
-        once = decision is None or item.name in (inbox.POST_COPY, inbox.PAUSE)
+        # and takes the next way if it must. A cancel is tried again without it, too.
+        without_engine = decision is None
+        once = item.name in (inbox.POST_COPY, inbox.PAUSE) or (
+            without_engine and item.name != inbox.CANCEL)
         if decision is None:
             if item.name not in PLAINLY or self._actor.post_copy:
                 item.reply.give(answer.refusal(
@@ -103,6 +108,8 @@ class Commands:
             item.reply.give(answer.refusal(
                 f'{item.name} was refused in the phase {phase}: {error}'))
         else:
+            if error and without_engine:
+                self._owe(decision, self._clock())
             again = f'; libvirt refused at first ({error}), it will be tried again'
             item.reply.give(self._accept(
                 item.name, phase, decision.reason + (again if error else '')))

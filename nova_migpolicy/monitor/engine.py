@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks the engine, and survives its errors: a bug of ours must not cost the guest its monitor.
 
-What is owed without an engine is an end, and it is here. All else is the engine's to decide.
+What is owed without an engine is an end, and it is here: at the deadline, or where an operator's
+cancel was refused, an abort that is tried until it works. All else is the engine's to decide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+import dataclasses
 
 from oslo_log import log as logging
 
 from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as sample_mod
 
@@ -33,6 +36,9 @@ class Engine:
         self._say = say
         self._uuid = uuid
         self._steering = True
+        self._owed: Decision | None = None
+        self._tries = 0
+        self._again_s = 0.0
 
     def ask(self, decide: Callable[[float], Decision | None]) -> Decision | None:
         """What it decides now; None for nothing, and for ever once it has failed."""
@@ -47,15 +53,30 @@ class Engine:
             self._steering = False
             return None
 
-    def observe(self, sample: sample_mod.Sample, *, ended: bool) -> Decision | None:
-        """What it decides about a sample; without it, the deadline's end is still owed.
+    def owe(self, abort: Decision, at_s: float) -> None:
+        """Take over an abort that was refused just now, while the engine cannot be asked."""
+        self._owed = abort
+        self._try(at_s)
 
-        :param ended: whether a step has been taken after which there is only waiting
+    def observe(self, sample: sample_mod.Sample, *, ended: bool) -> Decision | None:
+        """What it decides about a sample; without it, an abort may still be owed.
+
+        :param ended: whether a step has been taken after which there is nothing to abort
         """
         found = self.ask(lambda _at_s: self._controller.observe(sample))
-        deadline_s = self._controller.facts.deadline_s
-        if self._steering or ended or deadline_s is None or sample.at_s < deadline_s:
+        at_s, deadline_s = sample.at_s, self._controller.facts.deadline_s
+        if self._steering or ended:
             return found
-        return Decision(
-            sample.at_s, (remedies.Abort(),), 'on_timeout',
-            'The deadline has passed, and after an error nothing else can be decided')
+        if self._owed is None and deadline_s is not None and at_s >= deadline_s:
+            self._owed = Decision(
+                at_s, (remedies.Abort(),), 'on_timeout',
+                'The deadline has passed, and after an error nothing else can be decided')
+        if self._owed is None or at_s < self._again_s:
+            return None
+        owed = dataclasses.replace(self._owed, at_s=at_s, again=self._tries > 0)
+        self._try(at_s)
+        return owed
+
+    def _try(self, at_s: float) -> None:
+        self._tries += 1
+        self._again_s = at_s + ledger.abort_pause_s(self._tries)

@@ -41,8 +41,8 @@ LOG = logging.getLogger(__name__)
 TICK_S = 5.0
 # The same where libvirt tells no events.
 EVENTLESS_TICK_S = 2.0
-# A deadline is looked for just after it.
-AFTER_DEADLINE_S = 0.01
+# What is due at a moment, such as a deadline, is looked for just after it.
+AFTER_DUE_S = 0.01
 # Nobody is shown a fresher look than this, however often they ask.
 FRESH_S = 0.5
 # A person's cancel that came before there was a job to end is tried again.
@@ -119,7 +119,7 @@ class Monitor:
             seconds=max(0.0, inbox.clock() - controller.facts.started_s))
         self.commands = commands.Commands(
             controller, self._actor, journal, tuning, clock=inbox.clock, ask=self._engine.ask,
-            phase=lambda: self.phase)
+            owe=self._engine.owe, phase=lambda: self.phase)
         self.view: view_mod.View = {}
         self.viewed_s = inbox.clock()
         self._publish()
@@ -148,11 +148,12 @@ class Monitor:
         return outcome
 
     def _patience_s(self) -> float:
-        """How long to wait for the next item: to the tick, or to the deadline before it."""
+        """How long to wait for the next item: to the tick, or to what is due before it."""
         if self._actor.cancel_is_due:
             return CANCEL_AGAIN_S
-        left_s = (self._controller.facts.deadline_s or 0.0) - self._inbox.clock()
-        return self._tick_s if left_s < 0 else min(self._tick_s, left_s + AFTER_DEADLINE_S)
+        now_s = self._inbox.clock()
+        due_s = self._controller.next_due_s(now_s)
+        return self._tick_s if due_s is None else min(self._tick_s, due_s - now_s + AFTER_DUE_S)
 
     @property
     def phase(self) -> str:
@@ -228,8 +229,8 @@ class Monitor:
     def _due_s(self, requests: list[inbox_mod.Request]) -> float:
         """How old the last look may be: a command is judged by the phase of now."""
         if not requests:
-            deadline_s = self._controller.facts.deadline_s or 0.0
-            return 0.0 if self._looked_s < deadline_s <= self._inbox.clock() else self._tick_s
+            due_s = self._controller.next_due_s(self._looked_s)
+            return self._tick_s if due_s is None or due_s > self._inbox.clock() else 0.0
         return FRESH_S if all(isinstance(one, inbox_mod.Look) for one in requests) else 0.0
 
     def _answer(self, request: inbox_mod.Request) -> None:

@@ -24,7 +24,7 @@ from nova_migpolicy.sim import precopy
 
 # As the monitor does.
 TICK_S = 5.0
-AFTER_DEADLINE_S = 0.01
+AFTER_DUE_S = 0.01
 
 Change = abc.Callable[[dict[str, int]], dict[str, int]]
 Refuse = abc.Callable[[remedies.Action], str | None]
@@ -131,7 +131,8 @@ class _Hands(typing.Generic[PilotT]):
         if decision is None:
             return
         at_s = self._plant.now_s
-        self.decisions.append(decision)
+        if not decision.again:
+            self.decisions.append(decision)
         for action in decision.actions:
             error = (self._refuse(action) if self._refuse else None) or self._plant.apply(action)
             if error:
@@ -153,12 +154,12 @@ class _Hands(typing.Generic[PilotT]):
         self.take(decision)
 
 
-def _deadline_s(pilot: Pilot) -> float:
-    """The deadline of our own controller, at which the monitor looks, too."""
+def _due_s(pilot: Pilot, now_s: float) -> float:
+    """When our own controller needs a look next; the monitor looks then, too."""
     if not isinstance(pilot, controller_module.Controller):
         return math.inf
-    deadline_s = pilot.facts.deadline_s
-    return math.inf if deadline_s is None else deadline_s
+    due_s = pilot.next_due_s(now_s)
+    return math.inf if due_s is None else due_s
 
 
 def steer(pilot: PilotT, plant: precopy.Migration, *, until_s: float = 30_000.0,
@@ -177,9 +178,9 @@ def steer(pilot: PilotT, plant: precopy.Migration, *, until_s: float = 30_000.0,
     seen_s = -passes.LEAST_GAP_S
     bulk_end_s = None
     while not plant.over and plant.now_s < until_s:
-        deadline_s = _deadline_s(pilot)
-        if plant.now_s < deadline_s < next_s:
-            next_s = deadline_s + AFTER_DEADLINE_S
+        due_s = _due_s(pilot, plant.now_s)
+        if due_s < next_s:
+            next_s = due_s + AFTER_DUE_S
         synced = plant.advance(max(plant.now_s + 1e-6, min(
             next_s, until_s, left[0][0] if left else until_s)))
         if synced and plant.syncs == plant.setup.counter + 2:

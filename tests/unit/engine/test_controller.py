@@ -158,12 +158,6 @@ class TestRefusals(ControllerBase):
             self.assertEqual([POST_COPY, POST_COPY, last],
                              [one.actions[0] for one in seen.decisions])
 
-    def test_an_abort_that_is_refused_is_not_tried_for_ever(self):
-        self.start(on_stall='abort')
-        seen = self.go(refuse=lambda a: 'no')
-        self.assertEqual([(ABORT,), (ABORT,), ()], [one.actions for one in seen.decisions][:3])
-        self.assertIn('refused: no', seen.decisions[2].reason)
-
     def test_an_answer_is_waited_for(self):
         self.start(remedies=())
         while self.plant.now_s < 40:

@@ -195,12 +195,6 @@ class TestNow(test_tuning.TuningBase):
 
 class TestAbort(test_tuning.TuningBase):
 
-    def test_an_abort_that_was_given_up_is_tried_for_a_person(self):
-        self.start(on_stall='abort')
-        self.go(60.0, refuse=lambda action: 'no')
-        self.assertEqual((ABORT,), self.do(
-            self.controller.abort(self.plant.now_s, 'cancelled')).actions)
-
     def test_one_is_enough(self):
         self.start()
         self.go(6.0)

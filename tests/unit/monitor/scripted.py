@@ -59,6 +59,10 @@ class Controller:
         self.policy = keys.Policy()
         self.held = {}
 
+    def next_due_s(self, after_s):
+        deadline_s = self.facts.deadline_s
+        return deadline_s if deadline_s is not None and deadline_s > after_s else None
+
     def observe(self, sample):
         self.heard.append(('observe', sample))
         decision = self.decisions.pop(0) if self.decisions else None

@@ -34,6 +34,7 @@ class CommandsTest(testtools.TestCase):
         self.asking = True
         self.flavor = FLAVOR
         self.phase = None
+        self.owed = []
 
     def resolver(self, retune):
         return resolve.resolve(resolve.Sources(flavor=self.flavor, retune=retune))
@@ -53,6 +54,7 @@ class CommandsTest(testtools.TestCase):
         self.commands = commands.Commands(
             self.controller, self.actor, self.journal, self.tuning, clock=self.clock,
             ask=lambda decide: decide(self.clock()) if self.asking else None,
+            owe=lambda *owed: self.owed.append(owed),
             phase=lambda: self.phase or self.controller.state)
         self.memory_is_sent()
         return self.commands
@@ -280,10 +282,12 @@ class CommandsTest(testtools.TestCase):
         self.asking = False
         self.refuse('suspend')
         self.refuse('abortJob', libvirt.VIR_ERR_RPC)
-        for name in (inbox.FORCE_COMPLETE, inbox.CANCEL):
-            told = self.act(name)
-            self.assertEqual(answer.CONFLICT, told.status)
-            self.assertIn('refused', told.message)
+        told = self.act(inbox.FORCE_COMPLETE)
+        self.assertEqual((answer.CONFLICT, []), (told.status, self.owed))
+        self.assertIn('refused', told.message)
+        told = self.act(inbox.CANCEL)
+        self.assertEqual((answer.ACCEPTED, 1), (told.status, len(self.owed)))
+        self.assertIn('it will be tried again', told.body['reason'])
 
     def test_where_the_engine_has_failed(self):
         self.make()
