@@ -77,6 +77,11 @@ class Closing:
         return self._books.ended_by is not None or self._watch.tracker.phase is Phase.POST_COPY
 
     @property
+    def is_aborted(self) -> bool:
+        """Whether libvirt has taken an abort."""
+        return isinstance(self._books.ended_by, remedies.Abort)
+
+    @property
     def state(self) -> str:
         """The phase in a word or two, with aborting and paused among them."""
         phase = self._watch.tracker.phase
@@ -130,7 +135,9 @@ class Closing:
     def start(self, way: str, rule: str, reason: str, at_s: float) -> Decision | None:
         """Begin the end that the policy names for a deadline or a stall."""
         can = self._facts.can_post_copy
-        if way == 'post_copy' and not can:
+        if way != 'abort' and self._watch.standstill.lasts:
+            way, reason = 'abort', f'{reason}, so what {rule} asks for ({way}) would not end'
+        elif way == 'post_copy' and not can:
             reason += '; post-copy was asked for but is not possible'
         self.begin(ending.Ending(
             ending.chain(way, can, self._terms.policy.may_pause), rule, reason))
@@ -242,6 +249,8 @@ class Closing:
         reason = f'The deadline of {whole} has passed'
         if still is not None:
             reason += f' with {words.size(still)} still to be sent'
+        if self._watch.standstill.lasts:
+            reason += f', and {self._watch.standstill.sentence}'
         if self._terms.policy.on_timeout == 'continue':
             return self._say(at_s, 'on_timeout', f'{reason}; it goes on as the policy says')
         return self.start(self._terms.policy.on_timeout, 'on_timeout', reason, at_s)

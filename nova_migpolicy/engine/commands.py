@@ -66,7 +66,7 @@ class Commands:
 
         Either waits for the memory to be sent once, and is not done where it ends by itself soon.
         """
-        no = self.refuse('It cannot be forced to complete', at_s)
+        no = self.refuse('It cannot be forced to complete', at_s, self._stands_still())
         if no is not None:
             return no
         self._books.forgive(remedies.POST_COPY, remedies.PAUSE)
@@ -104,12 +104,19 @@ class Commands:
     def _now(self, step: remedies.Action, what: str, why: str | None, at_s: float) -> Decision:
         if why is None and ending.must_wait(step, self._watch.tracker.phase):
             why = EARLY
+        why = why or self._stands_still()
         no = self.refuse(what, at_s, why)
         if no is not None:
             return no
         # It is not tried again by itself: who ordered it is told what came of it.
         return Decision(at_s, self._closing.actions(step), OPERATOR, (
             f'A person wants it now; {self._closing.says(step, at_s)}'), self._watch.forecast)
+
+    def _stands_still(self) -> str | None:
+        """Why nothing is begun that needs the link; None where that moves."""
+        still = self._watch.standstill
+        return (f'{still.sentence}, and without it the server would stand still; see to the '
+                'network and try again, or cancel the migration') if still.lasts else None
 
     def _say(self, at_s: float, reason: str) -> Decision:
         return Decision(at_s, (), OPERATOR, reason, self._watch.forecast)

@@ -19,6 +19,7 @@ from nova_migpolicy.engine import ending
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import passes as passes_module
 from nova_migpolicy.engine import record
+from nova_migpolicy.engine import release
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as samples
 from nova_migpolicy.engine import settings as settings_module
@@ -48,6 +49,7 @@ class Controller:
                      settings_module.initial_promise_ms(policy)), facts.started_s)
         self._watch = watch.Watch(facts, self._books, self._terms)
         self._closing = closing_module.Closing(self._terms, facts, self._books, self._watch)
+        self._release = release.Release(self._terms, self._books, self._watch, self._closing)
         self._steering = steer.Steering(self._terms, facts, self._books, self._watch)
         self._commands = commands.Commands(facts, self._books, self._watch, self._closing)
         self._tuning = tuning.Tuning(self._terms, facts, self._books, self._watch,
@@ -98,6 +100,11 @@ class Controller:
         """Whether the engine only watches: paused, post-copy or aborted."""
         return self._closing.over
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether nothing has moved over the link for long enough to be said."""
+        return self._watch.standstill.lasts and not self._closing.is_aborted
+
     def next_due_s(self, after_s: float) -> float | None:
         """The first moment after another at which a look is needed; None for none.
 
@@ -111,19 +118,26 @@ class Controller:
             return None
         ended = self._watch.observe(sample)
         at_s, closing = sample.at_s, self._closing
-        if self._books.waiting(at_s) or (self.over and not closing.owes_abort):
+        if self._books.waiting(at_s):
             return None
-        found = closing.step(at_s, ended is not None) or closing.deadline(at_s)
-        if found is None and closing.now.due is None:
-            found = self._steering.keep_promise(at_s)
-            if found is None and ended is not None and ended.number > 0:
-                found = self._judge(at_s)
-            elif found is None and (self.phase in (Phase.BULK, Phase.PASSES) or (
-                    self.phase is Phase.DISKS and self._facts.can_hurry_disks)):
-                found = self._steering.hurry(at_s)
-                if found is None and self.phase is Phase.BULK:
-                    found = self._steering.foresee(at_s)
+        found = self._release.observe(at_s)
+        if found is None and (not self.over or closing.owes_abort):
+            found = closing.step(at_s, ended is not None) or closing.deadline(at_s)
+            if found is None and closing.now.due is None:
+                found = self._steer(at_s, ended)
         return self._out(found) if found is not None else None
+
+    def _steer(self, at_s: float, ended: passes_module.Pass | None) -> Decision | None:
+        """Keep the promise, judge a pass that has ended, or see to the deadline between passes."""
+        found = self._steering.keep_promise(at_s)
+        if found is None and ended is not None and ended.number > 0:
+            return self._judge(at_s)
+        if found is None and (self.phase in (Phase.BULK, Phase.PASSES) or (
+                self.phase is Phase.DISKS and self._facts.can_hurry_disks)):
+            found = self._steering.hurry(at_s)
+            if found is None and self.phase is Phase.BULK:
+                found = self._steering.foresee(at_s)
+        return found
 
     def applied(self, action: remedies.Action, at_s: float) -> None:
         """An action of a decision has been carried out."""

@@ -102,6 +102,9 @@ class Tuning:
         reason = telling.changed(
             telling.Tuned(old, new, change.hold, change.release, now, wanted), self._facts,
             self._closing.now.due, at_s)
+        if self._watch.standstill.lasts:
+            reason += (f'; {self._watch.standstill.sentence}, so this has no effect before '
+                       f'something does')
         self._terms.take(new)
         if change.policy is not None:
             self._closing.anew()

@@ -19,6 +19,7 @@ from nova_migpolicy.engine import progress
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import sample as samples
 from nova_migpolicy.engine import settings as settings_module
+from nova_migpolicy.engine import standstill
 from nova_migpolicy.engine import terms as terms_module
 
 MIB = record.MIB
@@ -41,6 +42,7 @@ class Watch:
         self._shown_mib_s: float | None = None
         self.tracker = passes.Tracker()
         self.pace = progress.Pace()
+        self.standstill = standstill.Standstill()
         self.last: samples.Sample | None = None
         self.seen: estimator.Estimate | None = None
         self.forecast: record.Forecast | None = None
@@ -74,6 +76,10 @@ class Watch:
             self._look_at_copy(sample)
         elif self.tracker.phase is Phase.PASSES and self.tracker.passes:
             self._look_at_passes(sample.at_s, ended is not None)
+        self.standstill.observe(sample, self.tracker.phase, self.left(),
+                                self._books.now.cap_mib_s)
+        if self.standstill.lasts and self.forecast is not None:
+            self.forecast = standstill.forecast(self.forecast)
         return ended
 
     @property

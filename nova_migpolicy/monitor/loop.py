@@ -49,6 +49,7 @@ FRESH_S = 0.5
 CANCEL_AGAIN_S = 0.25
 # How long to wait for the final statistics after the call has returned.
 FINAL_STATS_WAIT_S = 0.5
+STILL = 'the link to the destination, over which nothing moves'
 FAILED = answer.refusal('The monitor failed at this; the log of nova-compute has the error',
                         answer.UNAVAILABLE)
 
@@ -168,7 +169,9 @@ class Monitor:
         self.view = view_mod.of_running(
             self._controller, self.last_look, phase=self.phase, percent=self._progress.percent,
             at_s=now_s, started_at=self._started_at,
-            last_decision=self._journal.latest('decision'), waits_for=self._waits_for)
+            last_decision=self._journal.latest('decision'),
+            waits_for=self._waits_for or (
+                STILL if self._controller.stands_still and not self._over() else None))
         self.viewed_s = now_s
 
     def _over(self) -> bool:

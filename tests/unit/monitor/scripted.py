@@ -54,6 +54,7 @@ class Controller:
         self.heard = []
         self.phase = sample_mod.Phase.BULK
         self.forecast = None
+        self.stands_still = False
         self.settings = types.SimpleNamespace(cap_mib_s=50, limit_ms=100, promised_ms=100)
         self.facts = types.SimpleNamespace(deadline_s=None, started_s=0.0)
         self.policy = keys.Policy()

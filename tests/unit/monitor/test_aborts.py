@@ -80,7 +80,8 @@ class AbortsTest(testtools.TestCase):
         self.assertIs(outcome.End.CANCELLED, ended.end)
         self.assertIn('The deadline of 3.0 s has passed', ended.reason)
         self.assert_pauses(1, 5, 30, 30)
-        self.assertEqual(['on_timeout'], [one['rule'] for one in self.kinds('decision')])
+        # Of its statistics, which do not change, more is said.
+        self.assertEqual(1, [one['rule'] for one in self.kinds('decision')].count('on_timeout'))
         self.assertEqual([False, True], [one['done'] for one in self.kinds('action')])
 
     def test_another_error_is_said_too(self):

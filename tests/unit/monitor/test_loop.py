@@ -9,6 +9,7 @@ from unittest import mock
 import libvirt
 import testtools
 
+from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import progress
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as sample_mod
@@ -17,6 +18,7 @@ from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
 from nova_migpolicy.monitor import loop
 from nova_migpolicy.monitor import outcome
+from nova_migpolicy.policy import keys
 from tests.unit.monitor import fakes
 from tests.unit.monitor import scripted
 
@@ -146,6 +148,24 @@ class LoopTest(testtools.TestCase):
         self.assertIsNone(seen[2])
         self.assertEqual(['jobStats: no daemon', 'libvirt answers again'],
                          [record['text'] for record in self.kinds('event')])
+
+    def test_a_link_that_stands_still_is_said_in_the_view(self):
+        now_s = fakes.Clock()()
+        controller = controller_mod.Controller(
+            keys.Policy(), controller_mod.Facts(1 << 30, 0, now_s, deadline_s=now_s + 900))
+        seen = []
+
+        def stats():
+            seen.append(self.monitor.view)
+            return scripted.RUNNING_JOB
+        self.run_loop(fakes.Domain(jobStats=stats), controller, [[]] * 9)
+        self.assertIsNone(seen[5]['waits_for'])
+        self.assertEqual('the link to the destination, over which nothing moves',
+                         seen[8]['waits_for'])
+        self.assertEqual((False, None, False), tuple(
+            seen[8][name] for name in ('converges', 'eta_seconds', 'makes_deadline')))
+        self.assertIsNone(self.monitor.view['waits_for'])
+        self.assertEqual(['standstill'], [one['rule'] for one in self.kinds('decision')])
 
     def test_a_cancel_is_acted_on_before_what_the_engine_decides_meanwhile(self):
         domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB, {'type': 0}])
