@@ -32,6 +32,8 @@ from lab import workdir
 Storage = Literal['block', 'shared']
 Flavour = Literal['bookworm', 'trixie']
 _STATE = 'lab.json'
+# libvirt's own range for what QEMU sends, memory and disks.
+MIGRATION_PORTS = '49152:49215'
 
 
 class Host:
@@ -157,6 +159,14 @@ class Hosts:
     def mend(self, name: str) -> None:
         """Plug a host's cable in again."""
         link.mend(self[name].machine, self.ctl)
+
+    def drop(self, name: str) -> None:
+        """Lose what a host's QEMU sends to another's, and its answers; libvirt's own goes on."""
+        link.drop(self[name].machine, MIGRATION_PORTS)
+
+    def deliver(self, name: str) -> None:
+        """Undo drop."""
+        link.deliver(self[name].machine, MIGRATION_PORTS)
 
     def _make(self, name: str, number: int) -> Host:
         root = trixie.tree() if self.flavour == 'trixie' else None

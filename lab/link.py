@@ -16,6 +16,8 @@ from lab import needs
 BRIDGE = 'br0'
 PREFIX = 24
 MIB = 1 << 20
+# Of the ports of others: what goes there and what comes from there.
+DROPPED = (('OUTPUT', '--dport'), ('INPUT', '--sport'))
 
 
 def make_switch(switch: machine.Machine) -> None:
@@ -70,6 +72,22 @@ def cut(node: machine.Machine, switch: machine.Machine) -> None:
 def mend(node: machine.Machine, switch: machine.Machine) -> None:
     """Plug the cable in again."""
     _ip(switch, 'link', 'set', _port(node), 'master', BRIDGE)
+
+
+def drop(node: machine.Machine, ports: str) -> None:
+    """Lose what a machine sends to and gets from ports of others; no connection is closed.
+
+    :param ports: a range, first:last
+    """
+    for chain, option in DROPPED:
+        node.network(['iptables', '-A', chain, '-p', 'tcp', option, ports, '-j', 'DROP'])
+
+
+def deliver(node: machine.Machine, ports: str) -> None:
+    """Undo drop; nothing where that was not done."""
+    for chain, option in DROPPED:
+        node.network(['iptables', '-D', chain, '-p', 'tcp', option, ports, '-j', 'DROP'],
+                     check=False)
 
 
 def show(node: machine.Machine) -> str:

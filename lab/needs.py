@@ -14,7 +14,7 @@ import shutil
 
 #: command -> Debian package that has it
 NAMESPACES = {'unshare': 'util-linux', 'nsenter': 'util-linux', 'mount': 'mount',
-              'ip': 'iproute2', 'tc': 'iproute2'}
+              'ip': 'iproute2', 'tc': 'iproute2', 'iptables': 'iptables'}
 HYPERVISOR = {'libvirtd': 'libvirt-daemon-system', 'qemu-system-x86_64': 'qemu-system-x86',
               'qemu-img': 'qemu-utils'}
 ASSEMBLER = {'as': 'binutils', 'ld': 'binutils'}

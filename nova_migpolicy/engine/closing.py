@@ -189,7 +189,7 @@ class Closing:
         if phase is Phase.BULK:
             # All has to be sent once, whether the guest runs meanwhile or not.
             return _Wait('bulk copy', ONCE, self._raise())
-        forecast, cost = self._watch.forecast, self._cost(action, at_s)
+        forecast, cost = self._watch.forecast, self.cost(action, at_s)
         if (phase is not Phase.PASSES or forecast is None or forecast.eta_s is None
                 or not forecast.converges or cost is None):
             return None
@@ -218,7 +218,7 @@ class Closing:
             return ()
         return settings_module.changes(now, raised)
 
-    def _cost(self, step: remedies.Action, at_s: float) -> cost_module.Cost | None:
+    def cost(self, step: remedies.Action, at_s: float) -> cost_module.Cost | None:
         """What a step costs at the bandwidth that it will get."""
         cap = self._books.now.cap_mib_s
         if isinstance(step, remedies.Pause) and self._raise():
@@ -230,7 +230,7 @@ class Closing:
 
     def says(self, step: remedies.Action, at_s: float) -> str:
         """What a step means for the guest."""
-        return ending.says(step, self._cost(step, at_s), self._raised_to(step))
+        return ending.says(step, self.cost(step, at_s), self._raised_to(step))
 
     def _raised_to(self, step: remedies.Action) -> int | None:
         """The cap that a step begins with, in MiB/s; None where it stays as it is."""

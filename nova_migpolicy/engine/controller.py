@@ -108,9 +108,11 @@ class Controller:
     def next_due_s(self, after_s: float) -> float | None:
         """The first moment after another at which a look is needed; None for none.
 
-        For who looks at slow ticks: the deadline, and when a refused abort is tried again.
+        For who looks at slow ticks: the deadline, when a refused abort is tried again, and when a
+        paused guest is let go.
         """
-        return self._closing.next_due_s(after_s)
+        moments = (self._closing.next_due_s(after_s), self._release.next_due_s(after_s))
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def observe(self, sample: samples.Sample) -> Decision | None:
         """Take in a sample; None when there is nothing to do."""
@@ -142,6 +144,7 @@ class Controller:
     def applied(self, action: remedies.Action, at_s: float) -> None:
         """An action of a decision has been carried out."""
         self._books.applied(action, at_s)
+        self._release.applied(action, at_s)
         if isinstance(action, remedies.StartPostCopy):
             self._watch.tracker.phase = Phase.POST_COPY
 
@@ -195,6 +198,7 @@ class Controller:
         return self._out(found) if found is not None else None
 
     def _out(self, decision: Decision) -> Decision:
+        self._release.asked(decision)
         self._books.ask(decision.actions, decision.at_s)
         return decision
 

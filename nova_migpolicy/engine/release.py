@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends a migration that nothing comes of any more: nothing moves over its link.
+"""Ends a migration that nothing comes of any more.
 
-Until post-copy has begun the guest is the source's, so an abort harms nobody. Whether something
-moves is told by `standstill`; how an end is brought about, by `closing`.
+Nothing moves over its link, or its guest was paused and stands still for far longer than was said
+then. Until post-copy has begun the guest is the source's, so an abort harms nobody: one that was
+paused runs again. Whether something moves is told by `standstill`; how an end is brought about, by
+`closing`.
 """
 
 from __future__ import annotations
 
 from nova_migpolicy.engine import closing as closing_module
+from nova_migpolicy.engine import cost as cost_module
 from nova_migpolicy.engine import ending
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import record
+from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as samples
 from nova_migpolicy.engine import terms as terms_module
 from nova_migpolicy.engine import watch as watch_module
@@ -19,6 +23,12 @@ from nova_migpolicy.engine import words
 Decision = record.Decision
 Phase = samples.Phase
 RULE = 'standstill'
+LET_GO = 'let_go'
+# A paused guest is let go after so many times what was said, and at the deadline where what was
+# said, and half as much again, is over. Below some seconds a hiccup of the link decides.
+MOST = 3.0
+AT_DEADLINE = 1.5
+LEAST_S = 10.0
 
 
 class Release:
@@ -32,12 +42,52 @@ class Release:
         self._closing = closing
         self._said_s: float | None = None
         self._stood_s = 0.0
+        # Since when a paused guest stands still, and how long that was expected to take.
+        self._paused_s: float | None = None
+        self._expected_s = 0.0
+
+    def asked(self, decision: Decision) -> None:
+        """A decision goes out: expect of a pause, or of another rate in it, what is said of it."""
+        at_s, paused_s = decision.at_s, self._paused_s
+        for action in decision.actions:
+            if isinstance(action, remedies.Pause):
+                self._expect(0.0, self._closing.cost(action, at_s))
+            elif isinstance(action, remedies.SetBandwidth) and paused_s is not None:
+                self._expect(at_s - paused_s, self._watch.cost(at_s, action.mib_s))
+
+    def _expect(self, stood_s: float, cost: cost_module.Cost | None) -> None:
+        self._expected_s = stood_s + (cost.most_seconds if cost else 0.0)
+
+    def applied(self, action: remedies.Action, at_s: float) -> None:
+        """An action has been carried out."""
+        if isinstance(action, remedies.Pause):
+            self._paused_s = at_s
+
+    def next_due_s(self, after_s: float) -> float | None:
+        """When a paused guest is let go, if that comes after a moment; None where it does not."""
+        due_s, _ = self._let_go()
+        return due_s if due_s is not None and due_s > after_s else None
+
+    def _let_go(self) -> tuple[float | None, str]:
+        """When a paused guest is let go, None for one that is not paused, and by which rule."""
+        if (self._paused_s is None or not isinstance(self._books.ended_by, remedies.Pause)
+                or self._watch.tracker.phase is Phase.POST_COPY):
+            return None, ''
+        most_s = self._paused_s + max(LEAST_S, MOST * self._expected_s)
+        deadline_s = self._terms.deadline_s
+        if deadline_s is None or self._terms.policy.on_timeout == 'continue':
+            return most_s, LET_GO
+        due_s = max(deadline_s, self._paused_s + max(LEAST_S, AT_DEADLINE * self._expected_s))
+        return (due_s, 'on_timeout') if due_s < most_s else (most_s, LET_GO)
 
     def observe(self, at_s: float) -> Decision | None:
         """What is to be said or done of a migration that does not move; once each."""
         still = self._watch.standstill
-        if self._closing.is_aborted:
+        if self._closing.is_aborted or self._closing.owes_abort:
             return None
+        due_s, rule = self._let_go()
+        if due_s is not None and (at_s >= due_s or still.lasts):
+            return self._end(rule if at_s >= due_s else LET_GO, self._stood(at_s), at_s)
         if not still.lasts:
             return self._moves_again(at_s)
         if self._said_s is None:
@@ -45,9 +95,22 @@ class Release:
             return self._say(at_s, f'{self._sentence()}; {self._prospect()}')
         self._stood_s = still.seconds
         if self._is_to_end(at_s):
-            self._closing.begin(ending.Ending((ending.ABORT,), 'on_stall', self._sentence()))
-            return self._closing.step(at_s, True)
+            return self._end('on_stall', self._sentence(), at_s)
         return None
+
+    def _end(self, rule: str, reason: str, at_s: float) -> Decision | None:
+        self._closing.begin(ending.Ending((ending.ABORT,), rule, reason))
+        return self._closing.step(at_s, True)
+
+    def _stood(self, at_s: float) -> str:
+        text = (f'The guest has been standing still for '
+                f'{words.span(at_s - (self._paused_s or at_s))} for the rest of its transfer, '
+                f'which was to take {words.span(self._expected_s)}')
+        left = self._watch.left()
+        if left is not None:
+            text += f', with {words.size(left)} still to be sent'
+        still = self._watch.standstill
+        return f'{text}, and {still.sentence}' if still.lasts else text
 
     def _moves_again(self, at_s: float) -> Decision | None:
         if self._said_s is None:

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A link that dies without a word, on real hosts: QEMU's ports alone are dropped."""
+
+from __future__ import annotations
+
+import libvirt
+import testtools
+
+from lab import domain as lab_domain
+from nova_migpolicy.monitor import answer
+from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import outcome
+from tests.lab import steered
+from tests.lab import test_commands
+from tests.lab import test_ends
+
+SAID = 'othing has moved over the link to the destination for '
+
+
+class DeadLinkTest(test_commands.CommandsTest):
+
+    def drop(self):
+        self.addCleanup(self.lab.deliver, 'n1')
+        self.lab.drop('n1')
+
+    def decisions(self, moving, rule):
+        return [one for one in moving.records('decision') if one['rule'] == rule]
+
+    def said(self, moving, rule='standstill', number=1, timeout=60.0):
+        """Wait for a decision of a rule, and return it."""
+        lab_domain.wait_until(lambda: len(self.decisions(moving, rule)) >= number,
+                              timeout=timeout, what=f'a decision {rule}',
+                              still=lambda: moving.running)
+        return self.decisions(moving, rule)[number - 1]
+
+    def assert_dead(self, moving):
+        """Its view names the link and has no end."""
+        now = moving.progress()
+        self.assertEqual((False, None), (now['converges'], now['eta_seconds']))
+        self.assertIn('over which nothing moves', now['waits_for'])
+
+    def assert_stays(self, moving):
+        self.assertIs(outcome.End.CANCELLED, moving.wait().end)
+        self.assertEqual({'n1': libvirt.VIR_DOMAIN_RUNNING}, steered.whereabouts(self.guest))
+        self.assert_beats('n1')
+
+
+class TestSaid(DeadLinkTest):
+
+    def test_in_the_bulk_copy_and_the_retune_is_told(self):
+        self.boot(memory_mib=256, set_mib=8, rate_mib_s=1)
+        moving = self.move(bandwidth_mib_s='10')
+        self.in_phase(moving, 'bulk copy')
+        self.drop()
+        self.assertIn(SAID, self.said(moving)['reason'])
+        self.assert_dead(moving)
+        tuned = moving.tune(bandwidth_mib_s=50)
+        self.assertEqual(answer.OK, tuned.status)
+        self.assertIn('no effect before something does', tuned.body['reason'])
+        refused = moving.act(inbox.PAUSE)
+        self.assertEqual(answer.CONFLICT, refused.status)
+        self.assertIn(SAID, refused.message)
+        self.lab.deliver('n1')
+        self.assertIn('moves again', self.said(moving, number=2, timeout=120)['reason'])
+        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assert_at('n2', moving)
+
+    def test_in_the_passes_it_is_given_up(self):
+        self.boot(set_mib=32)
+        moving = self.move(on_stall='continue')
+        self.in_pass(moving, 3)
+        self.drop()
+        self.said(moving)
+        self.assert_dead(moving)
+        # The rest of a grace of two minutes is not waited for.
+        tuned = moving.tune(timeout_seconds=1, timeout_seconds_per_gib=0, on_timeout='post_copy')
+        self.assertIn(SAID, tuned.body['reason'])
+        self.assertIn(SAID, self.said(moving, rule='on_timeout')['reason'])
+        self.assert_stays(moving)
+
+    def test_a_trickle(self):
+        self.boot(memory_mib=256, set_mib=8, rate_mib_s=1)
+        moving = self.move(bandwidth_mib_s='40')
+        self.in_phase(moving, 'bulk copy')
+        self.lab.shape('n1', rate_mib_s=1)
+        self.addCleanup(self.lab.shape, 'n1')
+        self.assertThat(self.said(moving)['reason'], testtools.matchers.MatchesRegex(
+            r'Only [\d.]+ MiB have moved over the link'))
+        self.assert_dead(moving)
+
+
+class TestGrace(DeadLinkTest):
+
+    def test_in_the_passes_it_is_aborted_after_two_minutes(self):
+        self.boot(set_mib=32)
+        moving = self.move(on_stall='post_copy', remedies='none')
+        self.in_pass(moving, 1)
+        self.drop()
+        said = self.said(moving)
+        ended = self.said(moving, rule='on_stall', timeout=150.0)
+        self.assertIn(SAID, ended['reason'])
+        self.assertThat(ended['at_s'] - said['at_s'], testtools.matchers.LessThan(100))
+        self.assert_stays(moving)
+
+
+class TestPaused(test_ends.EndsTest, DeadLinkTest):
+
+    def test_it_is_let_go(self):
+        self.boot(memory_mib=96, set_mib=64, rate_mib_s=60)
+        moving = self.move(bandwidth_mib_s='10')
+        self.in_pass(moving, 2)
+        self.assertEqual(answer.ACCEPTED, moving.act(inbox.PAUSE).status)
+        self.drop()
+        reason = self.said(moving, rule='let_go')['reason']
+        self.assertIn('has been standing still for ', reason)
+        self.assert_stays(moving)
+        self.assertThat(self.beats.blackout_ms, testtools.matchers.LessThan(45_000))
