@@ -238,7 +238,8 @@ class Session:
                 self.start.resolver, self.start.resolved,
                 lambda policy: self._deadline_s(policy, facts.disk_bytes)),
             has_events=self.has_events, was_paused=self.start.circumstances.paused,
-            cap_is_shared=plan.start_bandwidth_mib_s != plan.bandwidth_mib_s)
+            cap_is_shared=plan.start_bandwidth_mib_s != plan.bandwidth_mib_s,
+            mirrored_disks=len(disk_paths))
         outcome = monitor.run()
         try:
             self._finish(monitor, controller, outcome)

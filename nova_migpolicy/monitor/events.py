@@ -37,6 +37,13 @@ def _changed(
         inbox.put(inbox_mod.Switchover(inbox.clock()))
 
 
+def _disk_changed(
+    _conn: Any, _domain: Any, _disk: str, _kind: int, status: int, inbox: inbox_mod.Inbox,
+) -> None:
+    if status == libvirt.VIR_DOMAIN_BLOCK_JOB_READY:
+        inbox.put(inbox_mod.DiskReady(inbox.clock()))
+
+
 @contextlib.contextmanager
 def subscribed(connection: Any, domain: Any, inbox: inbox_mod.Inbox) -> Iterator[bool]:
     """Deliver the domain's migration events to `inbox` inside the block.
@@ -48,6 +55,7 @@ def subscribed(connection: Any, domain: Any, inbox: inbox_mod.Inbox) -> Iterator
         (libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, _pass_started),
         (libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, _job_completed),
         (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, _changed),
+        (libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, _disk_changed),
     )
     ids = []
     try:

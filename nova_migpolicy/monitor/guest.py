@@ -21,6 +21,7 @@ from oslo_log import log as logging
 
 from nova_migpolicy.engine import remedies
 from nova_migpolicy import exception
+from nova_migpolicy.monitor import mirrors
 
 LOG = logging.getLogger(__name__)
 
@@ -144,19 +145,20 @@ class MigratingGuest:
         """Cap the memory stream at `mib_s` MiB/s (0: no cap)."""
         self._call('migrateSetMaxSpeed', bandwidth_for_libvirt(mib_s), 0)
 
-    def set_disk_bandwidth(self, mib_s: int) -> None:
+    def set_disk_bandwidth(self, mib_s: int) -> tuple[mirrors.Mirror, ...]:
         """Share `mib_s` MiB/s (0: no cap) among the disks that are being copied.
 
-        libvirt's own call for it does not return before the migration ends.
+        libvirt's own call for it does not return before the migration ends. What has its share
+        already is left alone, so that this may be called at each look.
 
+        :returns: the disks as they were, if anything was changed; else nothing
         :raises GuestError: not permitted here, or refused
         """
-        jobs = self.qmp('query-block-jobs', {})
-        copied = [job['device'] for job in jobs if isinstance(job, dict)
-                  and job.get('type') == 'mirror'] if isinstance(jobs, list) else []
-        share = mib_s * MIB // len(copied) if copied else 0
-        for device in copied:
-            self.qmp('block-job-set-speed', {'device': device, 'speed': share})
+        found = mirrors.mirrors(self.qmp('query-block-jobs', {}))
+        changed = mirrors.changes(found, mib_s * MIB)
+        for one in changed:
+            self.qmp('block-job-set-speed', {'device': one.device, 'speed': one.speed})
+        return found if changed else ()
 
     def set_max_downtime(self, limit_ms: int) -> None:
         """Set QEMU's own limit, in ms; valid before the start, too."""

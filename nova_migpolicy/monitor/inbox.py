@@ -55,6 +55,13 @@ class Switchover:
     at_s: float
 
 
+@dataclasses.dataclass(frozen=True)
+class DiskReady:
+    """A disk that is copied has come in sync."""
+
+    at_s: float
+
+
 # What a person may want of a running migration, whatever its state.
 CANCEL = 'cancel'
 FORCE_COMPLETE = 'force_complete'
@@ -87,7 +94,7 @@ class Look:
     reply: answer.Reply = dataclasses.field(default_factory=answer.Reply)
 
 
-Event = PassStarted | JobCompleted | CallReturned | Switchover
+Event = PassStarted | JobCompleted | CallReturned | Switchover | DiskReady
 Request = Command | Tune | Look
 Item = Event | Request
 

@@ -31,6 +31,7 @@ from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import sampler
+from nova_migpolicy.monitor import sharing
 from nova_migpolicy.monitor import tuning as tuning_mod
 from nova_migpolicy.monitor import view as view_mod
 
@@ -89,6 +90,7 @@ class Monitor:
         has_events: bool = True,
         was_paused: bool = False,
         cap_is_shared: bool = False,
+        mirrored_disks: int = 0,
     ) -> None:
         """Take over a migration whose operation is about to start.
 
@@ -96,6 +98,7 @@ class Monitor:
         :param was_paused: by its owner, who alone may let it run again
         :param cap_is_shared: each disk has a share of the cap, and memory would
             begin with that share alone
+        :param mirrored_disks: how many are copied
         """
         self._guest = guest
         self._actor = actor.Actor(
@@ -107,6 +110,7 @@ class Monitor:
         self._sampler = sampler.Sampler(has_events)
         self._tick_s = TICK_S if has_events else EVENTLESS_TICK_S
         self._was_paused, self._cap_is_shared = was_paused, cap_is_shared
+        self._sharing = sharing.Sharing(guest, controller, self._event, mirrored_disks)
         self._looked_s = inbox.clock()
         self._passed_s: float | None = None
         self._trouble = ''
@@ -208,6 +212,8 @@ class Monitor:
             self._completed(event)
         elif isinstance(event, inbox_mod.Switchover):
             self._switched = True
+        elif isinstance(event, inbox_mod.DiskReady):
+            self._actor.survive('the disks', self._sharing.redo)
 
     def _answer_each(self, requests: list[inbox_mod.Request]) -> None:
         for request in requests:
@@ -287,6 +293,7 @@ class Monitor:
                 sample_mod.Phase.BULK, sample_mod.Phase.PASSES):
             self._give_memory_the_whole_cap(sample.at_s)
         self._actor.apply(decision)
+        self._actor.survive('the disks', self._sharing.redo)
         if sample.memory_remaining_bytes:
             self.last_sample = sample
         self._actor.survive('progress', lambda: self._host.report(

@@ -1,49 +1,104 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks that are mirrored before the memory is sent: side by side, each under a cap of its own."""
+"""Disks that are mirrored before the memory is sent, side by side.
+
+A guest writes to its disks all over: a write to what is to be copied anyway adds nothing, and the
+rest is copied once more. So what is to be copied of a disk of size S, to which w is written while
+it is copied at g, tends to S (1 - g / w), and where g is not above w there is no end. A disk that
+is in sync follows what is written at once, whatever its cap, and stays in sync.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
+from nova_migpolicy.engine import shares
+from nova_migpolicy.sim import guests
+
 _DONE = 1e-6
+MIB = guests.MIB
+
+
+@dataclasses.dataclass
+class _Disk:
+    """One disk: its size and what is still to be copied of it, in MiB."""
+
+    size: float
+    left: float
+    ready: bool
+
+    def end_s(self, rate: float, written: float) -> float:
+        """Seconds until it is in sync when copied at a rate; infinity for never."""
+        if written <= 0:
+            return self.left / rate if rate > 0 else math.inf
+        rest = self.size * (1 - rate / written)
+        if rest >= 0:
+            return math.inf
+        return self.size / written * math.log((self.left - rest) / -rest)
+
+    def go_on(self, seconds: float, rate: float, written: float) -> float:
+        """Copy it for a time, which is not longer than to its end; MiB on the wire."""
+        if self.ready:
+            return written * seconds
+        if written <= 0:
+            self.left -= rate * seconds
+        else:
+            rest = self.size * (1 - rate / written)
+            self.left = rest + (self.left - rest) * math.exp(-written / self.size * seconds)
+        self.left = max(0.0, self.left)
+        self.ready = self.left <= _DONE
+        return rate * seconds
 
 
 class Mirrors:
     """The disks of one migration; sizes in MiB, rates in MiB/s.
 
-    write_mib_s: what the guest writes to each, all of which must be mirrored, too.
+    write_mib_s: what the guest writes to each. cap_is_shared: the cap is for all together, and
+    what disks in sync leave of it goes to the others; else each has it for itself.
     """
 
-    def __init__(self, sizes: tuple[float, ...], write_mib_s: float = 0.0) -> None:
-        self._left = [float(size) for size in sizes]
-        self._write = write_mib_s
-        self.total_mib = float(sum(sizes))
+    def __init__(self, sizes: tuple[float, ...], write_mib_s: float = 0.0,
+                 cap_is_shared: bool = False) -> None:
+        self._disks = [_Disk(float(size), float(size), size <= _DONE) for size in sizes]
+        self._written = write_mib_s
+        self._cap_is_shared = cap_is_shared
+        self._sizes_mib = float(sum(sizes))
+        self.wire_mib = 0.0
 
     @property
     def left_mib(self) -> float:
         """What is still to be copied."""
-        return sum(self._left)
+        return sum(disk.left for disk in self._disks)
+
+    @property
+    def total_mib(self) -> float:
+        """What was to be copied from the start: QEMU counts what is written meanwhile."""
+        return max(self._sizes_mib, self.left_mib + self.wire_mib)
 
     @property
     def in_sync(self) -> bool:
         """Whether the memory's turn has come."""
-        return all(left <= _DONE for left in self._left)
+        return all(disk.ready for disk in self._disks)
 
-    def _pace(self, link_mib_s: float, cap_mib_s: float) -> float:
-        """What each disk that is not in sync yet comes on in a second."""
-        active = sum(left > _DONE for left in self._left)
-        share = link_mib_s / active
-        return (min(share, cap_mib_s) if cap_mib_s else share) - self._write
+    def _rate(self, link_mib_s: float, cap_mib_s: float) -> float:
+        """How fast each disk that is not in sync is copied."""
+        ready = sum(disk.ready for disk in self._disks)
+        copying = len(self._disks) - ready
+        share = max(0.0, link_mib_s - ready * self._written) / copying
+        if not cap_mib_s:
+            return share
+        if self._cap_is_shared:
+            cap_mib_s = shares.divide(cap_mib_s * MIB, copying, ready)[0] / MIB
+        return min(share, cap_mib_s)
 
     def next_change_s(self, link_mib_s: float, cap_mib_s: float) -> float:
         """Seconds until the next disk is in sync; infinity where none ever is."""
-        pace = self._pace(link_mib_s, cap_mib_s)
-        return min(left for left in self._left if left > _DONE) / pace if pace > 0 else math.inf
+        rate = self._rate(link_mib_s, cap_mib_s)
+        return min(disk.end_s(rate, self._written) for disk in self._disks if not disk.ready)
 
     def go_on(self, seconds: float, link_mib_s: float, cap_mib_s: float) -> float:
         """Copy for a time in which no disk comes to its end but at its end; MiB on the wire."""
-        active = sum(left > _DONE for left in self._left)
-        pace = self._pace(link_mib_s, cap_mib_s)
-        self._left = [max(0.0, left - pace * seconds) if left > _DONE else 0.0
-                      for left in self._left]
-        return (pace + self._write) * seconds * active
+        rate = self._rate(link_mib_s, cap_mib_s)
+        wire = sum(disk.go_on(seconds, rate, self._written) for disk in self._disks)
+        self.wire_mib += wire
+        return wire

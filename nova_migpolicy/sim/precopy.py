@@ -57,7 +57,7 @@ class Migration:
             setup.auto_converge, setup.throttle_initial, setup.throttle_increment,
             setup.throttle_highest)
         sizes = tuple(size for size in (setup.disk_mib, *setup.more_disks_mib) if size)
-        self._mirrors = disks.Mirrors(sizes, setup.disk_write_mib_s)
+        self._mirrors = disks.Mirrors(sizes, setup.disk_write_mib_s, setup.disk_cap_shared)
         self._disks = len(sizes)
         self.state = 'disks' if sizes else 'memory'
         self._link = link_module.Link(setup.link_mib_s, setup.link_steps, setup.outages)
@@ -113,10 +113,9 @@ class Migration:
 
     def _copy_disks(self, until_s: float) -> None:
         rate = self._link.rate(self.now_s)
-        cap = self.cap / self._disks if self.setup.disk_cap_shared else float(self.cap)
         step = min(until_s, self._link.changes_at(self.now_s),
-                   self.now_s + self._mirrors.next_change_s(rate, cap)) - self.now_s
-        self._counters.disk_wire_mib += self._mirrors.go_on(step, rate, cap)
+                   self.now_s + self._mirrors.next_change_s(rate, self.cap)) - self.now_s
+        self._counters.disk_wire_mib += self._mirrors.go_on(step, rate, self.cap)
         self.now_s += step
         if self._mirrors.in_sync:
             self.state = 'memory'
@@ -293,9 +292,10 @@ class Migration:
 
     def stats(self) -> dict[str, int]:
         """The job statistics, by libvirt's names."""
-        disk = {'disk_total': int(self._mirrors.total_mib * MIB),
-                'disk_remaining': int(self._mirrors.left_mib * MIB),
-                'disk_processed': int(self._counters.disk_wire_mib * MIB)}
+        total, left = (round(mib * MIB) for mib in (
+            self._mirrors.total_mib, self._mirrors.left_mib))
+        # Of disks libvirt knows no more than what they have to copy and what of it is done.
+        disk = {'disk_total': total, 'disk_remaining': left, 'disk_processed': total - left}
         if self.state == 'disks':
             return disk
         return {

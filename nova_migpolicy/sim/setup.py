@@ -16,13 +16,14 @@ class Setup:
     nothing. first_mib_s: no faster than this is what is sent for the first time, since the
     destination has to make those pages; None for no such bound. overhead_s: of a switchover;
     post_copy_overhead_s: of the start of post-copy; disk_overhead_s: more of a switchover where
-    disks are mirrored. disk_cap_shared: the cap is divided among the disks, not given to each.
-    switchover_mib_s: the rate of the link, where QEMU was told it. throttle_*: auto-converge's
-    parameters in percent. sync_every_s: how often QEMU from 9.2 on looks whether it has to force
-    a sync when auto-converge is armed. counter: where the counter of syncs starts. age_s: for how
-    long the guest has been at its work when the migration begins. seed, link_jitter,
-    guest_jitter: how far the link's and the guest's rate waver from pass to pass, as a share, and
-    the seed for that.
+    disks are mirrored. disk_write_mib_s: what the guest writes to each disk, all over it.
+    disk_cap_shared: the cap is for all disks together, and what those in sync leave of it goes to
+    the others; else each has it for itself. switchover_mib_s: the rate of the link, where QEMU
+    was told it. throttle_*: auto-converge's parameters in percent. sync_every_s: how often QEMU
+    from 9.2 on looks whether it has to force a sync when auto-converge is armed. counter: where
+    the counter of syncs starts. age_s: for how long the guest has been at its work when the
+    migration begins. seed, link_jitter, guest_jitter: how far the link's and the guest's rate
+    waver from pass to pass, as a share, and the seed for that.
     """
 
     load: guests.Workload

@@ -130,6 +130,26 @@ class TestDisks(CommandsTest):
         self.assertIs(outcome.End.COMPLETED, moving.wait().end)
         self.assert_at('n2', moving)
 
+    def test_what_disks_in_sync_leave_goes_to_the_others(self):
+        self.boot('idle', disks_mib=(16, 16, 512))
+        moving = self.move(bandwidth_mib_s='30')
+        lab_domain.wait_until(
+            lambda: sorted(job['ready'] for job in self.qmp('query-block-jobs')[0])
+            == [False, True, True], timeout=60, what='the small disks to be in sync')
+        lab_domain.wait_until(lambda: sorted(self.speeds()) == [1, 1, 28],
+                              what='the large one to get what they leave',
+                              still=lambda: moving.progress()['phase'] == 'disks')
+        self.assertIn('2 of 3 disks are in sync: what they leave of 30 MiB/s goes to the others',
+                      [record['text'] for record in moving.records('event')])
+        tuned = moving.tune(bandwidth_mib_s=60)
+        self.assertEqual(answer.OK, tuned.status, tuned.message)
+        self.assertEqual([1, 1, 58], sorted(self.speeds()))
+        self.in_phase(moving, 'bulk copy', timeout=60)
+        lab_domain.wait_until(lambda: self.speeds() == [20, 20, 20],
+                              what='the disks to have the same for what is left')
+        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assert_at('n2', moving)
+
     def test_without_monitor_commands_it_is_refused_and_the_phase_named(self):
         self.boot(set_mib=8, rate_mib_s=5, disks_mib=(128,))
         moving = self.move(bandwidth_mib_s='10', allow_qmp=False)

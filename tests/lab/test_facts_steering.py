@@ -172,6 +172,21 @@ class TestBandwidth(base.HostsTest):
         self.qmp('block-job-set-speed', device=job['device'], speed=200 * MIB)
         migration.wait_for(base.in_passes(1), timeout=15)
 
+    def test_libvirt_tells_when_a_disk_is_in_sync(self):
+        self.boot('idle', disks_mib=(8, 256))
+        seen = []
+        connection = self.lab['n1'].connect()
+        told = connection.domainEventRegisterAny(
+            self.guest.domain, libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2,
+            lambda _conn, _domain, disk, kind, status, _opaque: seen.append((disk, status)),
+            None)
+        self.addCleanup(connection.domainEventDeregisterAny, told)
+        migration = self.endless(8)
+        domain.wait_until(lambda: ('vdb', libvirt.VIR_DOMAIN_BLOCK_JOB_READY) in seen,
+                          what='the small disk to be in sync', still=lambda: migration.running)
+        self.assertEqual([False, True], sorted(
+            job['ready'] for job in self.qmp('query-block-jobs')[0]))
+
     def test_the_link_rate_cannot_be_told_before_libvirt_11(self):
         self.boot('idle')
         migration = self.migrate(params={'bandwidth.avail.switchover': 1000 * MIB}).wait()

@@ -153,6 +153,17 @@ class TestDeadline(cases.CaseBase):
         seen = self.steer(guests.sweep(256, 64, 20), **more)
         self.assertEqual(['on_timeout'], names(seen.decisions))
 
+    def test_what_disks_in_sync_leave_is_no_slow_link(self):
+        for ceiling in (100, 400):
+            one, many = (self.steer(
+                guests.sweep(256, 64, 20), remedies=('bandwidth',), link=1000,
+                bandwidth_mib_s=100, max_bandwidth_mib_s=ceiling, setup={
+                    'disk_mib': sizes[0], 'more_disks_mib': sizes[1:]},
+                facts={'can_hurry_disks': True})
+                for sizes in ((50_900,), (50_000, *(100,) * 9)))
+            self.assertEqual(('completed', 'completed'), (one.end, many.end))
+            self.assertThat(many.seconds, testtools.matchers.LessThan(1.12 * one.seconds))
+
     def test_a_pass_is_hurried_for_it_that_could_not_even_be_sent(self):
         # The bulk copy takes 41 of 60 s, and the next pass would take as long.
         seen = self.steer(guests.sweep(2048, 2000, 300), remedies=('bandwidth',), link=1000,
