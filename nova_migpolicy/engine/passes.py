@@ -77,7 +77,7 @@ class _Mark:
 
 def _mark(sample: samples.Sample) -> _Mark | None:
     wire, remaining = sample.memory_processed_bytes, sample.memory_remaining_bytes
-    if remaining is None or wire is None or remaining > 1.1 * (sample.memory_total_bytes or 0):
+    if remaining is None or wire is None:
         return None
     sent = sample.memory_sent_bytes
     return _Mark(sample.at_s, remaining, wire if sent is None else sent,

@@ -3,7 +3,9 @@
 
 A `Sample` is made from libvirt's job statistics and is the only thing that the engine learns
 from. It is not a judgement: no rates are derived and nothing is smoothed here. A statistic that
-is missing, negative or not a number is None, and everything that reads a sample copes with that.
+is missing or cannot be is None, and everything that reads a sample copes with that. What cannot
+be: no number, below 0 (also as the 2**64 - x that C makes of it), a server without memory, and
+more that is left or done than there is.
 """
 
 from __future__ import annotations
@@ -25,7 +27,13 @@ class Phase(enum.Enum):
     DONE = 'done'
 
 
-def _count(stats: abc.Mapping[str, typing.Any], key: str) -> int | None:
+# From here on a number is one below 0 in 64 bits without a sign.
+_WRAPPED = 1 << 63
+# The parts of a whole are counted at different moments, so a little more than all of it may be.
+_MORE = 1.1
+
+
+def count(stats: abc.Mapping[str, typing.Any], key: str) -> int | None:
     """A non-negative whole number from the statistics, or None for anything else."""
     value = stats.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -34,16 +42,22 @@ def _count(stats: abc.Mapping[str, typing.Any], key: str) -> int | None:
         number = int(value)
     except (ValueError, OverflowError):
         return None
-    return number if number >= 0 else None
+    return number if 0 <= number < _WRAPPED else None
+
+
+def _part(stats: abc.Mapping[str, typing.Any], key: str, total: int | None) -> int | None:
+    """What is left or done of a total; None where it is more than that or that is not known."""
+    part = count(stats, key)
+    return part if part is not None and total is not None and part <= _MORE * total else None
 
 
 def _sent(stats: abc.Mapping[str, typing.Any]) -> int | None:
     """Guest memory sent so far in bytes, from the counters of pages, or None."""
-    normal, constant = _count(stats, 'memory_normal'), _count(stats, 'memory_constant')
-    page_size = _count(stats, 'memory_page_size') or 4096
+    normal, constant = count(stats, 'memory_normal'), count(stats, 'memory_constant')
+    page_size = count(stats, 'memory_page_size') or 4096
     if normal is None or constant is None:
         return None
-    return (normal + constant + (_count(stats, 'compression_pages') or 0)) * page_size
+    return (normal + constant + (count(stats, 'compression_pages') or 0)) * page_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,22 +99,24 @@ class Sample:
         the event) wins over the one among the statistics. Never raises.
         """
         if iteration is None:
-            iteration = _count(stats, 'memory_iteration')
+            iteration = count(stats, 'memory_iteration')
+        memory, disk = count(stats, 'memory_total') or None, count(stats, 'disk_total')
+        throttle = count(stats, 'auto_converge_throttle')
         return cls(
             at_s=at_s,
             boundary=boundary,
             iteration=iteration,
-            memory_total_bytes=_count(stats, 'memory_total'),
-            memory_processed_bytes=_count(stats, 'memory_processed'),
-            memory_remaining_bytes=_count(stats, 'memory_remaining'),
-            memory_rate_bytes_s=_count(stats, 'memory_bps'),
-            dirty_pages_s=_count(stats, 'memory_dirty_rate'),
-            page_size_bytes=_count(stats, 'memory_page_size'),
-            disk_total_bytes=_count(stats, 'disk_total'),
-            disk_processed_bytes=_count(stats, 'disk_processed'),
-            disk_remaining_bytes=_count(stats, 'disk_remaining'),
-            expected_downtime_ms=_count(stats, 'downtime'),
-            throttle_percent=_count(stats, 'auto_converge_throttle'),
+            memory_total_bytes=memory,
+            memory_processed_bytes=count(stats, 'memory_processed'),
+            memory_remaining_bytes=_part(stats, 'memory_remaining', memory),
+            memory_rate_bytes_s=count(stats, 'memory_bps'),
+            dirty_pages_s=count(stats, 'memory_dirty_rate'),
+            page_size_bytes=count(stats, 'memory_page_size'),
+            disk_total_bytes=disk,
+            disk_processed_bytes=_part(stats, 'disk_processed', disk),
+            disk_remaining_bytes=_part(stats, 'disk_remaining', disk),
+            expected_downtime_ms=count(stats, 'downtime'),
+            throttle_percent=throttle if throttle is None or throttle <= 100 else None,
             post_copy=post_copy,
             memory_sent_bytes=_sent(stats))
 

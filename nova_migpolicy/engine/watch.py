@@ -142,11 +142,14 @@ class Watch:
         """What is still to be sent, disks included, in bytes; None when not known."""
         if self.last is None:
             return None
-        disk = self.last.disk_remaining_bytes or 0
-        if self.tracker.phase in (Phase.SETUP, Phase.DISKS):
-            return disk + self.facts.memory_bytes
-        memory = self.last.memory_remaining_bytes
-        return None if memory is None else memory + disk
+        disk, memory = self.last.disk_remaining_bytes, self.last.memory_remaining_bytes
+        if self.tracker.phase is Phase.SETUP:
+            disk, memory = disk or self.facts.disk_bytes, self.facts.memory_bytes
+        elif self.tracker.phase is Phase.DISKS:
+            memory = self.facts.memory_bytes
+            if disk is None:
+                return None
+        return None if memory is None else memory + (disk or 0)
 
     def settled(self) -> int:
         """Whole passes under the present settings."""

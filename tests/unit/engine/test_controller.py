@@ -212,6 +212,36 @@ class TestPromise(ControllerBase):
         self.assertIn('unknown', seen.decisions[0].reason)
 
 
+class TestNonsense(ControllerBase):
+    """One look whose statistics cannot be changes nothing."""
+
+    def go_wrong(self, at_s, wrong):
+        """Run to the end, with that much wrong in one look after a time."""
+        spoilt = []
+
+        def change(stats):
+            if spoilt or self.plant.now_s < at_s:
+                return stats
+            spoilt.append({name: value(stats) if callable(value) else value
+                           for name, value in wrong.items()})
+            return {**stats, **spoilt[0]}
+
+        seen = self.go(300.0, change=change)
+        self.assertEqual(1, len(spoilt))
+        return seen
+
+    def test_it_raises_nothing_and_ends_nothing(self):
+        for name in ('memory_remaining', 'disk_remaining', 'memory_total', 'disk_total'):
+            for value in (2 ** 64 - 4096, -1, 0, lambda stats: 3 * stats['disk_total']):
+                for at_s in (2.0, 8.0, 9.5, 12.1):
+                    self.start(load=guests.sweep(256, 64, 30), remedies=('bandwidth',),
+                               max_bandwidth_mib_s=400, setup={'disk_mib': 300},
+                               facts={'can_hurry_disks': True})
+                    seen = self.go_wrong(at_s, {name: value})
+                    self.assertEqual(('completed', ()), (seen.end, seen.decisions),
+                                     (name, value, at_s))
+
+
 class TestSeen(ControllerBase):
 
     def test_forecast_phase_passes_and_settings(self):

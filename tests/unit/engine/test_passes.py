@@ -11,11 +11,15 @@ Phase = samples.Phase
 
 
 def look(at_s, remaining, sent, boundary=False, iteration=None, total=1000, pages=True, **more):
-    return samples.Sample(
-        at_s=at_s, boundary=boundary, iteration=iteration, memory_total_bytes=total * MIB,
-        memory_remaining_bytes=None if remaining is None else remaining * MIB,
-        memory_processed_bytes=None if sent is None else sent * MIB,
-        memory_sent_bytes=sent * MIB if pages and sent is not None else None, **more)
+    stats = {'memory_total': total * MIB}
+    if remaining is not None:
+        stats['memory_remaining'] = remaining * MIB
+    if sent is not None:
+        stats['memory_processed'] = sent * MIB
+        if pages:
+            stats.update(memory_normal=sent * MIB // 4096, memory_constant=0)
+    return samples.Sample.from_stats(
+        at_s, stats, boundary=boundary, iteration=iteration, **more)
 
 
 class PassesBase(testtools.TestCase):

@@ -39,6 +39,34 @@ class TestSample(testtools.TestCase):
                              value)
         self.assertIsNone(sample.Sample.from_stats(1, {}).dirty_bytes_s)
 
+    def test_what_cannot_be_is_none(self):
+        for stats, missing in (
+                ({'memory_total': 0, 'memory_remaining': 5}, 'memory_total memory_remaining'),
+                ({'memory_remaining': 5}, 'memory_remaining'),
+                ({'memory_total': 100, 'memory_remaining': 111}, 'memory_remaining'),
+                ({'memory_total': 100, 'memory_remaining': 2 ** 64 - 4096}, 'memory_remaining'),
+                ({'memory_total': 2 ** 64 - 1, 'memory_remaining': 5},
+                 'memory_total memory_remaining'),
+                ({'disk_total': 100, 'disk_remaining': 111}, 'disk_remaining'),
+                ({'disk_total': 100, 'disk_processed': 2 ** 64 - 100}, 'disk_processed'),
+                ({'disk_total': 0, 'disk_remaining': 1}, 'disk_remaining'),
+                ({'memory_processed': 2 ** 63, 'memory_bps': 2 ** 64 - 1},
+                 'memory_processed memory_rate'),
+                ({'memory_dirty_rate': 2 ** 64 - 1}, 'dirty_pages_s'),
+                ({'auto_converge_throttle': 101}, 'throttle_percent')):
+            got = sample.Sample.from_stats(1, stats)
+            for name in missing.split():
+                values = [value for field, value in vars(got).items() if field.startswith(name)]
+                self.assertEqual({None}, set(values), (stats, name))
+
+    def test_what_can_be_is_kept(self):
+        got = sample.Sample.from_stats(1, {
+            'memory_total': 100, 'memory_remaining': 110, 'disk_total': 0, 'disk_remaining': 0,
+            'disk_processed': 0, 'auto_converge_throttle': 0})
+        self.assertEqual((100, 110, 0, 0, 0, 0), (
+            got.memory_total_bytes, got.memory_remaining_bytes, got.disk_total_bytes,
+            got.disk_remaining_bytes, got.disk_processed_bytes, got.throttle_percent))
+
     def test_the_journal_gets_what_was_seen(self):
         got = sample.Sample.from_stats(1.0, {'memory_total': 5}).to_dict()
         self.assertEqual({'at_s': 1.0, 'boundary': False, 'post_copy': False,
