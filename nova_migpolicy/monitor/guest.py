@@ -267,6 +267,19 @@ class MigratingGuest:
             return None
         return int(state), int(reason)
 
+    def failed_disks(self) -> list[str]:
+        """The disks on which QEMU has an I/O error that nobody has dealt with, such as vda.
+
+        QEMU stops a guest for one; a guest that stood still already shows it only here.
+
+        :raises GuestError: libvirt does not answer
+        """
+        try:
+            found = self._ask('diskErrors', lambda domain: domain.diskErrors(0))
+        except exception.Unsupported:
+            return []
+        return sorted(found) if isinstance(found, Mapping) else []
+
     def disk_bytes(self, paths: Sequence[str]) -> int:
         """The size of the disks at `paths` together; block devices count in full.
 

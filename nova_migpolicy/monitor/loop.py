@@ -10,6 +10,7 @@ error of libvirt, of the engine or of the journal is recorded and survived.
 from __future__ import annotations
 
 from collections.abc import Callable
+import dataclasses
 import datetime
 import functools
 from typing import Any, Protocol
@@ -141,16 +142,22 @@ class Monitor:
             may_abort=not self._actor.post_copy, sleep=self._sleep,
             say=lambda why: self._actor.survive(
                 'the monitor', functools.partial(self._wait_for_the_end, why)))
+        if self._actor.paused and not self._was_paused and outcome.end in (
+                outcome_mod.End.CANCELLED, outcome_mod.End.FAILED):
+            outcome = self._resumed(outcome)
         self._actor.survive('a command', functools.partial(self._close, outcome))
         self._actor.survive('the final statistics', functools.partial(
             self._collect_final_stats, outcome))
-        if self._actor.paused and not self._was_paused and outcome.end in (
-                outcome_mod.End.CANCELLED, outcome_mod.End.FAILED):
-            trouble = outcome_mod.resume_if_paused(self._guest)
-            if trouble:
-                LOG.error('%s', trouble, instance_uuid=self._guest.uuid)
-                self._event(trouble)
         return outcome
+
+    def _resumed(self, outcome: outcome_mod.Outcome) -> outcome_mod.Outcome:
+        """Let a guest that we paused run again; the outcome says so where it does not."""
+        trouble = outcome_mod.resume_if_paused(self._guest)
+        if not trouble:
+            return outcome
+        LOG.error('%s', trouble, instance_uuid=self._guest.uuid)
+        self._event(trouble)
+        return dataclasses.replace(outcome, reason=f'{outcome.reason}; {trouble}')
 
     def _patience_s(self) -> float:
         """How long to wait for the next item: to the tick, or to what is due before it."""

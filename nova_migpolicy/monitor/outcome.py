@@ -29,6 +29,14 @@ SAY_EVERY_S = 60.0
 
 POST_COPY_REASONS = frozenset((
     libvirt.VIR_DOMAIN_PAUSED_POSTCOPY, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED))
+# Why a guest stands still that no migration has paused.
+OWN_TROUBLE = {
+    libvirt.VIR_DOMAIN_PAUSED_IOERROR: 'an I/O error on a disk',
+    libvirt.VIR_DOMAIN_PAUSED_WATCHDOG: 'been stopped by its watchdog',
+    libvirt.VIR_DOMAIN_PAUSED_CRASHED: 'crashed',
+}
+# Nova calls such a server active, so it takes no unpause.
+RESUME = 'let it run by "virsh resume {uuid}" on this host, or reboot the server hard'
 INACTIVE = frozenset((libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED))
 
 
@@ -166,15 +174,26 @@ def _stop_orphan(guest: guest_mod.MigratingGuest, why: str) -> str:
 def resume_if_paused(guest: guest_mod.MigratingGuest) -> str | None:
     """Let a guest that stayed on the source run again after it had been paused for the move.
 
-    Returns a sentence when it could not be done, None when it runs.
+    One that stands still for a reason of its own, such as an I/O error, is left as it is: to run
+    on over a disk that does not work is for an operator to decide.
+
+    Returns a sentence when it does not run, with what to do; None when it does.
     """
     try:
         state = guest.state()
-        if state is not None and state[0] == libvirt.VIR_DOMAIN_PAUSED:
+        if state is None or state[0] != libvirt.VIR_DOMAIN_PAUSED:
+            return None
+        disks = guest.failed_disks()
+        trouble = OWN_TROUBLE.get(state[1]) if not disks else (
+            f'an I/O error on {", ".join(disks)}')
+        if trouble is None:
             guest.resume()
+            return None
     except exception.GuestError as error:
-        return f'the guest was paused for the migration and could not be resumed: {error}'
-    return None
+        return (f'the guest was paused for the migration and could not be resumed: {error}; '
+                f'{RESUME.format(uuid=guest.uuid)}')
+    return (f'the guest was paused for the migration and is not resumed, for it has {trouble}; '
+            f'mend that, then {RESUME.format(uuid=guest.uuid)}')
 
 
 def figures(stats: Mapping[str, Any]) -> dict[str, int]:

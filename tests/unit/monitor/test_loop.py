@@ -204,6 +204,22 @@ class LoopTest(testtools.TestCase):
         self.assertIs(outcome.End.FAILED, ended.end)
         self.assertEqual([()], domain.called('resume'))
 
+    def test_a_guest_that_is_not_resumed_is_said_where_its_operator_looks(self):
+        for reason, resume, word in (
+                (libvirt.VIR_DOMAIN_PAUSED_IOERROR, 0, 'I/O error'),
+                (libvirt.VIR_DOMAIN_PAUSED_USER, fakes.error(1, 'no lock'), 'no lock')):
+            domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB, {'type': 0}], resume=resume,
+                                  state=(libvirt.VIR_DOMAIN_PAUSED, reason))
+            late = inbox.Look()
+            ended = self.run_loop(
+                domain, scripted.Controller([scripted.decide(remedies.Pause())]), [[]],
+                fakes.error(1), too_late=[late])
+            self.assertIs(outcome.End.FAILED, ended.end)
+            for told in (ended.reason, self.kinds('event')[-1]['text'],
+                         late.reply.wait(0).message):
+                self.assertIn(word, told)
+                self.assertIn('virsh resume', told)
+
     def test_a_guest_that_its_owner_had_paused_stays_so(self):
         domain = fakes.Domain(
             jobStats=[scripted.RUNNING_JOB, {'type': 0}], state=(libvirt.VIR_DOMAIN_PAUSED, 1))

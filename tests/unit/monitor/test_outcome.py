@@ -114,6 +114,28 @@ class ResumeTest(testtools.TestCase):
         self.assertIsNone(outcome.resume_if_paused(guest.MigratingGuest(domain)))
         self.assertEqual([()], domain.called('resume'))
 
+    def test_one_that_stands_still_for_a_reason_of_its_own_is_left_so(self):
+        for reason, word in ((libvirt.VIR_DOMAIN_PAUSED_IOERROR, 'I/O error'),
+                             (libvirt.VIR_DOMAIN_PAUSED_WATCHDOG, 'watchdog'),
+                             (libvirt.VIR_DOMAIN_PAUSED_CRASHED, 'crashed')):
+            domain = fakes.Domain(state=(libvirt.VIR_DOMAIN_PAUSED, reason))
+            said = outcome.resume_if_paused(guest.MigratingGuest(domain, uuid='5e1f'))
+            self.assertIn(word, said)
+            self.assertIn('virsh resume 5e1f', said)
+            self.assertEqual([], domain.called('resume'))
+
+    def test_an_error_of_a_guest_that_stood_still_already_is_seen(self):
+        domain = fakes.Domain(state=(libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER),
+                              diskErrors={'vdb': 1})
+        self.assertIn('I/O error on vdb', outcome.resume_if_paused(guest.MigratingGuest(domain)))
+        self.assertEqual([], domain.called('resume'))
+
+    def test_a_libvirt_that_does_not_know_of_errors_is_no_reason_to_stand_still(self):
+        domain = fakes.Domain(state=(libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER),
+                              diskErrors=fakes.error(libvirt.VIR_ERR_NO_SUPPORT))
+        self.assertIsNone(outcome.resume_if_paused(guest.MigratingGuest(domain)))
+        self.assertEqual([()], domain.called('resume'))
+
     def test_a_running_one_is_left_alone(self):
         domain = fakes.Domain()
         self.assertIsNone(outcome.resume_if_paused(guest.MigratingGuest(domain)))
