@@ -25,6 +25,7 @@ from nova_migpolicy.compute import report
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import linkrate
 from nova_migpolicy.engine import progress
+from nova_migpolicy.engine import settings as settings_module
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
@@ -91,6 +92,8 @@ class Session:
         self._plan = plan_mod.make(self.policy, dataclasses.replace(
             start.circumstances, link_mib_s=self.link_mib_s))
         self._dirtied_bytes: int | None = None
+        # What QEMU has where it did not take what it was told.
+        self._other_limit_ms: int | None = None
         self._silence = silence_mod.Silence(guest, journal, inbox.clock)
         self._throttle_is_held = False
         self._started_s = inbox.clock()
@@ -165,8 +168,10 @@ class Session:
             bandwidth_mib_s=plan.bandwidth_mib_s,
             deadline_s=self._deadline_s(self.policy, disk_bytes),
         )
-        return dataclasses.replace(
-            facts, qemu_limit_ms=controller_mod.initial_limit_ms(self.policy, facts))
+        limit_ms = self._other_limit_ms
+        if limit_ms is None:
+            limit_ms = controller_mod.initial_limit_ms(self.policy, facts)
+        return dataclasses.replace(facts, qemu_limit_ms=limit_ms)
 
     def _deadline_s(self, policy: keys.Policy, disk_bytes: int) -> float | None:
         """When the migration must be done under a policy, on the monitor's clock."""
@@ -185,12 +190,22 @@ class Session:
             LOG.warning('%s', note, instance=self.start.instance)
             self.journal.add('event', self.inbox.clock(), text=note)
         limit_ms = self.facts(self._plan, 0).qemu_limit_ms
-        self._try(lambda: self.guest.set_max_downtime(limit_ms))
+        if not self._try(lambda: self.guest.set_max_downtime(limit_ms)):
+            self._other_limit_ms = self._limit_of_qemu()
         if self._plan.can_throttle:
             # Also where the answer is lost, it may have been done.
             self._throttle_is_held = True
             if not self._try(self.guest.hold_throttle):
                 self._plan = self._plan.without_throttle()
+
+    def _limit_of_qemu(self) -> int:
+        """The limit in ms that QEMU has; its own where libvirt does not tell."""
+        try:
+            return self.guest.max_downtime()
+        except exception.GuestError as error:
+            LOG.debug('The limit that QEMU has is not known: %s', error,
+                      instance=self.start.instance)
+            return settings_module.QEMU_LIMIT_MS
 
     def undo(self) -> None:
         """Give back what `prepare` took, where the migration was not watched to its end."""

@@ -30,7 +30,8 @@ class Facts:
         after the next sync. KVM forgets that it was written to when it is sent, TCG does not.
     dirtied_bytes: how many different bytes the guest dirtied in dirtied_seconds, shortly before
         the start; None when that was not measured.
-    qemu_limit_ms, bandwidth_mib_s: the settings in force at the start (a cap of 0 is none).
+    qemu_limit_ms, bandwidth_mib_s: the settings in force at the start (a cap of 0 is none). The
+        limit is what QEMU has, which is not what the policy wants where that was refused.
     deadline_s: absolute, on the clock of the samples; None for no deadline. A retune moves it.
     """
 

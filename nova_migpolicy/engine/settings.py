@@ -22,6 +22,8 @@ MIB = record.MIB
 OVERHEAD_MS = 30
 MARGIN = 0.85
 FLOOR = 0.4
+# The limit that QEMU has by itself, in ms.
+QEMU_LIMIT_MS = 300
 # QEMU takes no limit above this, in ms.
 HIGHEST_LIMIT_MS = 2_000_000
 

@@ -66,6 +66,8 @@ class Steering:
         self._restless_s: float | None = None
         self._hurried_s = facts.started_s
         self._foresaw = False
+        self._refused_limit = facts.qemu_limit_ms != settings_module.initial_limit_ms(
+            terms.policy, facts)
 
     def means(self, at_s: float) -> plan.Means:
         """What may be used now."""
@@ -175,6 +177,18 @@ class Steering:
                 f'{words.size(before.dirtied)}, which {now.cap_mib_s} MiB/s cannot catch up with; '
                 f'{cap} MiB/s can'), watch.forecast)
 
+    def _set_refused_limit(self, at_s: float) -> Decision | None:
+        """Set what could not be set before the start, once there is a job to set it for."""
+        now = self._books.now
+        limit = settings_module.limit_ms(now.promised_ms, now.cap_mib_s, self._watch.known_link)
+        if now.limit_ms != self._facts.qemu_limit_ms or now.limit_ms == limit:
+            self._refused_limit = False
+            return None
+        return Decision(at_s, (remedies.SetMaxDowntime(limit, now.promised_ms),), 'keep_promise', (
+            f'The limit of {limit} ms, which stands for a blackout of '
+            f'{words.blackout(now.promised_ms)}, could not be set before the start, and QEMU has '
+            f'{now.limit_ms} ms; it is set now'), self._watch.forecast)
+
     def keep_promise(self, at_s: float) -> Decision | None:
         """Bring the limit in line with the promise, which a changed link or cap has bent.
 
@@ -185,6 +199,8 @@ class Steering:
         now, link = self._books.now, self._watch.link
         if not self._books.available(remedies.DOWNTIME):
             return None
+        if self._refused_limit and self._watch.tracker.phase is not samples.Phase.SETUP:
+            return self._set_refused_limit(at_s)
         most = self._terms.most_downtime_ms
         highest = settings_module.limit_ms(most, now.cap_mib_s, link)
         promised = min(now.promised_ms, most)

@@ -164,6 +164,14 @@ class MigratingGuest:
         """Set QEMU's own limit, in ms; valid before the start, too."""
         self._call('migrateSetMaxDowntime', limit_ms, 0)
 
+    def max_downtime(self) -> int:
+        """QEMU's own limit now, in ms; also before the start.
+
+        :raises GuestError: libvirt does not know it
+        """
+        return int(self._ask('migrateGetMaxDowntime',
+                             lambda domain: domain.migrateGetMaxDowntime(0)))
+
     def set_throttle(self, percent: int) -> None:
         """Let auto-converge take at most `percent` (1 to 99) of the guest's CPU time.
 

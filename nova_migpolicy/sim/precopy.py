@@ -33,8 +33,6 @@ MIB = guests.MIB
 PAGE_COST = counters.PAGE_COST
 # What a sync takes; nothing is sent meanwhile.
 SYNC_S = 0.001
-# The limit that QEMU has by itself: the one that was asked for before the start may be refused.
-DEFAULT_LIMIT_MS = 300
 _TINY = 1e-9
 
 
@@ -46,8 +44,8 @@ class Migration:
         self.now_s = 0.0
         self.syncs = setup.counter
         self.synced_s = 0.0             # when the last sync was
-        self.cap, self.limit_ms = setup.cap_mib_s, DEFAULT_LIMIT_MS
-        if setup.limit_ms <= settings.HIGHEST_LIMIT_MS:
+        self.cap, self.limit_ms = setup.cap_mib_s, settings.QEMU_LIMIT_MS
+        if setup.limit_ms <= settings.HIGHEST_LIMIT_MS and not setup.limit_is_refused:
             self.limit_ms = setup.limit_ms
         self.blackout_s: float | None = None
         # Work that the guest did not do, in seconds of one of its processors.

@@ -97,7 +97,9 @@ def facts_for(policy: keys.Policy, setup: precopy.Setup, **facts: object) -> rec
         started_s=0.0, bandwidth_mib_s=policy.bandwidth_mib_s,
         deadline_s=policy.deadline_seconds(setup.load.memory_mib / 1024, disk_mib / 1024))
     known = dataclasses.replace(known, **facts)  # type: ignore[arg-type]
-    return dataclasses.replace(known, qemu_limit_ms=settings.initial_limit_ms(policy, known))
+    limit_ms = settings.QEMU_LIMIT_MS if setup.limit_is_refused else (
+        settings.initial_limit_ms(policy, known))
+    return dataclasses.replace(known, qemu_limit_ms=limit_ms)
 
 
 def start(policy: keys.Policy, setup: precopy.Setup, **facts: object
@@ -105,7 +107,8 @@ def start(policy: keys.Policy, setup: precopy.Setup, **facts: object
     """Our controller and a migration that start together, with the policy's own settings."""
     known = facts_for(policy, setup, **facts)
     setup = dataclasses.replace(
-        setup, cap_mib_s=policy.bandwidth_mib_s, limit_ms=known.qemu_limit_ms,
+        setup, cap_mib_s=policy.bandwidth_mib_s,
+        limit_ms=settings.initial_limit_ms(policy, known),
         auto_converge=known.can_throttle, throttle_initial=1, throttle_increment=1,
         throttle_highest=1, switchover_mib_s=known.switchover_mib_s)
     return controller_module.Controller(policy, known), precopy.Migration(setup)

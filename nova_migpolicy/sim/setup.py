@@ -23,13 +23,15 @@ class Setup:
     from 9.2 on looks whether it has to force a sync when auto-converge is armed. counter: where
     the counter of syncs starts. age_s: for how long the guest has been at its work when the
     migration begins. seed, link_jitter, guest_jitter: how far the link's and the guest's rate
-    waver from pass to pass, as a share, and the seed for that.
+    waver from pass to pass, as a share, and the seed for that. limit_is_refused: the limit cannot
+    be set before the start, for whatever reason, and QEMU has its own.
     """
 
     load: guests.Workload
     link_mib_s: float = 1000.0
     cap_mib_s: int = 0
     limit_ms: int = 300
+    limit_is_refused: bool = False
     disk_mib: int = 0
     more_disks_mib: tuple[int, ...] = ()
     disk_write_mib_s: float = 0.0

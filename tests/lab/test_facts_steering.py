@@ -172,6 +172,13 @@ class TestBandwidth(base.HostsTest):
         self.qmp('block-job-set-speed', device=job['device'], speed=200 * MIB)
         migration.wait_for(base.in_passes(1), timeout=15)
 
+    def test_libvirt_tells_the_limit_that_qemu_has(self):
+        self.boot('idle')
+        hands = guest_mod.MigratingGuest(lambda: self.guest.domain)
+        self.assertEqual(settings.QEMU_LIMIT_MS, hands.max_downtime())
+        hands.set_max_downtime(1234)
+        self.assertEqual(1234, hands.max_downtime())
+
     def test_libvirt_tells_when_a_disk_is_in_sync(self):
         self.boot('idle', disks_mib=(8, 256))
         seen = []

@@ -202,6 +202,31 @@ class TestPromise(ControllerBase):
                          limit.limit_ms)
         self.assertThat(seen.blackout_ms, matchers.LessThan(1000))
 
+    def test_a_limit_that_could_not_be_set_before_the_start_is_set_at_the_first_look(self):
+        for promise, load in ((150, guests.sweep(256, 64, 20)), (1500, WILD)):
+            controller = self.start(
+                load=load, remedies=(), initial_downtime_ms=promise, max_downtime_ms=promise,
+                facts={'link_mib_s': 190.0}, setup={'limit_is_refused': True})
+            self.assertEqual(300, controller.settings.limit_ms)
+            self.assertIsNone(controller.observe(samples.Sample(at_s=0.0)))
+            seen = self.go()
+            wanted = settings.limit_ms(promise, 50, settings.Link(190.0))
+            self.assertEqual([(remedies.SetMaxDowntime(wanted, promise),)],
+                             [one.actions for one in seen.decisions])
+            self.assertThat(seen.applied[0][0], matchers.LessThan(1.0))
+            self.assertIn('QEMU has 300 ms', seen.decisions[0].reason)
+            self.assertEqual('completed', seen.end)
+            self.assertThat(seen.blackout_ms, matchers.LessThan(promise))
+
+    def test_what_qemu_has_is_reckoned_with_where_the_limit_is_refused_for_good(self):
+        controller = self.start(remedies=(), initial_downtime_ms=1500, max_downtime_ms=1500,
+                                facts={'link_mib_s': 190.0}, setup={'limit_is_refused': True})
+        seen = self.go(refuse=lambda a: 'no' if a.name == 'set_max_downtime' else None)
+        self.assertEqual(['keep_promise', 'keep_promise', 'on_stall'],
+                         [one.rule for one in seen.decisions])
+        self.assertEqual((300, False),
+                         (controller.settings.limit_ms, seen.decisions[-1].forecast.converges))
+
     def test_an_unknown_link_is_taken_for_the_cap(self):
         self.start(load=guests.sweep(256, 64, 20), facts={'link_mib_s': 190.0},
                    initial_downtime_ms=500)
