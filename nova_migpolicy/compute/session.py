@@ -251,7 +251,7 @@ class Session:
             inbox=self.inbox, journal=self.journal, call=self.call, host=reporter, sleep=sleep,
             tuning=tuning.Tuning(
                 self.start.resolver, self.start.resolved,
-                lambda policy: self._deadline_s(policy, facts.disk_bytes)),
+                lambda policy: self._deadline_s(policy, controller.facts.disk_bytes)),
             has_events=self.has_events, was_paused=self.start.circumstances.paused,
             cap_is_shared=plan.start_bandwidth_mib_s != plan.bandwidth_mib_s,
             mirrored_disks=len(disk_paths))

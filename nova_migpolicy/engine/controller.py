@@ -62,8 +62,9 @@ class Controller:
 
     @property
     def facts(self) -> Facts:
-        """What was known at the start, with the deadline as it is now."""
-        return dataclasses.replace(self._facts, deadline_s=self._terms.deadline_s)
+        """What was known at the start, with the deadline and the disks as they are known now."""
+        return dataclasses.replace(self._facts, deadline_s=self._terms.deadline_s,
+                                   disk_bytes=self._watch.disk_bytes)
 
     @property
     def held(self) -> abc.Mapping[str, int]:

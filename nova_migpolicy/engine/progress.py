@@ -41,7 +41,11 @@ class Pace:
 
 
 class Progress:
-    """Percent done over disks and memory together."""
+    """Percent done over disks and memory together.
+
+    disk_bytes: what is to be copied of the disks as far as it is known; QEMU's own total counts
+    as soon as there is one.
+    """
 
     def __init__(self, memory_bytes: int, disk_bytes: int) -> None:
         self._memory = max(memory_bytes, 0)
@@ -51,7 +55,7 @@ class Progress:
     def observe(self, sample: samples.Sample) -> float:
         """Percent done, 0 to 99: only the end itself is 100."""
         memory = max(sample.memory_total_bytes or 0, self._memory)
-        disk = max(sample.disk_total_bytes or 0, self._disk)
+        disk = self._disk = sample.disk_total_bytes or self._disk
         done = 0.0
         if sample.memory_total_bytes and sample.memory_remaining_bytes is not None:
             done += memory - min(memory, sample.memory_remaining_bytes)

@@ -18,6 +18,8 @@ MIB = 1 << 20
 class Facts:
     """What is known when a migration starts; the memory and disk sizes are in bytes.
 
+    disk_bytes: what is to be copied of the disks; of sparse ones what is allocated. How much that
+        is shows when they are copied.
     link_mib_s: rate of the link between the two hosts, taken low; None when it is not known,
         and then nothing is scaled by it.
     reach_mib_s: the most that was seen of the link; None when it is not known.

@@ -17,6 +17,7 @@ from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_module
 from nova_migpolicy.policy import keys
 
+GIB = 1 << 30
 # Auto-converge that may not be used any more is left armed, and slows the guest by no more.
 ARMED_PERCENT = 1
 
@@ -41,6 +42,11 @@ class Terms:
     def take(self, other: Terms) -> None:
         """From now on be as the other."""
         self.policy, self.deadline_s, self.held = other.policy, other.deadline_s, other.held
+
+    def resize(self, more_bytes: int) -> None:
+        """There is so much more to copy than was known, or less: the deadline goes with it."""
+        if self.deadline_s is not None:
+            self.deadline_s += self.policy.timeout_seconds_per_gib * more_bytes / GIB
 
     def frees(self, remedy: str) -> bool:
         """Whether the engine may use a remedy, as far as holds go."""

@@ -43,6 +43,8 @@ class Watch:
         self.tracker = passes.Tracker()
         self.pace = progress.Pace()
         self.standstill = standstill.Standstill()
+        self.disk_bytes = facts.disk_bytes
+        self._disks_seen = False
         self.last: samples.Sample | None = None
         self.seen: estimator.Estimate | None = None
         self.forecast: record.Forecast | None = None
@@ -70,6 +72,8 @@ class Watch:
         ended = self.tracker.observe(
             sample, threshold_bytes=self.threshold(), cap_mib_s=self._books.now.cap_mib_s,
             changed_s=self._books.changed_s)
+        if self.tracker.phase is Phase.DISKS:
+            self._size_disks(sample)
         if self._books.ended_by is not None or self.tracker.phase in (
                 Phase.DISKS, Phase.BULK, Phase.POST_COPY):
             # A guest that is paused, or runs at the destination, writes nothing here any more.
@@ -81,6 +85,20 @@ class Watch:
         if self.standstill.lasts and self.forecast is not None:
             self.forecast = standstill.forecast(self.forecast)
         return ended
+
+    def _size_disks(self, sample: samples.Sample) -> None:
+        """Learn how much there is to copy of the disks, once QEMU knows.
+
+        Its total grows with what the guest writes, for which nobody gets more time: what is left
+        does not grow beyond the disks.
+        """
+        total, left = sample.disk_total_bytes, sample.disk_remaining_bytes
+        if not total or left is None:
+            return
+        size = max(self.disk_bytes, left) if self._disks_seen else total
+        self._disks_seen = True
+        self._terms.resize(size - self.disk_bytes)
+        self.disk_bytes = size
 
     @property
     def before(self) -> estimator.Point | None:
@@ -144,7 +162,7 @@ class Watch:
             return None
         disk, memory = self.last.disk_remaining_bytes, self.last.memory_remaining_bytes
         if self.tracker.phase is Phase.SETUP:
-            disk, memory = disk or self.facts.disk_bytes, self.facts.memory_bytes
+            disk, memory = disk or self.disk_bytes, self.facts.memory_bytes
         elif self.tracker.phase is Phase.DISKS:
             memory = self.facts.memory_bytes
             if disk is None:

@@ -289,13 +289,16 @@ class MigratingGuest:
         return sorted(found) if isinstance(found, Mapping) else []
 
     def disk_bytes(self, paths: Sequence[str]) -> int:
-        """The size of the disks at `paths` together; block devices count in full.
+        """What of the disks at `paths` has to be copied, as far as it is known before the start.
 
-        A disk that libvirt does not tell the size of counts as nothing, with a
-        warning: it only makes the deadline a little tighter.
+        That is what is allocated of a sparse one, and all of one of which that is not known. A
+        disk that libvirt does not know counts as nothing, with a warning: its size shows when it
+        is copied.
         """
         def size(path: str) -> int:
-            return int(self._ask('blockInfo', lambda domain: domain.blockInfo(path, 0)[0]))
+            capacity, allocated, *_ = self._ask(
+                'blockInfo', lambda domain: domain.blockInfo(path, 0))
+            return int(allocated if 0 < allocated < capacity else capacity)
 
         total = 0
         for path in paths:

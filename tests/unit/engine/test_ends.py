@@ -6,7 +6,10 @@ import unittest
 import testtools
 
 from nova_migpolicy.engine import remedies
+from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
+from nova_migpolicy.sim import precopy
+from nova_migpolicy.sim import run
 from tests.unit.engine import cases
 
 WILD = cases.WILD
@@ -124,6 +127,21 @@ class TestDeadline(cases.CaseBase):
                           setup={'disk_mib': 50_000})
         self.assertEqual(('aborted', ['on_timeout']), (seen.end, names(seen.decisions)))
         self.assertThat(abs(seen.seconds - 100), testtools.matchers.LessThan(3))
+
+    def test_it_counts_what_there_is_to_copy_of_the_disks(self):
+        for believed_gib in (0, 80):
+            controller, plant = run.start(
+                keys.Policy(timeout_seconds=100, timeout_seconds_per_gib=50,
+                            bandwidth_mib_s=50),
+                precopy.Setup(guests.idle(1024), link_mib_s=200, disk_mib=4096,
+                              disk_write_mib_s=20.0),
+                disk_bytes=believed_gib << 30, deadline_s=150.0 + 50 * believed_gib)
+            run.steer(controller, plant, until_s=1.0)
+            self.assertEqual((350.0, 4 << 30),
+                             (controller.facts.deadline_s, controller.facts.disk_bytes))
+            # What the guest writes gives nobody more time.
+            run.steer(controller, plant, until_s=60.0)
+            self.assertEqual(350.0, controller.facts.deadline_s)
 
     def test_post_copy_waits_for_the_memory(self):
         seen = self.steer(WILD, remedies=(), timeout_seconds=10, timeout_seconds_per_gib=0,

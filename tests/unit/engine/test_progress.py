@@ -27,6 +27,19 @@ class TestProgress(testtools.TestCase):
                                                        memory(50))])
         self.assertEqual(100.0, got.finish())
 
+    def test_a_sparse_disk_counts_by_what_is_copied(self):
+        gib = 1 << 30
+        got = progress.Progress(8 * gib, 80 * gib)
+        self.assertEqual([0, 5, 11, 11, 55, 55], [int(got.observe(one)) for one in (
+            disks(gib, gib), disks(gib // 2, gib), disks(0, gib), memory(8 * gib, 8 * gib),
+            memory(4 * gib, 8 * gib), memory(5 * gib, 8 * gib))])
+
+    def test_what_is_written_meanwhile_does_not_turn_it_back(self):
+        got = progress.Progress(100, 300)
+        seen = [got.observe(disks(left, total)) for left, total in (
+            (300, 300), (200, 310), (250, 500), (260, 900))]
+        self.assertEqual(sorted(seen), seen)
+
     def test_it_never_runs_backwards(self):
         got = progress.Progress(100, 0)
         self.assertEqual([90.0, 90.0, 95.0],

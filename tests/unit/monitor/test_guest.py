@@ -123,6 +123,14 @@ class GuestTest(testtools.TestCase):
             self.assertRaises(
                 exception.GuestError, migrating.apply, remedies.SetThrottle(40))
 
+    def test_of_a_sparse_disk_counts_what_is_allocated(self):
+        gib = 1 << 30
+        for info, size in (([80 * gib, gib, gib], gib), ([80 * gib, 0, 0], 80 * gib),
+                           ([80 * gib, 80 * gib, 80 * gib], 80 * gib),
+                           ([80 * gib, 81 * gib, 81 * gib], 80 * gib)):
+            self.assertEqual(size, guest.MigratingGuest(
+                fakes.Domain(blockInfo=[info])).disk_bytes(['/dev/a']), info)
+
     def test_the_size_of_disks_survives_one_that_is_not_known(self):
         domain = fakes.Domain(blockInfo=[
             [5 << 30, 0, 0], fakes.error(libvirt.VIR_ERR_INVALID_ARG), [1 << 30, 0, 0]])
