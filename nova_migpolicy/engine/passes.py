@@ -30,6 +30,7 @@ class Pass:
     leftover: of what the pass began with, what was not yet sent when it ended.
     dirtied: newly dirtied during the pass, not counting pages that were to be sent anyway.
     wire_bytes: what went over the wire, which compression and pages of zeros make less.
+    sent_bytes: of guest memory, each page in full, with those that xbzrle found unchanged.
     steady: the cap did not change in the middle of it.
     count: how many passes it stands for: short ones are taken together.
     """
@@ -202,6 +203,9 @@ class Tracker:
         if old is None or now is None:
             return None
         sent, wire = now.sent - old.sent, now.wire - old.wire
+        if sample.xbzrle and number and skipped == 1 and 0 <= sent <= old.remaining:
+            # QEMU syncs when what is left is below the threshold: the rest was found unchanged.
+            sent = max(sent, int(old.remaining - threshold_bytes))
         dirtied = now.remaining + sent - old.remaining
         duration = now.at_s - old.at_s
         # Of several passes only the first is known to have begun with that much.

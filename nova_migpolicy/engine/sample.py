@@ -70,6 +70,8 @@ class Sample:
     iteration: libvirt's pass counter; it may start above 1 after a cancelled attempt.
     memory_sent_bytes: guest memory sent so far, each page in full whether it went over the wire
         as it is, compressed or as a mark for zeros. Remaining falls by just this between syncs.
+    xbzrle: pages that were written to but are the same as before are dropped, and counted nowhere:
+        remaining falls by them, too.
     """
 
     at_s: float
@@ -88,6 +90,7 @@ class Sample:
     throttle_percent: int | None = None
     post_copy: bool = False
     memory_sent_bytes: int | None = None
+    xbzrle: bool | None = None
 
     @classmethod
     def from_stats(cls, at_s: float, stats: abc.Mapping[str, typing.Any], *,
@@ -118,7 +121,8 @@ class Sample:
             expected_downtime_ms=count(stats, 'downtime'),
             throttle_percent=throttle if throttle is None or throttle <= 100 else None,
             post_copy=post_copy,
-            memory_sent_bytes=_sent(stats))
+            memory_sent_bytes=_sent(stats),
+            xbzrle=count(stats, 'compression_pages') is not None or None)
 
     @property
     def dirty_bytes_s(self) -> int | None:

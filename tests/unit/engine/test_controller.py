@@ -267,6 +267,32 @@ class TestNonsense(ControllerBase):
                                      (name, value, at_s))
 
 
+class TestXbzrle(testtools.TestCase):
+
+    def test_a_guest_that_writes_the_same_again_is_judged(self):
+        """Most of what is dirty at each sync is found unchanged, and counted nowhere."""
+        mib = 1 << 20
+        for unchanged in (0.5, 0.8, 0.95, 0.99):
+            policy = keys.Policy(bandwidth_mib_s=50, max_bandwidth_mib_s=95, timeout_seconds=540,
+                                 timeout_seconds_per_gib=0, remedies=('bandwidth', 'downtime'))
+            controller = controller_module.Controller(policy, run.facts_for(
+                policy, precopy.Setup(guests.idle(1024))))
+            at_s, sent, rules = 0.0, 0.0, []
+            for number in range(1, 12):
+                found = controller.observe(samples.Sample.from_stats(at_s, {
+                    'memory_total': 1024 * mib, 'memory_remaining': 1024 * mib,
+                    'memory_processed': int(sent * mib), 'memory_constant': 0,
+                    'memory_normal': int(sent * mib) // 4096, 'compression_pages': 0},
+                    boundary=True, iteration=number))
+                cap = controller.settings.cap_mib_s
+                for action in found.actions if found else ():
+                    controller.applied(action, at_s)
+                rules += [found.rule] if found else []
+                new = 1024 * (1 - unchanged if number > 1 else 1)
+                sent, at_s = sent + new, at_s + new / cap
+            self.assertEqual(['on_stall'], rules[-1:], (unchanged, rules))
+
+
 class TestSeen(ControllerBase):
 
     def test_forecast_phase_passes_and_settings(self):

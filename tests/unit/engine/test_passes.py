@@ -112,6 +112,23 @@ class TestPasses(PassesBase):
             [one] = self.feed(look(24.1 + late / 50, 180 - late, 1180 + late, True, 3))
             self.assertEqual((1, 170 * MIB), (one.number, one.dirtied_bytes))
 
+    def test_pages_that_xbzrle_found_unchanged_were_dealt_with(self):
+        def xbzrle(at_s, remaining, sent, number):
+            return samples.Sample.from_stats(at_s, {
+                'memory_total': 1000 * MIB, 'memory_remaining': remaining * MIB,
+                'memory_processed': sent * MIB, 'memory_normal': sent * MIB // 4096,
+                'memory_constant': 0, 'compression_pages': 0}, boundary=True, iteration=number)
+
+        self.feed(xbzrle(0.1, 1000, 0, 1), xbzrle(20.1, 800, 1000, 2))
+        # Of 800 only 40 were sent, and at the sync no more than 10 can have been left.
+        [one] = self.feed(xbzrle(20.9, 800, 1040, 3))
+        self.assertEqual((790, 10, 790, 40), tuple(number / MIB for number in (
+            one.sent_bytes, one.leftover_bytes, one.dirtied_bytes, one.wire_bytes)))
+        # Where all of it was sent nothing was dropped.
+        [one] = self.feed(xbzrle(36.9, 100, 1840, 4))
+        self.assertEqual((800, 0, 100), tuple(number / MIB for number in (
+            one.sent_bytes, one.leftover_bytes, one.dirtied_bytes)))
+
     def test_a_counter_that_starts_at_seven(self):
         self.start(first=7)
         [one] = self.feed(look(24.1, 180, 1180, True, 9))

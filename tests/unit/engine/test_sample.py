@@ -30,7 +30,7 @@ class TestSample(testtools.TestCase):
     def test_compressed_pages_are_sent_pages(self):
         got = sample.Sample.from_stats(1, {
             'memory_normal': 1, 'memory_constant': 1, 'compression_pages': 2})
-        self.assertEqual(4 * 4096, got.memory_sent_bytes)
+        self.assertEqual((4 * 4096, True), (got.memory_sent_bytes, got.xbzrle))
 
     def test_garbage_is_none(self):
         for value in (-1, 'x', None, True, float('nan'), float('inf'), [], b'1'):
