@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 from unittest import mock
 
@@ -151,8 +152,10 @@ class LoopTest(testtools.TestCase):
 
     def test_a_link_that_stands_still_is_said_in_the_view(self):
         now_s = fakes.Clock()()
-        controller = controller_mod.Controller(
-            keys.Policy(), controller_mod.Facts(1 << 30, 0, now_s, deadline_s=now_s + 900))
+        policy = keys.Policy()
+        facts = controller_mod.Facts(1 << 30, 0, now_s, deadline_s=now_s + 900)
+        controller = controller_mod.Controller(policy, dataclasses.replace(
+            facts, qemu_limit_ms=controller_mod.initial_limit_ms(policy, facts)))
         seen = []
 
         def stats():
