@@ -45,6 +45,7 @@ from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import links as links_mod
+from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
 
@@ -75,6 +76,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._control = connection.ControlConnection(self._host)
         state = pathlib.Path(CONF.state_path) / 'migpolicy'
         self._journals = journal_mod.prepare_folder(state / 'journal')
+        self._neighbours = neighbours_mod.Neighbours()
         self._links = links_mod.Links(state / 'links.json' if self._journals else None)
         self._requests = requests.Requests(state / 'requests')
         self._channel: Any = None
@@ -283,7 +285,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             session_mod.journal_for(
                 self._journals, current.migration, current.inbox.clock(),
                 CONF.migpolicy.journal_max_kib * 1024),
-            self._links)
+            self._links, self._neighbours)
 
     def _events(
         self, instance: Any, session: session_mod.Session,

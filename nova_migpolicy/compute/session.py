@@ -32,6 +32,7 @@ from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import links as links_mod
 from nova_migpolicy.monitor import loop
+from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import silence as silence_mod
 from nova_migpolicy.monitor import tuning
@@ -75,6 +76,7 @@ class Session:
         inbox: inbox_mod.Inbox,
         journal: journal_mod.Journal,
         links: links_mod.Links,
+        neighbours: neighbours_mod.Neighbours | None = None,
     ) -> None:
         self.start = start
         self.guest = guest
@@ -85,6 +87,7 @@ class Session:
         # Post-copy broke off: neither copy of the guest may be touched.
         self.broken = False
         self._links = links
+        self._neighbours = neighbours
         # The operator's word, else what was learnt, else unknown.
         learnt = links.get(start.destination)
         self.link_mib_s = start.link_mib_s or (learnt.low_mib_s if learnt else None)
@@ -253,6 +256,7 @@ class Session:
                 self.start.resolver, self.start.resolved,
                 lambda policy: self._deadline_s(policy, controller.facts.disk_bytes)),
             has_events=self.has_events, was_paused=self.start.circumstances.paused,
+            neighbours=self._neighbours,
             cap_is_shared=plan.start_bandwidth_mib_s != plan.bandwidth_mib_s,
             mirrored_disks=len(disk_paths))
         outcome = monitor.run()
@@ -291,9 +295,11 @@ class Session:
         is_bound = not seen_mib_s
         last, stats = monitor.last_sample, monitor.final_stats
         sent, downtime_ms = stats.get('memory_processed'), stats.get('downtime')
-        # What post-copy fetched, or a paused guest left, says nothing of a switchover.
-        if (is_bound and not controller.over and last and last.memory_processed_bytes
-                and monitor.ended_s and isinstance(sent, int) and isinstance(downtime_ms, int)):
+        # What post-copy fetched, a paused guest left, or others' memory took the link for, says
+        # nothing of a switchover.
+        if (is_bound and not controller.over and last and not last.others
+                and last.memory_processed_bytes and monitor.ended_s
+                and isinstance(sent, int) and isinstance(downtime_ms, int)):
             rate = linkrate.from_switchover(
                 sent - last.memory_processed_bytes, monitor.ended_s - last.at_s,
                 controller.settings.cap_mib_s, downtime_ms)

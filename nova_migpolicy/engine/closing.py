@@ -211,18 +211,24 @@ class Closing:
     def _raise(self) -> tuple[remedies.Action, ...]:
         """Take all the bandwidth that is permitted; the promised blackout stays."""
         now, books = self._books.now, self._books
-        cap = self._terms.highest_cap(now.cap_mib_s)
+        cap = self._highest_cap
         raised = settings_module.with_cap(now, cap, self._watch.link)
         if cap == now.cap_mib_s or not books.available(remedies.BANDWIDTH) or (
                 raised.limit_ms != now.limit_ms and not books.available(remedies.DOWNTIME)):
             return ()
         return settings_module.changes(now, raised)
 
+    @property
+    def _highest_cap(self) -> int:
+        """The highest cap that is permitted, also while it gives way to another migration."""
+        own = self._books.own_cap_mib_s
+        return self._terms.highest_cap(self._books.now.cap_mib_s if own is None else own)
+
     def cost(self, step: remedies.Action, at_s: float) -> cost_module.Cost | None:
         """What a step costs at the bandwidth that it will get."""
         cap = self._books.now.cap_mib_s
         if isinstance(step, remedies.Pause) and self._raise():
-            cap = self._terms.highest_cap(cap)
+            cap = self._highest_cap
         elif isinstance(step, remedies.StartPostCopy) and cap:
             # The cap does not bind it.
             cap = max(cap, int(self._watch.link.mib_s or 0))

@@ -23,6 +23,7 @@ from nova_migpolicy.engine import release
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as samples
 from nova_migpolicy.engine import settings as settings_module
+from nova_migpolicy.engine import share
 from nova_migpolicy.engine import steer
 from nova_migpolicy.engine import terms as terms_module
 from nova_migpolicy.engine import tuning
@@ -51,6 +52,7 @@ class Controller:
         self._closing = closing_module.Closing(self._terms, facts, self._books, self._watch)
         self._release = release.Release(self._terms, self._books, self._watch, self._closing)
         self._steering = steer.Steering(self._terms, facts, self._books, self._watch)
+        self._sharing = share.Sharing(self._terms, self._books, self._watch)
         self._commands = commands.Commands(facts, self._books, self._watch, self._closing)
         self._tuning = tuning.Tuning(self._terms, facts, self._books, self._watch,
                                      self._closing, self._commands)
@@ -102,6 +104,16 @@ class Controller:
         return self._closing.over
 
     @property
+    def in_need(self) -> bool:
+        """Whether it cannot end beside the others that use the link."""
+        return self._sharing.in_need
+
+    @property
+    def has_given_way(self) -> bool:
+        """Whether it goes at a trickle, for another migration."""
+        return self._sharing.has_given_way
+
+    @property
     def stands_still(self) -> bool:
         """Whether nothing has moved over the link for long enough to be said."""
         return self._watch.standstill.lasts and not self._closing.is_aborted
@@ -126,7 +138,9 @@ class Controller:
         found = self._release.observe(at_s)
         if found is None and (not self.over or closing.owes_abort):
             found = closing.step(at_s, ended is not None) or closing.deadline(at_s)
-            if found is None and closing.now.due is None:
+            if found is None and not self.over:
+                found = self._sharing.step(at_s)
+            if found is None and closing.now.due is None and not self._sharing.has_given_way:
                 found = self._steer(at_s, ended)
         return self._out(found) if found is not None else None
 
@@ -205,6 +219,10 @@ class Controller:
 
     def _judge(self, at_s: float) -> Decision | None:
         found = self._steering.at_pass(at_s)
+        if found.is_harsh:
+            waits, said = self._sharing.instead(found.reason, at_s)
+            if waits:
+                return said
         if found.step is not None:
             self._closing.begin(ending.Ending((found.step,), found.rule, found.reason))
             return Decision(at_s, self._closing.actions(found.step), found.rule, found.reason,

@@ -38,6 +38,8 @@ class Ledger:
         self.abort_again_s: float | None = None
         self.ended_by: remedies.Action | None = None
         self.error = ''
+        # The cap to go on with, while it gives way to another migration.
+        self.own_cap_mib_s: int | None = None
         # A step that ends it, which is on its way: it cannot be called back.
         self.end_in_flight: remedies.Action | None = None
         self._asked: list[tuple[remedies.Action, float]] = []

@@ -55,9 +55,9 @@ class Belief:
 
 
 def shows_link(seen: passes.Pass) -> bool:
-    """Whether bytes on the wire were what made a pass as long as it was."""
-    return (seen.steady and seen.wire_bytes >= max(LEAST_BYTES, AS_IT_IS * seen.sent_bytes)
-            and seen.duration_s >= LEAST_PASS_S)
+    """Whether bytes on the wire, and no others', were what made a pass as long as it was."""
+    return (seen.steady and not seen.shared and seen.duration_s >= LEAST_PASS_S
+            and seen.wire_bytes >= max(LEAST_BYTES, AS_IT_IS * seen.sent_bytes))
 
 
 def from_pass(seen: passes.Pass) -> float | None:

@@ -33,6 +33,7 @@ class Pass:
     sent_bytes: of guest memory, each page in full, with those that xbzrle found unchanged.
     steady: the cap did not change in the middle of it.
     count: how many passes it stands for: short ones are taken together.
+    shared: other migrations of this host used the link in it.
     """
 
     number: int
@@ -48,6 +49,7 @@ class Pass:
     cap_mib_s: int
     steady: bool = True
     count: int = 1
+    shared: bool = False
 
     @property
     def duration_s(self) -> float:
@@ -95,6 +97,7 @@ def _belong_together(one: Pass, after: Pass) -> bool:
 def _joined(one: Pass, after: Pass) -> Pass:
     return dataclasses.replace(
         after, start_s=one.start_s, start_bytes=one.start_bytes, count=one.count + after.count,
+        shared=one.shared or after.shared,
         dirtied_bytes=one.dirtied_bytes + after.dirtied_bytes,
         sent_bytes=one.sent_bytes + after.sent_bytes,
         wire_bytes=one.wire_bytes + after.wire_bytes)
@@ -112,6 +115,7 @@ class Tracker:
         self._first: _Mark | None = None
         self._iteration: int | None = None
         self._last_s: float | None = None
+        self._was_shared = False
 
     def observe(self, sample: samples.Sample, *, threshold_bytes: float, cap_mib_s: int,
                 changed_s: float) -> Pass | None:
@@ -123,6 +127,7 @@ class Tracker:
         if self._last_s is not None and sample.at_s < self._last_s:
             return None
         self._last_s = sample.at_s
+        self._was_shared |= bool(sample.others)
         if sample.post_copy or self.phase is Phase.POST_COPY:
             self.phase = Phase.POST_COPY
             return None
@@ -142,7 +147,9 @@ class Tracker:
         if ended is None:
             return None
         steady = changed_s <= ended.start_s + 0.2 * ended.duration_s
-        ended = dataclasses.replace(ended, cap_mib_s=cap_mib_s, steady=steady)
+        ended = dataclasses.replace(ended, cap_mib_s=cap_mib_s, steady=steady,
+                                    shared=self._was_shared)
+        self._was_shared = bool(sample.others)
         before = self.passes[-1] if self.passes else None
         if before is not None and _belong_together(before, ended):
             ended = _joined(before, ended)

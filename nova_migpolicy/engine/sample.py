@@ -68,6 +68,8 @@ class Sample:
     boundary: taken at a MIGRATION_ITERATION event, just after QEMU synced its dirty bitmap, so
         that remaining is what the next pass starts with; otherwise it is a watchdog tick.
     iteration: libvirt's pass counter; it may start above 1 after a cancelled attempt.
+    others: how many other migrations of this host send at their full rate; None for not known.
+        needed_by: how many of those that began before it cannot end beside others.
     memory_sent_bytes: guest memory sent so far, each page in full whether it went over the wire
         as it is, compressed or as a mark for zeros. Remaining falls by just this between syncs.
     xbzrle: pages that were written to but are the same as before are dropped, and counted nowhere:
@@ -90,6 +92,8 @@ class Sample:
     throttle_percent: int | None = None
     post_copy: bool = False
     memory_sent_bytes: int | None = None
+    others: int | None = None
+    needed_by: int | None = None
     xbzrle: bool | None = None
 
     @classmethod

@@ -53,6 +53,13 @@ class Found:
     rule: str = ''
     reason: str = ''
 
+    @property
+    def is_harsh(self) -> bool:
+        """Whether the guest is given up, stopped, moved or slowed by it."""
+        actions = self.decision.actions if self.decision is not None else ()
+        return self.hopeless or self.step is not None or any(
+            isinstance(one, remedies.SetThrottle) for one in actions)
+
 
 class Steering:
     """The hands on the wheel; they hold no state but for how long they have waited."""
@@ -106,7 +113,7 @@ class Steering:
         if found.plan.step is not None:
             return Found(step=found.plan.step, rule=found.rule, reason=found.reason)
         return Found(Decision(at_s, settings_module.changes(now, found.plan.settings),
-                              found.rule, found.reason, watch.forecast))
+                              found.rule, found.reason, watch.forecast), reason=found.reason)
 
     def hurry(self, at_s: float) -> Decision | None:
         """Raise the bandwidth when this copy, of disks or memory, would miss the deadline."""

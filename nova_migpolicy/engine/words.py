@@ -21,6 +21,11 @@ def size(number: float) -> str:
     return f'{mib:.0f} MiB' if mib >= 10 else f'{mib:.1f} MiB'
 
 
+def count(number: int, thing: str) -> str:
+    """So many of a thing."""
+    return f'{number} {thing}{"" if number == 1 else "s"}'
+
+
 def rate(bytes_s: float) -> str:
     """Bytes per second as MiB/s."""
     mib = bytes_s / MIB
@@ -48,7 +53,7 @@ def evidence(seen: list[passes.Pass], cap_mib_s: int, plateau_bytes: int | None)
     after = [one for one in seen if one.number > 0]
     if not after:
         return 'No pass is over yet'
-    sent = f'{cap_mib_s} MiB/s' if cap_mib_s else rate(after[-1].wire_rate)
+    sent = rate(after[-1].wire_rate)
     flat = outlook.plateau(after)
     stays = size(sum(one.end_bytes for one in flat) / len(flat))
     if len(flat) > 1:

@@ -62,6 +62,13 @@ class DiskReady:
     at_s: float
 
 
+@dataclasses.dataclass(frozen=True)
+class NeighbourChanged:
+    """Another migration of this host needs the link, or does not need it any more."""
+
+    at_s: float
+
+
 # What a person may want of a running migration, whatever its state.
 CANCEL = 'cancel'
 FORCE_COMPLETE = 'force_complete'
@@ -94,7 +101,7 @@ class Look:
     reply: answer.Reply = dataclasses.field(default_factory=answer.Reply)
 
 
-Event = PassStarted | JobCompleted | CallReturned | Switchover | DiskReady
+Event = PassStarted | JobCompleted | CallReturned | Switchover | NeighbourChanged | DiskReady
 Request = Command | Tune | Look
 Item = Event | Request
 

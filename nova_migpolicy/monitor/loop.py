@@ -30,6 +30,7 @@ from nova_migpolicy.monitor import engine
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import sampler
 from nova_migpolicy.monitor import sharing
@@ -92,6 +93,7 @@ class Monitor:
         was_paused: bool = False,
         cap_is_shared: bool = False,
         mirrored_disks: int = 0,
+        neighbours: neighbours_mod.Neighbours | None = None,
     ) -> None:
         """Take over a migration whose operation is about to start.
 
@@ -99,6 +101,7 @@ class Monitor:
         :param was_paused: by its owner, who alone may let it run again
         :param cap_is_shared: each disk has a share of the cap, and memory would
             begin with that share alone
+        :param neighbours: the migrations of this host; None where it is alone
         :param mirrored_disks: how many are copied
         """
         self._guest = guest
@@ -111,6 +114,8 @@ class Monitor:
         self._sampler = sampler.Sampler(has_events)
         self._tick_s = TICK_S if has_events else EVENTLESS_TICK_S
         self._was_paused, self._cap_is_shared = was_paused, cap_is_shared
+        self._neighbours = neighbours or neighbours_mod.Neighbours()
+        self._member: neighbours_mod.Member | None = None
         self._sharing = sharing.Sharing(guest, controller, self._event, mirrored_disks)
         self._looked_s = inbox.clock()
         self._passed_s: float | None = None
@@ -133,9 +138,14 @@ class Monitor:
 
     def run(self) -> outcome_mod.Outcome:
         """Watch and steer until the migration is over; returns how it ended."""
-        while not self._over():
-            items = self._inbox.wait(self._patience_s())
-            self._actor.survive('the monitor', functools.partial(self._round, items))
+        self._member = self._neighbours.join(
+            lambda: self._inbox.put(inbox_mod.NeighbourChanged(self._inbox.clock())))
+        try:
+            while not self._over():
+                items = self._inbox.wait(self._patience_s())
+                self._actor.survive('the monitor', functools.partial(self._round, items))
+        finally:
+            self._neighbours.leave(self._member)
         self._actor.survive('the monitor', self._publish)
         outcome = outcome_mod.settle(
             self._guest, self._call, abort_reason=self._actor.abort_reason,
@@ -206,7 +216,8 @@ class Monitor:
         # Before the look: what the engine decides on it might be what a cancel is to prevent.
         self._answer_each(cancels)
         if not self._over():
-            looked = self._look_if_due(boundary, requests)
+            looked = self._look_if_due(boundary, requests, wanted=any(
+                isinstance(item, inbox_mod.NeighbourChanged) for item in items))
         self._answer_each(requests)
         if looked or not all(isinstance(item, inbox_mod.PassStarted) for item in items):
             self._publish()
@@ -230,13 +241,13 @@ class Monitor:
                 self._actor.survive('a command', functools.partial(self._answer, request))
 
     def _look_if_due(self, boundary: inbox_mod.PassStarted | None,
-                     requests: list[inbox_mod.Request]) -> bool:
+                     requests: list[inbox_mod.Request], *, wanted: bool) -> bool:
         if boundary is not None and self._passed_s is not None and (
                 boundary.at_s - self._passed_s < passes.LEAST_GAP_S):
             # Passes of a few ms: looking at each would cost more than it tells.
             boundary = None
         now_s = self._inbox.clock()
-        if boundary is None and now_s - self._looked_s < self._due_s(requests):
+        if boundary is None and not wanted and now_s - self._looked_s < self._due_s(requests):
             return False
         # Whatever goes wrong with it, those who ask are answered.
         self._actor.survive('a look', functools.partial(self._look, boundary, now_s))
@@ -291,6 +302,9 @@ class Monitor:
         if self._actor.abort_reason is not None and not sample.memory_total_bytes:
             # A job that is being ended has no sizes any more; the last ones stay.
             return
+        if self._member is not None:
+            seen = self._neighbours.seen_by(self._member)
+            sample = dataclasses.replace(sample, others=seen.others, needed_by=seen.needed_by)
         decision = self._engine.observe(sample, ended=self._actor.ended)
         forecast = self._controller.forecast
         self.last_look = sample

@@ -15,6 +15,8 @@ is the seed, for a link and a guest that waver from pass to pass.
 
 from __future__ import annotations
 
+import math
+
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings
 from nova_migpolicy.sim import counters
@@ -94,6 +96,20 @@ class Migration:
     def wire_bytes(self) -> float:
         """What went over the wire, disks included, in bytes."""
         return (self._counters.wire_mib + self._counters.disk_wire_mib) * MIB
+
+    @property
+    def wants_mib_s(self) -> float:
+        """The rate that it would take of a link without end."""
+        if self.over:
+            return 0.0
+        free = self.state == 'post-copy' or not self.cap
+        return math.inf if free else float(self.cap)
+
+    def share_link(self, mib_s: float) -> None:
+        """From now on it gets so much of a link that others use, too."""
+        if mib_s != self._link.rate(self.now_s):
+            self._link = link_module.Link(mib_s)
+            self._rate_soon()
 
     def advance(self, until_s: float) -> bool:
         """Let time pass to a moment, a sync or the end; whether the bitmap was synced just now."""

@@ -147,8 +147,10 @@ class _Hands(typing.Generic[PilotT]):
     def look(self, stats: dict[str, int], synced: bool) -> None:
         """Show the pilot a sample, and do what it decides."""
         plant = self._plant
-        decision = self._pilot.observe(samples.Sample.from_stats(
-            plant.now_s, stats, boundary=synced, post_copy=plant.state == 'post-copy'))
+        sample = samples.Sample.from_stats(
+            plant.now_s, stats, boundary=synced, post_copy=plant.state == 'post-copy')
+        decision = self._pilot.observe(dataclasses.replace(
+            sample, others=stats.get('others'), needed_by=stats.get('needed_by')))
         forecast = self._pilot.forecast
         number = plant.syncs - plant.setup.counter - 2
         if synced and forecast is not None and number >= 0:
@@ -165,41 +167,73 @@ def _due_s(pilot: Pilot, now_s: float) -> float:
     return math.inf if due_s is None else due_s
 
 
-def steer(pilot: PilotT, plant: precopy.Migration, *, until_s: float = 30_000.0,
-          tick_s: float = TICK_S, boundaries: bool = True, change: Change | None = None,
-          refuse: Refuse | None = None, commands: abc.Sequence[Command[PilotT]] = ()) -> Run:
-    """Run it to its end.
+class Course(typing.Generic[PilotT]):
+    """A pilot and its migration under way; `go` lets time pass.
 
     tick_s: between two looks that no sync causes. boundaries: the pilot looks at each sync, too.
     change: what to make of the statistics before the pilot sees them. refuse: the error
     with which an action is refused, or None to let it be. commands: what persons want, with the
     earliest time of each, in order; a sample is taken before each.
     """
-    hands = _Hands(pilot, plant, refuse)
-    left = list(commands)
-    next_s = 0.0
-    seen_s = -passes.LEAST_GAP_S
-    bulk_end_s = None
-    while not plant.over and plant.now_s < until_s:
-        due_s = _due_s(pilot, plant.now_s)
-        if due_s < next_s:
-            next_s = due_s + AFTER_DUE_S
-        synced = plant.advance(max(plant.now_s + 1e-6, min(
-            next_s, until_s, left[0][0] if left else until_s)))
-        if synced and plant.syncs == plant.setup.counter + 2:
-            bulk_end_s = plant.now_s
-        now_s = plant.now_s
-        due = bool(left) and now_s >= left[0][0]
-        fresh = synced and boundaries and now_s - seen_s >= passes.LEAST_GAP_S
-        if plant.over or not (due or fresh or now_s >= next_s):
-            continue
-        next_s = now_s + tick_s
-        seen_s = now_s if fresh else seen_s
-        hands.look(plant.stats() if change is None else change(plant.stats()), fresh)
-        if due and not plant.over:
-            hands.take(left.pop(0)[1](pilot, plant.now_s))
-    end = plant.state if plant.over else 'running'
-    return Run(end, plant.now_s, None if plant.blackout_s is None else plant.blackout_s * 1000,
-               int(plant.sent_bytes), tuple(hands.decisions), tuple(hands.applied),
-               plant.syncs - plant.setup.counter, bulk_end_s, int(plant.wire_bytes),
-               plant.lost_s, tuple(hands.etas))
+
+    def __init__(self, pilot: PilotT, plant: precopy.Migration, *, tick_s: float = TICK_S,
+                 boundaries: bool = True, change: Change | None = None,
+                 refuse: Refuse | None = None,
+                 commands: abc.Sequence[Command[PilotT]] = ()) -> None:
+        self.pilot, self.plant = pilot, plant
+        self._hands = _Hands(pilot, plant, refuse)
+        self._tick_s, self._boundaries, self._change = tick_s, boundaries, change
+        self._left = list(commands)
+        self._next_s = 0.0
+        self._seen_s = -passes.LEAST_GAP_S
+        self._bulk_end_s: float | None = None
+
+    def look_soon(self) -> None:
+        """Look before any more time passes."""
+        self._next_s = self.plant.now_s
+
+    def order(self, command: abc.Callable[[PilotT, float], record.Decision | None]) -> None:
+        """Let a person want something now."""
+        self._hands.take(command(self.pilot, self.plant.now_s))
+
+    def go(self, until_s: float) -> None:
+        """Let time pass to a moment, or to the end."""
+        pilot, plant, left = self.pilot, self.plant, self._left
+        while not plant.over and plant.now_s < until_s:
+            due_s = _due_s(pilot, plant.now_s)
+            if due_s < self._next_s:
+                self._next_s = due_s + AFTER_DUE_S
+            synced = plant.advance(max(plant.now_s + 1e-6, min(
+                self._next_s, until_s, left[0][0] if left else until_s)))
+            if synced and plant.syncs == plant.setup.counter + 2:
+                self._bulk_end_s = plant.now_s
+            now_s = plant.now_s
+            due = bool(left) and now_s >= left[0][0]
+            fresh = synced and self._boundaries and now_s - self._seen_s >= passes.LEAST_GAP_S
+            if plant.over or not (due or fresh or now_s >= self._next_s):
+                continue
+            self._next_s = now_s + self._tick_s
+            self._seen_s = now_s if fresh else self._seen_s
+            stats = plant.stats()
+            self._hands.look(stats if self._change is None else self._change(stats), fresh)
+            if due and not plant.over:
+                self._hands.take(left.pop(0)[1](pilot, plant.now_s))
+
+    def told(self) -> Run:
+        """How it went so far."""
+        hands, plant = self._hands, self.plant
+        end = plant.state if plant.over else 'running'
+        return Run(end, plant.now_s, None if plant.blackout_s is None else plant.blackout_s * 1000,
+                   int(plant.sent_bytes), tuple(hands.decisions), tuple(hands.applied),
+                   plant.syncs - plant.setup.counter, self._bulk_end_s, int(plant.wire_bytes),
+                   plant.lost_s, tuple(hands.etas))
+
+
+def steer(pilot: PilotT, plant: precopy.Migration, *, until_s: float = 30_000.0,
+          tick_s: float = TICK_S, boundaries: bool = True, change: Change | None = None,
+          refuse: Refuse | None = None, commands: abc.Sequence[Command[PilotT]] = ()) -> Run:
+    """Run it to its end; for the parameters see Course."""
+    course = Course(pilot, plant, tick_s=tick_s, boundaries=boundaries, change=change,
+                    refuse=refuse, commands=commands)
+    course.go(until_s)
+    return course.told()

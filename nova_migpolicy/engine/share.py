@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shares the link with the other migrations of a host: which of them goes first.
+
+A rate that others share says nothing of the guest that is sent with it, nor of the link. So where
+a migration would be given up, or its guest stopped, moved or slowed, while others use the link, it
+is *in need* in place of that: those that began after it give way, at a trickle, until it has
+ended. Of several in need the oldest goes first, and the others follow one by one. Others that are
+not of this host are seen by what they take: a rate far below what the link has given. They are
+waited for, but not for long.
+"""
+
+from __future__ import annotations
+
+from nova_migpolicy.engine import hold
+from nova_migpolicy.engine import ledger
+from nova_migpolicy.engine import record
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import terms as terms_module
+from nova_migpolicy.engine import watch as watch_module
+from nova_migpolicy.engine import words
+
+Decision = record.Decision
+RULE = 'share'
+TRICKLE_MIB_S = 1
+# Less than this share of what the link has given is taken for the work of others, for so long.
+TAKEN = 0.6
+PATIENCE_S = 60.0
+GIVES_WAY = (samples.Phase.DISKS, samples.Phase.BULK, samples.Phase.PASSES)
+
+
+class Sharing:
+    """One migration's part in sharing the link.
+
+    :ivar in_need: it cannot end at the rate that it gets beside others
+    """
+
+    def __init__(self, terms: terms_module.Terms, books: ledger.Ledger,
+                 watch: watch_module.Watch) -> None:
+        self._terms = terms
+        self._books = books
+        self._watch = watch
+        self.in_need = False
+        self._waits_since_s: float | None = None
+
+    @property
+    def has_given_way(self) -> bool:
+        """Whether it goes at a trickle, for another."""
+        return (self._books.own_cap_mib_s is not None
+                and self._books.now.cap_mib_s == TRICKLE_MIB_S)
+
+    def step(self, at_s: float) -> Decision | None:
+        """Give way to another in need, or take up the own rate again."""
+        last, books = self._watch.last, self._books
+        needed_by = (last.needed_by or 0) if last is not None else 0
+        if books.own_cap_mib_s is not None and (
+                hold.BANDWIDTH in self._terms.held or not self.has_given_way):
+            books.own_cap_mib_s = None      # Somebody else has set it since.
+        if needed_by and books.own_cap_mib_s is None:
+            return self._give_way(needed_by, at_s)
+        if not needed_by and books.own_cap_mib_s is not None:
+            return self._go_on(books.own_cap_mib_s, at_s)
+        return None
+
+    def _give_way(self, needed_by: int, at_s: float) -> Decision | None:
+        now = self._books.now.cap_mib_s
+        if (self._watch.tracker.phase not in GIVES_WAY or hold.BANDWIDTH in self._terms.held
+                or now == TRICKLE_MIB_S or not self._books.available(remedies.BANDWIDTH)):
+            return None
+        self._books.own_cap_mib_s = now
+        # What has been sent once is over soon with the link to itself: one after the other.
+        self.in_need |= self._watch.tracker.phase is samples.Phase.PASSES
+        return Decision(at_s, (remedies.SetBandwidth(TRICKLE_MIB_S),), RULE, (
+            f'{words.count(needed_by, "migration")} of this host that began before it cannot end '
+            f'while others use the link; it goes on at {TRICKLE_MIB_S} MiB/s until then'),
+            self._watch.forecast)
+
+    def _go_on(self, cap_mib_s: int, at_s: float) -> Decision:
+        rate = f'{cap_mib_s} MiB/s' if cap_mib_s else 'no bandwidth cap'
+        return Decision(at_s, (remedies.SetBandwidth(cap_mib_s),), RULE, (
+            f'No migration that began before it needs the link any more; it goes on with {rate}'),
+            self._watch.forecast)
+
+    def instead(self, reason: str, at_s: float) -> tuple[bool, Decision | None]:
+        """Whether to wait in place of doing something to the guest, and what is said of it.
+
+        :param reason: why it would be done
+        """
+        others = self._others()
+        if others:
+            said, self.in_need = self.in_need, True
+            return True, None if said else self._say(at_s, (
+                f'{reason}, beside {words.count(others, "other migration")} of this host; those '
+                'that began after it give way until it has ended'))
+        if not self._is_taken():
+            self._waits_since_s = None
+            return False, None
+        since_s = self._waits_since_s
+        if since_s is None:
+            self._waits_since_s = at_s
+            return True, self._say(at_s, (
+                f'{reason}, of {words.rate(self._given())} that the link has given; others seem '
+                f'to use it, and it waits for them for up to {words.span(PATIENCE_S)}'))
+        return at_s - since_s < PATIENCE_S, None
+
+    def _say(self, at_s: float, reason: str) -> Decision:
+        return Decision(at_s, (), RULE, reason, self._watch.forecast)
+
+    def _others(self) -> int:
+        """How many others of this host send at their full rate, where the link is what binds."""
+        last, seen, cap = self._watch.last, self._watch.seen, self._books.now.cap_mib_s
+        if last is None or not last.others:
+            return 0
+        if cap and seen is not None and seen.measured and not self._watch.link_bound:
+            return 0
+        return last.others
+
+    def _given(self) -> float:
+        """The most that the link has given, in bytes/s, as far as this migration could use it."""
+        cap, known = self._books.now.cap_mib_s, self._watch.known_link.most_mib_s or 0.0
+        most = max([known * record.MIB, *(
+            one.wire_rate for one in self._watch.tracker.passes if one.cap_mib_s == cap
+            and one.steady)])
+        return min(most, cap * record.MIB) if cap else most
+
+    def _is_taken(self) -> bool:
+        seen = self._watch.seen
+        return seen is not None and seen.measured and seen.wire_rate < TAKEN * self._given()

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several migrations of the model over one link, which divides itself evenly among them.
+
+Each gets as much as every other one, but for those whose cap is less than that; what these leave
+goes to the others. Between two moments at which that is made anew, a slice, the rates stay.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+
+from nova_migpolicy.engine import controller as controller_module
+from nova_migpolicy.sim import precopy
+from nova_migpolicy.sim import run
+
+SLICE_S = 0.05
+Pair = tuple[controller_module.Controller, precopy.Migration]
+
+
+def shares(wanted: abc.Sequence[float], mib_s: float) -> list[float]:
+    """What each gets of a link of so many MiB/s, by what it would take."""
+    given = [0.0] * len(wanted)
+    left, open_ = mib_s, sorted(range(len(wanted)), key=lambda one: wanted[one])
+    while open_:
+        first = open_.pop(0)
+        given[first] = min(wanted[first], left / (len(open_) + 1))
+        left -= given[first]
+    return given
+
+
+class Crowd:
+    """Migrations of one host that begin together.
+
+    :param pairs: the pilot and the migration of each, the oldest first
+    """
+
+    def __init__(self, pairs: abc.Sequence[Pair], link_mib_s: float) -> None:
+        self._link_mib_s = link_mib_s
+        self._at_s = 0.0
+        self._needy: tuple[bool, ...] = ()
+        self.courses = [run.Course(pilot, plant, change=self._telling(place))
+                        for place, (pilot, plant) in enumerate(pairs)]
+
+    def _telling(self, place: int) -> run.Change:
+        """Lay what one sees of the others over its statistics."""
+        def change(stats: dict[str, int]) -> dict[str, int]:
+            under_way = [one for one in self.courses if not one.plant.over]
+            return {
+                **stats,
+                'others': sum(one is not self.courses[place] and not one.pilot.has_given_way
+                              for one in under_way),
+                'needed_by': sum(one.pilot.in_need and not one.plant.over
+                                 for one in self.courses[:place])}
+        return change
+
+    def go(self, until_s: float) -> list[run.Run]:
+        """Let time pass to a moment or until all are over; how each went."""
+        at_s = self._at_s
+        while at_s < until_s and not all(one.plant.over for one in self.courses):
+            at_s += SLICE_S
+            given = shares([one.plant.wants_mib_s for one in self.courses], self._link_mib_s)
+            needy = tuple(one.pilot.in_need and not one.plant.over for one in self.courses)
+            for course, mib_s in zip(self.courses, given, strict=True):
+                if needy != self._needy:
+                    course.look_soon()
+                course.plant.share_link(max(mib_s, 1e-6))
+                course.go(at_s)
+            self._needy = needy
+        self._at_s = at_s
+        return [one.told() for one in self.courses]

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Migrations that share a link: who goes first, and what is not done to a guest for it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import testtools
+
+from nova_migpolicy.engine import linkrate
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import share
+from nova_migpolicy.policy import resolve
+from nova_migpolicy.sim import guests
+from nova_migpolicy.sim import precopy
+from nova_migpolicy.sim import run
+from nova_migpolicy.sim import together
+from tests.unit.engine import cases
+
+LINK_MIB_S = 48.0
+# As eight guests of a trial on real QEMU, each of which arrives alone in four seconds.
+SIZES_MIB = (96, 100, 104, 108, 112, 116, 120, 128)
+HARSH = (remedies.SetThrottle, remedies.StartPostCopy, remedies.Pause, remedies.Abort)
+
+
+def policy(profile, **more):
+    return resolve.resolve(resolve.Sources(flavor={'profile': profile, **more})).policy
+
+
+class ShareBase(testtools.TestCase):
+
+    def crowd(self, loads, *, profile='balanced', link=LINK_MIB_S, facts=None, **more):
+        chosen = policy(profile, **more)
+        return together.Crowd([run.start(
+            chosen, precopy.Setup(load, link_mib_s=link), can_throttle=chosen.may_throttle,
+            can_post_copy=chosen.may_post_copy, **(facts or {})) for load in loads], link)
+
+    def eight(self, **more):
+        return self.crowd([guests.sweep(size, 32, 20) for size in SIZES_MIB], **more)
+
+    def assert_all_arrive(self, seen, promised_ms):
+        self.assertEqual({'completed'}, {one.end for one in seen})
+        for one in seen:
+            self.assertLessEqual(one.blackout_ms, promised_ms)
+            self.assertEqual([], [action for action in one.actions if isinstance(action, HARSH)])
+
+
+class TestTogether(ShareBase):
+
+    def test_all_eight_arrive_and_nothing_is_done_to_a_guest(self):
+        for profile, promised_ms in (('balanced', 500), ('evacuate', 2000)):
+            seen = self.eight(profile=profile).go(600)
+            self.assert_all_arrive(seen, promised_ms)
+            # One after the other takes 34 s.
+            self.assertLess(max(one.seconds for one in seen), 60)
+
+    def test_under_caps_that_the_link_does_not_give_to_all(self):
+        self.assert_all_arrive(self.eight(
+            bandwidth_mib_s=40, max_bandwidth_mib_s=40).go(600), 500)
+
+    def test_caps_that_the_link_gives_to_all_leave_each_alone(self):
+        loads = [guests.sweep(size, 64, 80) for size in SIZES_MIB[:3]]
+        seen = self.crowd(loads, link=1000, bandwidth_mib_s=40, max_bandwidth_mib_s=40,
+                          remedies=[]).go(600)
+        self.assertEqual([['on_stall']] * 3, [cases.names(one.decisions) for one in seen])
+        self.assertEqual({'aborted'}, {one.end for one in seen})
+
+    def test_one_that_cannot_end_alone_either_is_given_up_and_the_others_arrive(self):
+        loads = [guests.sweep(128, 100, 400), *(guests.sweep(96, 32, 20) for _ in range(3))]
+        seen = self.crowd(loads, max_downtime_ms=300).go(600)
+        self.assertEqual(['aborted', 'completed', 'completed', 'completed'],
+                         [one.end for one in seen])
+        self.assertIn(share.RULE, cases.names(seen[0].decisions))
+
+    def test_nothing_is_learnt_of_a_link_that_was_shared(self):
+        crowd = self.eight()
+        crowd.go(600)
+        alone = []
+        for course in crowd.courses:
+            for one in course.pilot.passes:
+                rate = linkrate.from_pass(one)
+                if rate:
+                    alone.append(rate)
+        self.assertEqual([], [rate for rate in alone if rate < 0.6 * LINK_MIB_S])
+
+    def test_the_sentence_names_the_rate_that_was_sent_and_who_goes_first(self):
+        seen = self.eight().go(600)
+        [first] = seen[0].decisions[:1]
+        self.assertRegex(first.reason, r' at \d(\.\d)? MiB/s, .*, beside 7 other migrations of '
+                                       r'this host; those that began after it give way')
+        said = [one.reason for one in seen[-1].decisions]
+        self.assertTrue(any('began before it cannot end' in one for one in said), said)
+
+    def test_a_pause_of_one_that_gives_way_takes_its_own_rate(self):
+        [crowd] = [self.eight(bandwidth_mib_s=40, max_bandwidth_mib_s=40)]
+        crowd.go(28.0)
+        waiting = [one for one in crowd.courses if one.pilot.has_given_way]
+        self.assertNotEqual([], waiting)
+        decision = waiting[-1].pilot.pause(waiting[-1].plant.now_s)
+        self.assertIn(remedies.SetBandwidth(40), decision.actions)
+
+    def test_a_rate_that_an_operator_holds_stays(self):
+        crowd = self.eight()
+        crowd.go(1.0)
+        held = crowd.courses[3]
+        held.order(lambda pilot, at_s: pilot.tune(cases.change(bandwidth_mib_s=30), at_s))
+        crowd.go(600)
+        caps = [one.mib_s for one in held.told().actions if isinstance(one, remedies.SetBandwidth)]
+        self.assertNotIn(share.TRICKLE_MIB_S, caps)
+
+
+class TestOthersElsewhere(cases.CaseBase):
+
+    def steer_beside(self, until_s, **more):
+        """A link of 200 of which others leave 20 until a time."""
+        return self.steer(guests.sweep(256, 64, 40), link=200.0, bandwidth_mib_s=0, remedies=(),
+                          setup={'link_steps': ((0.0, 20.0), (until_s, 200.0))}, **more)
+
+    def test_they_are_seen_by_what_they_take_and_waited_for(self):
+        known = {'link_mib_s': 180.0, 'reach_mib_s': 200.0}
+        seen = self.steer_beside(60.0, facts=known)
+        self.assertEqual(('completed', [share.RULE]), (seen.end, cases.names(seen.decisions)))
+        self.assertIn('others seem to use it', seen.decisions[0].reason)
+
+    def test_but_not_for_long(self):
+        seen = self.steer_beside(1e9, facts={'link_mib_s': 180.0, 'reach_mib_s': 200.0})
+        self.assertEqual(('aborted', [share.RULE, 'on_stall']),
+                         (seen.end, cases.names(seen.decisions)))
+        self.assertLess(seen.seconds, 150)
+
+    def test_a_link_that_is_as_it_was_known_is_nobody_elses(self):
+        seen = self.steer_beside(1e9, facts={'link_mib_s': 18.0, 'reach_mib_s': 20.0})
+        self.assertEqual(['on_stall'], cases.names(seen.decisions))
+
+
+class TestShares(testtools.TestCase):
+
+    def test_it_is_divided_evenly(self):
+        self.assertEqual([25.0] * 4, together.shares([float('inf')] * 4, 100.0))
+
+    def test_what_a_cap_leaves_goes_to_the_others(self):
+        self.assertEqual([10.0, 45.0, 45.0], together.shares([10.0, 90.0, float('inf')], 100.0))
+
+    def test_who_is_over_takes_nothing(self):
+        self.assertEqual([0.0, 100.0], together.shares([0.0, float('inf')], 100.0))
+
+
+class TestPass(testtools.TestCase):
+
+    def test_a_shared_pass_shows_no_link(self):
+        crowd = together.Crowd([run.start(policy('balanced'), precopy.Setup(
+            guests.sweep(2048, 100, 30), link_mib_s=1000)) for _ in range(2)], 1000)
+        crowd.go(600)
+        [bulk] = {one.pilot.passes[0].shared for one in crowd.courses}
+        self.assertTrue(bulk)
+        one = crowd.courses[0].pilot.passes[0]
+        self.assertIsNone(linkrate.from_pass(one))
+        self.assertIsNotNone(linkrate.from_pass(dataclasses.replace(one, shared=False)))

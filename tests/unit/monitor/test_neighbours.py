@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the migrations of a host see of each other."""
+
+from __future__ import annotations
+
+import threading
+
+import testtools
+
+from nova_migpolicy.monitor import neighbours
+
+
+class NeighboursTest(testtools.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.all = neighbours.Neighbours()
+        self.woken = []
+
+    def join(self, name):
+        return self.all.join(lambda: self.woken.append(name))
+
+    def test_one_is_alone(self):
+        self.assertEqual(neighbours.Seen(0, 0), self.all.seen_by(self.join('a')))
+
+    def test_those_that_began_before_are_seen_in_need(self):
+        first, second, third = self.join('a'), self.join('b'), self.join('c')
+        self.all.tell(second, in_need=True, has_given_way=False)
+        self.assertEqual(neighbours.Seen(2, 0), self.all.seen_by(first))
+        self.assertEqual(neighbours.Seen(2, 1), self.all.seen_by(third))
+        self.all.tell(third, in_need=False, has_given_way=True)
+        self.assertEqual(neighbours.Seen(1, 0), self.all.seen_by(second))
+
+    def test_only_what_is_new_wakes_the_others(self):
+        one, _ = self.join('a'), self.join('b')
+        self.all.tell(one, in_need=False, has_given_way=False)
+        self.assertEqual([], self.woken)
+        self.all.tell(one, in_need=True, has_given_way=False)
+        self.all.tell(one, in_need=True, has_given_way=False)
+        self.assertEqual(['b'], self.woken)
+
+    def test_who_leaves_wakes_those_that_waited(self):
+        one, other, _ = self.join('a'), self.join('b'), self.join('c')
+        self.all.leave(other)
+        self.assertEqual([], self.woken)
+        self.all.tell(one, in_need=True, has_given_way=False)
+        self.woken.clear()
+        self.all.leave(one)
+        self.assertEqual(['c'], self.woken)
+
+    def test_many_threads(self):
+        seen = []
+
+        def work():
+            for _ in range(200):
+                member = self.all.join(lambda: None)
+                self.all.tell(member, in_need=True, has_given_way=False)
+                seen.append(self.all.seen_by(member).others >= 0)
+                self.all.leave(member)
+
+        workers = [threading.Thread(target=work) for _ in range(8)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        self.assertEqual([True] * 1600, seen)
+        self.assertEqual(neighbours.Seen(0, 0), self.all.seen_by(self.join('last')))
