@@ -21,6 +21,7 @@ BENCHES = {
     'record': 'real migrations as JSON, for the model of QEMU to be held to',
     'retune': 'from the request to the setting in QEMU, and the same for cancel',
     'speed': 'how fast the model of QEMU is',
+    'together': 'small guests sent at once over one link, and the migration after them',
 }
 
 

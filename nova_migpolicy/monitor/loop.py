@@ -314,6 +314,9 @@ class Monitor:
                 sample_mod.Phase.BULK, sample_mod.Phase.PASSES):
             self._give_memory_the_whole_cap(sample.at_s)
         self._actor.apply(decision)
+        if self._member is not None:
+            self._neighbours.tell(self._member, in_need=self._controller.in_need,
+                                  has_given_way=self._controller.has_given_way)
         self._actor.survive('the disks', self._sharing.redo)
         if sample.memory_remaining_bytes:
             self.last_sample = sample

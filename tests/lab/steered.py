@@ -51,9 +51,10 @@ class Report:
 class Move:
     """One steered migration of a lab domain to the other host; it begins at once."""
 
-    def __init__(self, guest, *, allow_qmp=True, links=None, **policy):
+    def __init__(self, guest, *, allow_qmp=True, links=None, neighbours=None, **policy):
         self.guest = guest
         self.links = links or links_mod.Links(None)
+        self.neighbours = neighbours
         self.source = guest.host
         self.to = guest.lab[HOSTS[1 - HOSTS.index(guest.host.name)]]
         self.server, self.migration = str(uuid.uuid4()), str(uuid.uuid4())
@@ -126,7 +127,7 @@ class Move:
                 _qmp if allow_qmp else None, self.server),
             box, journal.Journal(journal.file_for(
                 pathlib.Path(self.journals.name), self.migration), box.clock(), MIB),
-            self.links)
+            self.links, self.neighbours)
 
     def _operate(self, disks, params, flags):
         error = None

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Eight guests sent at once over one link on real hosts, and the one that is sent after them."""
+
+from __future__ import annotations
+
+import libvirt
+
+from lab import domain as lab_domain
+from lab import guests
+from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import links
+from nova_migpolicy.monitor import neighbours
+from nova_migpolicy.monitor import outcome
+from tests.lab import base
+from tests.lab import steered
+
+LINK_MIB_S = 50
+SIZES_MIB = (96, 100, 104, 108, 112, 116, 120, 128)
+BEATS_MS = 20
+
+
+class TogetherTest(base.HostsTest):
+
+    seconds = 120
+
+    def setUp(self):
+        super().setUp()
+        self.links = links.Links(None)
+        self.neighbours = neighbours.Neighbours()
+        self.shape(rate_mib_s=LINK_MIB_S)
+
+    def start(self, number, size_mib, rate_mib_s):
+        """Start a guest on n1; returns it and a recorder of its beats."""
+        guest = lab_domain.LabDomain(self.lab, f'together{number}', guests.Guest(
+            'sweep', size_mib, 32, rate_mib_s))
+        self.addCleanup(guest.destroy)
+        beats = guest.boot().recorder()
+        self.addCleanup(beats.stop)
+        return guest, beats
+
+    def move(self, guest, **policy):
+        moving = steered.Move(guest, links=self.links, neighbours=self.neighbours, **policy)
+        self.addCleanup(self.end, moving)
+        return moving
+
+    def end(self, moving):
+        """Stop a migration that a failed test has left."""
+        if moving.running:
+            moving.act(inbox.CANCEL)
+            moving.wait()
+
+    def assert_arrived(self, guest, beats, moving, promised_ms):
+        ended = moving.wait(240)
+        told = [one['reason'] for one in moving.records('decision')]
+        self.assertIs(outcome.End.COMPLETED, ended.end, (ended.reason, told))
+        self.assertEqual({'n2': libvirt.VIR_DOMAIN_RUNNING}, steered.whereabouts(guest))
+        self.assertTrue(beats.wait_for_beats(10, 1), 'no beat on n2')
+        self.assertLessEqual(beats.blackout_ms, promised_ms + BEATS_MS, told)
+
+    def check(self, profile, promised_ms):
+        all_of_them = [(*self.start(number, size_mib, 20), size_mib)
+                       for number, size_mib in enumerate(SIZES_MIB)]
+        under_way = [(guest, beats, self.move(guest, profile=profile))
+                     for guest, beats, _ in all_of_them]
+        for guest, beats, moving in under_way:
+            self.assert_arrived(guest, beats, moving, promised_ms)
+            # What arrives alone without a remedy is not slowed, stopped or moved for the others.
+            self.assertEqual(set(), set(moving.done) & {
+                'set_throttle', 'pause', 'start_post_copy', 'abort'})
+        believed = self.links.get('n2')
+        if believed is not None:
+            self.assertGreater(believed.low_mib_s, LINK_MIB_S / 2)
+        # The one after them is moved as if they had not been.
+        guest, beats = self.start('after', 96, 25)
+        after = self.move(guest, bandwidth_mib_s='20', max_bandwidth_mib_s='45',
+                          remedies='bandwidth,downtime', on_stall='abort')
+        self.assert_arrived(guest, beats, after, 500)
+
+    def test_all_arrive_under_balanced(self):
+        self.check('balanced', 500)
+
+    def test_all_arrive_under_evacuate(self):
+        self.check('evacuate', 2000)
