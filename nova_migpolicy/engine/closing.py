@@ -29,6 +29,8 @@ OPERATOR = 'operator'
 # or in so many seconds. Forecasts err: it is waited for twice as long, and a little, at most.
 SOON = 3.0
 SOON_S = 2.0
+# What an end waits for.
+MEMORY = 'memory'
 EARLY = 'that will be done as soon as the memory is being sent'
 ONCE = ('that will be done when all of the memory has been sent once, if it does not end by '
         'itself then')
@@ -39,12 +41,13 @@ class Progress:
     """What is due, and what has been said or done of it.
 
     waits_for: what the due end was last said to wait for. until_s: it waits for an end that comes
-    by itself no longer than that.
+    by itself no longer than that. waits_since_s: since when it waits for the memory to be sent.
     """
 
     due: ending.Ending | None = None
     waits_for: str = ''
     until_s: float | None = None
+    waits_since_s: float | None = None
     abort_said: bool = False
     deadline_done: bool = False
     stall_said: bool = False
@@ -95,6 +98,11 @@ class Closing:
         return 'preparing' if phase is Phase.SETUP else phase.value
 
     @property
+    def waits(self) -> bool:
+        """Whether an end is due that has to wait for the memory."""
+        return self.now.due is not None and self.now.waits_for == MEMORY
+
+    @property
     def begun(self) -> bool:
         """Whether the end has begun, or has been ordered and cannot be called back."""
         return self.over or self._books.end_in_flight is not None or self.abort_is_asked
@@ -116,7 +124,7 @@ class Closing:
     def begin(self, due: ending.Ending, *, said: bool = False) -> None:
         """From now on this end is due. said: what it does has been said, if it is an abort."""
         self.now = dataclasses.replace(
-            self.now, due=due, waits_for='', until_s=None, abort_said=said)
+            self.now, due=due, waits_for='', until_s=None, waits_since_s=None, abort_said=said)
         self._books.failed_s = None
 
     def next_due_s(self, after_s: float) -> float | None:
@@ -157,6 +165,8 @@ class Closing:
         if not ending.is_time(action, self._books, at_s, pass_ended):
             return None
         wait = self._wait(action, at_s)
+        if wait is not None and wait.name == MEMORY and self._waits_in_vain(due, at_s):
+            return self.step(at_s, True)
         if wait is not None:
             said, self.now = self.now.waits_for, dataclasses.replace(
                 self.now, waits_for=wait.name, until_s=wait.until_s)
@@ -185,7 +195,9 @@ class Closing:
             return None
         phase = self._watch.tracker.phase
         if phase in (Phase.SETUP, Phase.DISKS):
-            return _Wait('memory', EARLY)
+            bound = ', and it is aborted where the disks are not in sync in time' if (
+                self._patience(at_s).is_bounded) else ''
+            return _Wait(MEMORY, EARLY + bound)
         if phase is Phase.BULK:
             # All has to be sent once, whether the guest runs meanwhile or not.
             return _Wait('bulk copy', ONCE, self._raise())
@@ -200,6 +212,38 @@ class Closing:
             return None
         return _Wait('end', f'it is expected to end by itself in about '
                             f'{words.span(forecast.eta_s)}', until_s=until_s)
+
+    def _patience(self, at_s: float) -> ending.Wait:
+        """How long what is due waits for the memory to be sent."""
+        since_s, due = self.now.waits_since_s, self.now.due
+        wait = ending.Wait(at_s if since_s is None else since_s, self._facts.started_s,
+                           self._terms.deadline_s)
+        if due is None or due.rule != OPERATOR:
+            return wait
+        # A person does not want it aborted; the policy may, but not before its deadline.
+        return wait.from_deadline(never=self._terms.policy.on_timeout == 'continue')
+
+    def _waits_in_vain(self, due: ending.Ending, at_s: float) -> bool:
+        """Whether the memory's turn will not come in time; an abort is due then."""
+        if self.now.waits_since_s is None:
+            self.now = dataclasses.replace(self.now, waits_since_s=at_s)
+        wait = self._patience(at_s)
+        if self._books.own_cap_mib_s is not None or not wait.over(
+                at_s, self._watch.disks_need_s()):
+            return False        # It may go at a trickle, for another migration.
+        self.begin(ending.Ending(
+            (ending.ABORT,), 'on_timeout' if due.rule == OPERATOR else due.rule,
+            f'{due.reason}; {words.span(at_s - wait.since_s)} later {self._held_up()}'))
+        return True
+
+    def _held_up(self) -> str:
+        """What an end has waited for in vain."""
+        last, rates = self._watch.last, self._watch.disk_rates()
+        left = last.disk_remaining_bytes if last is not None else None
+        if not left:
+            return 'its memory is still not being sent'
+        wrote = f', to which the guest writes {words.rate(rates.anew)} anew,' if rates else ''
+        return f'{words.size(left)} of the disks{wrote} are still not in sync'
 
     def actions(self, step: remedies.Action) -> tuple[remedies.Action, ...]:
         """A step, and before a pause all the bandwidth that is permitted.

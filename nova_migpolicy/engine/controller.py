@@ -17,6 +17,7 @@ from nova_migpolicy.engine import closing as closing_module
 from nova_migpolicy.engine import commands
 from nova_migpolicy.engine import ending
 from nova_migpolicy.engine import ledger
+from nova_migpolicy.engine import mirrored
 from nova_migpolicy.engine import passes as passes_module
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import release
@@ -53,6 +54,9 @@ class Controller:
         self._release = release.Release(self._terms, self._books, self._watch, self._closing)
         self._steering = steer.Steering(self._terms, facts, self._books, self._watch)
         self._sharing = share.Sharing(self._terms, self._books, self._watch)
+        self._disks = mirrored.Disks(
+            facts, self._books, self._watch, self._steering, self._closing,
+            self._sharing)
         self._commands = commands.Commands(facts, self._books, self._watch, self._closing)
         self._tuning = tuning.Tuning(self._terms, facts, self._books, self._watch,
                                      self._closing, self._commands)
@@ -140,7 +144,8 @@ class Controller:
             found = closing.step(at_s, ended is not None) or closing.deadline(at_s)
             if found is None and not self.over:
                 found = self._sharing.step(at_s)
-            if found is None and closing.now.due is None and not self._sharing.has_given_way:
+            if found is None and not self._sharing.has_given_way and (
+                    closing.now.due is None or closing.waits):
                 found = self._steer(at_s, ended)
         return self._out(found) if found is not None else None
 
@@ -149,8 +154,9 @@ class Controller:
         found = self._steering.keep_promise(at_s)
         if found is None and ended is not None and ended.number > 0:
             return self._judge(at_s)
-        if found is None and (self.phase in (Phase.BULK, Phase.PASSES) or (
-                self.phase is Phase.DISKS and self._facts.can_hurry_disks)):
+        if found is None and self.phase is Phase.DISKS:
+            return self._disks.step(at_s)
+        if found is None and self.phase in (Phase.BULK, Phase.PASSES):
             found = self._steering.hurry(at_s)
             if found is None and self.phase is Phase.BULK:
                 found = self._steering.foresee(at_s)

@@ -8,6 +8,7 @@ end is due is not decided here.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from nova_migpolicy.engine import cost as cost_module
 from nova_migpolicy.engine import ledger as ledger_module
@@ -16,6 +17,8 @@ from nova_migpolicy.engine import sample as samples
 from nova_migpolicy.engine import words
 
 RETRY_S = 5.0
+# So long an end waits for disks that are not in sync, in seconds, and longer where they come on.
+GRACE_S = 60.0
 Chain = tuple[remedies.Action, ...]
 
 ABORT = remedies.Abort()
@@ -58,6 +61,41 @@ def must_wait(action: remedies.Action, phase: samples.Phase) -> bool:
     if phase not in (samples.Phase.SETUP, samples.Phase.DISKS):
         return False
     return isinstance(action, (remedies.StartPostCopy, remedies.Pause))
+
+
+@dataclasses.dataclass(frozen=True)
+class Wait:
+    """An end that waits for the disks to be in sync; times in seconds on the engine's clock."""
+
+    since_s: float
+    started_s: float
+    deadline_s: float | None
+
+    def from_deadline(self, never: bool) -> Wait:
+        """The same, where nothing may be done about it before the deadline, or never."""
+        never = never or self.deadline_s is None
+        return dataclasses.replace(self, since_s=math.inf if never else max(
+            self.since_s, self.deadline_s or 0.0))
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it may end by waiting in vain."""
+        return not math.isinf(self.since_s)
+
+    def over(self, at_s: float, needs_s: float | None) -> bool:
+        """Whether it has waited in vain.
+
+        Disks that come on are waited for, but for no longer than the whole migration had time.
+
+        :param needs_s: until the disks are in sync and the memory is over; infinity for never,
+            None for not known
+        """
+        if at_s - self.since_s < GRACE_S:
+            return False
+        begun_s = max(self.since_s, self.deadline_s or 0.0)
+        patience_s = GRACE_S if self.deadline_s is None else max(
+            GRACE_S, self.deadline_s - self.started_s)
+        return needs_s is None or at_s + needs_s > begun_s + patience_s
 
 
 def chain(way: str, can_post_copy: bool, may_pause: bool) -> Chain:

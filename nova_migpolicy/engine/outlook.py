@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 
 from nova_migpolicy.engine import estimator
 from nova_migpolicy.engine import forecast
@@ -99,6 +100,23 @@ def copying(remaining_bytes: float, rate: float | None,
         converges=True, eta_low_s=seconds, eta_s=seconds, eta_high_s=None,
         bandwidth_mib_s=rate / MIB if rate else None, deadline_in_s=time_left_s,
         makes_deadline=makes)
+
+
+def mirroring(seconds: float | None, gross: float | None,
+              time_left_s: float | None) -> record.Forecast:
+    """The forecast during the disks: no earlier than when they and the memory are over.
+
+    seconds: infinity where the disks are never in sync; None when not known yet, which is no end
+    in sight either. gross: bytes/s that are copied.
+    """
+    ends_s = seconds if seconds is not None and math.isfinite(seconds) else None
+    makes = None
+    if time_left_s is not None and seconds is not None:
+        makes = seconds <= time_left_s
+    return record.Forecast(
+        converges=seconds is None or ends_s is not None, eta_low_s=ends_s, eta_s=ends_s,
+        bandwidth_mib_s=gross / MIB if gross is not None else None,
+        deadline_in_s=time_left_s, makes_deadline=makes)
 
 
 def plateau(seen: list[passes.Pass]) -> list[passes.Pass]:

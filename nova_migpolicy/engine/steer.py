@@ -116,7 +116,7 @@ class Steering:
                               found.rule, found.reason, watch.forecast), reason=found.reason)
 
     def hurry(self, at_s: float) -> Decision | None:
-        """Raise the bandwidth when this copy, of disks or memory, would miss the deadline."""
+        """Raise the bandwidth when this copy of the memory would miss the deadline."""
         watch, now = self._watch, self._books.now
         passing = watch.tracker.phase is samples.Phase.PASSES
         time_left, left = watch.time_left(at_s), watch.left()
@@ -136,13 +136,11 @@ class Steering:
         cap = min(needed, top) if top else needed
         if cap < HURRY_GAIN * now.cap_mib_s:
             return None
-        settings = self._with_cap(cap, means)
+        settings = self.with_cap(cap, means)
         if settings is None:
             return None
         self._hurried_s = at_s
         what = 'this pass' if passing else 'the bulk copy'
-        if watch.tracker.phase is samples.Phase.DISKS:
-            what = 'the disks and the memory'
         does = 'makes it' if cap >= needed else 'is the most that is permitted'
         return Decision(
             at_s, settings_module.changes(now, settings), 'raise_bandwidth', (
@@ -150,7 +148,7 @@ class Steering:
                 f'{words.span(left / rate)} at {now.cap_mib_s} MiB/s, but the deadline is in '
                 f'{words.span(time_left)}; {cap} MiB/s {does}'), watch.forecast)
 
-    def _with_cap(self, cap_mib_s: int, means: plan.Means) -> settings_module.Settings | None:
+    def with_cap(self, cap_mib_s: int, means: plan.Means) -> settings_module.Settings | None:
         """The settings with another cap and the same promise; None where they cannot be had."""
         now = self._books.now
         settings = settings_module.with_cap(now, cap_mib_s, means.link)
@@ -175,7 +173,7 @@ class Steering:
             return None
         bounds = [bound for bound in (means.max_bandwidth_mib_s, means.link.most_mib_s) if bound]
         cap = min([math.ceil(FORESEEN_GAIN * rate), *(int(bound) for bound in bounds)])
-        settings = self._with_cap(cap, means)
+        settings = self.with_cap(cap, means)
         if cap < FORESEEN * rate or settings is None:
             return None
         return Decision(

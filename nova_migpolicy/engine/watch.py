@@ -8,11 +8,13 @@ decides by it.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from nova_migpolicy.engine import cost as cost_module
 from nova_migpolicy.engine import estimator
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import linkrate
+from nova_migpolicy.engine import mirroring
 from nova_migpolicy.engine import outlook
 from nova_migpolicy.engine import passes
 from nova_migpolicy.engine import progress
@@ -28,6 +30,8 @@ Phase = samples.Phase
 GUESS_MIB_S = 100.0
 # Less than this share of the cap is not what the cap makes of it.
 LINK_BOUND = 0.8
+# For so long it is kept how the disks came on.
+DISKS_KEPT_S = 60.0
 
 
 class Watch:
@@ -43,6 +47,7 @@ class Watch:
         self.tracker = passes.Tracker()
         self.pace = progress.Pace()
         self.standstill = standstill.Standstill()
+        self.mirroring = mirroring.Mirroring()
         self.disk_bytes = facts.disk_bytes
         self._disks_seen = False
         self.last: samples.Sample | None = None
@@ -74,6 +79,7 @@ class Watch:
             changed_s=self._books.changed_s)
         if self.tracker.phase is Phase.DISKS:
             self._size_disks(sample)
+            self.mirroring.add(sample, DISKS_KEPT_S)
         if self._books.ended_by is not None or self.tracker.phase in (
                 Phase.DISKS, Phase.BULK, Phase.POST_COPY):
             # A guest that is paused, or runs at the destination, writes nothing here any more.
@@ -169,6 +175,30 @@ class Watch:
                 return None
         return None if memory is None else memory + (disk or 0)
 
+    def disk_rates(self, window_s: float = mirroring.WINDOW_S) -> mirroring.Rates | None:
+        """How the disks come on under the present settings; None where too little was seen."""
+        return self.mirroring.rates(self._books.changed_s, self.disk_bytes, window_s)
+
+    def disks_need_s(self) -> float | None:
+        """Seconds until the disks are in sync and the memory was sent once; infinity for never.
+
+        None where that is not known yet. Just after a change of the cap it is reckoned with what
+        was written before.
+        """
+        left = self.last.disk_remaining_bytes if self.last is not None else None
+        seen = self.disk_rates()
+        if left is None:
+            return None
+        if seen is not None:
+            gross, written = seen.gross, math.inf if seen.level else seen.written
+        else:
+            before = self.mirroring.rates(-math.inf, self.disk_bytes)
+            gross, written = self._known_rate() or 0.0, before.written if before else 0.0
+        if gross <= 0:
+            return None if seen is None else math.inf
+        return (mirroring.in_sync_s(left, self.disk_bytes, gross, written)
+                + self.facts.memory_bytes / gross)
+
     def settled(self) -> int:
         """Whole passes under the present settings."""
         count = 0
@@ -221,7 +251,12 @@ class Watch:
     def _look_at_copy(self, sample: samples.Sample) -> None:
         left = self.left()
         self.pace.add(sample.at_s, left)
-        if left is not None:
+        if self.tracker.phase is Phase.DISKS:
+            rates = self.disk_rates()
+            self.forecast = outlook.mirroring(
+                self.disks_need_s(), rates.gross if rates else None,
+                self.time_left(sample.at_s))
+        elif left is not None:
             self.forecast = dataclasses.replace(
                 outlook.copying(left, self.pace.rate() or self._known_rate(),
                                 self.time_left(sample.at_s)),

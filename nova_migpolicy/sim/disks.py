@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from nova_migpolicy.engine import mirroring
 from nova_migpolicy.engine import shares
 from nova_migpolicy.sim import guests
 
@@ -29,12 +30,9 @@ class _Disk:
 
     def end_s(self, rate: float, written: float) -> float:
         """Seconds until it is in sync when copied at a rate; infinity for never."""
-        if written <= 0:
-            return self.left / rate if rate > 0 else math.inf
-        rest = self.size * (1 - rate / written)
-        if rest >= 0:
+        if rate <= 0:
             return math.inf
-        return self.size / written * math.log((self.left - rest) / -rest)
+        return mirroring.in_sync_s(self.left, self.size, rate, written)
 
     def go_on(self, seconds: float, rate: float, written: float) -> float:
         """Copy it for a time, which is not longer than to its end; MiB on the wire."""
