@@ -172,6 +172,24 @@ class TestBandwidth(base.HostsTest):
         self.qmp('block-job-set-speed', device=job['device'], speed=200 * MIB)
         migration.wait_for(base.in_passes(1), timeout=15)
 
+    def test_a_disk_in_sync_follows_what_is_written_whatever_its_cap(self):
+        self.boot('idle', disks_mib=(8, 256))
+        migration = self.endless(8)
+
+        def small():
+            return min(self.qmp('query-block-jobs')[0], key=lambda job: job['len'], default={})
+
+        job = domain.wait_until(lambda: small() if small().get('ready') else None,
+                                what='the small disk to be in sync')
+        # 8 MiB at this rate take two hours.
+        self.qmp('block-job-set-speed', device=job['device'], speed=1024)
+        self.qmp('human-monitor-command', **{'command-line': (
+            'qemu-io -d /machine/peripheral/virtio-disk1/virtio-backend "write -P 7 0 8M"')})
+        domain.wait_until(lambda: small()['len'] >= 16 * MIB
+                          and small()['offset'] == small()['len'],
+                          what='what was written to be mirrored', still=lambda: migration.running)
+        self.assertEqual(1024, small()['speed'])
+
     def test_libvirt_tells_the_limit_that_qemu_has(self):
         self.boot('idle')
         hands = guest_mod.MigratingGuest(lambda: self.guest.domain)

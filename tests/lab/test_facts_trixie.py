@@ -55,6 +55,13 @@ class TestDowntime(Trixie, test_facts_steering.TestDowntime):
     pass
 
 
+class TestDisks(Trixie, base.HostsTest):
+
+    _facts = test_facts_steering.TestBandwidth
+    test_ready_is_told = _facts.test_libvirt_tells_when_a_disk_is_in_sync
+    test_in_sync = _facts.test_a_disk_in_sync_follows_what_is_written_whatever_its_cap
+
+
 class TestThrottle(Trixie, test_facts_steering.TestThrottle):
     pass
 

@@ -102,8 +102,8 @@ class TestModel(DisksBase):
             seen.append({name: value / MIB for name, value in self.plant.stats().items()})
         for one, other in itertools.pairwise(seen):
             self.assertTrue(118 < other['disk_remaining'] < 232, other)
-            self.assertTrue(abs(other['disk_processed'] - one['disk_processed'] - 400) < 1)
-            self.assertTrue(abs(other['disk_total'] - one['disk_total'] - 400) < 20)
+            self.assertAlmostEqual(400, other['disk_processed'] - one['disk_processed'], delta=1)
+            self.assertAlmostEqual(400, other['disk_total'] - one['disk_total'], delta=20)
 
 
 class TestHurry(DisksBase):
@@ -219,6 +219,17 @@ class TestEnds(DisksBase):
         seen = self.go()
         self.assertEqual(('aborted', (remedies.Abort(),)), (seen.end, seen.actions))
         self.assertTrue(300 < seen.seconds < 370, seen.seconds)
+
+    def test_a_job_that_never_begins_is_not_waited_for_without_end(self):
+        self.start('evacuate')
+        said = []
+        for at_s in range(0, 200, 5):
+            found = self.controller.observe(samples.Sample(at_s=float(at_s)))
+            for action in found.actions if found else ():
+                self.controller.applied(action, float(at_s))
+            said += [found] if found else []
+        self.assertEqual([(), (remedies.Abort(),)], [one.actions for one in said])
+        self.assertIn('its memory is still not being sent', said[1].reason)
 
     def test_where_the_policy_goes_on_a_person_is_not_overruled(self):
         self.start('evacuate', ceiling=20, on_timeout='continue')
