@@ -100,11 +100,11 @@ is learnt from the migrations themselves, and that nothing is assumed until then
         help=_flow("""
 Whether monitor commands may be sent to QEMU past libvirt.
 
-They are used for what libvirt's API cannot do in a running migration: the limits
-of auto-converge, and the rates of disks that are copied. libvirt marks a domain
-as tainted when they are used. Without them the remedy auto_converge is not
-available, the rate of disks cannot be changed, and each of several disks keeps an
-equal part of the cap to its end.
+They are used for what libvirt's API cannot do: the limits of auto-converge and the
+rates of disks that are copied in a running migration, and which QEMU runs the
+server, where that matters. libvirt marks a domain as tainted when they are used.
+Without them the remedy auto_converge is not available, the rate of disks cannot be
+changed, and each of several disks keeps an equal part of the cap to its end.
 """)),
     cfg.BoolOpt(
         'measure_before_start', default=True, mutable=True,

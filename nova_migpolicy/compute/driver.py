@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import contextlib
+import dataclasses
 import pathlib
 import time
 from typing import Any
@@ -28,6 +29,7 @@ from nova_migpolicy.compute import control
 from nova_migpolicy.compute import current as current_mod
 from nova_migpolicy.compute import early
 from nova_migpolicy.compute import ending
+from nova_migpolicy.compute import fits
 from nova_migpolicy.compute import measure
 from nova_migpolicy.compute import plan as plan_mod
 from nova_migpolicy.compute import policies
@@ -217,7 +219,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             early = self._early.take(current.migration)
             if early is not None:
                 current.inbox.ask(inbox_mod.Command(early))
-            self._prepare(current, context, instance, dest)
+            self._prepare(current, context, instance, dest, migrate_data)
             session = current.session
             if current.is_ordered(inbox_mod.CANCEL):
                 self._cancel_before_start(current, *given)
@@ -248,7 +250,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         ending.conclude(outcome, context, instance, *given)
 
     def _prepare(self, current: current_mod.Current, context: Any, instance: Any,
-                 dest: str) -> None:
+                 dest: str, migrate_data: Any) -> None:
         """Make a session for a migration, or leave it to Nova's own monitor."""
         try:
             request = self._requests.take(instance.uuid, context.request_id)
@@ -256,7 +258,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             if not resolved.policy.is_stock:
                 self._remove_old_journals()
                 session = self._session(instance, dest, current, resolved,
-                                        self._policies.resolver(instance, request))
+                                        self._policies.resolver(instance, request),
+                                        migrate_data)
                 current.session = session
                 session.prepare(self._measurements.take(session.guest))
                 return
@@ -276,10 +279,10 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
 
     def _session(
         self, instance: Any, dest: str, current: current_mod.Current,
-        resolved: resolve.Resolved, resolver: policies.Resolver,
+        resolved: resolve.Resolved, resolver: policies.Resolver, migrate_data: Any,
     ) -> session_mod.Session:
         return session_mod.Session(
-            self._start(instance, dest, current.migration, resolved, resolver),
+            self._start(instance, dest, current.migration, resolved, resolver, migrate_data),
             self._control.guest(instance.uuid, CONF.migpolicy.allow_qmp),
             current.inbox,
             session_mod.journal_for(
@@ -351,9 +354,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             self._clear_empty_migration(instance)
 
     def _start(self, instance: Any, dest: str, migration: str, resolved: resolve.Resolved,
-               resolver: policies.Resolver) -> session_mod.Start:
-        libvirtd = self._host.get_connection()
-        nova_flags = self._live_migration_flags | self._block_migration_flags
+               resolver: policies.Resolver, migrate_data: Any) -> session_mod.Start:
         return session_mod.Start(
             instance=instance,
             migration=migration,
@@ -362,15 +363,44 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             resolver=resolver,
             memory_bytes=instance.flavor.memory_mb * MIB,
             link_mib_s=CONF.migpolicy.link_mib_s or None,
-            circumstances=plan_mod.Circumstances(
-                paused=instance.vm_state == vm_states.PAUSED,
-                persistent_memory=bool(self._get_vpmems(instance)),
-                tunnelled=bool(nova_flags & libvirt.VIR_MIGRATE_TUNNELLED),
-                nova_post_copy=bool(nova_flags & libvirt.VIR_MIGRATE_POSTCOPY),
-                allow_qmp=CONF.migpolicy.allow_qmp,
-                emulated=CONF.libvirt.virt_type != 'kvm',
-                libvirt_version=libvirtd.getLibVersion(),
-                qemu_version=libvirtd.getVersion()))
+            circumstances=self._circumstances(instance, dest, resolved, migrate_data))
+
+    def _circumstances(self, instance: Any, dest: str, resolved: resolve.Resolved,
+                       migrate_data: Any) -> fits.Circumstances:
+        """What Nova knows of the server and both hosts."""
+        libvirtd = self._host.get_connection()
+        nova_flags = self._live_migration_flags | self._block_migration_flags
+        found = fits.Circumstances(
+            paused=instance.vm_state == vm_states.PAUSED,
+            persistent_memory=bool(self._get_vpmems(instance)),
+            tunnelled=bool(nova_flags & libvirt.VIR_MIGRATE_TUNNELLED),
+            nova_post_copy=bool(nova_flags & libvirt.VIR_MIGRATE_POSTCOPY),
+            allow_qmp=CONF.migpolicy.allow_qmp,
+            emulated=CONF.libvirt.virt_type != 'kvm',
+            libvirt_version=libvirtd.getLibVersion(),
+            qemu_version=libvirtd.getVersion(),
+            native_tls=bool(nova_flags & libvirt.VIR_MIGRATE_TLS),
+            block_migration=bool(migrate_data.block_migration),
+            destination_memory_in_files=(
+                'dst_wants_file_backed_memory' in migrate_data
+                and bool(migrate_data.dst_wants_file_backed_memory)))
+        if plan_mod.hangs_on(resolved.policy, found, destination_qemu_version=0):
+            found = dataclasses.replace(
+                found, destination_qemu_version=self._qemu_version_of(instance, dest))
+        return found
+
+    @staticmethod
+    def _qemu_version_of(instance: Any, host: str) -> int | None:
+        """The version of QEMU that Nova's database has for a host; None where it has none."""
+        try:
+            node = objects.ComputeNode.get_first_node_by_host_for_old_compat(
+                instance._context, host)
+            return int(node.hypervisor_version)
+        except Exception as error:
+            # Nothing hangs on it: what the destination cannot do, it refuses.
+            LOG.warning('The version of QEMU on %(host)s is not known: %(error)s',
+                        {'host': host, 'error': error}, instance=instance)
+            return None
 
     def _remove_old_journals(self) -> None:
         if self._journals is not None:

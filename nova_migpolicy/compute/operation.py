@@ -2,29 +2,38 @@
 """Puts a plan into the migrate call that Nova makes.
 
 Nova builds the call (destination, XML, disks); a thin domain in between edits
-flags and parameters on its way to libvirt and keeps how it ended.
+flags and parameters on its way to libvirt. Where libvirt or QEMU refuses a part
+of it before anything was sent, the call is made again without that part: most
+of what a policy asks for only helps, and a migration does not hang on it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import libvirt
-from oslo_log import log as logging
 
 from nova_migpolicy.compute import plan as plan_mod
+from nova_migpolicy.compute import refusals
 from nova_migpolicy.monitor import outcome
-
-LOG = logging.getLogger(__name__)
 
 
 class PlannedDomain:
-    """A libvirt domain whose migrate call follows a plan; all else passes through."""
+    """A libvirt domain whose migrate call follows a plan; all else passes through.
 
-    def __init__(self, domain: Any, plan: plan_mod.Plan, call: outcome.Call) -> None:
+    :param leave_out: takes what was refused and why, and returns a plan without it
+    :param may_call_again: whether the guest is as it was, and nobody wants the migration to end
+    """
+
+    def __init__(self, domain: Any, plan: plan_mod.Plan, call: outcome.Call,
+                 leave_out: Callable[[str, str], plan_mod.Plan],
+                 may_call_again: Callable[[], bool]) -> None:
         self._domain = domain
         self._plan = plan
         self._call = call
+        self._leave_out = leave_out
+        self._may_call_again = may_call_again
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._domain, name)
@@ -32,19 +41,22 @@ class PlannedDomain:
     def migrateToURI3(  # noqa: N802 - libvirt's name
         self, destination: str, params: dict[str, Any], flags: int,
     ) -> int:
-        """libvirt's call, with the plan's flags and parameters."""
+        """libvirt's call, with the plan's flags and parameters.
+
+        It is made again at most once for each thing that is in use.
+
+        :raises libvirt.libvirtError: it failed for something else, or too late
+        """
         self._call.started = True
-        edited = self._plan.edit_params(params)
-        flags = self._plan.edit_flags(flags)
-        try:
-            return int(self._domain.migrateToURI3(destination, params=edited, flags=flags))
-        except libvirt.libvirtError as error:
-            if (error.get_error_code() != libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED
-                    or edited.pop(plan_mod.SWITCHOVER_PARAM, None) is None):
-                raise
-            # libvirt shows the destination all parameters, and an older one
-            # refuses this one before anything has begun.
-            LOG.info("The destination's libvirt does not know %s; going on without it: %s",
-                     plan_mod.SWITCHOVER_PARAM, error)
-        self._call.switchover_refused = True
-        return int(self._domain.migrateToURI3(destination, params=edited, flags=flags))
+        while True:
+            plan = self._plan
+            try:
+                return int(self._domain.migrateToURI3(
+                    destination, params=plan.edit_params(params),
+                    flags=plan.edit_flags(flags)))
+            except libvirt.libvirtError as error:
+                # What fails at its start is undone by libvirt on both sides before it returns.
+                refused = refusals.named(error, plan.used)
+                if refused is None or not self._may_call_again():
+                    raise
+                self._plan = self._leave_out(refused, refusals.said(error))

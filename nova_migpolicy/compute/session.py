@@ -19,6 +19,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
+from nova_migpolicy.compute import fits
 from nova_migpolicy.compute import operation
 from nova_migpolicy.compute import plan as plan_mod
 from nova_migpolicy.compute import report
@@ -92,8 +93,11 @@ class Session:
         learnt = links.get(start.destination)
         self.link_mib_s = start.link_mib_s or (learnt.low_mib_s if learnt else None)
         self.reach_mib_s = start.link_mib_s or (learnt.reach_mib_s if learnt else None)
-        self._plan = plan_mod.make(self.policy, dataclasses.replace(
-            start.circumstances, link_mib_s=self.link_mib_s))
+        self._circumstances = dataclasses.replace(
+            start.circumstances, link_mib_s=self.link_mib_s)
+        self._refused: dict[str, str] = {}
+        self._plan = plan_mod.make(self.policy, self._circumstances)
+        self._noted: tuple[str, ...] = ()
         self._dirtied_bytes: int | None = None
         # What QEMU has where it did not take what it was told.
         self._other_limit_ms: int | None = None
@@ -110,11 +114,12 @@ class Session:
         return self.start.resolved.policy
 
     def in_force(self) -> dict[str, Any]:
-        """The policy now with its origins, and what persons hold and changed of it."""
+        """The policy now, its origins and notes, and what operators hold and changed of it."""
         monitor = self._monitor
+        notes = list(self._plan.notes)
         if monitor is None:
-            return {**self.start.resolved.to_dict(), 'held': {}, 'retuned': {}}
-        return dict(monitor.commands.in_force)
+            return {**self.start.resolved.to_dict(), 'held': {}, 'retuned': {}, 'notes': notes}
+        return {**monitor.commands.in_force, 'notes': notes}
 
     def too_late(self, item: inbox_mod.Request) -> None:
         """Answer what came when its monitor had closed the inbox; the first answer counts."""
@@ -182,16 +187,16 @@ class Session:
         return None if whole_s is None else self._started_s + whole_s
 
     def prepare(self, dirtied_bytes: int | None) -> None:
-        """Tell QEMU what it has to know before the start; once, before both threads.
+        """Ask QEMU what it is, and tell it what it has to know before the start.
 
-        What it refuses is left out of the plan. libvirt keeps a limit that is set before.
+        Once, before both threads. What does not fit, or is refused, is left out of the plan.
+        libvirt keeps a limit that is set before.
 
         :param dirtied_bytes: what the server dirtied in guest.MEASURED_S, shortly before
         """
         self._dirtied_bytes = dirtied_bytes
-        for note in self._plan.notes:
-            LOG.warning('%s', note, instance=self.start.instance)
-            self.journal.add('event', self.inbox.clock(), text=note)
+        self._ask_guest()
+        self._plan_anew()
         limit_ms = self.facts(self._plan, 0).qemu_limit_ms
         if not self._try(lambda: self.guest.set_max_downtime(limit_ms)):
             self._other_limit_ms = self._limit_of_qemu()
@@ -199,7 +204,46 @@ class Session:
             # Also where the answer is lost, it may have been done.
             self._throttle_is_held = True
             if not self._try(self.guest.hold_throttle):
-                self._plan = self._plan.without_throttle()
+                self._leave_out(fits.THROTTLE, 'its limits could not be set')
+
+    def _ask_guest(self) -> None:
+        """Learn of the guest's devices, and which QEMU it is; an older one than is installed."""
+        def look() -> None:
+            self._circumstances = dataclasses.replace(
+                self._circumstances, devices=fits.devices(self.guest.definition()))
+
+        def ask() -> None:
+            self._circumstances = dataclasses.replace(
+                self._circumstances, qemu_version=self.guest.qemu_version())
+
+        self._try(look)
+        # A monitor command leaves its mark on the domain.
+        if self._circumstances.allow_qmp and plan_mod.hangs_on(
+                self.policy, self._circumstances, qemu_version=0):
+            self._try(ask)
+
+    def _plan_anew(self) -> None:
+        """Make the plan with what is known now, and say what is newly left out."""
+        self._plan = plan_mod.make(self.policy, self._circumstances, self._refused)
+        for note in self._plan.notes:
+            if note not in self._noted:
+                self._say(note)
+        self._noted = self._plan.notes
+
+    def _leave_out(self, feature: str, why: str) -> plan_mod.Plan:
+        """Go on without something that libvirt or QEMU refused; returns the new plan.
+
+        After `prepare` it is called by the thread that makes the migrate call, and by no other.
+        """
+        self._refused[feature] = why
+        self._plan_anew()
+        return self._plan
+
+    def _may_call_again(self) -> bool:
+        """Whether the migrate call, which has failed, may be made once more."""
+        monitor = self._monitor
+        return not self.inbox.holds(inbox_mod.CANCEL) and (
+            monitor is None or monitor.may_begin_anew)
 
     def _limit_of_qemu(self) -> int:
         """The limit in ms that QEMU has; its own where libvirt does not tell."""
@@ -217,7 +261,13 @@ class Session:
 
     def planned_domain(self, domain: Any, mirrored_disks: int) -> operation.PlannedDomain:
         """Return the domain to hand to Nova's operation."""
-        return operation.PlannedDomain(domain, self._plan.for_disks(mirrored_disks), self.call)
+        def without(feature: str, why: str) -> plan_mod.Plan:
+            self.call.left_out = (*self.call.left_out, feature)
+            return self._leave_out(feature, f'it was refused: {why}').for_disks(mirrored_disks)
+
+        return operation.PlannedDomain(
+            domain, self._plan.for_disks(mirrored_disks), self.call, without,
+            self._may_call_again)
 
     def _try(self, do: Callable[[], None]) -> bool:
         """Something that makes the migration better, but not what it hangs on."""
@@ -225,9 +275,12 @@ class Session:
             do()
             return True
         except exception.GuestError as error:
-            LOG.warning('%s', error, instance=self.start.instance)
-            self.journal.add('event', self.inbox.clock(), text=str(error))
+            self._say(str(error))
             return False
+
+    def _say(self, text: str) -> None:
+        LOG.warning('%s', text, instance=self.start.instance)
+        self.journal.add('event', self.inbox.clock(), text=text)
 
     def operation_over(self, error: Exception | None) -> None:
         """The operation's thread has come to its end."""
@@ -287,7 +340,7 @@ class Session:
             'figures': figures}, instance=self.start.instance)
         self.journal.add('end', self.inbox.clock(), outcome=outcome.end.value,
                          reason=outcome.reason, total_seconds=round(took_s, 3),
-                         percent=percent, **figures, **changed)
+                         percent=percent, notes=list(self._plan.notes), **figures, **changed)
 
     def _learn_link(self, monitor: loop.Monitor, controller: controller_mod.Controller) -> None:
         """Keep what this migration got over the link, for the next one to the same host."""

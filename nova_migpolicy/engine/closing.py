@@ -66,13 +66,16 @@ class _Wait:
 class Closing:
     """The end of one migration."""
 
-    def __init__(self, terms: terms_module.Terms, facts: record.Facts, books: ledger.Ledger,
+    def __init__(self, terms: terms_module.Terms, books: ledger.Ledger,
                  watch: watch_module.Watch) -> None:
         self._terms = terms
-        self._facts = facts
         self._books = books
         self._watch = watch
         self.now = Progress()
+
+    @property
+    def _facts(self) -> record.Facts:
+        return self._watch.facts
 
     @property
     def over(self) -> bool:

@@ -41,12 +41,15 @@ def refusal(what: str, state: str, why: str, at_s: float,
 class Commands:
     """The orders to end one migration."""
 
-    def __init__(self, facts: record.Facts, books: ledger.Ledger, watch: watch_module.Watch,
+    def __init__(self, books: ledger.Ledger, watch: watch_module.Watch,
                  closing: closing_module.Closing) -> None:
-        self._facts = facts
         self._books = books
         self._watch = watch
         self._closing = closing
+
+    @property
+    def _facts(self) -> record.Facts:
+        return self._watch.facts
 
     def refuse(self, what: str, at_s: float, why: str | None = None, *,
                while_paused: bool = False) -> Decision | None:

@@ -38,27 +38,28 @@ Settings = settings_module.Settings
 initial_limit_ms = settings_module.initial_limit_ms
 
 Phase = samples.Phase
+# What leave_out knows beside remedies: that QEMU was told of the link's rate.
+SWITCHOVER = 'switchover'
 
 
 class Controller:
     """The steering of one migration."""
 
     def __init__(self, policy: keys.Policy, facts: Facts) -> None:
-        self._facts = facts
         self._terms = terms_module.Terms(policy, facts.deadline_s)
         self._books = ledger.Ledger(
             Settings(facts.bandwidth_mib_s, facts.qemu_limit_ms,
                      settings_module.initial_promise_ms(policy)), facts.started_s)
+        # It has the facts for all of them: what is left out at the start changes them.
         self._watch = watch.Watch(facts, self._books, self._terms)
-        self._closing = closing_module.Closing(self._terms, facts, self._books, self._watch)
+        self._closing = closing_module.Closing(self._terms, self._books, self._watch)
         self._release = release.Release(self._terms, self._books, self._watch, self._closing)
-        self._steering = steer.Steering(self._terms, facts, self._books, self._watch)
+        self._steering = steer.Steering(self._terms, self._books, self._watch)
         self._sharing = share.Sharing(self._terms, self._books, self._watch)
         self._disks = mirrored.Disks(
-            facts, self._books, self._watch, self._steering, self._closing,
-            self._sharing)
-        self._commands = commands.Commands(facts, self._books, self._watch, self._closing)
-        self._tuning = tuning.Tuning(self._terms, facts, self._books, self._watch,
+            self._books, self._watch, self._steering, self._closing, self._sharing)
+        self._commands = commands.Commands(self._books, self._watch, self._closing)
+        self._tuning = tuning.Tuning(self._terms, self._books, self._watch,
                                      self._closing, self._commands)
 
     @property
@@ -69,7 +70,7 @@ class Controller:
     @property
     def facts(self) -> Facts:
         """What was known at the start, with the deadline and the disks as they are known now."""
-        return dataclasses.replace(self._facts, deadline_s=self._terms.deadline_s,
+        return dataclasses.replace(self._watch.facts, deadline_s=self._terms.deadline_s,
                                    disk_bytes=self._watch.disk_bytes)
 
     @property
@@ -177,10 +178,18 @@ class Controller:
         """The rate of the link is better known now; None for not known any more."""
         self._watch.known_link = dataclasses.replace(self._watch.known_link, mib_s=mib_s)
 
-    def forget_switchover(self) -> None:
-        """QEMU was not told of the link's rate after all: its limit is held to the cap."""
-        self._watch.known_link = dataclasses.replace(
-            self._watch.known_link, switchover_mib_s=None)
+    def leave_out(self, names: abc.Collection[str]) -> None:
+        """The migration was started without these after all.
+
+        Without SWITCHOVER, QEMU's limit is held to the cap. Names that mean nothing here are
+        ignored, and so is what was left out before.
+        """
+        watch, facts = self._watch, self._watch.facts
+        watch.facts = dataclasses.replace(
+            facts, can_post_copy=facts.can_post_copy and remedies.POST_COPY not in names,
+            can_throttle=facts.can_throttle and remedies.AUTO_CONVERGE not in names)
+        if SWITCHOVER in names:
+            watch.known_link = dataclasses.replace(watch.known_link, switchover_mib_s=None)
 
     def force_complete(self, at_s: float) -> Decision:
         """A person wants it to end now: post-copy if it can, else a pause."""
@@ -214,7 +223,7 @@ class Controller:
         The decision, if there is one, sets back what of it had been applied.
         """
         last = self._watch.last
-        when = at_s if at_s is not None else last.at_s if last else self._facts.started_s
+        when = at_s if at_s is not None else last.at_s if last else self._watch.facts.started_s
         found = self._tuning.withdraw(change, when)
         return self._out(found) if found is not None else None
 

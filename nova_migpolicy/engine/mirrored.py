@@ -38,16 +38,15 @@ MOVES = 0.5
 class Disks:
     """The hands on the disks of one migration."""
 
-    def __init__(self, facts: record.Facts, books: ledger.Ledger, watch: watch_module.Watch,
+    def __init__(self, books: ledger.Ledger, watch: watch_module.Watch,
                  steering: steer.Steering, closing: closing_module.Closing,
                  sharing: share.Sharing) -> None:
-        self._facts = facts
         self._books = books
         self._watch = watch
         self._steering = steering
         self._closing = closing
         self._sharing = sharing
-        self._hurried_s = facts.started_s
+        self._hurried_s = watch.facts.started_s
 
     def step(self, at_s: float) -> Decision | None:
         """What to do at a tick; None for nothing."""
@@ -60,7 +59,8 @@ class Disks:
     def _highest(self, means: plan.Means, gross: float) -> bool:
         """Whether no rate that is permitted and possible is much higher than this one."""
         cap, top = self._books.now.cap_mib_s, means.max_bandwidth_mib_s
-        if not cap or not self._facts.can_hurry_disks or remedies.BANDWIDTH not in means.remedies:
+        if (not cap or not self._watch.facts.can_hurry_disks
+                or remedies.BANDWIDTH not in means.remedies):
             return True
         # Where something else is slower than the cap, no cap helps with that.
         return not self._binds(gross) or bool(top and top < steer.HURRY_GAIN * cap)

@@ -64,17 +64,20 @@ class Found:
 class Steering:
     """The hands on the wheel; they hold no state but for how long they have waited."""
 
-    def __init__(self, terms: terms_module.Terms, facts: record.Facts, books: ledger.Ledger,
+    def __init__(self, terms: terms_module.Terms, books: ledger.Ledger,
                  watch: watch_module.Watch) -> None:
         self._terms = terms
-        self._facts = facts
         self._books = books
         self._watch = watch
         self._restless_s: float | None = None
-        self._hurried_s = facts.started_s
+        self._hurried_s = self._facts.started_s
         self._foresaw = False
-        self._refused_limit = facts.qemu_limit_ms != settings_module.initial_limit_ms(
-            terms.policy, facts)
+        self._refused_limit = self._facts.qemu_limit_ms != settings_module.initial_limit_ms(
+            terms.policy, self._facts)
+
+    @property
+    def _facts(self) -> record.Facts:
+        return self._watch.facts
 
     def means(self, at_s: float) -> plan.Means:
         """What may be used now."""

@@ -65,16 +65,19 @@ class _Done:
 class Tuning:
     """The changes to one migration."""
 
-    def __init__(self, terms: terms_module.Terms, facts: record.Facts, books: ledger.Ledger,
+    def __init__(self, terms: terms_module.Terms, books: ledger.Ledger,
                  watch: watch_module.Watch, closing: closing_module.Closing,
                  orders: commands.Commands) -> None:
         self._terms = terms
-        self._facts = facts
         self._books = books
         self._watch = watch
         self._closing = closing
         self._orders = orders
         self._done: _Done | None = None
+
+    @property
+    def _facts(self) -> record.Facts:
+        return self._watch.facts
 
     def tune(self, change: Change, at_s: float) -> Decision:
         """Make a change; the decision says what is to be set for it, or that it is refused.

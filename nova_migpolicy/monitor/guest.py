@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import json
 import time
 from typing import Any, TypeVar
+from xml.etree import ElementTree
 
 import libvirt
 from oslo_log import log as logging
@@ -274,6 +275,32 @@ class MigratingGuest:
         except exception.GuestGone:
             return None
         return int(state), int(reason)
+
+    def definition(self) -> ElementTree.Element:
+        """The domain's definition as it runs, devices and all.
+
+        :raises GuestError: libvirt does not answer, or not with XML
+        """
+        text = self._ask('XMLDesc', lambda domain: domain.XMLDesc(0))
+        try:
+            return ElementTree.fromstring(text)
+        except (ElementTree.ParseError, TypeError) as error:
+            raise exception.GuestError('XMLDesc', f'libvirt answered no XML: {error}') from None
+
+    def qemu_version(self) -> int:
+        """The version of the QEMU that runs this guest, in libvirt's way of numbering.
+
+        QEMU may have been upgraded on the host since the guest was started.
+
+        :raises GuestError: not permitted here, or not answered as it should be
+        """
+        said = self.qmp('query-version', {})
+        try:
+            major, minor, micro = (int(said['qemu'][part]) for part in ('major', 'minor', 'micro'))
+        except (KeyError, TypeError, ValueError):
+            raise exception.GuestError(
+                'query-version', f'QEMU answered {exception.shown(said)}') from None
+        return major * 1_000_000 + minor * 1000 + micro
 
     def failed_disks(self) -> list[str]:
         """The disks on which QEMU has an I/O error that nobody has dealt with, such as vda.

@@ -168,12 +168,14 @@ class _Page:
 def policy(records: Records) -> dict[str, Any] | None:
     """The policy that a migration had at last; None where the journal does not say."""
     found: dict[str, Any] | None = None
+    notes: list[str] = []
     for record in records.ends():
+        notes = record.get('notes', notes)
         if record.get('kind') in {'start', 'retune', 'end'} and 'policy' in record:
             found = {name: record.get(name, empty) for name, empty in (
                 ('policy', {}), ('origins', {}), ('problems', []), ('held', {}),
                 ('retuned', {}))}
-    return found
+    return {**found, 'notes': notes} if found is not None else None
 
 
 def progress(records: Records) -> dict[str, Any] | None:

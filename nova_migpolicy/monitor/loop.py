@@ -184,6 +184,13 @@ class Monitor:
             self._controller.phase, switched=self._switched,
             ended=self._over() or self.ended_s is not None)
 
+    @property
+    def may_begin_anew(self) -> bool:
+        """Whether no memory was seen on its way and nothing is to end it; any thread may ask."""
+        return (self._controller.phase in (sample_mod.Phase.SETUP, sample_mod.Phase.DISKS)
+                and not self._switched and not self._actor.ended
+                and not self._actor.cancel_is_due)
+
     def _publish(self) -> None:
         """Put a new view in place of the last one; other threads read it."""
         now_s = self._inbox.clock()
@@ -295,8 +302,7 @@ class Monitor:
         if self._inbox.holds(inbox_mod.CANCEL):
             # It came while libvirt was silent: no decision is to be made before it.
             return
-        if self._call.switchover_refused:
-            self._controller.forget_switchover()
+        self._controller.leave_out(self._call.left_out)
         sample = self._sampler.make(stats, boundary, self._inbox.clock(),
                                     self._actor.post_copy)
         if self._actor.abort_reason is not None and not sample.memory_total_bytes:

@@ -53,13 +53,14 @@ class End(enum.Enum):
 class Call:
     """The libvirt migrate call, written by the thread that makes it.
 
-    `started` is set just before the call and `done` last of all;
-    `switchover_refused` when QEMU could not be told of the link's rate.
+    `started` is set just before the call and `done` last of all; `left_out` names what libvirt or
+    QEMU refused at the start, so that the call was made without it. It only grows, and is replaced
+    as a whole.
     """
 
     started: bool = False
     done: bool = False
-    switchover_refused: bool = False
+    left_out: tuple[str, ...] = ()
     error: Exception | None = None
 
 

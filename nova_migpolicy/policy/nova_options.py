@@ -96,7 +96,8 @@ _ALL = (
     Option('libvirt', 'live_migration_permit_post_copy', Fate.KEPT,
            'It makes post-copy ready, so that a demand to force the completion uses it, and so '
            'does on_timeout = force_complete. By itself a migration goes over to post-copy only '
-           'where remedies, on_stall or on_timeout name it.'),
+           'where remedies, on_stall or on_timeout name it. It also says that what serves '
+           'vhost-user devices on this site, such as OVS-DPDK, is capable of post-copy.'),
     MONITOR_INTERVAL,
     Option('libvirt', 'live_migration_tunnelled', Fate.KEPT,
            'The data goes through libvirtd. Post-copy and parallel connections are left out then, '

@@ -71,7 +71,7 @@ _ALL = (
         'For servers that should arrive in any case: when pre-copy cannot finish, the server '
         'moves first and fetches its memory afterwards. If the link breaks in that time, the '
         'server is lost. Where QEMU cannot do post-copy with the devices of the server, or on the '
-        'destination, the migration fails at its start.',
+        'destination, the migration goes on without it and may then be aborted.',
         max_downtime_ms=300,
         remedies=('bandwidth', 'downtime', 'post_copy'),
         on_stall='post_copy', on_timeout='post_copy', **_FOR_POST_COPY),

@@ -21,6 +21,7 @@ class FakeDomain:
 
     def __init__(self, on_migrate=None):
         self.calls = []
+        self.definition = '<domain/>'
         self._on_migrate = on_migrate
 
     def migrateToURI3(self, destination, params=None, flags=0):
@@ -35,6 +36,9 @@ class FakeDomain:
 
     def ID(self):
         return 7
+
+    def XMLDesc(self, flags=0):
+        return self.definition
 
     def UUIDString(self):
         return UUID

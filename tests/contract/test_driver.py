@@ -116,7 +116,8 @@ class TestMigrateCall(base.ContractCase):
                 nova_post_copy=False,
                 allow_qmp=True, libvirt_version=9_000_000, qemu_version=7_002_000))
         domain, call = base.FakeDomain(), outcome.Call()
-        self.call(operation.PlannedDomain(domain, plan, call))
+        self.call(operation.PlannedDomain(
+            domain, plan, call, lambda feature, why: plan, lambda: False))
         [(_, destination, params, flags)] = domain.calls
         self.assertIn('dest', destination)
         self.assertEqual(70, params[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH])

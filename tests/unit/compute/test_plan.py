@@ -18,9 +18,12 @@ BASE = plan.Circumstances(
 NOVAS_FLAGS = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
 
 
-def make(circumstances=None, **policy):
-    return plan.make(keys.Policy(**policy),
-                     dataclasses.replace(BASE, **circumstances or {}))
+def at(**circumstances):
+    return dataclasses.replace(BASE, **circumstances)
+
+
+def make(circumstances=None, refused=plan.NOTHING, **policy):
+    return plan.make(keys.Policy(**policy), at(**circumstances or {}), refused)
 
 
 class PlanTest(testtools.TestCase):
@@ -82,6 +85,33 @@ class PlanTest(testtools.TestCase):
             self.assertIn('is left out', made.notes[0])
         made = make({'libvirt_version': 9_004_000}, compression='zstd', parallel_connections=4)
         self.assertEqual('zstd', made.params['compression'])
+
+    def test_what_was_refused_is_left_out_with_its_reason(self):
+        made = make(refused={'post_copy': 'no userfaultfd', 'zstd': 'never asked for'},
+                    remedies=('auto_converge', 'post_copy'))
+        self.assertEqual((False, True), (made.can_post_copy, made.can_throttle))
+        self.assertEqual(('post_copy is left out: no userfaultfd',), made.notes)
+
+    def test_what_follows_from_a_refusal_is_left_out_as_well(self):
+        made = make({'libvirt_version': 9_004_000}, {'parallel_connections': 'no'},
+                    compression='zstd', parallel_connections=4)
+        self.assertEqual((0, 2), (made.flags, len(made.notes)))
+        self.assertIn('needs parallel connections', made.notes[1])
+
+    def test_a_link_that_qemu_cannot_be_told_is_noted_only_if_it_was_refused(self):
+        old, new = {'link_mib_s': 80.0}, {
+            'link_mib_s': 80.0, 'libvirt_version': 11_003_000, 'qemu_version': 10_000_000}
+        self.assertEqual((), make(old, bandwidth_mib_s=50).notes)
+        self.assertEqual(1, len(make(
+            new, {'switchover': 'unknown there'}, bandwidth_mib_s=50).notes))
+
+    def test_what_a_plan_hangs_on(self):
+        policy = keys.Policy(remedies=('post_copy',), parallel_connections=4)
+        new = at(qemu_version=10_001_000)
+        self.assertTrue(plan.hangs_on(policy, new, qemu_version=0))
+        self.assertTrue(plan.hangs_on(policy, new, destination_qemu_version=0))
+        self.assertFalse(plan.hangs_on(policy, BASE, qemu_version=0))
+        self.assertFalse(plan.hangs_on(keys.Policy(), new, qemu_version=0))
 
     def test_qemu_is_told_of_the_link_where_it_can_be(self):
         new = {'libvirt_version': 11_003_000, 'qemu_version': 10_000_000}

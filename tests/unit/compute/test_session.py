@@ -1,23 +1,160 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a session tells QEMU before the start, and what it believes of it."""
+"""What a session asks and tells QEMU before memory is sent, and what it leaves out."""
 
 from __future__ import annotations
 
+import json
 import types
 
 import libvirt
 import testtools
 
+from nova_migpolicy.compute import fits
 from nova_migpolicy.compute import plan
 from nova_migpolicy.compute import session
 from nova_migpolicy.monitor import guest
+from nova_migpolicy.monitor import history
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
 from nova_migpolicy.monitor import links
+from nova_migpolicy.monitor import outcome
 from nova_migpolicy.policy import resolve
+from tests.unit.compute import test_plan
 from tests.unit.monitor import fakes
 
+NO_USERFAULTFD = ("internal error: unable to execute QEMU command 'migrate-set-capabilities': "
+                  'Postcopy is not supported: Userfaultfd not available')
+WITH_VGPU = '<domain><devices><hostdev mode="subsystem" type="mdev"/></devices></domain>'
+QEMU_7 = {'qemu': {'major': 7, 'minor': 2, 'micro': 15}, 'package': 'Debian'}
 REFUSED = fakes.error(libvirt.VIR_ERR_OPERATION_FAILED, 'not now')
+
+
+class SessionTest(testtools.TestCase):
+
+    def make(self, answers=None, circumstances=None, **policy):
+        """Make a session whose guest answers each monitor command as told, else with nothing."""
+        self.domain = fakes.Domain(**{'XMLDesc': '<domain/>', **(answers or {})})
+        self.commands = []
+
+        def send(domain, text):
+            command = json.loads(text)['execute']
+            self.commands.append(command)
+            said = (answers or {}).get(command, {})
+            return json.dumps(said if 'error' in said else {'return': said})
+
+        box = inbox.Inbox()
+        resolved = resolve.resolve(resolve.Sources(flavor=policy))
+        made = session.Session(
+            session.Start(
+                instance=types.SimpleNamespace(uuid='s'), migration='m', destination='n2',
+                resolved=resolved, resolver=lambda retune: resolved, memory_bytes=1 << 30,
+                link_mib_s=None, circumstances=test_plan.at(**(circumstances or {}))),
+            guest.MigratingGuest(self.domain, send), box,
+            journal.Journal(None, 0.0, 0), links.Links(None))
+        made.prepare(None)
+        return made
+
+    def migrate(self, made, *errors):
+        """Make the migrate call, which fails with these errors in turn; returns flags of each."""
+        self.domain.answers['migrateToURI3'] = [*errors, 0]
+        seen = []
+        domain = types.SimpleNamespace(migrateToURI3=lambda destination, params, flags: (
+            seen.append(flags), self.domain.migrateToURI3())[1])
+        made.planned_domain(domain, 0).migrateToURI3('there', params={}, flags=0)
+        return seen
+
+    @staticmethod
+    def events(made):
+        return [record['text'] for record in made.journal.records()
+                if record['kind'] == 'event']
+
+    def test_devices_are_those_of_the_guest(self):
+        made = self.make({'XMLDesc': WITH_VGPU}, profile='evacuate')
+        [flags] = self.migrate(made)
+        self.assertFalse(flags & libvirt.VIR_MIGRATE_POSTCOPY)
+        [note] = made.in_force()['notes']
+        self.assertIn('post_copy is left out: the server has a VFIO device', note)
+        self.assertIn(note, self.events(made))
+
+    def test_the_qemu_that_runs_the_guest_is_asked_where_it_matters(self):
+        upgraded = {'qemu_version': 10_001_000}
+        asked = {'remedies': 'post_copy', 'parallel_connections': '4'}
+        made = self.make({'query-version': QEMU_7}, upgraded, **asked)
+        self.assertEqual(['query-version'], self.commands)
+        [note] = made.in_force()['notes']
+        self.assertIn('the QEMU that runs the server', note)
+        # Nothing hangs on it.
+        self.make({'query-version': QEMU_7}, upgraded, remedies='post_copy')
+        self.assertEqual([], self.commands)
+        # Not permitted.
+        made = self.make({'query-version': QEMU_7}, {**upgraded, 'allow_qmp': False}, **asked)
+        self.assertEqual(([], []), (self.commands, made.in_force()['notes']))
+
+    def test_what_the_guest_does_not_tell_is_taken_from_nova(self):
+        for answers in ({'query-version': {'error': {'desc': 'no'}}},
+                        {'query-version': {'qemu': {'major': 'x'}}},
+                        {'XMLDesc': fakes.error(libvirt.VIR_ERR_RPC)},
+                        {'XMLDesc': 'no XML'}, {'XMLDesc': None}):
+            made = self.make({'query-version': {'qemu': {'major': 10, 'minor': 1, 'micro': 0}},
+                              **answers}, {'qemu_version': 10_001_000},
+                             remedies='post_copy', parallel_connections='4')
+            self.assertEqual([], made.in_force()['notes'])
+            self.assertEqual(1, len(self.events(made)), answers)
+            self.assertTrue(self.migrate(made)[0] & libvirt.VIR_MIGRATE_POSTCOPY)
+
+    def test_what_is_refused_at_the_start_is_left_out_and_told_everywhere(self):
+        made = self.make(profile='evacuate')
+        flags = self.migrate(made, fakes.error(libvirt.VIR_ERR_INTERNAL_ERROR, NO_USERFAULTFD))
+        self.assertEqual([True, False],
+                         [bool(one & libvirt.VIR_MIGRATE_POSTCOPY) for one in flags])
+        self.assertEqual((fits.POST_COPY,), made.call.left_out)
+        [note] = made.in_force()['notes']
+        self.assertIn('post_copy is left out: it was refused: internal error', note)
+        self.assertIn('Userfaultfd', note)
+        self.assertIn(note, self.events(made))
+        # Also when it is over.
+        made.record_cancel_before_start(outcome.Outcome(outcome.End.CANCELLED, 'because'))
+        self.assertEqual([note], history.policy(history.Kept(made.journal))['notes'])
+
+    def test_what_follows_from_a_refusal_is_told_as_well_and_each_once(self):
+        made = self.make(None, {'libvirt_version': 9_004_000}, compression='zstd',
+                         parallel_connections='4')
+        self.migrate(made, fakes.error(
+            libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
+            "Migration option 'multifd' is not supported by QEMU binary"))
+        notes = made.in_force()['notes']
+        self.assertEqual((2, notes), (len(notes), self.events(made)))
+
+    def test_a_plan_that_is_made_later_does_not_have_it_either(self):
+        made = self.make(profile='evacuate')
+        self.migrate(made, fakes.error(libvirt.VIR_ERR_INTERNAL_ERROR, NO_USERFAULTFD))
+        facts = made.facts(made._plan, 0)
+        self.assertEqual((False, True), (facts.can_post_copy, facts.can_throttle))
+
+    def test_auto_converge_that_could_not_be_armed_is_noted(self):
+        made = self.make({'migrate-set-parameters': {'error': {'desc': 'no'}}},
+                         remedies='auto_converge')
+        [note] = made.in_force()['notes']
+        self.assertIn('auto_converge is left out', note)
+
+    def test_a_cancel_that_waits_is_not_overtaken(self):
+        made = self.make(profile='evacuate')
+        made.inbox.ask(inbox.Command(inbox.CANCEL))
+        error = fakes.error(libvirt.VIR_ERR_INTERNAL_ERROR, NO_USERFAULTFD)
+        self.assertRaises(libvirt.libvirtError, self.migrate, made, error)
+        self.assertEqual(1, len(self.domain.called('migrateToURI3')))
+        self.assertEqual(((), []), (made.call.left_out, made.in_force()['notes']))
+
+    def test_what_the_monitor_has_seen_counts(self):
+        for may, calls in ((True, 2), (False, 1)):
+            made = self.make(profile='evacuate')
+            made._monitor = types.SimpleNamespace(may_begin_anew=may)
+            error = fakes.error(libvirt.VIR_ERR_INTERNAL_ERROR, NO_USERFAULTFD)
+            if may:
+                self.migrate(made, error)
+            else:
+                self.assertRaises(libvirt.libvirtError, self.migrate, made, error)
+            self.assertEqual(calls, len(self.domain.called('migrateToURI3')))
 
 
 class TestLimit(testtools.TestCase):

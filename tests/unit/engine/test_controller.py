@@ -194,7 +194,7 @@ class TestPromise(ControllerBase):
         self.start(remedies=('downtime',), max_downtime_ms=1000,
                    facts={'link_mib_s': 190.0, 'switchover_mib_s': 190.0})
         self.plant.setup = dataclasses.replace(self.plant.setup, switchover_mib_s=None)
-        self.controller.forget_switchover()
+        self.controller.leave_out(('switchover', 'compression'))
         seen = self.go()
         self.assertEqual('completed', seen.end)
         limit = seen.actions[-1]
@@ -226,6 +226,27 @@ class TestPromise(ControllerBase):
                          [one.rule for one in seen.decisions])
         self.assertEqual((300, False),
                          (controller.settings.limit_ms, seen.decisions[-1].forecast.converges))
+
+    def test_what_is_left_out_is_never_used_and_said_to_be_missing(self):
+        self.start(remedies=('auto_converge', 'post_copy'), on_stall='post_copy', load=WILD,
+                   facts={'can_post_copy': True, 'can_throttle': True})
+        self.controller.leave_out(('post_copy', 'auto_converge', 'parallel_connections'))
+        self.controller.leave_out(())
+        facts = self.controller.facts
+        self.assertEqual((False, False), (facts.can_post_copy, facts.can_throttle))
+        refused = self.controller.post_copy(0.0)
+        self.assertTrue(refused.refused)
+        self.assertIn('was not made ready', refused.reason)
+        seen = self.go()
+        self.assertEqual(['abort'], [action.name for action in seen.actions])
+        self.assertIn('post-copy was asked for but is not possible', seen.decisions[-1].reason)
+
+    def test_what_is_left_out_late_is_not_taken_by_an_end_that_is_due(self):
+        self.start(facts={'can_post_copy': True}, setup={'disk_mib': 300})
+        self.controller.force_complete(0.0)
+        self.controller.leave_out(('post_copy',))
+        seen = self.go()
+        self.assertEqual(['pause'], [action.name for action in seen.actions])
 
     def test_an_unknown_link_is_taken_for_the_cap(self):
         self.start(load=guests.sweep(256, 64, 20), facts={'link_mib_s': 190.0},

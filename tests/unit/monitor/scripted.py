@@ -78,8 +78,8 @@ class Controller:
     def failed(self, action, at_s, error):
         self.heard.append(('failed', action))
 
-    def forget_switchover(self):
-        self.heard.append(('forget_switchover', None))
+    def leave_out(self, names):
+        self.left_out = names
 
     def abort(self, at_s, why):
         return decide(remedies.Abort(), reason=why)

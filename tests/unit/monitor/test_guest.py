@@ -136,3 +136,33 @@ class GuestTest(testtools.TestCase):
             [5 << 30, 0, 0], fakes.error(libvirt.VIR_ERR_INVALID_ARG), [1 << 30, 0, 0]])
         self.assertEqual(
             6 << 30, guest.MigratingGuest(domain).disk_bytes(['/dev/a', '/x', '/y']))
+
+
+class TellingTest(testtools.TestCase):
+    """What a guest tells of itself before its migration."""
+
+    @staticmethod
+    def of(xml=None, said=None):
+        return guest.MigratingGuest(
+            fakes.Domain(XMLDesc=xml), lambda domain, text: json.dumps(said))
+
+    def test_its_definition(self):
+        found = self.of('<domain><name>a &amp; b</name></domain>').definition()
+        self.assertEqual('a & b', found.findtext('name'))
+        for wrong in (None, '', 'no', '<domain>', fakes.error(libvirt.VIR_ERR_RPC)):
+            error = self.assertRaises(exception.GuestError, self.of(wrong).definition)
+            self.assertIn('XMLDesc', str(error))
+
+    def test_the_version_of_its_qemu(self):
+        version = {'qemu': {'major': 10, 'minor': 1, 'micro': 5}, 'package': ''}
+        self.assertEqual(10_001_005, self.of(said={'return': version}).qemu_version())
+
+    def test_an_answer_that_has_no_version(self):
+        for said in ({'return': None}, {'return': {}}, {'return': {'qemu': None}},
+                     {'return': {'qemu': {'major': 7, 'minor': 2}}},
+                     {'return': {'qemu': {'major': '9' * 5000, 'minor': 2, 'micro': 0}}},
+                     {'error': {'desc': 'no such command'}}, [], 'x'):
+            error = self.assertRaises(
+                exception.GuestError, self.of(said=said).qemu_version)
+            self.assertIn('QEMU', str(error))
+            self.assertLess(len(str(error)), 200)

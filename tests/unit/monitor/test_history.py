@@ -98,6 +98,15 @@ class FileTest(testtools.TestCase):
         self.assertEqual(('pause', {'bandwidth_mib_s': 7}), (
             history.policy(records)['policy']['on_stall'], history.policy(records)['held']))
 
+    def test_notes_are_those_of_the_end_or_else_of_the_start(self):
+        self.assertEqual([], history.policy(self.write(1))['notes'])
+        self.path.unlink()
+        self.kept.add('start', 0.0, policy={}, notes=['a'])
+        self.kept.add('retune', 0.0, policy={})
+        self.assertEqual(['a'], history.policy(self.records())['notes'])
+        self.kept.add('end', 0.0, notes=['a', 'b'])
+        self.assertEqual(['a', 'b'], history.policy(self.records())['notes'])
+
     def test_ends_overlap_in_no_size(self):
         for samples in (0, 5, 50):
             for head, tail in ((1, 300), (1000, 1000), (3000, 300), (100, 3000)):

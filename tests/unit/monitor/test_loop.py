@@ -63,6 +63,34 @@ class LoopTest(testtools.TestCase):
         self.assertEqual([], domain.called('migrateSetMaxSpeed'))
         self.assertIn(('failed', refused), controller.heard)
 
+    def test_the_engine_is_told_what_was_left_out_before_it_decides(self):
+        heard = []
+
+        def stats():
+            # The thread that makes the call goes on meanwhile.
+            self.call.left_out = ('post_copy',)
+            return scripted.RUNNING_JOB
+
+        controller = scripted.Controller()
+        controller.observe = lambda sample: heard.append(controller.left_out)
+        self.run_loop(fakes.Domain(jobStats=stats), controller, [[], []])
+        self.assertEqual([('post_copy',)] * 2, heard)
+
+    def test_a_migration_may_begin_anew_until_memory_is_sent_or_it_is_to_end(self):
+        controller = scripted.Controller()
+        for phase, may in ((sample_mod.Phase.SETUP, True), (sample_mod.Phase.DISKS, True),
+                           (sample_mod.Phase.BULK, False), (sample_mod.Phase.PASSES, False),
+                           (sample_mod.Phase.POST_COPY, False)):
+            controller.phase = phase
+            self.run_loop(fakes.Domain(), controller, [])
+            self.assertIs(may, self.monitor.may_begin_anew, phase)
+        for refused, state in ((0, 'done'), (fakes.error(libvirt.VIR_ERR_OPERATION_INVALID),
+                                             'due, for there is no job yet')):
+            controller = scripted.Controller([scripted.decide(remedies.Abort())])
+            controller.phase = sample_mod.Phase.SETUP
+            self.run_loop(fakes.Domain(abortJob=refused), controller, [[]])
+            self.assertFalse(self.monitor.may_begin_anew, state)
+
     def test_an_engine_that_fails_leaves_a_monitor_that_watches(self):
         controller = scripted.Controller([ValueError('a bug'), scripted.decide(remedies.Abort())])
         domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
