@@ -58,6 +58,7 @@ def policy(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
         'profile': values.get('profile'),
         'fields': _fields(values, origins.get('origins') or {}, held or {}),
         'problems': list((found or {}).get('problems') or ()),
+        'notes': list((found or {}).get('notes') or ()),
     }})
 
 

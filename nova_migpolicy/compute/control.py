@@ -272,4 +272,4 @@ def _phase(place: queue_mod.Place | None) -> str:
 
 def _untouched(resolved: resolve.Resolved) -> dict[str, Any]:
     """A policy that nobody has changed since it was resolved."""
-    return {**resolved.to_dict(), 'held': {}, 'retuned': {}}
+    return {**resolved.to_dict(), 'held': {}, 'retuned': {}, 'notes': []}

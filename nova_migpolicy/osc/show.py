@@ -45,9 +45,10 @@ class ShowPolicy(base.Lister):
         api = self.api()
         path = self.migration(api, parsed_args).path
         found = _inner(api.ours('GET', f'{path}/policy')[1], 'policy')
-        problems = found.get('problems')
-        for problem in problems if isinstance(problems, list) else ():
-            self.log.warning('Not as asked: %s', words.text(problem))
+        for field, said in (('problems', 'Not as asked: %s'), ('notes', 'Note: %s')):
+            told = found.get(field)
+            for sentence in told if isinstance(told, list) else ():
+                self.log.warning(said, words.text(sentence))
         columns = (base.Column('Key'), base.Column('Value'), base.Column('Unit', base.MACHINES),
                    base.Column('Origin'), base.Column('Clamped', base.MACHINES),
                    base.Column('Held'))

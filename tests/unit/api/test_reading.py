@@ -82,7 +82,7 @@ class TestPolicy(fakes.ApiCase):
                        'of_a_newer_version': 1},
             'origins': {'profile': 'flavor', 'max_downtime_ms': 'image, clamped by flavor'},
             'problems': ['image: x = 1: ignored'], 'held': {'max_downtime_ms': 250},
-            'retuned': {}}
+            'retuned': {}, 'notes': ['post_copy is left out: the server is paused']}
         self.assertEqual({'policy': {
             'server_id': fakes.SERVER, 'migration_id': 5, 'profile': 'balanced',
             'fields': {
@@ -95,7 +95,8 @@ class TestPolicy(fakes.ApiCase):
                              'held': None},
                 'of_a_newer_version': {'value': 1, 'unit': None, 'origin': '',
                                        'clamped': False, 'held': None}},
-            'problems': ['image: x = 1: ignored']}},
+            'problems': ['image: x = 1: ignored'],
+            'notes': ['post_copy is left out: the server is paused']}},
             self.call('GET', f'{self.base}/policy').body)
 
     @ddt.data(('running', True, 200), ('queued', False, 200), ('completed', True, 200),

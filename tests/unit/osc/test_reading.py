@@ -92,6 +92,11 @@ class FormatsTest(cloud.CloudTest):
         self.assertEqual(('4', 'abort: done'), (read[1]['Number'], read[1]['What']))
         self.assertNotIn('Record', read[1])
 
+    def test_notes_are_told_beside_the_table(self):
+        self.plugin('policy', {'policy': {**POLICY['policy'], 'notes': ['post_copy is left out']}})
+        status, _, err = self.openstack(*SHOW, 'db-1')
+        self.assertEqual((0, 'Note: post_copy is left out\n'), (status, err))
+
     def test_problems_are_told_beside_the_table(self):
         self.plugin('policy', {'policy': {**POLICY['policy'], 'problems': ['on_stall = 3: bad']}})
         status, out, err = self.openstack(*SHOW, 'db-1', '-f', 'json')
