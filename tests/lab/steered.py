@@ -49,9 +49,13 @@ class Report:
 
 
 class Move:
-    """One steered migration of a lab domain to the other host; it begins at once."""
+    """One steered migration of a lab domain to the other host; it begins at once.
 
-    def __init__(self, guest, *, allow_qmp=True, links=None, neighbours=None, **policy):
+    :param versions: of libvirt and QEMU, in place of those that are installed on the source
+    """
+
+    def __init__(self, guest, *, allow_qmp=True, versions=None, links=None, neighbours=None,
+                 **policy):
         self.guest = guest
         self.links = links or links_mod.Links(None)
         self.neighbours = neighbours
@@ -59,7 +63,7 @@ class Move:
         self.to = guest.lab[HOSTS[1 - HOSTS.index(guest.host.name)]]
         self.server, self.migration = str(uuid.uuid4()), str(uuid.uuid4())
         self.journals = tempfile.TemporaryDirectory()
-        self.session = self._session(policy, allow_qmp)
+        self.session = self._session(policy, allow_qmp, versions)
         self.session.prepare(None)
         self.current = current_mod.Current(self.migration, self.session.inbox)
         self.current.session = self.session
@@ -105,8 +109,10 @@ class Move:
             raise self.error
         return self.outcome
 
-    def _session(self, policy, allow_qmp):
+    def _session(self, policy, allow_qmp, versions):
         connection = self.source.connect()
+        libvirt_version, qemu_version = versions or (
+            connection.getLibVersion(), connection.getVersion())
         box = inbox.Inbox()
 
         def resolver(retune):
@@ -120,8 +126,7 @@ class Move:
                 circumstances=plan.Circumstances(
                     paused=False, persistent_memory=False, tunnelled=False,
                     nova_post_copy=False, allow_qmp=allow_qmp, emulated=True,
-                    libvirt_version=connection.getLibVersion(),
-                    qemu_version=connection.getVersion())),
+                    libvirt_version=libvirt_version, qemu_version=qemu_version)),
             guest_mod.MigratingGuest(
                 lambda: self.source.connect().lookupByName(self.guest.name),
                 _qmp if allow_qmp else None, self.server),

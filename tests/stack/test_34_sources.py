@@ -56,6 +56,14 @@ class SourcesTest(steering.SteeringTest):
         # 150 ms less a margin and an overhead, at the link's rate in QEMU's terms at the cap's.
         self.assertEqual(195, start['facts']['qemu_limit_ms'])
 
+    def test_what_does_not_fit_is_left_out_and_told(self):
+        """No QEMU of Debian 12 has post-copy over parallel connections."""
+        run = self.start(QUIET, remedies='post_copy', parallel_connections=2)
+        [started] = self.begin(run)['notes']
+        self.assertEqual([started], self.admin.policy(run.server, run.migration)['notes'])
+        self.assertIn('post_copy is left out: the QEMU that runs the server', started)
+        self.assertIn(started, [event['text'] for event in run.records('event')])
+
     def test_an_image_goes_to_gentler_values(self):
         image = self.image(QUIET, migpolicy_max_downtime_ms=300,
                            migpolicy_timeout_seconds=200)
