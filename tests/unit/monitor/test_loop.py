@@ -18,6 +18,7 @@ from nova_migpolicy.monitor import guest
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
 from nova_migpolicy.monitor import loop
+from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome
 from nova_migpolicy.policy import keys
 from tests.unit.monitor import fakes
@@ -27,7 +28,7 @@ from tests.unit.monitor import scripted
 class LoopTest(testtools.TestCase):
 
     def run_loop(self, domain, controller, rounds, error=None, shared=False, too_late=(),
-                 was_paused=False):
+                 was_paused=False, neighbours=None):
         self.clock = fakes.Clock()
         self.call = outcome.Call(started=True)
         self.host = scripted.Host()
@@ -38,7 +39,7 @@ class LoopTest(testtools.TestCase):
             inbox=scripted.Script(self.clock, self.call, rounds, error, too_late),
             journal=self.journal,
             call=self.call, tuning=scripted.no_tuning(), host=self.host, sleep=self.clock.sleep,
-            cap_is_shared=shared, was_paused=was_paused)
+            cap_is_shared=shared, was_paused=was_paused, neighbours=neighbours)
         return self.monitor.run()
 
     def kinds(self, kind):
@@ -53,6 +54,25 @@ class LoopTest(testtools.TestCase):
         self.assertEqual([('applied', a) for a in actions],
                          [h for h in controller.heard if h[0] == 'applied'])
         self.assertEqual([True, True], [r['done'] for r in self.kinds('action')])
+
+    def test_its_neighbours_are_seen_and_told(self):
+        host, woken = neighbours_mod.Neighbours(), []
+        other = host.join(lambda: woken.append(host.seen_by(other)))
+        controller = scripted.Controller()
+        controller.in_need = True
+        domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
+        self.run_loop(domain, controller, [[]], neighbours=host)
+        # In need while it is there, and gone at its end, which those that waited have to know.
+        self.assertEqual([neighbours_mod.Seen(1, 0), neighbours_mod.Seen(0, 0)], woken)
+        [sample] = [said for name, said in controller.heard if name == 'observe']
+        self.assertEqual((1, 0), (sample.others, sample.needed_by))
+
+    def test_a_change_of_a_neighbour_is_looked_at_at_once(self):
+        controller = scripted.Controller()
+        domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
+        changed = inbox.NeighbourChanged(1.0)
+        self.run_loop(domain, controller, [[], [changed], [changed]])
+        self.assertEqual(3, len([one for one in controller.heard if one[0] == 'observe']))
 
     def test_after_a_refusal_the_rest_of_the_decision_is_left(self):
         domain = fakes.Domain(
