@@ -16,6 +16,7 @@ import dataclasses
 from nova_migpolicy.engine import closing as closing_module
 from nova_migpolicy.engine import commands
 from nova_migpolicy.engine import ending
+from nova_migpolicy.engine import foregone
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import mirrored
 from nova_migpolicy.engine import passes as passes_module
@@ -58,6 +59,7 @@ class Controller:
         self._sharing = share.Sharing(self._terms, self._books, self._watch)
         self._disks = mirrored.Disks(
             self._books, self._watch, self._steering, self._closing, self._sharing)
+        self._foregone = foregone.Foregone(self._terms, self._books, self._watch, self._closing)
         self._commands = commands.Commands(self._books, self._watch, self._closing)
         self._tuning = tuning.Tuning(self._terms, self._books, self._watch,
                                      self._closing, self._commands)
@@ -156,11 +158,11 @@ class Controller:
         if found is None and ended is not None and ended.number > 0:
             return self._judge(at_s)
         if found is None and self.phase is Phase.DISKS:
-            return self._disks.step(at_s)
+            return self._disks.step(at_s) or self._foregone.step(at_s)
         if found is None and self.phase in (Phase.BULK, Phase.PASSES):
             found = self._steering.hurry(at_s)
             if found is None and self.phase is Phase.BULK:
-                found = self._steering.foresee(at_s)
+                found = self._steering.foresee(at_s) or self._foregone.step(at_s)
         return found
 
     def applied(self, action: remedies.Action, at_s: float) -> None:

@@ -16,6 +16,7 @@ from nova_migpolicy.engine import estimator
 from nova_migpolicy.engine import outlook
 from nova_migpolicy.engine import passes as passes_module
 from nova_migpolicy.engine import plan as plan_module
+from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_module
 from nova_migpolicy.engine import words
 
@@ -30,6 +31,8 @@ FLAT = 0.985
 LATELY_S = 6.0
 OVERDUE_PASSES = 4
 OVERDUE_S = 1.0
+HELD_PASSES = 4
+HELD = 0.5
 FASTER = 1.1
 MUCH_FASTER = 1.5
 # Auto-converge acts at every second sync that is more than a second after the last one.
@@ -43,6 +46,7 @@ QUIET_MAX_S = 120.0
 class Case:
     """All that a judgement hangs on, at the end of a pass.
 
+    threshold_bytes: with less than that remaining QEMU should switch over.
     settled: whole passes under the present settings. waited_s: for how long the guest has been
     restless. throttle_percent: how far auto-converge has gone; None when not reported.
     """
@@ -57,6 +61,7 @@ class Case:
     settled: int
     waited_s: float
     throttle_percent: int | None
+    threshold_bytes: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +152,21 @@ def overdue(case: Case) -> bool:
     return span_s > OVERDUE_S + OVERDUE_PASSES * (case.eta_s or 0.0) and not falling(case)
 
 
+def held_back(case: Case) -> float:
+    """The bytes beside memory that keep QEMU from switching over, at least; 0 for none.
+
+    Less memory remains after each of some passes than its threshold, and it goes on: it counts the
+    state of devices as well, which no statistic tells of.
+    """
+    after = [one for one in case.passes if one.number > 0]
+    lately = after[-case.settled:] if case.settled else []
+    if sum(one.count for one in lately) < HELD_PASSES or (
+            lately[-1].end_s - lately[0].start_s < OVERDUE_S):
+        return 0.0
+    most = max(one.end_bytes for one in lately)
+    return case.threshold_bytes - most if most < HELD * case.threshold_bytes else 0.0
+
+
 def falling(case: Case) -> bool:
     """Whether less and less remains, and not only at first."""
     newest = case.passes[-1]
@@ -175,8 +195,32 @@ def _quiet(case: Case, planner: plan_module.Planner, why: str) -> Judgement | No
         f'over in the next one'))
 
 
+def _for_devices(case: Case, beside: float) -> Judgement:
+    """Allow all of the blackout that is permitted, or give up: no other remedy helps."""
+    now, means = case.now, case.means
+    left = max(one.end_bytes for one in case.passes[-case.settled:])
+    why = (f'No more than {words.size(left)} of memory remain after each pass, but QEMU holds '
+           f'back for {words.size(beside)} or more of other state, as that of devices is')
+    most = means.max_downtime_ms
+    if remedies.DOWNTIME in means.remedies and now.promised_ms < most:
+        settings = dataclasses.replace(now, promised_ms=most, limit_ms=settings_module.limit_ms(
+            most, now.cap_mib_s, means.link))
+        plan = plan_module.Plan(
+            (remedies.DOWNTIME,), settings, False, 0.0, float(most))
+        return Judgement(plan, _rule(plan), (
+            f'{why}; with a blackout of up to {words.blackout(most)} allowed it may switch over'))
+    return Judgement(None, 'on_stall', (
+        f'{why}, and a blackout of up to {words.blackout(now.promised_ms)} is too short for that; '
+        f'permit a higher max_downtime_ms'))
+
+
 def judge(case: Case) -> Judgement | None:
     """What to do now; None for nothing."""
+    beside = held_back(case)
+    return _for_devices(case, beside) if beside else _for_memory(case)
+
+
+def _for_memory(case: Case) -> Judgement | None:
     if overdue(case):
         case = dataclasses.replace(case, verdict=Verdict.UNSURE)
     if case.verdict is Verdict.FINE or too_early(case):

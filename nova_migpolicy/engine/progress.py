@@ -12,10 +12,13 @@ import collections
 from nova_migpolicy.engine import sample as samples
 
 
+WINDOW_S = 30.0
+
+
 class Pace:
     """How fast what remains shrinks, over the last window_s seconds."""
 
-    def __init__(self, window_s: float = 30.0, least_s: float = 4.0) -> None:
+    def __init__(self, window_s: float = WINDOW_S, least_s: float = 4.0) -> None:
         self._window_s = window_s
         self._least_s = least_s
         self._seen: collections.deque[tuple[float, int]] = collections.deque()

@@ -125,4 +125,6 @@ class Sharing:
 
     def _is_taken(self) -> bool:
         seen = self._watch.seen
-        return seen is not None and seen.measured and seen.wire_rate < TAKEN * self._given()
+        if seen is None or seen.remaining <= self._watch.threshold():
+            return False        # So little is to be sent that its rate says nothing.
+        return seen.measured and seen.wire_rate < TAKEN * self._given()

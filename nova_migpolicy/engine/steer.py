@@ -108,7 +108,7 @@ class Steering:
         found = judge.judge(judge.Case(
             watch.seen, tuple(watch.tracker.passes), now, self.means(at_s), watch.verdict,
             watch.forecast.plateau_bytes, watch.forecast.eta_s, watch.settled(),
-            at_s - (self._restless_s or at_s), watch.throttle_percent))
+            at_s - (self._restless_s or at_s), watch.throttle_percent, watch.threshold()))
         if found is None:
             return Found()
         if found.plan is None:

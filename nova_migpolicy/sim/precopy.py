@@ -206,7 +206,8 @@ class Migration:
     def _rate_window(self) -> None:
         """A window is over: what was sent in it makes the threshold."""
         rate = self.setup.switchover_mib_s or self._rates().wire
-        self._threshold.make(rate, self.limit_ms, self._link.changes_at(self.now_s))
+        self._threshold.make(rate, self.limit_ms, self._link.changes_at(self.now_s),
+                             self.setup.device_mib)
 
     def _rate_soon(self) -> None:
         self._threshold.soon(self._pacer.window_ends(self.now_s))
@@ -233,14 +234,15 @@ class Migration:
         if self._waver.next():
             self._rate_soon()
         left = self._left()
-        if left < self._threshold.mib or left <= 0:
+        if left < self._threshold.mib or (left <= 0 and not self.setup.device_mib):
             self._switch_over(left)
 
     def _switch_over(self, left: float) -> None:
         """Stop the guest and send the rest, however long the link takes for it."""
         stopped_s = self.now_s if self.paused_s is None else self.paused_s
         new = min(left, self._first_left())
-        self.now_s = self._link.arrival(self.now_s, left * PAGE_COST / self._waver.link_factor)
+        self.now_s = self._link.arrival(self.now_s, (
+            left * PAGE_COST + self.setup.device_mib) / self._waver.link_factor)
         self.now_s = self.setup.overhead_s + max(self.now_s, stopped_s + (
             new / self.setup.first_mib_s if self.setup.first_mib_s else 0.0))
         if self._disks:

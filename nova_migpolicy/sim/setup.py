@@ -12,6 +12,9 @@ from nova_migpolicy.sim import guests
 class Setup:
     """A migration about to start; rates in MiB/s, sizes in MiB.
 
+    device_mib: state of devices, which no statistic tells of: QEMU counts it with the memory that
+    remains, and sends it with the guest stopped.
+
     link_steps: (time, rate from then on). outages: times (from, to) in which the link moves
     nothing. first_mib_s: no faster than this is what is sent for the first time, since the
     destination has to make those pages; None for no such bound. overhead_s: of a switchover;
@@ -48,6 +51,7 @@ class Setup:
     throttle_increment: int = 10
     throttle_highest: int = 99
     sync_every_s: float | None = None
+    device_mib: float = 0.0
     counter: int = 0
     age_s: float = 0.0
     seed: int = 0

@@ -26,10 +26,12 @@ class Threshold:
         """A setting has changed: it counts when this window is over."""
         self.due_s = min(window_ends_s, self.due_s)
 
-    def make(self, rate_mib_s: float, limit_ms: int, link_changes_s: float) -> None:
+    def make(self, rate_mib_s: float, limit_ms: int, link_changes_s: float,
+             device_mib: float = 0.0) -> None:
         """A window is over, in which this rate was seen (or was told) on the wire.
 
         :param link_changes_s: when the link has another rate, which a window later will show
+        :param device_mib: what has to be sent beside the memory
         """
-        self.mib = rate_mib_s * limit_ms / 1000
+        self.mib = rate_mib_s * limit_ms / 1000 - device_mib
         self.due_s = link_changes_s + pacing.WINDOW_S
