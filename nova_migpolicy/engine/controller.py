@@ -59,7 +59,7 @@ class Controller:
         self._sharing = share.Sharing(self._terms, self._books, self._watch)
         self._disks = mirrored.Disks(
             self._books, self._watch, self._steering, self._closing, self._sharing)
-        self._foregone = foregone.Foregone(self._terms, self._books, self._watch, self._closing)
+        self._foregone = foregone.Foregone(self._terms, self._books, self._watch)
         self._commands = commands.Commands(self._books, self._watch, self._closing)
         self._tuning = tuning.Tuning(self._terms, self._books, self._watch,
                                      self._closing, self._commands)

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sees soon what cannot arrive by its deadline at any rate that is permitted.
+"""Says soon what is not likely to arrive by its deadline at any rate that is permitted.
 
 All has to be sent once. Where that alone takes longer than the deadline leaves, at the highest
-permitted rate, the link would be used for nothing until then: what would be aborted at the
-deadline is ended now, and in all other cases it is said.
+permitted rate, an operator can still permit more or give it more time. It is not ended for that:
+pages of zeros may be yet to come, which take next to no time.
 """
 
 from __future__ import annotations
 
-from nova_migpolicy.engine import closing as closing_module
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import progress
 from nova_migpolicy.engine import record
@@ -20,27 +19,26 @@ from nova_migpolicy.engine import words
 
 Decision = record.Decision
 RULE = 'deadline'
-# A pace is known after some seconds, and what is yet to be sent may be quicker, as zeros are.
+# A pace is known after some seconds.
 SEEN_S = 10.0
-CERTAIN = 1.2
-ABORT = 'abort'
 
 
 class Foregone:
     """The look ahead of one migration; it is said once."""
 
     def __init__(self, terms: terms_module.Terms, books: ledger.Ledger,
-                 watch: watch_module.Watch, closing: closing_module.Closing) -> None:
+                 watch: watch_module.Watch) -> None:
         self._terms = terms
         self._books = books
         self._watch = watch
-        self._closing = closing
         self._said = False
 
     def step(self, at_s: float) -> Decision | None:
         """Look at a tick of the disks or the bulk copy; None for nothing."""
         watch, cap = self._watch, self._books.now.cap_mib_s
         time_left, left, pace = watch.time_left(at_s), watch.left(), watch.pace.rate()
+        if watch.standstill.lasts:
+            return None         # That is said of its own.
         if self._said or time_left is None or time_left <= 0 or left is None or not pace:
             return None
         if at_s - max(watch.facts.started_s, self._changed_s()) < SEEN_S or self._is_shared():
@@ -58,10 +56,6 @@ class Foregone:
         reason = (f'{words.size(left)} are left, for which {rate} take no less than '
                   f'{words.span(needed_s)}, but the deadline is in {words.span(time_left)}; '
                   f'permit more bandwidth or give it more time')
-        policy = self._terms.policy
-        if binds and needed_s > CERTAIN * time_left and (
-                policy.on_timeout == policy.on_stall == ABORT):
-            return self._closing.stall('on_stall', reason, at_s)
         return Decision(at_s, (), RULE, reason, watch.forecast)
 
     def _changed_s(self) -> float:

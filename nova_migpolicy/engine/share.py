@@ -86,7 +86,7 @@ class Sharing:
 
         :param reason: why it would be done
         """
-        others = self._others()
+        others = self._watch.others
         if others:
             said, self.in_need = self.in_need, True
             return True, None if said else self._say(at_s, (
@@ -105,15 +105,6 @@ class Sharing:
 
     def _say(self, at_s: float, reason: str) -> Decision:
         return Decision(at_s, (), RULE, reason, self._watch.forecast)
-
-    def _others(self) -> int:
-        """How many others of this host send at their full rate, where the link is what binds."""
-        last, seen, cap = self._watch.last, self._watch.seen, self._books.now.cap_mib_s
-        if last is None or not last.others:
-            return 0
-        if cap and seen is not None and seen.measured and not self._watch.link_bound:
-            return 0
-        return last.others
 
     def _given(self) -> float:
         """The most that the link has given, in bytes/s, as far as this migration could use it."""

@@ -39,6 +39,8 @@ FORESEEN_GAIN = 8.0
 
 # A limit that is off by less is left: what is held back of a promise pays for it.
 SLACK = 1.05
+# Of the blackout that is permitted, so much is used while others share the link.
+BESIDE_OTHERS = 0.7
 # What QEMU was told of the link was taken low: so much more than that is no error.
 TOLD_SLACK = 1.2
 
@@ -87,8 +89,11 @@ class Steering:
         usable = tuple(one for one in policy.remedies
                        if can.get(one, True) and self._books.available(one)
                        and self._terms.frees(one))
+        # Others may take more of the link just when the rest is sent.
+        most_ms = policy.max_downtime_ms if not self._watch.others else max(
+            self._books.now.promised_ms, int(BESIDE_OTHERS * policy.max_downtime_ms))
         return plan.Means(
-            usable, policy.max_bandwidth_mib_s, policy.max_downtime_ms,
+            usable, policy.max_bandwidth_mib_s, most_ms,
             policy.max_throttle_percent, self._watch.link,
             highest_cap_mib_s=(
                 self._terms.highest_cap(self._books.now.cap_mib_s)

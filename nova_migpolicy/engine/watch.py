@@ -131,6 +131,16 @@ class Watch:
         return (seen is not None and seen.measured and cap > 0
                 and seen.wire_rate < LINK_BOUND * cap * MIB)
 
+    @property
+    def others(self) -> int:
+        """How many others of this host send at their full rate, where the link is what binds."""
+        last, seen, cap = self.last, self.seen, self._books.now.cap_mib_s
+        if last is None or not last.others:
+            return 0
+        if cap and seen is not None and seen.measured and not self.link_bound:
+            return 0
+        return last.others
+
     def time_left(self, at_s: float) -> float | None:
         """Seconds to the deadline; None when there is none."""
         deadline_s = self._terms.deadline_s

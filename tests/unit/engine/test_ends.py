@@ -125,7 +125,8 @@ class TestDeadline(cases.CaseBase):
     def test_it_counts_the_disks(self):
         seen = self.steer(WILD, remedies=(), timeout_seconds=100, timeout_seconds_per_gib=0,
                           setup={'disk_mib': 50_000})
-        self.assertEqual(('aborted', ['on_timeout']), (seen.end, names(seen.decisions)))
+        self.assertEqual(('aborted', ['deadline', 'on_timeout']),
+                         (seen.end, names(seen.decisions)))
         self.assertThat(abs(seen.seconds - 100), testtools.matchers.LessThan(3))
 
     def test_it_counts_what_there_is_to_copy_of_the_disks(self):
@@ -169,7 +170,7 @@ class TestDeadline(cases.CaseBase):
         self.assertIn('of the disks and the memory are left', seen.decisions[0].reason)
         self.assertThat(seen.seconds, testtools.matchers.LessThan(100))
         seen = self.steer(guests.sweep(256, 64, 20), **more)
-        self.assertEqual(['on_timeout'], names(seen.decisions))
+        self.assertEqual(['deadline', 'on_timeout'], names(seen.decisions))
 
     def test_what_disks_in_sync_leave_is_no_slow_link(self):
         for ceiling in (100, 400):
@@ -194,7 +195,7 @@ class TestDeadline(cases.CaseBase):
     def test_the_bulk_copy_is_not_hurried_where_that_is_not_permitted(self):
         seen = self.steer(guests.sweep(8192, 64, 20), remedies=('downtime',),
                           timeout_seconds=60, timeout_seconds_per_gib=0)
-        self.assertEqual(['on_timeout'], names(seen.decisions))
+        self.assertEqual(['deadline', 'on_timeout'], names(seen.decisions))
 
     def test_a_slow_convergence_is_hurried_for_it(self):
         load = guests.sweep(1024, 900, 45)

@@ -54,6 +54,13 @@ class TestTogether(ShareBase):
             # One after the other takes 34 s.
             self.assertLess(max(one.seconds for one in seen), 60)
 
+    def test_less_than_the_permitted_blackout_is_used_beside_others(self):
+        seen = self.eight(profile='evacuate').go(600)
+        raised = [[action.promised_ms for action in one.actions
+                   if isinstance(action, remedies.SetMaxDowntime)][:1] for one in seen]
+        # The last one may be alone by then.
+        self.assertEqual([[1400]] * 7, raised[:-1])
+
     def test_under_caps_that_the_link_does_not_give_to_all(self):
         self.assert_all_arrive(self.eight(
             bandwidth_mib_s=40, max_bandwidth_mib_s=40).go(600), 500)
