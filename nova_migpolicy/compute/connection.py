@@ -45,6 +45,13 @@ class ControlConnection:
             self._connection = connection
         return connection.lookupByUUIDString(domain_uuid)
 
+    def another(self) -> Any:
+        """Open a connection of the caller's own, to be closed by it.
+
+        :raises libvirt.libvirtError: libvirt cannot be reached
+        """
+        return self._host._connect(self._host._uri, False)
+
     def guest(self, server: str, allow_qmp: bool) -> guest_mod.MigratingGuest:
         """The calls that may be made on a server's domain.
 

@@ -68,6 +68,7 @@ NAMES: tuple[Name, ...] = (
     Name(f'{GUEST}.__init__', "put our domain in the place of libvirt's", ('domain',),
          sets=('_domain',)),
     Name(f'{GUEST}.migrate', 'edit the flags of the migrate call', ('destination',)),
+    Name('nova.privsep:sys_admin_pctxt', 'close the connection of a QEMU that hangs'),
     Name(f'{MANAGER}._post_live_migration', 'hand a finished migration over',
          ('ctxt', 'instance', 'dest', 'block_migration=', 'migrate_data=')),
     Name(f'{MANAGER}._rollback_live_migration', 'hand a failed migration over',

@@ -31,6 +31,7 @@ from nova_migpolicy.compute import early
 from nova_migpolicy.compute import ending
 from nova_migpolicy.compute import fits
 from nova_migpolicy.compute import measure
+from nova_migpolicy.compute import outside
 from nova_migpolicy.compute import plan as plan_mod
 from nova_migpolicy.compute import policies
 from nova_migpolicy.compute import queue
@@ -288,7 +289,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             session_mod.journal_for(
                 self._journals, current.migration, current.inbox.clock(),
                 CONF.migpolicy.journal_max_kib * 1024),
-            self._links, self._neighbours)
+            self._links, self._neighbours,
+            outside.Outside(self._control.another, instance.uuid))
 
     def _events(
         self, instance: Any, session: session_mod.Session,
@@ -340,7 +342,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             with report.Reporter(
                     instance, migrate_data.migration, compat.is_done(operation),
                     self._policies.progress_interval_s, session.inbox.clock,
-                    session.note_silence) as reporter:
+                    session.look_from_outside) as reporter:
                 outcome = session.watch(reporter, disk_paths, time.sleep)
             session.broken = outcome.end is outcome_mod.End.BROKEN
             if outcome.end is not outcome_mod.End.COMPLETED:

@@ -47,13 +47,15 @@ class PlannedDomain:
 
         :raises libvirt.libvirtError: it failed for something else, or too late
         """
-        self._call.started = True
         while True:
             plan = self._plan
+            edited = plan.edit_params(params)
+            self._call.targets = tuple(
+                uri for uri in (edited.get(libvirt.VIR_MIGRATE_PARAM_URI), destination) if uri)
+            self._call.started = True
             try:
                 return int(self._domain.migrateToURI3(
-                    destination, params=plan.edit_params(params),
-                    flags=plan.edit_flags(flags)))
+                    destination, params=edited, flags=plan.edit_flags(flags)))
             except libvirt.libvirtError as error:
                 # What fails at its start is undone by libvirt on both sides before it returns.
                 refused = refusals.named(error, plan.used)

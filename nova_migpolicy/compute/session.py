@@ -29,6 +29,7 @@ from nova_migpolicy.engine import progress
 from nova_migpolicy.engine import settings as settings_module
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import hung as hung_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import links as links_mod
@@ -78,6 +79,7 @@ class Session:
         journal: journal_mod.Journal,
         links: links_mod.Links,
         neighbours: neighbours_mod.Neighbours | None = None,
+        outside: hung_mod.Outside | None = None,
     ) -> None:
         self.start = start
         self.guest = guest
@@ -102,6 +104,8 @@ class Session:
         # What QEMU has where it did not take what it was told.
         self._other_limit_ms: int | None = None
         self._silence = silence_mod.Silence(guest, journal, inbox.clock)
+        self._hung = None if outside is None else hung_mod.Hung(
+            guest, journal, inbox.clock, outside, lambda: self.call.targets, self._switchover)
         self._throttle_is_held = False
         self._started_s = inbox.clock()
         self._started_at = datetime.datetime.now(datetime.timezone.utc)
@@ -137,6 +141,14 @@ class Session:
         Each silence is written down once.
         """
         return self._silence.note()
+
+    def look_from_outside(self) -> None:
+        """Note that libvirt is silent, and end a switchover that hangs; for one thread beside."""
+        if self._silence.note() is not None and self._hung is not None:
+            self._hung.look()
+
+    def _switchover(self) -> hung_mod.Switchover | None:
+        return self._monitor.switchover() if self._monitor is not None else None
 
     def record_cancel_before_start(self, outcome: outcome_mod.Outcome) -> None:
         """Write down a migration that is ended before it was watched; there is no monitor."""
@@ -311,7 +323,8 @@ class Session:
             has_events=self.has_events, was_paused=self.start.circumstances.paused,
             neighbours=self._neighbours,
             cap_is_shared=plan.start_bandwidth_mib_s != plan.bandwidth_mib_s,
-            mirrored_disks=len(disk_paths))
+            mirrored_disks=len(disk_paths),
+            ended_outside=lambda: self._hung.reason if self._hung is not None else None)
         outcome = monitor.run()
         try:
             self._finish(monitor, controller, outcome)

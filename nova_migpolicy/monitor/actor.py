@@ -32,6 +32,7 @@ class Actor:
     :ivar post_copy: the guest runs on the destination.
     :ivar paused: it was paused for the rest of the transfer.
     :ivar abort_reason: why libvirt was told to end the job; None if it was not.
+    :ivar aborting: the same while libvirt is being told.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Actor:
         self.post_copy = False
         self.paused = False
         self.abort_reason: str | None = None
+        self.aborting: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -72,6 +74,7 @@ class Actor:
         if not decision.again:
             self._say(decision)
         for action in decision.actions:
+            self.aborting = decision.reason if isinstance(action, remedies.Abort) else None
             try:
                 self._apply(action)
             except exception.GuestError as error:
@@ -79,6 +82,8 @@ class Actor:
                     self._refused(action, decision, error)
                     # The rest was meant to come after this one.
                     return str(error)
+            finally:
+                self.aborting = None
             self._done(action, decision)
         return ''
 

@@ -28,6 +28,7 @@ from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import engine
 from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import hung as hung_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import neighbours as neighbours_mod
@@ -94,6 +95,7 @@ class Monitor:
         cap_is_shared: bool = False,
         mirrored_disks: int = 0,
         neighbours: neighbours_mod.Neighbours | None = None,
+        ended_outside: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Take over a migration whose operation is about to start.
 
@@ -103,6 +105,7 @@ class Monitor:
             begin with that share alone
         :param neighbours: the migrations of this host; None where it is alone
         :param mirrored_disks: how many are copied
+        :param ended_outside: why it was ended past libvirt; None if it was not
         """
         self._guest = guest
         self._actor = actor.Actor(
@@ -117,11 +120,12 @@ class Monitor:
         self._neighbours = neighbours or neighbours_mod.Neighbours()
         self._member: neighbours_mod.Member | None = None
         self._sharing = sharing.Sharing(guest, controller, self._event, mirrored_disks)
+        self._ended_outside = ended_outside
         self._looked_s = inbox.clock()
         self._passed_s: float | None = None
         self._trouble = ''
         self._waits_for: str | None = None
-        self._switched = False
+        self._switched_s: float | None = None
         self._too_late: list[inbox_mod.Item] = []
         self.last_look: sample_mod.Sample | None = None
         self.last_sample: sample_mod.Sample | None = None
@@ -148,7 +152,8 @@ class Monitor:
             self._neighbours.leave(self._member)
         self._actor.survive('the monitor', self._publish)
         outcome = outcome_mod.settle(
-            self._guest, self._call, abort_reason=self._actor.abort_reason,
+            self._guest, self._call,
+            abort_reason=self._ended_outside() or self._actor.abort_reason,
             may_abort=not self._actor.post_copy, sleep=self._sleep,
             say=lambda why: self._actor.survive(
                 'the monitor', functools.partial(self._wait_for_the_end, why)))
@@ -181,15 +186,34 @@ class Monitor:
     def phase(self) -> str:
         """The phase now, in words."""
         return view_mod.phase_of(
-            self._controller.phase, switched=self._switched,
+            self._controller.phase, switched=self._switched_s is not None,
             ended=self._over() or self.ended_s is not None)
 
     @property
     def may_begin_anew(self) -> bool:
         """Whether no memory was seen on its way and nothing is to end it; any thread may ask."""
         return (self._controller.phase in (sample_mod.Phase.SETUP, sample_mod.Phase.DISKS)
-                and not self._switched and not self._actor.ended
+                and self._switched_s is None and not self._actor.ended
                 and not self._actor.cancel_is_due)
+
+    def switchover(self) -> hung_mod.Switchover | None:
+        """How its switchover stands; None where the guest is not stopped, or not the source's.
+
+        Any thread may ask: this one may wait for libvirt then.
+        """
+        since_s, facts, policy = self._switched_s, self._controller.facts, self._controller.policy
+        if since_s is None or self._actor.post_copy or self._over():
+            return None
+        wanted = None
+        if self._inbox.holds(inbox_mod.CANCEL):
+            wanted = commands.CANCELLED
+        elif self._actor.aborting is not None:
+            wanted = self._actor.aborting
+        elif facts.deadline_s is not None and policy.on_timeout != 'continue' and (
+                facts.deadline_s <= self._inbox.clock()):
+            wanted = 'The deadline has passed'
+        return hung_mod.Switchover(since_s, self._controller.settings.promised_ms / 1000, wanted,
+                                   has_grace=policy.on_stall != 'continue')
 
     def _publish(self) -> None:
         """Put a new view in place of the last one; other threads read it."""
@@ -236,7 +260,7 @@ class Monitor:
         if isinstance(event, inbox_mod.JobCompleted):
             self._completed(event)
         elif isinstance(event, inbox_mod.Switchover):
-            self._switched = True
+            self._switched_s = event.at_s
         elif isinstance(event, inbox_mod.DiskReady):
             self._actor.survive('the disks', self._sharing.redo)
 

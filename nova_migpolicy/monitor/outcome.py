@@ -53,12 +53,14 @@ class End(enum.Enum):
 class Call:
     """The libvirt migrate call, written by the thread that makes it.
 
-    `started` is set just before the call and `done` last of all; `left_out` names what libvirt or
-    QEMU refused at the start, so that the call was made without it. It only grows, and is replaced
-    as a whole.
+    `started` is set just before the call and `done` last of all; `targets` are the addresses to
+    which it sends, as URIs, the one that is used first; `left_out` names what libvirt or QEMU
+    refused at the start, so that the call was made without it. It only grows, and is replaced as a
+    whole.
     """
 
     started: bool = False
+    targets: tuple[str, ...] = ()
     done: bool = False
     left_out: tuple[str, ...] = ()
     error: Exception | None = None

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import pathlib
+import sys
 import tempfile
 import threading
 import time
@@ -17,9 +19,11 @@ import libvirt_qemu
 from nova_migpolicy.compute import control
 from nova_migpolicy.compute import current as current_mod
 from nova_migpolicy.compute import early
+from nova_migpolicy.compute import outside
 from nova_migpolicy.compute import plan
 from nova_migpolicy.compute import queue
 from nova_migpolicy.compute import requests
+from nova_migpolicy.compute import saver
 from nova_migpolicy.compute import session
 from nova_migpolicy.monitor import events
 from nova_migpolicy.monitor import guest as guest_mod
@@ -30,6 +34,13 @@ from nova_migpolicy.policy import resolve
 
 MIB = 1 << 20
 HOSTS = ('n1', 'n2')
+CHECKOUT = pathlib.Path(__file__).parents[2]
+CLOSE = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from nova_migpolicy.monitor import sockets
+print(json.dumps(sockets.close(sys.argv[2], sys.argv[3:])))
+"""
 
 
 class Report:
@@ -48,6 +59,27 @@ class Report:
         pass
 
 
+class Outside:
+    """The other way to a lab guest's QEMU: what takes privileges is done inside its host."""
+
+    def __init__(self, guest):
+        self._name, self._host = guest.name, guest.host
+        self._uuid = guest.domain.UUIDString()
+
+    def state(self):
+        connection = self._host.another_connection()
+        try:
+            return tuple(connection.lookupByName(self._name).state(0))
+        finally:
+            connection.close()
+
+    def close(self, targets):
+        done = self._host.machine.run([
+            sys.executable, '-c', CLOSE, str(CHECKOUT), self._uuid,
+            *outside.addresses(targets[0])], check=False)
+        return ([], done.stderr) if done.returncode else (json.loads(done.stdout), '')
+
+
 class Move:
     """One steered migration of a lab domain to the other host; it begins at once.
 
@@ -55,7 +87,7 @@ class Move:
     """
 
     def __init__(self, guest, *, allow_qmp=True, versions=None, links=None, neighbours=None,
-                 **policy):
+                 link_mib_s=None, **policy):
         self.guest = guest
         self.links = links or links_mod.Links(None)
         self.neighbours = neighbours
@@ -63,7 +95,7 @@ class Move:
         self.to = guest.lab[HOSTS[1 - HOSTS.index(guest.host.name)]]
         self.server, self.migration = str(uuid.uuid4()), str(uuid.uuid4())
         self.journals = tempfile.TemporaryDirectory()
-        self.session = self._session(policy, allow_qmp, versions)
+        self.session = self._session(policy, allow_qmp, versions, link_mib_s)
         self.session.prepare(None)
         self.current = current_mod.Current(self.migration, self.session.inbox)
         self.current.session = self.session
@@ -109,7 +141,7 @@ class Move:
             raise self.error
         return self.outcome
 
-    def _session(self, policy, allow_qmp, versions):
+    def _session(self, policy, allow_qmp, versions, link_mib_s):
         connection = self.source.connect()
         libvirt_version, qemu_version = versions or (
             connection.getLibVersion(), connection.getVersion())
@@ -122,7 +154,7 @@ class Move:
             session.Start(
                 instance=types.SimpleNamespace(uuid=self.server), migration=self.migration,
                 destination=self.to.name, resolved=resolver({}), resolver=resolver,
-                memory_bytes=self.guest.memory_mib * MIB, link_mib_s=None,
+                memory_bytes=self.guest.memory_mib * MIB, link_mib_s=link_mib_s,
                 circumstances=plan.Circumstances(
                     paused=False, persistent_memory=False, tunnelled=False,
                     nova_post_copy=False, allow_qmp=allow_qmp, emulated=True,
@@ -132,7 +164,7 @@ class Move:
                 _qmp if allow_qmp else None, self.server),
             box, journal.Journal(journal.file_for(
                 pathlib.Path(self.journals.name), self.migration), box.clock(), MIB),
-            self.links, self.neighbours)
+            self.links, self.neighbours, outside=Outside(self.guest))
 
     def _operate(self, disks, params, flags):
         error = None
@@ -157,8 +189,9 @@ class Move:
                 operation = threading.Thread(
                     target=self._operate, args=(disks, params, flags), daemon=True)
                 operation.start()
-                self.outcome = self.session.watch(
-                    self.report, [f'vd{"bcdefg"[n]}' for n in range(disks)], time.sleep)
+                with saver.Saver(lambda values: True, self.session.look_from_outside):
+                    self.outcome = self.session.watch(
+                        self.report, [f'vd{"bcdefg"[n]}' for n in range(disks)], time.sleep)
                 operation.join()
             if self.outcome.end.value == 'completed':
                 self.guest.host = self.to

@@ -125,6 +125,28 @@ class FaultTest(phases.InPhase, steering.SteeringTest):
         self.assert_moved(self.finish(run))
         self.assertEqual([], run.actions)
 
+    def test_a_switchover_that_hangs_is_cancelled(self):
+        """QEMU waits for a dead link then, and libvirt for QEMU."""
+        self.stack.hosts.shape('n1', rate_mib_s=6)
+        self.addCleanup(self.stack.hosts.shape, 'n1')
+        # The operator's word for the link is far too high, so the switchover takes seconds.
+        run = self.start(guests.Guest(kind='sweep', memory_mib=96, set_mib=32, rate_mib_s=80),
+                         bandwidth_mib_s=6, max_bandwidth_mib_s=6, max_downtime_ms=500,
+                         initial_downtime_ms=500, **phases.ENDLESS)
+        domain = self.stack.hosts['n1'].connect().lookupByUUIDString(run.server)
+        lab_client.wait(lambda: domain.state()[0], lambda state: state == (
+            libvirt.VIR_DOMAIN_PAUSED), steering.MIGRATION_TIMEOUT_S, 'the switchover')
+        self.addCleanup(self.stack.hosts.deliver, 'n1')
+        self.stack.hosts.drop('n1')
+        self.admin.abort(run.server, run.migration)
+        self.settle(run)
+        self.assertEqual('cancelled', run.status)
+        self.assert_only_on(run, 'n1')
+        [end] = run.records('end')
+        self.assertIn('cancelled through the API; the guest has been standing still',
+                      end['reason'])
+        self.assertIn('unsent', ' '.join(one['text'] for one in run.records('event')))
+
     def test_a_database_that_does_not_answer_for_a_while(self):
         run = self.in_passes(max_downtime_ms=2000, remedies='downtime')
         [pid] = services.find(self.stack.hosts.ctl, 'mariadbd')

@@ -28,7 +28,7 @@ from tests.unit.monitor import scripted
 class LoopTest(testtools.TestCase):
 
     def run_loop(self, domain, controller, rounds, error=None, shared=False, too_late=(),
-                 was_paused=False, neighbours=None):
+                 was_paused=False, neighbours=None, outside=None):
         self.clock = fakes.Clock()
         self.call = outcome.Call(started=True)
         self.host = scripted.Host()
@@ -39,7 +39,8 @@ class LoopTest(testtools.TestCase):
             inbox=scripted.Script(self.clock, self.call, rounds, error, too_late),
             journal=self.journal,
             call=self.call, tuning=scripted.no_tuning(), host=self.host, sleep=self.clock.sleep,
-            cap_is_shared=shared, was_paused=was_paused, neighbours=neighbours)
+            cap_is_shared=shared, was_paused=was_paused, neighbours=neighbours,
+            ended_outside=lambda: outside)
         return self.monitor.run()
 
     def kinds(self, kind):
@@ -217,6 +218,36 @@ class LoopTest(testtools.TestCase):
             seen[8][name] for name in ('converges', 'eta_seconds', 'makes_deadline')))
         self.assertIsNone(self.monitor.view['waits_for'])
         self.assertEqual(['standstill'], [one['rule'] for one in self.kinds('decision')])
+
+    def test_how_a_switchover_stands_is_told_to_another_thread(self):
+        seen = []
+
+        def stats():
+            seen.append(self.monitor.switchover())
+            return scripted.RUNNING_JOB
+        controller = scripted.Controller()
+        controller.facts.deadline_s = fakes.Clock()() + 12
+        switched = inbox.Switchover(fakes.Clock()() + 4)
+        self.run_loop(fakes.Domain(jobStats=stats), controller, [[], [switched], [], [], []])
+        self.assertEqual([None, None], [seen[0], seen[-1]])
+        self.assertEqual((switched.at_s, 0.1, None, True), dataclasses.astuple(seen[1]))
+        self.assertEqual('The deadline has passed', seen[4].wanted)
+
+    def test_a_cancel_and_an_abort_that_libvirt_does_not_answer_are_wanted(self):
+        seen = []
+
+        def abort():
+            seen.append(self.monitor.switchover())
+        domain = fakes.Domain(jobStats=scripted.RUNNING_JOB, abortJob=abort)
+        self.run_loop(domain, scripted.Controller([scripted.decide(remedies.Abort())]),
+                      [[inbox.Switchover(fakes.Clock()())], [], []])
+        self.assertEqual(['because'], [one.wanted for one in seen])
+
+    def test_what_was_ended_past_libvirt_is_no_failure(self):
+        domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB, {'type': 0}])
+        ended = self.run_loop(domain, scripted.Controller(), [[]],
+                              fakes.error(libvirt.VIR_ERR_OPERATION_FAILED), outside='closed')
+        self.assertEqual((outcome.End.CANCELLED, 'closed'), (ended.end, ended.reason))
 
     def test_a_cancel_is_acted_on_before_what_the_engine_decides_meanwhile(self):
         domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB, {'type': 0}])

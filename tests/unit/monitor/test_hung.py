@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When the connection of a switchover that hangs is closed, and when never."""
+
+from __future__ import annotations
+
+import libvirt
+import testtools
+
+from nova_migpolicy.monitor import guest
+from nova_migpolicy.monitor import hung
+from nova_migpolicy.monitor import journal
+from tests.unit.monitor import fakes
+
+POST_COPY = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY)
+CLOSED = '10.0.0.1:40000 to 10.0.0.2:49152 (2345760 bytes unsent)'
+
+
+class Outside:
+    """The other way to a QEMU whose domain is in some state."""
+
+    def __init__(self, state=hung.STOPPED, *answers):
+        self.at = state
+        self.answers = list(answers)
+        self.closed = []
+
+    def state(self):
+        return self.at
+
+    def close(self, targets):
+        self.closed.append(targets)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+class HungTest(testtools.TestCase):
+
+    def hang(self, seconds, outside, wanted='cancelled through the API', promised_s=0.3,
+             has_grace=True, switched=True):
+        """Let libvirt be silent for some seconds of a switchover, and look each 5 s meanwhile."""
+        clock = fakes.Clock()
+        start_s = clock()
+        now = hung.Switchover(start_s, promised_s, wanted, has_grace) if switched else None
+
+        def silence():
+            while clock() < start_s + seconds:
+                watch.look()
+                clock.sleep(5.0)
+            watch.look()
+            return {}
+        migrating = guest.MigratingGuest(fakes.Domain(jobStats=silence), clock=clock)
+        self.journal = journal.Journal(None, clock(), 0)
+        watch = hung.Hung(migrating, self.journal, clock, outside,
+                          lambda: ('tcp://10.0.0.2',), lambda: now)
+        watch.look()
+        migrating.job_stats()
+        watch.look()
+        return watch
+
+    def events(self):
+        return [one['text'] for one in self.journal.records()]
+
+    def test_for_a_cancel(self):
+        outside = Outside(hung.STOPPED, ([CLOSED], ''))
+        watch = self.hang(10.0, outside)
+        self.assertEqual([('tcp://10.0.0.2',)], outside.closed)
+        self.assertEqual(
+            'cancelled through the API; the guest has been standing still in its switchover for '
+            '10 s, and libvirt has not answered jobStats for 10 s, so the connection of QEMU to '
+            'the destination was closed', watch.reason)
+        self.assertEqual([f'{watch.reason}: {CLOSED}'], self.events())
+
+    def test_not_before_many_times_the_promise(self):
+        for promised_s, seconds in ((0.3, 9.9), (5.0, 99.0)):
+            outside = Outside(hung.STOPPED, ([CLOSED], ''))
+            self.assertIsNone(self.hang(seconds - 5, outside, promised_s=promised_s).reason)
+            self.assertEqual([], outside.closed)
+            self.hang(seconds + 5, outside, promised_s=promised_s)
+            self.assertEqual(1, len(outside.closed))
+
+    def test_where_nobody_wants_it_after_a_grace(self):
+        outside = Outside(hung.STOPPED, ([CLOSED], ''))
+        self.hang(115.0, outside, wanted=None)
+        self.assertEqual([], outside.closed)
+        self.assertIn('Nothing else ends it', self.hang(120.0, outside, wanted=None).reason)
+        outside = Outside(hung.STOPPED, ([CLOSED], ''))
+        self.hang(500.0, outside, wanted=None, has_grace=False)
+        self.assertEqual([], outside.closed)
+
+    def test_never_in_post_copy_nor_where_libvirt_does_not_say(self):
+        for state in (POST_COPY, None, fakes.RUNNING, (libvirt.VIR_DOMAIN_SHUTOFF, 0)):
+            outside = Outside(state, ([CLOSED], ''))
+            self.assertIsNone(self.hang(500.0, outside).reason)
+            self.assertEqual([], outside.closed)
+
+    def test_never_before_the_switchover(self):
+        outside = Outside(hung.STOPPED, ([CLOSED], ''))
+        self.hang(500.0, outside, switched=False)
+        self.assertEqual([], outside.closed)
+
+    def test_what_cannot_be_done_is_said_once_and_tried_again(self):
+        outside = Outside(hung.STOPPED, ([], 'no ss'), ([], 'no ss'), ([CLOSED], ''))
+        watch = self.hang(80.0, outside)
+        self.assertGreater(len(outside.closed), 2)
+        self.assertEqual(2, len(self.events()))
+        self.assertIn('cannot be closed: no ss', self.events()[0])
+        self.assertIn('was closed', watch.reason)
