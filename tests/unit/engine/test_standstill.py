@@ -145,6 +145,13 @@ class OperatorsTest(test_tuning.TuningBase):
             self.assertIn('in the phase passes: nothing has moved', decision.reason)
         self.assertEqual((ABORT,), self.controller.abort(self.plant.now_s, 'cancelled').actions)
 
+    def test_a_rate_that_was_lowered_is_none(self):
+        self.start(IDLE, on_stall='continue', bandwidth_mib_s=100,
+                   max_bandwidth_mib_s=100)
+        self.go(20.0)
+        self.do(self.tune(bandwidth_mib_s=1))
+        self.assertEqual((), self.go(400.0).decisions)
+
     def test_in_post_copy_it_is_only_said(self):
         self.start(guests.uniform(2048, 1024, 200), facts={'can_post_copy': True},
                    setup={'outages': ((50.0, DEAD_S),), 'link_steps': ((0.0, 10.0),)})
