@@ -120,8 +120,8 @@ class Interleaving(stateful.RuleBasedStateMachine):
             assert 'in the phase ' in decision.reason
         for action in decision.actions:
             if self.ended:
-                # A paused guest's migration may still be aborted.
-                assert isinstance(action, remedies.Abort)
+                # A paused guest's migration may still be aborted, or get another rate.
+                assert not isinstance(action, ENDS) or isinstance(action, remedies.Abort)
                 assert remedies.StartPostCopy() not in self.ended
             setting = people.SETTINGS.get(type(action))
             if setting in controller.held:
@@ -160,7 +160,8 @@ class Interleaving(stateful.RuleBasedStateMachine):
         if decision.refused:
             assert before == after
         else:
-            assert not over
+            # A paused guest's migration may get another rate.
+            assert not over or (self.controller.state == 'paused' and change.is_of_bandwidth)
             assert after[0].items() >= dict(change.hold).items()
             assert after[1] == (change.policy or before[1])
         self.changes.append((change, before, after))
@@ -182,8 +183,11 @@ class Interleaving(stateful.RuleBasedStateMachine):
     def order(self, name):
         decision = getattr(self.controller, name)(self.now_s)
         if name != 'force_complete' and not decision.refused:
-            assert len(decision.actions) == 1
-        self.take(decision)
+            # A pause takes all the bandwidth that is permitted with it.
+            *before, step = decision.actions
+            assert isinstance(step, ENDS) and (name == 'pause' or not before)
+        # Beside the end, all that is set is the engine's own choice.
+        self.take(decision, by_engine=True)
 
     @stateful.rule()
     def abort(self):
