@@ -94,9 +94,8 @@ class Release:
             self._said_s = at_s
             return self._say(at_s, f'{self._sentence()}; {self._prospect()}')
         self._stood_s = still.seconds
-        if self._is_to_end(at_s):
-            return self._end('on_stall', self._sentence(), at_s)
-        return None
+        rule = self._ends_by(at_s)
+        return self._end(rule, self._sentence(), at_s) if rule else None
 
     def _end(self, rule: str, reason: str, at_s: float) -> Decision | None:
         self._closing.begin(ending.Ending((ending.ABORT,), rule, reason))
@@ -119,10 +118,16 @@ class Release:
         return self._say(at_s, 'It moves again over the link to the destination, after some '
                                f'{words.span(self._stood_s)}')
 
-    def _is_to_end(self, at_s: float) -> bool:
-        due = self._closing.now.due
-        return (self._acts and self._watch.standstill.is_to_end
-                and (due is None or due.chain != (ending.ABORT,)))
+    def _ends_by(self, at_s: float) -> str:
+        """By which rule it is to be ended now, also where another end waits; empty for none."""
+        due, left = self._closing.now.due, self._watch.time_left(at_s)
+        if (not self._watch.standstill.is_to_end or self._watch.tracker.phase is Phase.POST_COPY
+                or (due is not None and due.chain == (ending.ABORT,))):
+            return ''
+        if self._acts:
+            return 'on_stall'
+        late = left is not None and left <= 0 and self._terms.policy.on_timeout != 'continue'
+        return 'on_timeout' if late else ''
 
     @property
     def _acts(self) -> bool:

@@ -65,6 +65,18 @@ class TestSaid(DeadLinkTest):
         self.assertIs(outcome.End.COMPLETED, moving.wait().end)
         self.assert_at('n2', moving)
 
+    def test_in_the_disks(self):
+        self.boot(set_mib=8, rate_mib_s=5, disks_mib=(256,))
+        moving = self.move(bandwidth_mib_s='10')
+        self.in_phase(moving, 'disks')
+        lab_domain.wait_until(lambda: moving.progress()['percent'] >= 10, timeout=60,
+                              what='10 %', still=lambda: moving.running)
+        self.drop()
+        self.assertIn('lasted for 10 min', self.said(moving)['reason'])
+        self.assert_dead(moving)
+        self.assertEqual(answer.ACCEPTED, moving.act(inbox.CANCEL).status)
+        self.assert_stays(moving)
+
     def test_in_the_passes_it_is_given_up(self):
         self.boot(set_mib=32)
         moving = self.move(on_stall='continue')

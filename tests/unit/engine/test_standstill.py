@@ -145,6 +145,17 @@ class OperatorsTest(test_tuning.TuningBase):
             self.assertIn('in the phase passes: nothing has moved', decision.reason)
         self.assertEqual((ABORT,), self.controller.abort(self.plant.now_s, 'cancelled').actions)
 
+    def test_an_end_that_waits_for_the_memory_does_not_wait_for_ever(self):
+        for ends, policy in (
+                (['aborted', 'on_stall'], {'on_stall': 'abort'}),
+                (['aborted', 'on_timeout'], {'on_stall': 'continue'}),
+                (['running', 'standstill'], {'on_stall': 'continue', 'timeout_seconds': 0})):
+            self.start(IDLE, setup={'disk_mib': 4000, 'outages': ((20.0, DEAD_S),)}, **policy)
+            self.go(5.0)
+            self.assertIn('as soon as the memory', self.controller.force_complete(5.0).reason)
+            seen = self.go(2000.0)
+            self.assertEqual(ends, [seen.end, seen.decisions[-1].rule])
+
     def test_a_rate_that_was_lowered_is_none(self):
         self.start(IDLE, on_stall='continue', bandwidth_mib_s=100,
                    max_bandwidth_mib_s=100)
