@@ -144,7 +144,8 @@ class Session:
 
     def look_from_outside(self) -> None:
         """Note that libvirt is silent, and end a switchover that hangs; for one thread beside."""
-        if self._silence.note() is not None and self._hung is not None:
+        self._silence.note()
+        if self._hung is not None:
             self._hung.look()
 
     def _switchover(self) -> hung_mod.Switchover | None:

@@ -121,6 +121,12 @@ class Controller:
         return self._sharing.has_given_way
 
     @property
+    def abort_due(self) -> str | None:
+        """Why it is to be aborted, where that has not been done yet; None where it is not."""
+        due = self._closing.now.due
+        return due.reason if due is not None and due.chain == (ending.ABORT,) else None
+
+    @property
     def stands_still(self) -> bool:
         """Whether nothing has moved over the link for long enough to be said."""
         return self._watch.standstill.lasts and not self._closing.is_aborted

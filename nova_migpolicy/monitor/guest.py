@@ -77,6 +77,7 @@ class MigratingGuest:
         self._qmp = qmp
         self._clock = clock
         self._asked: tuple[str, float] | None = None
+        self._unanswered: tuple[str, float] | None = None
         self.on_late_answer: Callable[[str, float, str], object] = lambda *answer: None
 
     @property
@@ -90,21 +91,35 @@ class MigratingGuest:
             return None
         return asked if self._clock() - asked[1] >= SILENT_S else None
 
+    @property
+    def unanswered(self) -> tuple[str, float] | None:
+        """The last call, and since when libvirt has answered none; None while that is no time.
+
+        A call that ends because libvirt cannot get its lock is not answered either: another one
+        waits for QEMU with it. Any thread may ask.
+        """
+        found = self._unanswered
+        return None if found is None or self._clock() - found[1] < SILENT_S else found
+
     def _ask(self, name: str, call: Callable[[Domain], T]) -> T:
         """Make one call on the domain.
 
         :param name: as errors name it
         :raises GuestError: libvirt refused, or cannot be reached
         """
-        asked_s, failed = self._clock(), ''
+        asked_s, failed, answered = self._clock(), '', True
         self._asked = name, asked_s
+        self._unanswered = name, self._unanswered[1] if self._unanswered else asked_s
         try:
             return call(self._domain())
         except libvirt.libvirtError as error:
             failed = str(error)
+            answered = error.get_error_code() != libvirt.VIR_ERR_OPERATION_TIMEOUT
             raise self._error(name, error) from error
         finally:
             self._asked = None
+            if answered:
+                self._unanswered = None
             silent_s = self._clock() - asked_s
             if silent_s >= SILENT_S:
                 self.on_late_answer(name, silent_s, failed)

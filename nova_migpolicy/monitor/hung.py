@@ -88,7 +88,7 @@ class Hung:
 
     def look(self) -> None:
         """Close the connection of a switchover that hangs and is to end."""
-        asked, now = self._guest.silence, self._switchover()
+        asked, now = self._guest.unanswered, self._switchover()
         at_s = self._clock()
         if asked is None or now is None or at_s < self._again_s:
             return

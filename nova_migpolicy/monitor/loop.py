@@ -204,13 +204,11 @@ class Monitor:
         since_s, facts, policy = self._switched_s, self._controller.facts, self._controller.policy
         if since_s is None or self._actor.post_copy or self._over():
             return None
-        wanted = None
+        wanted = self._actor.aborting or self._controller.abort_due
+        late = facts.deadline_s is not None and facts.deadline_s <= self._inbox.clock()
         if self._inbox.holds(inbox_mod.CANCEL):
             wanted = commands.CANCELLED
-        elif self._actor.aborting is not None:
-            wanted = self._actor.aborting
-        elif facts.deadline_s is not None and policy.on_timeout != 'continue' and (
-                facts.deadline_s <= self._inbox.clock()):
+        elif wanted is None and late and policy.on_timeout != 'continue':
             wanted = 'The deadline has passed'
         return hung_mod.Switchover(since_s, self._controller.settings.promised_ms / 1000, wanted,
                                    has_grace=policy.on_stall != 'continue')

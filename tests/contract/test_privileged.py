@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import uuid
 
 import testtools
 
@@ -49,10 +50,10 @@ class PrivilegedTest(testtools.TestCase):
                 return socket.create_server(('127.0.0.1', port))
         return socket.create_server(('127.0.0.1', sockets.PORTS[-1]))
 
-    def qemu(self, listener, uuid):
+    def qemu(self, listener, name):
         """Start a process of another user that looks like a QEMU whose migration hangs."""
         started = subprocess.Popen(
-            ['qemu-like', '-c', SENDER, str(listener.getsockname()[1]), '-uuid', uuid],
+            ['qemu-like', '-c', SENDER, str(listener.getsockname()[1]), '-uuid', name],
             executable=os.path.realpath(sys.executable), user=NOBODY, group=NOBODY, cwd='/',
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self.addCleanup(started.stdout.close)
@@ -66,15 +67,17 @@ class PrivilegedTest(testtools.TestCase):
     def test_of_one_domain_and_no_other(self):
         listener = self.listen()
         self.addCleanup(listener.close)
-        one, two = self.qemu(listener, 'one'), self.qemu(listener, 'two')
+        # Other runs of this test may be under way, with QEMUs of their own.
+        mine, others, nobodys = (str(uuid.uuid4()) for _ in range(3))
+        one, two = self.qemu(listener, mine), self.qemu(listener, others)
         helper = shlex.join([sys.executable, str(pathlib.Path(sys.prefix, 'bin/privsep-helper'))])
         done = subprocess.run(
-            [sys.executable, '-c', textwrap.dedent(PROGRAM), helper, 'one', 'three'],
+            [sys.executable, '-c', textwrap.dedent(PROGRAM), helper, mine, nobodys],
             capture_output=True, text=True, check=False, timeout=120)
         self.assertEqual(0, done.returncode, done.stderr)
         [[closed, trouble], [none, said]] = json.loads(done.stdout)
         self.assertEqual((1, '', []), (len(closed), trouble, none), (closed, done.stderr))
         self.assertIn(f'to 127.0.0.1:{listener.getsockname()[1]}', closed[0])
-        self.assertIn('no QEMU processes with -uuid three', said)
+        self.assertIn(f'no QEMU processes with -uuid {nobodys}', said)
         self.assertNotEqual(0, one.wait(30))
         self.assertIsNone(two.poll())

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import subprocess
 import sys
 import tempfile
 import threading
@@ -74,9 +75,12 @@ class Outside:
             connection.close()
 
     def close(self, targets):
-        done = self._host.machine.run([
-            sys.executable, '-c', CLOSE, str(CHECKOUT), self._uuid,
-            *outside.addresses(targets[0])], check=False)
+        # The host's own files may have no Python, so it is given those of the real system.
+        done = subprocess.run([
+            'nsenter', '-t', str(self._host.machine.pid), '-n', '-p', '--', 'unshare', '-m', 'sh',
+            '-c', 'mount -t proc proc /proc && exec "$@"', 'sh', sys.executable, '-c', CLOSE,
+            str(CHECKOUT), self._uuid, *outside.addresses(targets[0])],
+            capture_output=True, text=True, check=False)
         return ([], done.stderr) if done.returncode else (json.loads(done.stdout), '')
 
 

@@ -56,6 +56,7 @@ class Controller:
         self.forecast = None
         self.stands_still = False
         self.in_need = self.has_given_way = False
+        self.abort_due = None
         self.settings = types.SimpleNamespace(cap_mib_s=50, limit_ms=100, promised_ms=100)
         self.facts = types.SimpleNamespace(
             deadline_s=None, started_s=0.0, can_hurry_disks=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import libvirt
 import testtools
 
+from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest
 from nova_migpolicy.monitor import hung
 from nova_migpolicy.monitor import journal
@@ -57,6 +58,33 @@ class HungTest(testtools.TestCase):
 
     def events(self):
         return [one['text'] for one in self.journal.records()]
+
+    def test_calls_that_end_for_want_of_a_lock_are_no_answers(self):
+        clock = fakes.Clock()
+        start_s = clock()
+        outside = Outside(hung.STOPPED, ([CLOSED], ''))
+        now = hung.Switchover(start_s, 2.0, 'cancelled through the API', True)
+
+        def timed_out():
+            clock.sleep(30.0)
+            raise fakes.error(libvirt.VIR_ERR_OPERATION_TIMEOUT, 'cannot acquire a lock')
+        domain = fakes.Domain(jobStats=timed_out)
+        migrating = guest.MigratingGuest(domain, clock=clock)
+        watch = hung.Hung(migrating, journal.Journal(None, clock(), 0), clock, outside,
+                          lambda: ('tcp://10.0.0.2',), lambda: now)
+        self.assertRaises(exception.GuestError, migrating.job_stats)
+        watch.look()
+        self.assertEqual([], outside.closed)
+        self.assertRaises(exception.GuestError, migrating.job_stats)
+        watch.look()
+        self.assertEqual(1, len(outside.closed))
+        self.assertIn('has not answered jobStats for 60 s', watch.reason)
+        # One that is answered, though with an error, begins anew.
+        domain.answers['jobStats'] = fakes.error(libvirt.VIR_ERR_OPERATION_INVALID)
+        migrating.job_stats()
+        clock.sleep(100.0)
+        watch.look()
+        self.assertEqual(1, len(outside.closed))
 
     def test_for_a_cancel(self):
         outside = Outside(hung.STOPPED, ([CLOSED], ''))
