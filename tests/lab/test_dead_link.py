@@ -137,8 +137,8 @@ class TestSwitchover(DeadLinkTest):
     def hang(self, **more):
         """Drop the ports in a switchover; the migration.
 
-        The link is believed to be too fast, so the switchover takes some ten seconds: far more than
-        what the sockets hold is still to be sent then.
+        The link is believed to be too fast, so the switchover takes some ten seconds: far more
+        than what the sockets hold is still to be sent then.
         """
         self.shape(rate_mib_s=6)
         self.boot(memory_mib=96, set_mib=64)

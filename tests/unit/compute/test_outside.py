@@ -62,7 +62,8 @@ class OutsideTest(testtools.TestCase):
         planned = operation.PlannedDomain(mock.Mock(
             migrateToURI3=mock.Mock(return_value=0)), plan.make(keys.Policy(), plan.Circumstances(
                 paused=False, persistent_memory=False, tunnelled=False, nova_post_copy=False,
-                allow_qmp=True, libvirt_version=9_000_000, qemu_version=7_002_000)), call)
+                allow_qmp=True, libvirt_version=9_000_000, qemu_version=7_002_000)), call,
+            leave_out=mock.Mock(), may_call_again=lambda: False)
         planned.migrateToURI3('qemu+tcp://n2/system', {'migrate_uri': 'tcp://10.77.0.12'}, 0)
         self.assertEqual(('tcp://10.77.0.12', 'qemu+tcp://n2/system'), call.targets)
         planned.migrateToURI3('qemu+tcp://n2/system', {}, 0)

@@ -161,7 +161,7 @@ class OperatorsTest(test_tuning.TuningBase):
                    max_bandwidth_mib_s=100)
         self.go(20.0)
         self.do(self.tune(bandwidth_mib_s=1))
-        self.assertEqual((), self.go(400.0).decisions)
+        self.assertNotIn('standstill', [one.rule for one in self.go(400.0).decisions])
 
     def test_in_post_copy_it_is_only_said(self):
         self.start(guests.uniform(2048, 1024, 200), facts={'can_post_copy': True},
