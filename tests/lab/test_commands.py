@@ -138,7 +138,7 @@ class TestDisks(CommandsTest):
             == [False, True, True], timeout=60, what='the small disks to be in sync')
         lab_domain.wait_until(lambda: sorted(self.speeds()) == [1, 1, 28],
                               what='the large one to get what they leave',
-                              still=lambda: moving.progress()['phase'] == 'disks')
+                              still=lambda: moving.running)
         self.assertIn('2 of 3 disks are in sync: what they leave of 30 MiB/s goes to the others',
                       [record['text'] for record in moving.records('event')])
         tuned = moving.tune(bandwidth_mib_s=60)
