@@ -245,7 +245,8 @@ class Closing:
         left = last.disk_remaining_bytes if last is not None else None
         if not left:
             return 'its memory is still not being sent'
-        wrote = f', to which the guest writes {words.rate(rates.anew)} anew,' if rates else ''
+        wrote = f', to which the guest writes {words.rate(rates.anew)} anew,' if (
+            rates is not None and rates.is_written) else ''
         return f'{words.size(left)} of the disks{wrote} are still not in sync'
 
     def actions(self, step: remedies.Action) -> tuple[remedies.Action, ...]:

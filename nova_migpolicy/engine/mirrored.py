@@ -127,7 +127,7 @@ class Disks:
 def _written(seen: mirroring.Rates) -> str:
     """What the guest writes, where it writes anything."""
     return f', to which the guest writes {words.rate(seen.written)} or more,' if (
-        seen.anew >= mirroring.LEVEL * seen.gross) else ''
+        seen.is_written) else ''
 
 
 def _needs(needs_s: float, cap_mib_s: int, time_left_s: float | None) -> str:

@@ -62,6 +62,11 @@ class Rates:
         return self.gross - self.anew
 
     @property
+    def is_written(self) -> bool:
+        """Whether the guest writes enough to be spoken of."""
+        return self.anew > 0 and self.anew >= LEVEL * self.gross
+
+    @property
     def level(self) -> bool:
         """Whether what is left does not fall, or will not for long."""
         return max(self.anew, self.written) >= (1 - LEVEL) * self.gross

@@ -176,6 +176,20 @@ class TestStall(DisksBase):
             self.assertNotIn('writes', ' '.join(one.reason for one in seen.decisions))
             self.assertIs(False, self.controller.forecast.converges)
 
+    def test_beside_others_of_the_host_on_a_slow_link_nothing_is_given_up(self):
+        self.start('balanced', deadline_s=3600, link=20.0, ceiling=500)
+        seen = run.steer(self.controller, self.plant, until_s=600.0,
+                         change=lambda stats: {**stats, 'others': 1})
+        self.assertEqual(('running', ['raise_bandwidth', 'share'], True),
+                         (seen.end, [one.rule for one in seen.decisions], self.controller.in_need))
+        self.assertIn('beside 1 other migration of this host', seen.decisions[1].reason)
+
+    def test_under_a_cap_that_the_link_gives_others_are_no_reason(self):
+        self.start('balanced', deadline_s=3600, ceiling=20)
+        seen = run.steer(self.controller, self.plant, until_s=600.0,
+                         change=lambda stats: {**stats, 'others': 1})
+        self.assertEqual(('aborted', 'on_stall'), (seen.end, seen.decisions[-1].rule))
+
     def test_no_end_is_forecast_that_does_not_come(self):
         for profile in ('balanced', 'evacuate'):
             self.start(profile, ceiling=20, deadline_s=75)
@@ -215,6 +229,10 @@ class TestEnds(DisksBase):
         seen = self.steer('evacuate', disk_mib=27_000, write=0.0, ceiling=20)
         self.assertEqual('aborted', seen.end)
         self.assertThat(seen.seconds, matchers.LessThan(75 + 70))
+
+    def test_what_is_not_written_is_not_spoken_of(self):
+        seen = self.steer('evacuate', disk_mib=27_000, write=0.0, ceiling=20)
+        self.assertIn('of the disks are still not in sync', seen.decisions[-1].reason)
 
     def test_what_a_person_wants_waits_until_the_deadline(self):
         self.start('evacuate', ceiling=20, deadline_s=300)
