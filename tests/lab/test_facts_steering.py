@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 
 import libvirt
@@ -196,6 +197,19 @@ class TestBandwidth(base.HostsTest):
         self.assertEqual(settings.QEMU_LIMIT_MS, hands.max_downtime())
         hands.set_max_downtime(1234)
         self.assertEqual(1234, hands.max_downtime())
+
+    def test_of_a_sparse_disk_libvirt_tells_what_is_allocated_and_qemu_what_is_copied(self):
+        self.boot('idle', disks_mib=(64,))
+        hands = guest_mod.MigratingGuest(lambda: self.guest.domain)
+        self.assertEqual(64 * MIB, hands.disk_bytes(['vdb']))
+        [image] = self.lab['n1'].images.glob('guest.0')
+        subprocess.run(['fallocate', '--punch-hole', '--offset', '16MiB', '--length', '48MiB',
+                        image], check=True)
+        self.assertAlmostEqual(16 * MIB, hands.disk_bytes(['vdb']), delta=MIB)
+        migration = self.endless(4)
+        # A raw image has no backing file: QEMU goes through the holes, too.
+        copying = migration.wait_for(lambda stats: stats.get('disk_processed', 0) > 0)
+        self.assertEqual(64 * MIB, copying['disk_total'])
 
     def test_libvirt_tells_when_a_disk_is_in_sync(self):
         self.boot('idle', disks_mib=(8, 256))
