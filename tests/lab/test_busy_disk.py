@@ -80,7 +80,8 @@ class TestBusyDisk(base.HostsTest):
     def test_at_the_highest_rate_that_is_permitted_it_ends(self):
         moving, ended = self.move(30, profile='evacuate', max_bandwidth_mib_s='20')
         self.assertIs(outcome.End.CANCELLED, ended.end, self.reasons(moving))
-        said = self.reasons(moving)
+        # That it will hardly arrive in time may have been said before.
+        said = [one for one in self.reasons(moving) if one[0] != 'deadline']
         self.assertEqual(['on_timeout', 'on_timeout'], [rule for rule, _ in said])
         self.assertIn('aborted where the disks are not in sync', said[0][1])
         self.assertIn('to which the guest writes', said[1][1])

@@ -7,8 +7,8 @@ import math
 import testtools
 from testtools import matchers
 
-from nova_migpolicy.engine import mirroring
 from nova_migpolicy.engine import foregone
+from nova_migpolicy.engine import mirroring
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as samples
 from nova_migpolicy.policy import resolve
