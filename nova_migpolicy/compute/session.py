@@ -105,7 +105,8 @@ class Session:
         self._other_limit_ms: int | None = None
         self._silence = silence_mod.Silence(guest, journal, inbox.clock)
         self._hung = None if outside is None else hung_mod.Hung(
-            guest, journal, inbox.clock, outside, lambda: self.call.targets, self._switchover)
+            guest, journal, inbox.clock, outside, lambda: self.call.targets, self._switchover,
+            lambda: self._monitor.aborted() if self._monitor is not None else None)
         self._throttle_is_held = False
         self._started_s = inbox.clock()
         self._started_at = datetime.datetime.now(datetime.timezone.utc)

@@ -32,7 +32,8 @@ class Actor:
     :ivar post_copy: the guest runs on the destination.
     :ivar paused: it was paused for the rest of the transfer.
     :ivar abort_reason: why libvirt was told to end the job; None if it was not.
-    :ivar aborting: the same while libvirt is being told.
+    :ivar aborted_s: since when.
+    :ivar aborting: the reason while libvirt is being told.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Actor:
         self.post_copy = False
         self.paused = False
         self.abort_reason: str | None = None
+        self.aborted_s: float | None = None
         self.aborting: str | None = None
 
     @property
@@ -147,6 +149,7 @@ class Actor:
         elif isinstance(action, remedies.Pause):
             self.paused = True
         elif isinstance(action, remedies.Abort):
+            self.aborted_s = at_s
             self.abort_reason = decision.reason
             if self._abort_refusals:
                 LOG.info('The abort was accepted after %d refusals', self._abort_refusals,

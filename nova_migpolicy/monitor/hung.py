@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends a switchover that hangs, where libvirt cannot.
+"""Ends a migration that hangs, where libvirt cannot.
 
 QEMU's main thread sends the end of the memory while the guest stands still. On a link that dies
 in that moment it waits in the kernel, and with it all that libvirt asks of QEMU: statistics and
 aborts alike. Closing its connection is what ends that; the guest runs again at once. It is done
 for an operator's cancel, a deadline, or after a grace, and only while the guest is the source's:
 once post-copy has begun it would cost the guest.
+
+An abort that libvirt has taken may go on waiting as well: disks that are mirrored over such a link
+are not given up before what is on its way has come back.
 
 The monitor's thread is the one that waits, so another looks from time to time.
 """
@@ -30,6 +33,8 @@ LOG = logging.getLogger(__name__)
 TIMES = 20
 LEAST_S = 10.0
 GRACE_S = 120.0
+# An abort that libvirt has taken is over by then.
+ABORTED_S = 30.0
 # One that could not be closed is tried again after this.
 AGAIN_S = 30.0
 # What libvirt says of a guest that stands still for its switchover, or was paused for it.
@@ -51,6 +56,18 @@ class Switchover:
     has_grace: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class Aborted:
+    """A migration whose abort libvirt has taken, and that is not over; not one in post-copy.
+
+    :ivar since_s: on the monitor's clock
+    :ivar reason: why it was aborted, as a sentence
+    """
+
+    since_s: float
+    reason: str
+
+
 class Outside(Protocol):
     """What can be done without QEMU's main thread, none of it on the monitor's own connection."""
 
@@ -65,45 +82,77 @@ class Outside(Protocol):
 
 
 class Hung:
-    """The watch for a switchover that hangs in one migration; one thread looks.
+    """The watch for one migration that hangs; one thread looks.
 
     :param targets: the URIs to which QEMU sends
     :param switchover: how it stands; None where the guest is not stopped, or not the source's
+    :param aborted: None where it was not aborted, or is over, or the guest is not the source's
     :ivar reason: why the connection was closed; None where it was not.
     """
 
     def __init__(self, guest: guest_mod.MigratingGuest, journal: journal_mod.Journal,
                  clock: Callable[[], float], outside: Outside,
                  targets: Callable[[], Sequence[str]],
-                 switchover: Callable[[], Switchover | None]) -> None:
+                 switchover: Callable[[], Switchover | None],
+                 aborted: Callable[[], Aborted | None]) -> None:
         self._guest = guest
         self._journal = journal
         self._clock = clock
         self._outside = outside
         self._targets = targets
         self._switchover = switchover
+        self._aborted = aborted
         self._again_s = float('-inf')
         self._trouble = ''
         self.reason: str | None = None
 
     def look(self) -> None:
-        """Close the connection of a switchover that hangs and is to end."""
-        asked, now = self._guest.unanswered, self._switchover()
+        """Close the connection of a migration that hangs and is to end."""
         at_s = self._clock()
-        if asked is None or now is None or at_s < self._again_s:
+        if at_s < self._again_s:
             return
+        why = self._hangs(at_s)
+        if why is not None:
+            self._end(why, at_s, self._outside.state() == STOPPED)
+            return
+        why = self._goes_on(at_s)
+        if why is not None:
+            state = self._outside.state()
+            self._end(why, at_s, state is not None and (
+                state == STOPPED or state[0] == libvirt.VIR_DOMAIN_RUNNING))
+
+    def _hangs(self, at_s: float) -> str | None:
+        """Why a switchover in which libvirt is silent is to end now; None where it is not."""
+        asked, now = self._guest.unanswered, self._switchover()
+        if asked is None or now is None:
+            return None
         silent_s = at_s - max(asked[1], now.since_s)
-        why = _why(now, silent_s)
-        if why is None or self._outside.state() != STOPPED:
+        if silent_s < max(LEAST_S, TIMES * now.promised_s):
+            return None
+        why = now.wanted
+        if why is None and now.has_grace and silent_s >= GRACE_S:
+            why = 'Nothing else ends it'
+        return None if why is None else (
+            f'{why}; the guest has been standing still in its switchover for '
+            f'{at_s - now.since_s:.0f} s, and libvirt has not answered {asked[0]} for '
+            f'{silent_s:.0f} s')
+
+    def _goes_on(self, at_s: float) -> str | None:
+        """Why a migration whose abort comes to no end is to end now; None where it is not."""
+        now = self._aborted()
+        if now is None or at_s - now.since_s < ABORTED_S:
+            return None
+        return (f'{now.reason}; libvirt took the abort {at_s - now.since_s:.0f} s ago, and the '
+                f'migration is not over')
+
+    def _end(self, why: str, at_s: float, is_the_sources: bool) -> None:
+        """Close the connection, if libvirt says that the guest is the source's."""
+        if not is_the_sources:
             return
         self._again_s = at_s + AGAIN_S
-        hangs = (f'the guest has been standing still in its switchover for '
-                 f'{at_s - now.since_s:.0f} s, and libvirt has not answered {asked[0]} for '
-                 f'{silent_s:.0f} s')
         before = self.reason
         # The migration may be over before it is known here that the connection is closed.
-        self.reason = (f'{why}; {hangs}, so the connection of QEMU to the destination was '
-                       f'closed')
+        self.reason = f'{why}, so the connection of QEMU to the destination was closed'
         closed, trouble = self._outside.close(self._targets())
         if closed:
             self._say(f'{self.reason}: {", ".join(closed)}')
@@ -111,18 +160,9 @@ class Hung:
         self.reason = before
         if trouble != self._trouble:
             self._trouble = trouble
-            self._say(f'{why}; {hangs}, and the connection of QEMU to the destination cannot be '
-                      f'closed: {trouble or "it has none that holds unsent data"}')
+            self._say(f'{why}, and the connection of QEMU to the destination cannot be closed: '
+                      f'{trouble or "it has none that holds unsent data"}')
 
     def _say(self, text: str) -> None:
         LOG.warning('%s', text, instance_uuid=self._guest.uuid)
         self._journal.add('event', self._clock(), text=text)
-
-
-def _why(now: Switchover, silent_s: float) -> str | None:
-    """Why a switchover in which libvirt is silent is to end now; None where it is not."""
-    if silent_s < max(LEAST_S, TIMES * now.promised_s):
-        return None
-    if now.wanted is not None:
-        return now.wanted
-    return 'Nothing else ends it' if now.has_grace and silent_s >= GRACE_S else None

@@ -213,6 +213,14 @@ class Monitor:
         return hung_mod.Switchover(since_s, self._controller.settings.promised_ms / 1000, wanted,
                                    has_grace=policy.on_stall != 'continue')
 
+    def aborted(self) -> hung_mod.Aborted | None:
+        """Its abort, where libvirt has taken one and it is not over; any thread may ask."""
+        actor_ = self._actor
+        if actor_.abort_reason is None or actor_.aborted_s is None or self._over() or (
+                actor_.post_copy):
+            return None
+        return hung_mod.Aborted(actor_.aborted_s, actor_.abort_reason)
+
     def _publish(self) -> None:
         """Put a new view in place of the last one; other threads read it."""
         now_s = self._inbox.clock()

@@ -50,7 +50,7 @@ class HungTest(testtools.TestCase):
         migrating = guest.MigratingGuest(fakes.Domain(jobStats=silence), clock=clock)
         self.journal = journal.Journal(None, clock(), 0)
         watch = hung.Hung(migrating, self.journal, clock, outside,
-                          lambda: ('tcp://10.0.0.2',), lambda: now)
+                          lambda: ('tcp://10.0.0.2',), lambda: now, lambda: None)
         watch.look()
         migrating.job_stats()
         watch.look()
@@ -71,7 +71,7 @@ class HungTest(testtools.TestCase):
         domain = fakes.Domain(jobStats=timed_out)
         migrating = guest.MigratingGuest(domain, clock=clock)
         watch = hung.Hung(migrating, journal.Journal(None, clock(), 0), clock, outside,
-                          lambda: ('tcp://10.0.0.2',), lambda: now)
+                          lambda: ('tcp://10.0.0.2',), lambda: now, lambda: None)
         self.assertRaises(exception.GuestError, migrating.job_stats)
         watch.look()
         self.assertEqual([], outside.closed)
@@ -123,6 +123,31 @@ class HungTest(testtools.TestCase):
         outside = Outside(hung.STOPPED, ([CLOSED], ''))
         self.hang(500.0, outside, switched=False)
         self.assertEqual([], outside.closed)
+
+    def abort(self, state):
+        """Let an abort that libvirt has taken come to no end; look each 5 s for a minute."""
+        clock = fakes.Clock()
+        start_s = clock()
+        outside = Outside(state, ([CLOSED], ''))
+        watch = hung.Hung(
+            guest.MigratingGuest(fakes.Domain(), clock=clock), journal.Journal(None, start_s, 0),
+            clock, outside, lambda: ('tcp://10.0.0.2',), lambda: None,
+            lambda: hung.Aborted(start_s, 'cancelled through the API'))
+        while clock() < start_s + 55 and not outside.closed:
+            watch.look()
+            clock.sleep(5.0)
+        return watch, outside.closed
+
+    def test_for_an_abort_that_comes_to_no_end(self):
+        for state in (fakes.RUNNING, hung.STOPPED):
+            watch, closed = self.abort(state)
+            self.assertEqual(1, len(closed))
+            self.assertEqual(
+                'cancelled through the API; libvirt took the abort 30 s ago, and the migration is '
+                'not over, so the connection of QEMU to the destination was closed', watch.reason)
+        for state in (POST_COPY, None):
+            watch, closed = self.abort(state)
+            self.assertEqual((None, []), (watch.reason, closed))
 
     def test_what_cannot_be_done_is_said_once_and_tried_again(self):
         outside = Outside(hung.STOPPED, ([], 'no ss'), ([], 'no ss'), ([CLOSED], ''))
