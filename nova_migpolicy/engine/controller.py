@@ -171,6 +171,10 @@ class Controller:
                 found = self._steering.foresee(at_s) or self._foregone.step(at_s)
         return found
 
+    def switched_over(self, at_s: float) -> None:
+        """The guest has been stopped, for its switchover or by a pause for it."""
+        self._watch.switched_s = at_s
+
     def applied(self, action: remedies.Action, at_s: float) -> None:
         """An action of a decision has been carried out."""
         self._books.applied(action, at_s)

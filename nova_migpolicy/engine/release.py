@@ -29,6 +29,8 @@ LET_GO = 'let_go'
 MOST = 3.0
 AT_DEADLINE = 1.5
 LEAST_S = 10.0
+# A switchover in which nothing moves is given so many times the promised blackout.
+HUNG = 20
 
 
 class Release:
@@ -90,6 +92,12 @@ class Release:
             return self._end(rule if at_s >= due_s else LET_GO, self._stood(at_s), at_s)
         if not still.lasts:
             return self._moves_again(at_s)
+        since_s = self._watch.switched_s
+        if since_s is not None and self._watch.tracker.phase is not Phase.POST_COPY and (
+                at_s - since_s >= max(LEAST_S, HUNG * self._books.now.promised_ms / 1000)):
+            return self._end(LET_GO, (
+                f'The guest has been standing still in its switchover for '
+                f'{words.span(at_s - since_s)}, and {still.sentence}'), at_s)
         if self._said_s is None:
             self._said_s = at_s
             return self._say(at_s, f'{self._sentence()}; {self._prospect()}')

@@ -48,6 +48,8 @@ class Watch:
         self.pace = progress.Pace()
         self.standstill = standstill.Standstill()
         self.mirroring = mirroring.Mirroring()
+        # Since when the guest is stopped for its switchover, as far as it is known.
+        self.switched_s: float | None = None
         self.disk_bytes = facts.disk_bytes
         self._disks_seen = False
         self.last: samples.Sample | None = None
@@ -86,8 +88,11 @@ class Watch:
             self._look_at_copy(sample)
         elif self.tracker.phase is Phase.PASSES and self.tracker.passes:
             self._look_at_passes(sample.at_s, ended is not None)
-        self.standstill.observe(sample, self.tracker.phase, self.left(),
-                                self._books.now.cap_mib_s)
+        left = self.left()
+        if left is not None and self.switched_s is not None:
+            # What QEMU has handed to the kernel is not at the destination for that.
+            left = max(left, 1)
+        self.standstill.observe(sample, self.tracker.phase, left, self._books.now.cap_mib_s)
         if self.standstill.lasts and self.forecast is not None:
             self.forecast = standstill.forecast(self.forecast)
         return ended

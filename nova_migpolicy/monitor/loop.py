@@ -267,6 +267,8 @@ class Monitor:
             self._completed(event)
         elif isinstance(event, inbox_mod.Switchover):
             self._switched_s = event.at_s
+            self._actor.survive('engine', functools.partial(
+                self._controller.switched_over, event.at_s))
         elif isinstance(event, inbox_mod.DiskReady):
             self._actor.survive('the disks', self._sharing.redo)
 

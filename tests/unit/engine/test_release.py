@@ -4,6 +4,7 @@
 from testtools import matchers
 
 from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import sample as samples
 from nova_migpolicy.sim import guests
 from tests import announced
 from tests.unit.engine import test_tuning
@@ -120,3 +121,37 @@ class ReleaseTest(test_tuning.TuningBase):
     def test_when_to_look_is_told(self):
         paused_s, _ = self.paused(timeout_seconds=0)
         self.assert_near(paused_s + 10, self.controller.next_due_s(self.plant.now_s))
+
+
+class SwitchoverTest(test_tuning.TuningBase):
+    """The guest stands still for its switchover, and libvirt tells that nothing moves."""
+
+    def stand(self, seconds, switched=True, wire=0, **more):
+        """Let it stand still with all of its memory handed to the kernel; the decisions."""
+        self.start(**{'on_stall': 'continue', 'timeout_seconds': 0, **more})
+        found = []
+        for number in range(int(seconds / 5) + 1):
+            at_s = 20.0 + 5 * number
+            if switched and not number:
+                self.controller.switched_over(at_s)
+            found.append(self.controller.observe(samples.Sample(
+                at_s, iteration=4, memory_total_bytes=1 << 28, memory_remaining_bytes=0,
+                memory_processed_bytes=(1 << 28) + wire * number)))
+        return [one for one in found if one is not None]
+
+    def test_it_is_let_go_when_nothing_moves(self):
+        [decision] = self.stand(40)
+        self.assertEqual(('let_go', (ABORT,), 50.0),
+                         (decision.rule, decision.actions, decision.at_s))
+        self.assertIn('has been standing still in its switchover for 30 s', decision.reason)
+        self.assertIn('nothing has moved over the link', decision.reason)
+
+    def test_not_before_many_times_the_promise(self):
+        said = self.stand(95, initial_downtime_ms=5000, max_downtime_ms=5000)
+        self.assertNotIn('let_go', [one.rule for one in said])
+        self.assertEqual('let_go', self.stand(
+            105, initial_downtime_ms=5000, max_downtime_ms=5000)[-1].rule)
+
+    def test_not_while_something_moves_nor_without_a_switchover(self):
+        self.assertEqual([], self.stand(200, wire=1 << 20))
+        self.assertEqual([], self.stand(200, switched=False))

@@ -63,6 +63,9 @@ class Controller:
         self.policy = keys.Policy()
         self.held = {}
 
+    def switched_over(self, at_s):
+        self.heard.append(('switched_over', at_s))
+
     def next_due_s(self, after_s):
         deadline_s = self.facts.deadline_s
         return deadline_s if deadline_s is not None and deadline_s > after_s else None
