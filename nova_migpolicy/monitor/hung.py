@@ -43,14 +43,15 @@ STOPPED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
 
 @dataclasses.dataclass(frozen=True)
 class Switchover:
-    """A migration whose guest stands still at the source.
+    """A migration whose guest may stand still at the source.
 
-    :ivar since_s: on the monitor's clock
+    :ivar since_s: on the monitor's clock; None where that is not known: the event may wait behind
+        the very call that libvirt does not answer
     :ivar wanted: why it is to end, as a sentence; None where nobody and nothing wants that
     :ivar has_grace: it is to end after a grace, too
     """
 
-    since_s: float
+    since_s: float | None
     promised_s: float
     wanted: str | None
     has_grace: bool
@@ -85,7 +86,7 @@ class Hung:
     """The watch for one migration that hangs; one thread looks.
 
     :param targets: the URIs to which QEMU sends
-    :param switchover: how it stands; None where the guest is not stopped, or not the source's
+    :param switchover: how it stands; None where it is over, or the guest is not the source's
     :param aborted: None where it was not aborted, or is over, or the guest is not the source's
     :ivar reason: why the connection was closed; None where it was not.
     """
@@ -126,7 +127,8 @@ class Hung:
         asked, now = self._guest.unanswered, self._switchover()
         if asked is None or now is None:
             return None
-        silent_s = at_s - max(asked[1], now.since_s)
+        since_s = asked[1] if now.since_s is None else now.since_s
+        silent_s = at_s - max(asked[1], since_s)
         if silent_s < max(LEAST_S, TIMES * now.promised_s):
             return None
         why = now.wanted
@@ -134,7 +136,7 @@ class Hung:
             why = 'Nothing else ends it'
         return None if why is None else (
             f'{why}; the guest has been standing still in its switchover for '
-            f'{at_s - now.since_s:.0f} s, and libvirt has not answered {asked[0]} for '
+            f'{at_s - since_s:.0f} s, and libvirt has not answered {asked[0]} for '
             f'{silent_s:.0f} s')
 
     def _goes_on(self, at_s: float) -> str | None:

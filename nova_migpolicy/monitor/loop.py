@@ -197,12 +197,13 @@ class Monitor:
                 and not self._actor.cancel_is_due)
 
     def switchover(self) -> hung_mod.Switchover | None:
-        """How its switchover stands; None where the guest is not stopped, or not the source's.
+        """How its switchover stands; None where it is over, or the guest is not the source's.
 
-        Any thread may ask: this one may wait for libvirt then.
+        Any thread may ask: the monitor's own may wait for libvirt then, also before it has seen
+        that the guest was stopped.
         """
-        since_s, facts, policy = self._switched_s, self._controller.facts, self._controller.policy
-        if since_s is None or self._actor.post_copy or self._over():
+        facts, policy = self._controller.facts, self._controller.policy
+        if self._actor.post_copy or self._over():
             return None
         wanted = self._actor.aborting or self._controller.abort_due
         late = facts.deadline_s is not None and facts.deadline_s <= self._inbox.clock()
@@ -210,8 +211,9 @@ class Monitor:
             wanted = commands.CANCELLED
         elif wanted is None and late and policy.on_timeout != 'continue':
             wanted = 'The deadline has passed'
-        return hung_mod.Switchover(since_s, self._controller.settings.promised_ms / 1000, wanted,
-                                   has_grace=policy.on_stall != 'continue')
+        return hung_mod.Switchover(
+            self._switched_s, self._controller.settings.promised_ms / 1000, wanted,
+            has_grace=policy.on_stall != 'continue')
 
     def aborted(self) -> hung_mod.Aborted | None:
         """Its abort, where libvirt has taken one and it is not over; any thread may ask."""

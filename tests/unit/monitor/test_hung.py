@@ -119,6 +119,23 @@ class HungTest(testtools.TestCase):
             self.assertIsNone(self.hang(500.0, outside).reason)
             self.assertEqual([], outside.closed)
 
+    def test_a_switchover_that_the_monitor_has_not_seen_yet(self):
+        clock = fakes.Clock()
+        start_s = clock()
+        outside = Outside(hung.STOPPED, ([CLOSED], ''))
+        now = hung.Switchover(None, 0.3, 'cancelled through the API', True)
+
+        def silence():
+            clock.sleep(10.0)
+            watch.look()
+            return {}
+        migrating = guest.MigratingGuest(fakes.Domain(jobStats=silence), clock=clock)
+        watch = hung.Hung(migrating, journal.Journal(None, start_s, 0), clock, outside,
+                          lambda: ('tcp://10.0.0.2',), lambda: now, lambda: None)
+        migrating.job_stats()
+        self.assertEqual(1, len(outside.closed))
+        self.assertIn('in its switchover for 10 s', watch.reason)
+
     def test_never_before_the_switchover(self):
         outside = Outside(hung.STOPPED, ([CLOSED], ''))
         self.hang(500.0, outside, switched=False)

@@ -229,7 +229,7 @@ class LoopTest(testtools.TestCase):
         controller.facts.deadline_s = fakes.Clock()() + 12
         switched = inbox.Switchover(fakes.Clock()() + 4)
         self.run_loop(fakes.Domain(jobStats=stats), controller, [[], [switched], [], [], []])
-        self.assertEqual([None, None], [seen[0], seen[-1]])
+        self.assertEqual([None, None], [seen[0].since_s, seen[-1]])
         self.assertEqual((switched.at_s, 0.1, None, True), dataclasses.astuple(seen[1]))
         self.assertEqual('The deadline has passed', seen[4].wanted)
 
