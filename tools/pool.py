@@ -32,7 +32,7 @@ TOLD = 'MIGPOLICY_TOLD'
 LIST_S, SWEEP_S = 300.0, 120.0
 #: how long a class may take: so many times what is known of it, and at least so long; then its
 #: lane is ended, and another one goes on with the rest
-CLASS_TIMES, CLASS_S = 10.0, 600.0
+CLASS_TIMES, CLASS_S = 10.0, 1500.0
 #: how long a lane may take to take down what it has up
 DOWN_S = 300.0
 _record_lock = threading.Lock()
