@@ -101,17 +101,17 @@ TIERS = (
         tool('reno', '--quiet', 'lint', '.'),
     ), 900),
     Tier('types', 'mypy --strict', (tool('mypy'),), 900),
-    Tier('unit', 'the parts, one by one', folder('unit'), 2700),
+    Tier('unit', 'the parts, one by one', folder('unit'), 3600),
     Tier('simulation', 'the model of QEMU against recordings of real migrations',
          folder('simulation'), 900),
-    Tier('property', 'hypothesis on the engine and the policy', folder('property'), 2700),
+    Tier('property', 'hypothesis on the engine and the policy', folder('property'), 3600),
     Tier('contract', "what the plugin relies on in Nova 31 to 34's private code", (
         contract('31', False), contract('32', False), contract('33', False),
         contract('33', True), contract('34', False), contract('34', True),
-    ), 1800, at_once=len(os.sched_getaffinity(0))),
-    Tier('lab', 'facts about real QEMU and libvirt, on hosts of namespaces', folder('lab'), 2400,
+    ), 3600, at_once=len(os.sched_getaffinity(0))),
+    Tier('lab', 'facts about real QEMU and libvirt, on hosts of namespaces', folder('lab'), 3600,
          root=True, lanes=Lanes(each_mib=1024, per_core=1, most=2, setup_s=3, seconds_each=7)),
-    Tier('stack', 'a real OpenStack with the plugin', folder('stack'), 3000, root=True,
+    Tier('stack', 'a real OpenStack with the plugin', folder('stack'), 4200, root=True,
          lanes=Lanes(each_mib=2048, per_core=2, most=6, setup_s=30, seconds_each=15)),
 )
 
