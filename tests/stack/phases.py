@@ -8,6 +8,8 @@ from tests.stack import steering
 
 # Something that keeps a migration in its passes for as long as the test wants.
 ENDLESS = {'remedies': 'none', 'on_stall': 'continue', 'timeout_seconds': 600}
+# With a higher cap on a link of a known rate, the same blackout is another limit of QEMU's.
+HURRIED = ('set_max_downtime', 'set_bandwidth')
 
 
 class InPhase:
@@ -69,7 +71,7 @@ class PhaseTests(InPhase):
         self.admin.wait_migration(run.server, run.migration, status={'running'})
         self.admin.force_complete(run.server, run.migration)
         self.assert_moved(self.finish(run))
-        self.assertEqual([action], [one for one in run.actions if one != 'set_bandwidth'])
+        self.assertEqual([action], [one for one in run.actions if one not in HURRIED])
         self.assertIn('person', self.assert_phase(run, phase)['reason'])
         # It says what it costs when it is done, which may be later than it was asked for.
         done = [d for d in run.records('decision') if d['actions']][-1]
@@ -87,7 +89,7 @@ class PhaseTests(InPhase):
                                 max_bandwidth_mib_s=50)
         self.force(run, 'bulk copy', 'start_post_copy', 'fetches')
         # All of it has to be sent once, whether the guest runs meanwhile or not: that is hurried.
-        self.assertEqual(['set_bandwidth', 'start_post_copy'], run.actions)
+        self.assertEqual([*HURRIED, 'start_post_copy'], run.actions)
 
     def test_force_complete_in_passes_by_pause(self):
         self.force(self.in_passes(), 'passes', 'pause', 'blackout')
