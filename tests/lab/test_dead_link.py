@@ -169,7 +169,7 @@ class TestSwitchover(DeadLinkTest):
         self.assert_stays(moving)
 
     def test_a_deadline_is_kept(self):
-        moving = self.hang(timeout_seconds='40', timeout_seconds_per_gib='0', on_timeout='abort')
+        moving = self.hang(timeout_seconds='80', timeout_seconds_per_gib='0', on_timeout='abort')
         ended = moving.wait()
         self.assertIs(outcome.End.CANCELLED, ended.end)
         self.assertIn('so the connection of QEMU to the destination was closed', ended.reason)
