@@ -5,7 +5,8 @@ The controller is deterministic and has no clock: time comes with every call. It
 a guest itself. Whoever applies its decisions does so in their order, stops at the first that is
 refused, and tells by `applied` or `failed` what came of each. Judgement happens at the end of a
 pass; a watchdog tick only serves the deadline, an end that waits or is tried again, and a limit
-that no longer keeps the promise. After a pause or the start of post-copy it only watches.
+that no longer keeps the promise. Where other migrations of the host need the link, it gives way
+or waits (`share`). A paused guest is let go in time (`release`); post-copy is only watched.
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@ Do nothing while it converges by itself. It takes two passes that agree with eac
 that it does not, or one that is plain. A remedy that turned out not to do is followed by the next
 mild one after a pass under the new settings, by a harsh one or by giving up after two. A guest of
 which less and less remains is not given up unless it writes much faster than it is sent, and one
-that is restless is given time for a quiet moment. How an end is brought about is not known here.
+that is restless is given time for a quiet moment. Where memory is done and QEMU goes on, it is
+not the guest that is judged: the state of devices holds QEMU back. How an end is brought about is
+not known here.
 """
 
 from __future__ import annotations

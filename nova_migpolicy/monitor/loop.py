@@ -26,6 +26,7 @@ from nova_migpolicy import exception
 from nova_migpolicy.monitor import actor
 from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import commands
+from nova_migpolicy.monitor import disk_caps
 from nova_migpolicy.monitor import engine
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import hung as hung_mod
@@ -34,7 +35,6 @@ from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import sampler
-from nova_migpolicy.monitor import sharing
 from nova_migpolicy.monitor import tuning as tuning_mod
 from nova_migpolicy.monitor import view as view_mod
 
@@ -119,7 +119,7 @@ class Monitor:
         self._was_paused, self._cap_is_shared = was_paused, cap_is_shared
         self._neighbours = neighbours or neighbours_mod.Neighbours()
         self._member: neighbours_mod.Member | None = None
-        self._sharing = sharing.Sharing(guest, controller, self._event, mirrored_disks)
+        self._disk_caps = disk_caps.DiskCaps(guest, controller, self._event, mirrored_disks)
         self._ended_outside = ended_outside
         self._looked_s = inbox.clock()
         self._passed_s: float | None = None
@@ -272,7 +272,7 @@ class Monitor:
             self._actor.survive('engine', functools.partial(
                 self._controller.switched_over, event.at_s))
         elif isinstance(event, inbox_mod.DiskReady):
-            self._actor.survive('the disks', self._sharing.redo)
+            self._actor.survive('the disks', self._disk_caps.redo)
 
     def _answer_each(self, requests: list[inbox_mod.Request]) -> None:
         for request in requests:
@@ -357,7 +357,7 @@ class Monitor:
         if self._member is not None:
             self._neighbours.tell(self._member, in_need=self._controller.in_need,
                                   has_given_way=self._controller.has_given_way)
-        self._actor.survive('the disks', self._sharing.redo)
+        self._actor.survive('the disks', self._disk_caps.redo)
         if sample.memory_remaining_bytes:
             self.last_sample = sample
         self._actor.survive('progress', lambda: self._host.report(

@@ -12,7 +12,7 @@ import dataclasses
 import math
 from typing import Any
 
-from nova_migpolicy.engine import shares
+from nova_migpolicy.engine import disk_caps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ def changes(found: Sequence[Mirror], cap: int) -> tuple[Mirror, ...]:
     copying = sum(not one.ready for one in found)
     given = kept = 0.0
     if found and cap:
-        given, kept = shares.divide(cap, copying, len(found) - copying)
+        given, kept = disk_caps.divide(cap, copying, len(found) - copying)
     wanted = [(one, int(kept if one.ready else given)) for one in found]
     if cap:
         # QEMU's 0 is no cap at all.

@@ -13,7 +13,7 @@ import dataclasses
 import math
 
 from nova_migpolicy.engine import mirroring
-from nova_migpolicy.engine import shares
+from nova_migpolicy.engine import disk_caps
 from nova_migpolicy.sim import guests
 
 _DONE = 1e-6
@@ -86,7 +86,7 @@ class Mirrors:
         if not cap_mib_s:
             return share
         if self._cap_is_shared:
-            cap_mib_s = shares.divide(cap_mib_s * MIB, copying, ready)[0] / MIB
+            cap_mib_s = disk_caps.divide(cap_mib_s * MIB, copying, ready)[0] / MIB
         return min(share, cap_mib_s)
 
     def next_change_s(self, link_mib_s: float, cap_mib_s: float) -> float:

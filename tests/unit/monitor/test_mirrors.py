@@ -7,9 +7,9 @@ import json
 import testtools
 
 from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.monitor import disk_caps
 from nova_migpolicy.monitor import guest
 from nova_migpolicy.monitor import mirrors
-from nova_migpolicy.monitor import sharing
 from tests.unit.monitor import fakes
 from tests.unit.monitor import scripted
 
@@ -99,7 +99,7 @@ class TestSharing(testtools.TestCase):
         self.controller.phase = samples.Phase.DISKS
 
     def sharing(self, disks=2, qemu=True):
-        return sharing.Sharing(
+        return disk_caps.DiskCaps(
             guest.MigratingGuest(fakes.Domain(), self.qemu if qemu else None), self.controller,
             self.said.append, disks)
 

@@ -17,7 +17,7 @@ from nova_migpolicy.monitor import guest as guest_mod
 Phase = sample_mod.Phase
 
 
-class Sharing:
+class DiskCaps:
     """The shares of the disks of one migration.
 
     :param say: takes a sentence for the journal
