@@ -12,8 +12,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from nova_migpolicy.engine import mirroring
 from nova_migpolicy.engine import disk_caps
+from nova_migpolicy.engine import mirroring
 from nova_migpolicy.sim import guests
 
 _DONE = 1e-6
