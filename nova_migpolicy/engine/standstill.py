@@ -26,8 +26,10 @@ SAID_S = 30.0
 ACTED_S = 120.0
 # A disk that the destination has to fill with zeros first moves no counter meanwhile.
 ACTED_DISKS_S = 600.0
-# Less than this share of what went over the wire lately, and of the cap, is a trickle.
+# Less than this share of what went over the wire lately, and of the cap, is a trickle. So many
+# bytes/s are none, however much more it was.
 TRICKLE = 0.05
+NO_TRICKLE = float(MIB)
 # Movement is looked for over so many seconds at least, and lately is so many of these.
 STEP_S = 4.0
 STEPS = 12
@@ -123,7 +125,7 @@ class Standstill:
                     old.left - now.left)
         lately = sum(self._rates) / len(self._rates) if self._rates else 0.0
         expected = min(lately, cap_mib_s * MIB) if cap_mib_s else lately
-        return moved > TRICKLE * expected * (now.at_s - old.at_s)
+        return moved > min(TRICKLE * expected, NO_TRICKLE) * (now.at_s - old.at_s)
 
 
 def _mark(sample: samples.Sample, phase: Phase, left: int | None) -> _Mark | None:

@@ -110,6 +110,11 @@ class StandstillTest(cases.CaseBase):
                          setup={'link_steps': (*steps, (400.0, 800.0))})
         self.assertEqual(('completed', ()), (seen.end, seen.decisions))
 
+    def test_a_fast_link_that_becomes_an_ordinary_one_is_none(self):
+        seen = self.dead(guests.idle(65_536), DEAD_S, DEAD_S + 1, link=10_000.0, bandwidth_mib_s=0,
+                         max_bandwidth_mib_s=0, setup={'link_steps': ((4.0, 110.0),)})
+        self.assertEqual(('completed', ()), (seen.end, seen.decisions))
+
     def test_memory_that_was_never_touched_is_looked_through(self):
         seen = self.dead(guests.idle(524_288, zero_mib=520_000), DEAD_S, DEAD_S + 1, link=1000.0,
                          bandwidth_mib_s=0, max_bandwidth_mib_s=0)
