@@ -113,8 +113,11 @@ class Controller:
 
     @property
     def in_need(self) -> bool:
-        """Whether it cannot end beside the others that use the link."""
-        return self._sharing.in_need
+        """Whether it cannot end beside the others that use the link, but may with it to itself.
+
+        One that had it to itself and goes on as its policy says, or whose link is dead, does not.
+        """
+        return self._sharing.in_need and not (self._closing.now.stall_said or self.stands_still)
 
     @property
     def has_given_way(self) -> bool:

@@ -63,13 +63,15 @@ class Sharing:
         return None
 
     def _give_way(self, needed_by: int, at_s: float) -> Decision | None:
-        now = self._books.now.cap_mib_s
-        if (self._watch.tracker.phase not in GIVES_WAY or hold.BANDWIDTH in self._terms.held
+        now, phase = self._books.now.cap_mib_s, self._watch.tracker.phase
+        if (phase not in GIVES_WAY or hold.BANDWIDTH in self._terms.held
                 or now == TRICKLE_MIB_S or not self._books.available(remedies.BANDWIDTH)):
             return None
+        if phase is samples.Phase.DISKS and not self._watch.facts.can_hurry_disks:
+            return None         # To be refused would count against the memory's rate, too.
         self._books.own_cap_mib_s = now
         # What has been sent once is over soon with the link to itself: one after the other.
-        self.in_need |= self._watch.tracker.phase is samples.Phase.PASSES
+        self.in_need |= phase is samples.Phase.PASSES
         return Decision(at_s, (remedies.SetBandwidth(TRICKLE_MIB_S),), RULE, (
             f'{words.count(needed_by, "migration")} of this host that began before it cannot end '
             f'while others use the link; it goes on at {TRICKLE_MIB_S} MiB/s until then'),

@@ -9,6 +9,7 @@ import testtools
 
 from nova_migpolicy.engine import linkrate
 from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import sample as samples
 from nova_migpolicy.engine import share
 from nova_migpolicy.policy import resolve
 from nova_migpolicy.sim import guests
@@ -17,6 +18,7 @@ from nova_migpolicy.sim import run
 from nova_migpolicy.sim import together
 from tests.unit.engine import cases
 
+MIB = 1 << 20
 LINK_MIB_S = 48.0
 # As eight guests of a trial on real QEMU, each of which arrives alone in four seconds.
 SIZES_MIB = (96, 100, 104, 108, 112, 116, 120, 128)
@@ -29,11 +31,15 @@ def policy(profile, **more):
 
 class ShareBase(testtools.TestCase):
 
-    def crowd(self, loads, *, profile='balanced', link=LINK_MIB_S, facts=None, **more):
-        chosen = policy(profile, **more)
+    def crowd(self, loads, *, profile='balanced', link=LINK_MIB_S, facts=None, first=None,
+              **more):
+        """Migrations with one policy; first: what the oldest one's has of its own."""
+        chosen = [policy(profile, **{**more, **(first or {})}), *(
+            policy(profile, **more) for _ in loads[1:])]
         return together.Crowd([run.start(
-            chosen, precopy.Setup(load, link_mib_s=link), can_throttle=chosen.may_throttle,
-            can_post_copy=chosen.may_post_copy, **(facts or {})) for load in loads], link)
+            one, precopy.Setup(load, link_mib_s=link), can_throttle=one.may_throttle,
+            can_post_copy=one.may_post_copy, **(facts or {}))
+            for one, load in zip(chosen, loads, strict=True)], link)
 
     def eight(self, **more):
         return self.crowd([guests.sweep(size, 32, 20) for size in SIZES_MIB], **more)
@@ -79,6 +85,26 @@ class TestTogether(ShareBase):
                          [one.end for one in seen])
         self.assertIn(share.RULE, cases.names(seen[0].decisions))
 
+    def test_for_one_that_goes_on_although_it_cannot_end_nobody_gives_way_for_ever(self):
+        loads = [guests.sweep(128, 100, 400), *(guests.sweep(96, 32, 20) for _ in range(3))]
+        seen = self.crowd(loads, max_downtime_ms=300, first={
+            'on_stall': 'continue', 'timeout_seconds': 3000}).go(600)
+        self.assertEqual(['running', 'completed', 'completed', 'completed'],
+                         [one.end for one in seen])
+        self.assertEqual(1, cases.names(seen[0].decisions).count('on_stall'))
+
+    def test_for_one_over_whose_link_nothing_moves_nobody_gives_way(self):
+        crowd = self.eight(on_stall='continue')
+        crowd.go(28.0)
+        pilot, plant = next((one.pilot, one.plant) for one in crowd.courses if not one.plant.over)
+        self.assertTrue(pilot.in_need)
+        for tick in range(9):
+            pilot.observe(samples.Sample(
+                plant.now_s + 5.0 * tick, memory_total_bytes=128 * MIB, memory_processed_bytes=MIB,
+                memory_remaining_bytes=32 * MIB))
+        self.assertTrue(pilot.stands_still)
+        self.assertFalse(pilot.in_need)
+
     def test_nothing_is_learnt_of_a_link_that_was_shared(self):
         crowd = self.eight()
         crowd.go(600)
@@ -114,6 +140,18 @@ class TestTogether(ShareBase):
         crowd.go(600)
         caps = [one.mib_s for one in held.told().actions if isinstance(one, remedies.SetBandwidth)]
         self.assertNotIn(share.TRICKLE_MIB_S, caps)
+
+
+class TestDisks(testtools.TestCase):
+
+    def test_the_rate_of_disks_is_lowered_only_where_it_can_be(self):
+        for can_be, caps in ((True, [share.TRICKLE_MIB_S]), (False, [])):
+            pilot, _ = run.start(policy('balanced'), precopy.Setup(
+                guests.idle(256), disk_mib=1024), can_hurry_disks=can_be)
+            decision = pilot.observe(samples.Sample(
+                1.0, disk_total_bytes=1024 * MIB, disk_processed_bytes=MIB,
+                disk_remaining_bytes=1023 * MIB, needed_by=1))
+            self.assertEqual(caps, [one.mib_s for one in (decision.actions if decision else ())])
 
 
 class TestOthersElsewhere(cases.CaseBase):
