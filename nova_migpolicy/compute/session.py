@@ -150,7 +150,11 @@ class Session:
             self._hung.look()
 
     def _switchover(self) -> hung_mod.Switchover | None:
-        return self._monitor.switchover() if self._monitor is not None else None
+        found = self._monitor.switchover() if self._monitor is not None else None
+        if found is not None and self._circumstances.devices.vfio:
+            # The state of such a device may be read and sent for minutes.
+            found = dataclasses.replace(found, has_grace=False)
+        return found
 
     def record_cancel_before_start(self, outcome: outcome_mod.Outcome) -> None:
         """Write down a migration that is ended before it was watched; there is no monitor."""

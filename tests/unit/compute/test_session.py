@@ -14,6 +14,7 @@ from nova_migpolicy.compute import plan
 from nova_migpolicy.compute import session
 from nova_migpolicy.monitor import guest
 from nova_migpolicy.monitor import history
+from nova_migpolicy.monitor import hung
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
 from nova_migpolicy.monitor import links
@@ -31,7 +32,7 @@ REFUSED = fakes.error(libvirt.VIR_ERR_OPERATION_FAILED, 'not now')
 
 class SessionTest(testtools.TestCase):
 
-    def make(self, answers=None, circumstances=None, **policy):
+    def make(self, answers=None, circumstances=None, outside=None, **policy):
         """Make a session whose guest answers each monitor command as told, else with nothing."""
         self.domain = fakes.Domain(**{'XMLDesc': '<domain/>', **(answers or {})})
         self.commands = []
@@ -50,7 +51,7 @@ class SessionTest(testtools.TestCase):
                 resolved=resolved, resolver=lambda retune: resolved, memory_bytes=1 << 30,
                 link_mib_s=None, circumstances=test_plan.at(**(circumstances or {}))),
             guest.MigratingGuest(self.domain, send), box,
-            journal.Journal(None, 0.0, 0), links.Links(None))
+            journal.Journal(None, 0.0, 0), links.Links(None), outside=outside)
         made.prepare(None)
         return made
 
@@ -155,6 +156,19 @@ class SessionTest(testtools.TestCase):
             else:
                 self.assertRaises(libvirt.libvirtError, self.migrate, made, error)
             self.assertEqual(calls, len(self.domain.called('migrateToURI3')))
+
+    def test_a_switchover_with_a_vfio_device_may_take_its_time(self):
+        for definition, has_grace in (('<domain/>', True), (WITH_VGPU, False)):
+            closed = []
+            made = self.make({'XMLDesc': definition}, outside=types.SimpleNamespace(
+                state=lambda: hung.STOPPED,
+                close=lambda targets, closed=closed: (closed.append(targets), (['it'], ''))[1]))
+            made._monitor = types.SimpleNamespace(
+                switchover=lambda: hung.Switchover(None, 0.5, None, True), aborted=lambda: None)
+            made._hung._guest = types.SimpleNamespace(
+                uuid='s', unanswered=('jobStats', made.inbox.clock() - 130.0))
+            made.look_from_outside()
+            self.assertEqual(has_grace, bool(closed), definition)
 
 
 class TestLimit(testtools.TestCase):
