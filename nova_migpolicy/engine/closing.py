@@ -145,13 +145,12 @@ class Closing:
 
     def start(self, way: str, rule: str, reason: str, at_s: float) -> Decision | None:
         """Begin the end that the policy names for a deadline or a stall."""
-        can = self._facts.can_post_copy
         if way != 'abort' and self._watch.standstill.lasts:
             way, reason = 'abort', f'{reason}, so what {rule} asks for ({way}) would not end'
-        elif way == 'post_copy' and not can:
+        elif way == 'post_copy' and not self._facts.can_post_copy:
             reason += '; post-copy was asked for but is not possible'
         self.begin(ending.Ending(
-            ending.chain(way, can, self._terms.policy.may_pause), rule, reason))
+            ending.chain(way, self._terms.policy.may_pause), rule, reason))
         return self.step(at_s, True)
 
     def step(self, at_s: float, pass_ended: bool, *, aloud: bool = False) -> Decision | None:

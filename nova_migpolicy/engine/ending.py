@@ -98,12 +98,13 @@ class Wait:
         return needs_s is None or at_s + needs_s > begun_s + patience_s
 
 
-def chain(way: str, can_post_copy: bool, may_pause: bool) -> Chain:
+def chain(way: str, may_pause: bool) -> Chain:
     """The steps for the policy's on_timeout or on_stall.
 
-    A post-copy that is refused is followed by a pause where the policy has one anywhere.
+    A post-copy that is impossible or refused is followed by a pause where the policy has one
+    anywhere.
     """
-    if way == 'post_copy' and can_post_copy and may_pause:
+    if way == 'post_copy' and may_pause:
         return CHAINS['force_complete']
     return CHAINS[way]
 

@@ -60,6 +60,14 @@ class TestGivingUp(cases.CaseBase):
         self.assertEqual([remedies.Abort()], list(seen.actions))
         self.assertIn('post-copy was asked for but is not possible', seen.decisions[0].reason)
 
+    def test_where_post_copy_is_impossible_a_pause_that_is_permitted_takes_its_place(self):
+        for way, policy in (('on_stall', {'on_timeout': 'force_complete'}),
+                            ('on_timeout', {'on_stall': 'pause', 'timeout_seconds': 4})):
+            seen = self.steer(WILD, remedies=(), timeout_seconds_per_gib=0,
+                              **{way: 'post_copy', **policy})
+            self.assertEqual([remedies.Pause()], list(seen.actions), way)
+            self.assertIn('post-copy was asked for but is not possible', seen.decisions[-1].reason)
+
     def test_what_still_falls_is_not_given_up(self):
         for seed in (4, 8, 10):    # Here a pass or two look as if it wrote faster than it is sent.
             seen = self.steer(guests.sweep(512, 256, 43), remedies=('downtime',),
