@@ -225,9 +225,11 @@ class Monitor:
 
     def _publish(self) -> None:
         """Put a new view in place of the last one; other threads read it."""
-        now_s = self._inbox.clock()
+        now_s, phase = self._inbox.clock(), self.phase
+        if self._actor.abort_reason is not None and phase != view_mod.FINISHING:
+            phase = view_mod.ABORTING
         self.view = view_mod.of_running(
-            self._controller, self.last_look, phase=self.phase, percent=self._progress.percent,
+            self._controller, self.last_look, phase=phase, percent=self._progress.percent,
             at_s=now_s, started_at=self._started_at,
             last_decision=self._journal.latest('decision'),
             waits_for=self._waits_for or (

@@ -20,6 +20,7 @@ Phase = sample_mod.Phase
 # The phases that the engine does not know, and its first one in the words for people.
 PREPARING = 'preparing'
 SWITCHOVER = 'switchover'
+ABORTING = 'aborting'
 FINISHING = 'finishing'
 DONE = 'done'
 MIB = 1 << 20
@@ -95,7 +96,7 @@ def of_running(
             deadline_in_seconds=round(deadline_s - at_s, 1),
             deadline_at=_text(started_at + datetime.timedelta(
                 seconds=deadline_s - facts.started_s)))
-    if forecast is not None and phase != FINISHING:
+    if forecast is not None and phase not in (ABORTING, FINISHING):
         view.update(_forecast(forecast))
     return view
 

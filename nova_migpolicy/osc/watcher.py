@@ -23,7 +23,7 @@ LINE_EVERY_S = 5.0
 #: The kinds of records that are worth a line.
 KINDS = ('decision', 'action', 'event')
 # In these there is nothing to say but that they last.
-_QUIET = ('queued', 'waiting for a slot', 'preparing', 'finishing')
+_QUIET = ('queued', 'waiting for a slot', 'preparing', 'aborting', 'finishing')
 EXIT_STATUS: Mapping[str, int] = {'completed': 0, 'cancelled': 3, 'failed': 4, 'broken': 5}
 OTHER_ERROR = 1
 STOPPED = 130

@@ -219,6 +219,21 @@ class LoopTest(testtools.TestCase):
         self.assertIsNone(self.monitor.view['waits_for'])
         self.assertEqual(['standstill'], [one['rule'] for one in self.kinds('decision')])
 
+    def test_one_that_is_being_aborted_is_shown_as_that_and_without_its_end(self):
+        seen = []
+
+        def stats():
+            seen.append(self.monitor.view)
+            return scripted.RUNNING_JOB
+        controller = scripted.Controller([scripted.decide(remedies.Abort())])
+        controller.forecast = controller_mod.Forecast(
+            converges=True, eta_low_s=4.0, eta_s=5.0, eta_high_s=6.0, makes_deadline=True)
+        self.run_loop(fakes.Domain(jobStats=stats), controller, [[], [], []])
+        self.assertEqual(['bulk copy', 'aborting', 'aborting'], [one['phase'] for one in seen[:3]])
+        self.assertEqual((None, None, None), tuple(
+            seen[2][name] for name in ('converges', 'eta_seconds', 'makes_deadline')))
+        self.assertEqual('finishing', self.monitor.view['phase'])
+
     def test_how_a_switchover_stands_is_told_to_another_thread(self):
         seen = []
 
