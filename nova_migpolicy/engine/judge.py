@@ -35,6 +35,9 @@ OVERDUE_PASSES = 4
 OVERDUE_S = 1.0
 HELD_PASSES = 4
 HELD = 0.5
+# With a larger share of it QEMU may reckon with another rate than the one that was seen: enough to
+# allow all of the blackout that is permitted, but not to give up.
+NEARLY_HELD = 0.9
 FASTER = 1.1
 MUCH_FASTER = 1.5
 # Auto-converge acts at every second sync that is more than a second after the last one.
@@ -154,11 +157,11 @@ def overdue(case: Case) -> bool:
     return span_s > OVERDUE_S + OVERDUE_PASSES * (case.eta_s or 0.0) and not falling(case)
 
 
-def held_back(case: Case) -> float:
+def held_back(case: Case, share: float = HELD) -> float:
     """The bytes beside memory that keep QEMU from switching over, at least; 0 for none.
 
-    Less memory remains after each of some passes than its threshold, and it goes on: it counts the
-    state of devices as well, which no statistic tells of.
+    Less memory remains after each of some passes than a share of its threshold, and it goes on: it
+    counts the state of devices as well, which no statistic tells of.
     """
     after = [one for one in case.passes if one.number > 0]
     lately = after[-case.settled:] if case.settled else []
@@ -166,7 +169,13 @@ def held_back(case: Case) -> float:
             lately[-1].end_s - lately[0].start_s < OVERDUE_S):
         return 0.0
     most = max(one.end_bytes for one in lately)
-    return case.threshold_bytes - most if most < HELD * case.threshold_bytes else 0.0
+    return case.threshold_bytes - most if most < share * case.threshold_bytes else 0.0
+
+
+def may_stop_longer(case: Case) -> bool:
+    """Whether a longer blackout is permitted."""
+    means = case.means
+    return remedies.DOWNTIME in means.remedies and case.now.promised_ms < means.max_downtime_ms
 
 
 def falling(case: Case) -> bool:
@@ -204,7 +213,7 @@ def _for_devices(case: Case, beside: float) -> Judgement:
     why = (f'No more than {words.size(left)} of memory remain after each pass, but QEMU holds '
            f'back for {words.size(beside)} or more of other state, as that of devices is')
     most = means.max_downtime_ms
-    if remedies.DOWNTIME in means.remedies and now.promised_ms < most:
+    if may_stop_longer(case):
         settings = dataclasses.replace(now, promised_ms=most, limit_ms=settings_module.limit_ms(
             most, now.cap_mib_s, means.link))
         plan = plan_module.Plan(
@@ -219,6 +228,8 @@ def _for_devices(case: Case, beside: float) -> Judgement:
 def judge(case: Case) -> Judgement | None:
     """What to do now; None for nothing."""
     beside = held_back(case)
+    if not beside and overdue(case) and may_stop_longer(case):
+        beside = held_back(case, NEARLY_HELD)
     return _for_devices(case, beside) if beside else _for_memory(case)
 
 

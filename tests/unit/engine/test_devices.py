@@ -40,6 +40,16 @@ class TestDeviceState(cases.CaseBase):
         self.assertLess(seen.seconds, 20)
         self.assert_said_well(seen)
 
+    def test_nor_is_it_felt_for_where_memory_is_nearly_what_may_remain(self):
+        for load in (guests.sweep(2048, 64, 2000), guests.uniform(2048, 64, 2000)):
+            for most_ms, end in ((3000, 'completed'), (500, 'aborted')):
+                self.LOAD = load
+                seen = self.vgpu(max_downtime_ms=most_ms)
+                self.assertEqual(end, seen.end)
+                self.assertLessEqual(len(seen.decisions), 4)
+                self.assertIn('other state, as that of devices', seen.decisions[-1].reason)
+                self.assertLess(seen.seconds, 20)
+
     def test_no_harsh_remedy_is_taken_for_it(self):
         seen = self.vgpu(remedies=('bandwidth', 'downtime', 'auto_converge', 'pause'),
                          facts={'can_throttle': True})
