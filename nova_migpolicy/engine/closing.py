@@ -301,7 +301,7 @@ class Closing:
         whole = words.span(at_s + left - self._facts.started_s)
         reason = f'The deadline of {whole} has passed'
         if still is not None:
-            reason += f' with {words.size(still)} still to be sent'
+            reason += f' {words.still_to_send(still)}'
         if self._watch.standstill.lasts:
             reason += f', and {self._watch.standstill.sentence}'
         if self._terms.policy.on_timeout == 'continue':

@@ -210,8 +210,10 @@ def _for_devices(case: Case, beside: float) -> Judgement:
     """Allow all of the blackout that is permitted, or give up: no other remedy helps."""
     now, means = case.now, case.means
     left = max(one.end_bytes for one in case.passes[-case.settled:])
-    why = (f'No more than {words.size(left)} of memory remain after each pass, but QEMU holds '
-           f'back for {words.size(beside)} or more of other state, as that of devices is')
+    remains = 'Next to no memory remains' if words.is_little(left) else (
+        f'No more than {words.size(left)} of memory remain')
+    why = (f'{remains} after each pass, but QEMU holds back for {words.size(beside)} or more of '
+           f'other state, as that of devices is')
     most = means.max_downtime_ms
     if may_stop_longer(case):
         settings = dataclasses.replace(now, promised_ms=most, limit_ms=settings_module.limit_ms(

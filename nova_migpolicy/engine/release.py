@@ -115,7 +115,7 @@ class Release:
                 f'which was to take {words.span(self._expected_s)}')
         left = self._watch.left()
         if left is not None:
-            text += f', with {words.size(left)} still to be sent'
+            text += f', {words.still_to_send(left)}'
         still = self._watch.standstill
         return f'{text}, and {still.sentence}' if still.lasts else text
 
@@ -146,7 +146,7 @@ class Release:
         text = self._watch.standstill.sentence
         left = self._watch.left()
         if left is not None:
-            text += f', with {words.size(left)} still to be sent'
+            text += f', {words.still_to_send(left)}'
         return text[0].upper() + text[1:]
 
     def _prospect(self) -> str:

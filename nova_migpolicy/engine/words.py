@@ -21,6 +21,16 @@ def size(number: float) -> str:
     return f'{mib:.0f} MiB' if mib >= 10 else f'{mib:.1f} MiB'
 
 
+def is_little(number: float) -> bool:
+    """Whether so many bytes would be told as 0.0 MiB."""
+    return number < 0.05 * MIB
+
+
+def still_to_send(number: float) -> str:
+    """What is left, where that may be nothing that is counted, as the state of devices is not."""
+    return f'with {"next to nothing" if is_little(number) else size(number)} still to be sent'
+
+
 def count(number: int, thing: str) -> str:
     """So many of a thing."""
     return f'{number} {thing}{"" if number == 1 else "s"}'

@@ -50,6 +50,14 @@ class TestDeviceState(cases.CaseBase):
                 self.assertIn('other state, as that of devices', seen.decisions[-1].reason)
                 self.assertLess(seen.seconds, 20)
 
+    def test_a_deadline_does_not_say_that_nothing_is_still_to_be_sent(self):
+        seen = self.vgpu(remedies=(), on_stall='continue', timeout_seconds=10,
+                         timeout_seconds_per_gib=0)
+        self.assertEqual(('aborted', ['on_stall', 'on_timeout']),
+                         (seen.end, cases.names(seen.decisions)))
+        for one in seen.decisions:
+            self.assertNotIn('0.0 MiB', one.reason)
+
     def test_no_harsh_remedy_is_taken_for_it(self):
         seen = self.vgpu(remedies=('bandwidth', 'downtime', 'auto_converge', 'pause'),
                          facts={'can_throttle': True})
