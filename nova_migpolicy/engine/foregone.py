@@ -19,7 +19,7 @@ from nova_migpolicy.engine import words
 
 Decision = record.Decision
 RULE = 'deadline'
-# A pace is known after some seconds.
+# A pace is known after some seconds, and is none where nothing has moved for as many.
 SEEN_S = 10.0
 
 
@@ -32,13 +32,16 @@ class Foregone:
         self._books = books
         self._watch = watch
         self._said = False
+        # When it last stood still.
+        self._stood_s = float('-inf')
 
     def step(self, at_s: float) -> Decision | None:
         """Look at a tick of the disks or the bulk copy; None for nothing."""
         watch, cap = self._watch, self._books.now.cap_mib_s
         time_left, left, pace = watch.time_left(at_s), watch.left(), watch.pace.rate()
-        if watch.standstill.lasts:
-            return None         # That is said of its own.
+        if watch.standstill.seconds >= SEEN_S:
+            self._stood_s = at_s
+            return None         # If it lasts, that is said of its own.
         if self._said or time_left is None or time_left <= 0 or left is None or not pace:
             return None
         if at_s - max(watch.facts.started_s, self._changed_s()) < SEEN_S or self._is_shared():
@@ -59,8 +62,8 @@ class Foregone:
         return Decision(at_s, (), RULE, reason, watch.forecast)
 
     def _changed_s(self) -> float:
-        """When the pace that is seen begins to be that of the present settings."""
-        changed_s = self._books.changed_s
+        """When the pace begins to be that of the present settings and a link that moves."""
+        changed_s = max(self._books.changed_s, self._stood_s)
         at_start = changed_s <= self._watch.facts.started_s
         return changed_s if at_start else changed_s + progress.WINDOW_S
 

@@ -33,6 +33,11 @@ class TestForegone(cases.CaseBase):
                          setup={'link_steps': ((0.0, 200.0), (15.0, 4000.0))})
         self.assertEqual(('completed', ['deadline']), (seen.end, cases.names(seen.decisions)))
 
+    def test_a_link_that_stood_still_for_a_while_is_as_fast_as_it_was(self):
+        seen = self.idle(4096, bandwidth_mib_s=50, max_bandwidth_mib_s=50,
+                         setup={'outages': ((20.0, 45.0),)})
+        self.assertEqual(('completed', ()), (seen.end, seen.decisions))
+
     def test_what_may_be_hurried_is_hurried(self):
         seen = self.idle(max_bandwidth_mib_s=100, remedies=('bandwidth',))
         self.assertEqual(('completed', ['raise_bandwidth']),
