@@ -154,6 +154,55 @@ class TestDisks(testtools.TestCase):
             self.assertEqual(caps, [one.mib_s for one in (decision.actions if decision else ())])
 
 
+class TestGivingWay(testtools.TestCase):
+
+    def see(self, at_s, needed_by, **stats):
+        """Let it see a sample of its bulk copy; the caps that it wants, which it then has."""
+        decision = self.pilot.observe(samples.Sample(at_s, needed_by=needed_by, **{
+            'memory_total_bytes': 256 * MIB, 'memory_processed_bytes': int(at_s * MIB),
+            'memory_remaining_bytes': int((256 - at_s) * MIB), **stats}))
+        actions = decision.actions if decision else ()
+        for action in actions:
+            self.pilot.applied(action, at_s)
+        return [one.mib_s for one in actions]
+
+    def start(self, **more):
+        self.pilot, _ = run.start(policy('balanced', **more), precopy.Setup(guests.idle(256)))
+
+    def test_as_long_as_it_is_needed_and_then_with_the_rate_from_before(self):
+        self.start(bandwidth_mib_s=40)
+        self.assertEqual([[1], [], [40], []], [
+            self.see(at_s, needed_by) for at_s, needed_by in ((1, 1), (2, 2), (3, 0), (4, 0))])
+
+    def test_not_before_it_sends_nor_where_it_goes_no_faster(self):
+        self.start(bandwidth_mib_s=40)
+        self.assertEqual([], self.see(1, 1, memory_total_bytes=None, memory_remaining_bytes=None))
+        self.start(bandwidth_mib_s=1)
+        self.assertEqual([[], []], [self.see(1, 1), self.see(2, 0)])
+
+    def test_what_is_refused_is_not_tried_for_ever(self):
+        self.start(bandwidth_mib_s=40)
+        for at_s, tried in ((1.0, 1), (2.0, 1), (3.0, 0)):
+            decision = self.pilot.observe(samples.Sample(
+                at_s, needed_by=1, memory_total_bytes=256 * MIB, memory_processed_bytes=MIB,
+                memory_remaining_bytes=255 * MIB))
+            actions = decision.actions if decision else ()
+            self.assertEqual(tried, len(actions))
+            for action in actions:
+                self.pilot.failed(action, at_s, 'not now')
+        self.assertFalse(self.pilot.has_given_way)
+
+    def test_what_an_operator_sets_meanwhile_stays(self):
+        for rate_mib_s in (30, 1):
+            self.start(bandwidth_mib_s=40)
+            self.assertEqual([1], self.see(1, 1))
+            for action in self.pilot.tune(
+                    cases.change(bandwidth_mib_s=rate_mib_s), 2.0).actions:
+                self.pilot.applied(action, 2.0)
+            self.assertEqual([[], []], [self.see(3, 1), self.see(4, 0)])
+            self.assertEqual(rate_mib_s, self.pilot.settings.cap_mib_s)
+
+
 class TestOthersElsewhere(cases.CaseBase):
 
     def steer_beside(self, until_s, **more):

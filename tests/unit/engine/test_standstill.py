@@ -60,6 +60,12 @@ class StandstillTest(cases.CaseBase):
         self.assertEqual(('running', ['standstill']), (seen.end, cases.names(seen.decisions)))
         self.assertIn('goes on as the policy says', seen.decisions[0].reason)
 
+    def test_nor_does_its_deadline_end_it_where_that_goes_on_too(self):
+        seen = self.dead(IDLE, 20.0, on_stall='continue', on_timeout='continue',
+                         timeout_seconds=300, until_s=800.0)
+        self.assertEqual(('running', ['standstill', 'on_timeout'], ()),
+                         (seen.end, cases.names(seen.decisions), seen.actions))
+
     def test_no_way_out_that_needs_a_link(self):
         for way in ('post_copy', 'pause'):
             seen = self.dead(CALM, 5.5, on_stall=way, facts={'can_post_copy': True})
@@ -173,6 +179,8 @@ class OperatorsTest(test_tuning.TuningBase):
                    setup={'outages': ((50.0, DEAD_S),), 'link_steps': ((0.0, 10.0),)})
         self.go(30.0)
         self.do(self.controller.post_copy(self.plant.now_s))
+        # The guest is stopped for it.
+        self.controller.switched_over(self.plant.now_s)
         seen = self.go(600.0)
         self.assertEqual([('standstill', ())],
                          [(one.rule, one.actions) for one in seen.decisions])
