@@ -297,7 +297,7 @@ class Closing:
         if left is None or left > 0 or self.now.deadline_done or self.now.due is not None:
             return None
         self.now = dataclasses.replace(self.now, deadline_done=True)
-        still = self._watch.left()
+        still = self._watch.left_in_all(at_s)
         whole = words.span(at_s + left - self._facts.started_s)
         reason = f'The deadline of {whole} has passed'
         if still is not None:

@@ -173,6 +173,14 @@ class Watch:
             self.throttle_percent or 0, rate or self.rate(),
             sends_again=self.facts.sends_again, rate_is_known=rate is not None)
 
+    def left_in_all(self, at_s: float) -> float | None:
+        """What is still to be sent of a guest that runs, with what it dirtied since the last sync.
+
+        In bytes; None when not known.
+        """
+        cost = self.cost(at_s, self._books.now.cap_mib_s)
+        return None if cost is None else cost.left
+
     def threshold(self) -> float:
         """What may remain at a switchover now, in bytes."""
         return settings_module.threshold_bytes(self._books.now.limit_ms, self.rate(), self.link)

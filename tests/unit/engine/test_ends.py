@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Giving up, and the deadline, played through on the model of pre-copy."""
 
+import re
 import unittest
 
 import testtools
@@ -67,6 +68,17 @@ class TestGivingUp(cases.CaseBase):
                               **{way: 'post_copy', **policy})
             self.assertEqual([remedies.Pause()], list(seen.actions), way)
             self.assertIn('post-copy was asked for but is not possible', seen.decisions[-1].reason)
+
+    def test_what_is_left_at_the_deadline_is_told_with_what_was_dirtied_since_the_last_sync(self):
+        def left(way):
+            seen = self.steer(guests.sweep(512, 300, 60), remedies=(), on_stall='continue',
+                              on_timeout=way, timeout_seconds=28, timeout_seconds_per_gib=0)
+            return re.findall(r'(\d+) MiB (?:still to|can) be sent', seen.decisions[-1].reason)
+        told, paused = left('pause')
+        self.assertEqual(told, paused)
+        # As many as QEMU has to send of its set, of which its counter says 13.
+        self.assertGreater(int(told), 250)
+        self.assertEqual([told], left('abort'))
 
     def test_what_still_falls_is_not_given_up(self):
         for seed in (4, 8, 10):    # Here a pass or two look as if it wrote faster than it is sent.
