@@ -116,8 +116,11 @@ class Controller:
         """Whether it cannot end beside the others that use the link, but may with it to itself.
 
         One that had it to itself and goes on as its policy says, or whose link is dead, does not.
+        One that is paused is: its guest stands still as long as they take their part.
         """
-        return self._sharing.in_need and not (self._closing.now.stall_said or self.stands_still)
+        in_vain = self._closing.now.stall_said and not isinstance(
+            self._books.ended_by, remedies.Pause)
+        return self._sharing.in_need and not (in_vain or self.stands_still)
 
     @property
     def has_given_way(self) -> bool:
@@ -183,6 +186,7 @@ class Controller:
         """An action of a decision has been carried out."""
         self._books.applied(action, at_s)
         self._release.applied(action, at_s)
+        self._sharing.applied(action)
         if isinstance(action, remedies.StartPostCopy):
             self._watch.tracker.phase = Phase.POST_COPY
 

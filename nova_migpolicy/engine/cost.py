@@ -24,8 +24,8 @@ class Cost:
 
     left, seconds: what is likely. least_seconds, most_seconds: what it may be by what was seen,
         which says little of times between the shortest pass and none.
-    at_least: nothing is known of what the guest writes. at_most: the rate of the link without a
-        cap is not known, so it is reckoned at the rate that was seen.
+    at_least: nothing is known of what the guest writes. at_most: the rate is not known that the
+        link gives without a cap, or without others, so it is reckoned at the rate that was seen.
     """
 
     left: float
@@ -72,7 +72,7 @@ def of(left: float, seen: estimator.Estimate | None, since_s: float, throttle_pe
     :param since_s: since the last sync
     :param rate: bytes/s on the wire
     :param sends_again: see record.Facts
-    :param rate_is_known: it is not just what was seen under a cap that is lifted
+    :param rate_is_known: it is not just what was seen under a cap that is lifted, or beside others
     """
     dirtied = (0.0, 0.0, 0.0)
     if seen is not None and since_s > 0:

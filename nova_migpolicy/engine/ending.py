@@ -145,7 +145,7 @@ def says(action: remedies.Action, cost: cost_module.Cost | None, raised_to: int 
 
 def _span(cost: cost_module.Cost) -> str:
     """How long it takes, with what is not known of it."""
-    if cost.at_least or cost.at_most:
+    if cost.at_least != cost.at_most:
         return f'{"no less than" if cost.at_least else "at most"} {words.span(cost.seconds)}'
     if not cost.is_known:
         return f'{words.span(cost.least_seconds)} to {words.span(cost.most_seconds)}'

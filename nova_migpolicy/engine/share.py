@@ -49,6 +49,10 @@ class Sharing:
         return (self._books.own_cap_mib_s is not None
                 and self._books.now.cap_mib_s == TRICKLE_MIB_S)
 
+    def applied(self, action: remedies.Action) -> None:
+        """An action has been carried out: a guest that stands still needs the link to itself."""
+        self.in_need |= isinstance(action, remedies.Pause) and self._watch.others > 0
+
     def step(self, at_s: float) -> Decision | None:
         """Give way to another in need, or take up the own rate again."""
         last, books = self._watch.last, self._books

@@ -171,7 +171,9 @@ class Watch:
         return cost_module.of(
             left, self.seen if passing else None, at_s - (mark_s or at_s),
             self.throttle_percent or 0, rate or self.rate(),
-            sends_again=self.facts.sends_again, rate_is_known=rate is not None)
+            sends_again=self.facts.sends_again,
+            # Others give way to a guest that stands still, but for older ones.
+            rate_is_known=rate is not None and not self.others)
 
     def left_in_all(self, at_s: float) -> float | None:
         """What is still to be sent of a guest that runs, with what it dirtied since the last sync.

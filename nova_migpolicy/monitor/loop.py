@@ -260,6 +260,9 @@ class Monitor:
             looked = self._look_if_due(boundary, requests, wanted=any(
                 isinstance(item, inbox_mod.NeighbourChanged) for item in items))
         self._answer_each(requests)
+        if self._member is not None:
+            self._neighbours.tell(self._member, in_need=self._controller.in_need,
+                                  has_given_way=self._controller.has_given_way)
         if looked or not all(isinstance(item, inbox_mod.PassStarted) for item in items):
             self._publish()
         for request in requests:
@@ -356,9 +359,6 @@ class Monitor:
                 sample_mod.Phase.BULK, sample_mod.Phase.PASSES):
             self._give_memory_the_whole_cap(sample.at_s)
         self._actor.apply(decision)
-        if self._member is not None:
-            self._neighbours.tell(self._member, in_need=self._controller.in_need,
-                                  has_given_way=self._controller.has_given_way)
         self._actor.survive('the disks', self._disk_caps.redo)
         if sample.memory_remaining_bytes:
             self.last_sample = sample

@@ -16,6 +16,7 @@ from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
 from nova_migpolicy.sim import run
 from nova_migpolicy.sim import together
+from tests import announced
 from tests.unit.engine import cases
 
 MIB = 1 << 20
@@ -131,6 +132,19 @@ class TestTogether(ShareBase):
         self.assertNotEqual([], waiting)
         decision = waiting[-1].pilot.pause(waiting[-1].plant.now_s)
         self.assertIn(remedies.SetBandwidth(40), decision.actions)
+
+    def test_for_one_that_is_paused_the_others_give_way_at_once(self):
+        crowd = self.eight()
+        crowd.go(16.0)
+        first = crowd.courses[0]
+        self.assertFalse(first.pilot.in_need)
+        first.order(lambda pilot, at_s: pilot.pause(at_s))
+        self.assertTrue(first.pilot.in_need)
+        seen = crowd.go(600)
+        self.assertEqual({'completed'}, {one.end for one in seen})
+        _, most_s = announced.blackout_s(seen[0].decisions[-1].reason)
+        self.assertIn('at most', seen[0].decisions[-1].reason)
+        self.assertLess(seen[0].blackout_ms, 500 * most_s)
 
     def test_a_rate_that_an_operator_holds_stays(self):
         crowd = self.eight()

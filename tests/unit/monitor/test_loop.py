@@ -68,6 +68,22 @@ class LoopTest(testtools.TestCase):
         [sample] = [said for name, said in controller.heard if name == 'observe']
         self.assertEqual((1, 0), (sample.others, sample.needed_by))
 
+    def test_they_are_told_at_once_what_an_order_has_changed(self):
+        host, woken = neighbours_mod.Neighbours(), []
+        other = host.join(lambda: woken.append(host.seen_by(other)))
+        controller = scripted.Controller()
+
+        def force_complete(at_s):
+            controller.in_need = True
+            return scripted.decide(remedies.Pause())
+        controller.force_complete = force_complete
+        answers = []
+        order = inbox.Command(inbox.FORCE_COMPLETE)
+        domain = fakes.Domain(jobStats=lambda: answers.append(len(woken)) or scripted.RUNNING_JOB)
+        self.run_loop(domain, controller, [[order], []], neighbours=host)
+        # Before the look after it.
+        self.assertEqual([0, 1], answers[:2])
+
     def test_a_change_of_a_neighbour_is_looked_at_at_once(self):
         controller = scripted.Controller()
         domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
