@@ -46,6 +46,12 @@ class OutsideTest(testtools.TestCase):
                               ('tcp://[fd00::c]:49152', ['fd00::c'])):
             self.assertEqual(expected, outside.addresses(uri))
 
+    def test_what_the_daemon_says_is_the_answer(self):
+        with mock.patch.object(privileged, 'close_migration', return_value=(['it'], '')) as asked:
+            self.assertEqual((['it'], ''), outside.Outside(mock.Mock(), 'a-server').close(
+                ('tcp://10.77.0.12', 'qemu+tcp://n2/system')))
+        asked.assert_called_once_with('a-server', ['10.77.0.12'])
+
     def test_whatever_goes_wrong_is_an_answer(self):
         way = outside.Outside(mock.Mock(), 'a-server')
         closed, trouble = way.close(('tcp://no-such-host.invalid',))
