@@ -373,8 +373,7 @@ class Session:
                 and last.memory_processed_bytes and monitor.ended_s
                 and isinstance(sent, int) and isinstance(downtime_ms, int)):
             rate = linkrate.from_switchover(
-                sent - last.memory_processed_bytes, monitor.ended_s - last.at_s,
-                controller.settings.cap_mib_s, downtime_ms)
+                last, sent, monitor.ended_s, controller.settings.cap_mib_s, downtime_ms)
             seen_mib_s = [rate] if rate else []
         if not seen_mib_s:
             return

@@ -14,12 +14,15 @@ from collections import abc
 import dataclasses
 
 from nova_migpolicy.engine import passes
+from nova_migpolicy.engine import sample as samples
 
 MIB = 1 << 20
 LOW = 0.9
 LEAST_BYTES = 8 * MIB
 LEAST_S = 0.02
 LEAST_PASS_S = 0.5
+# Of what a cap let through until a switchover, the share that has to have been sent beyond it.
+LEAST_BEYOND = 0.1
 # Of what was dealt with, the share that has to have been sent as it is.
 AS_IT_IS = 0.9
 # What is older says nothing of a network that may have been rebuilt.
@@ -61,26 +64,31 @@ def shows_link(seen: passes.Pass) -> bool:
 
 
 def from_pass(seen: passes.Pass) -> float | None:
-    """What an uncapped pass says; None for a capped one or one that shows too little."""
+    """What an uncapped pass says; None for a capped one or one that shows too little.
+
+    It counts as long as it may have been: what a host was too busy to look at for a while would
+    else show a rate that the link does not give.
+    """
     if seen.cap_mib_s or not shows_link(seen):
         return None
-    return LOW * seen.wire_rate / MIB
+    return LOW * seen.wire_bytes / (seen.duration_s + seen.begun_late_s) / MIB
 
 
-def from_switchover(wire_bytes: int, seconds: float, cap_mib_s: int,
+def from_switchover(last: samples.Sample, sent_bytes: int, ended_s: float, cap_mib_s: int,
                     downtime_ms: int) -> float | None:
     """What the link gave at least in a switchover; None when too little was sent to tell.
 
-    wire_bytes were sent in the seconds from the last sample to the end, capped until the guest
-    was stopped for the last downtime_ms, which the cap did not bind. Part of that is not spent
-    sending memory: the state of devices goes, too, and the destination starts.
+    Of sent_bytes in all, those after the last sample were sent until the end, capped until the
+    guest was stopped for the last downtime_ms, which the cap did not bind. Part of that is not
+    spent sending memory: the state of devices goes, too, and the destination starts.
     """
-    stopped_s = downtime_ms / 1000
+    wire_bytes = sent_bytes - (last.memory_processed_bytes or 0)
+    seconds, stopped_s = ended_s - last.at_s + last.took_s, downtime_ms / 1000
     if stopped_s < LEAST_S or seconds < stopped_s:
         return None
-    freely = wire_bytes - cap_mib_s * MIB * (seconds - stopped_s) if cap_mib_s else (
-        wire_bytes * stopped_s / seconds)
-    if freely < LEAST_BYTES:
+    capped = cap_mib_s * MIB * (seconds - stopped_s)
+    freely = wire_bytes - capped if cap_mib_s else wire_bytes * stopped_s / seconds
+    if freely < max(LEAST_BYTES, LEAST_BEYOND * capped):
         return None
     return freely / MIB / stopped_s
 
@@ -94,7 +102,8 @@ def keep(known: abc.Iterable[Observation], new: Observation) -> tuple[Observatio
 
 def believe(known: abc.Iterable[Observation], now_s: float) -> Belief | None:
     """What is believed; None where nothing was seen lately."""
-    lately = [one for one in known if now_s - one.at_s < KEPT_S]
+    # A clock that was set back makes it date from the future.
+    lately = [one for one in known if abs(now_s - one.at_s) < KEPT_S]
     if not lately:
         return None
     rates = sorted(one.mib_s for one in lately if not one.is_bound)

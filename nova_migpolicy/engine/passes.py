@@ -34,6 +34,7 @@ class Pass:
     steady: the cap did not change in the middle of it.
     count: how many passes it stands for: short ones are taken together.
     shared: other migrations of this host used the link in it.
+    begun_late_s: it may have begun earlier by up to so many seconds, see Sample.took_s.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Pass:
     steady: bool = True
     count: int = 1
     shared: bool = False
+    begun_late_s: float = 0.0
 
     @property
     def duration_s(self) -> float:
@@ -69,9 +71,10 @@ class Pass:
 
 @dataclasses.dataclass(frozen=True)
 class _Mark:
-    """The counters when a pass began."""
+    """The counters when a pass began; took_s as in Sample."""
 
     at_s: float
+    took_s: float
     remaining: int
     sent: int
     wire: int
@@ -83,7 +86,7 @@ def _mark(sample: samples.Sample) -> _Mark | None:
     if remaining is None or wire is None:
         return None
     sent = sample.memory_sent_bytes
-    return _Mark(sample.at_s, remaining, wire if sent is None else sent,
+    return _Mark(sample.at_s, sample.took_s, remaining, wire if sent is None else sent,
                  wire, sample.throttle_percent or 0)
 
 
@@ -97,7 +100,7 @@ def _belong_together(one: Pass, after: Pass) -> bool:
 def _joined(one: Pass, after: Pass) -> Pass:
     return dataclasses.replace(
         after, start_s=one.start_s, start_bytes=one.start_bytes, count=one.count + after.count,
-        shared=one.shared or after.shared,
+        shared=one.shared or after.shared, begun_late_s=one.begun_late_s,
         dirtied_bytes=one.dirtied_bytes + after.dirtied_bytes,
         sent_bytes=one.sent_bytes + after.sent_bytes,
         wire_bytes=one.wire_bytes + after.wire_bytes)
@@ -224,7 +227,8 @@ class Tracker:
             return None
         return Pass(number, old.at_s, now.at_s, old.remaining, now.remaining,
                     max(0, old.remaining - sent), max(0, dirtied), sent,
-                    wire, old.throttle, 0, count=max(1, skipped if number else 1))
+                    wire, old.throttle, 0, count=max(1, skipped if number else 1),
+                    begun_late_s=old.took_s)
 
     @staticmethod
     def _late(now: _Mark | None, sample: samples.Sample) -> bool:

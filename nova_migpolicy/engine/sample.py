@@ -72,6 +72,8 @@ class Sample:
         needed_by: how many of those that began before it cannot end beside others.
     memory_sent_bytes: guest memory sent so far, each page in full whether it went over the wire
         as it is, compressed or as a mark for zeros. Remaining falls by just this between syncs.
+    took_s: what is seen may be older than at_s by up to so many seconds, which libvirt took to
+        answer.
     xbzrle: pages that were written to but are the same as before are dropped, and counted nowhere:
         remaining falls by them, too.
     """
@@ -95,6 +97,7 @@ class Sample:
     others: int | None = None
     needed_by: int | None = None
     xbzrle: bool | None = None
+    took_s: float = 0.0
 
     @classmethod
     def from_stats(cls, at_s: float, stats: abc.Mapping[str, typing.Any], *,

@@ -28,9 +28,14 @@ class Sampler:
         self._iteration: int | None = None
 
     def make(self, stats: Mapping[str, Any], boundary: inbox_mod.PassStarted | None,
-             now_s: float, post_copy: bool) -> sample_mod.Sample:
-        """A sample of statistics that were read at `now_s`, after a pass began or at a tick."""
-        sample = sample_mod.Sample.from_stats(now_s, stats, post_copy=post_copy)
+             asked_s: float, now_s: float, post_copy: bool) -> sample_mod.Sample:
+        """A sample of statistics that were asked for, and told by `now_s`.
+
+        After a pass began or at a tick.
+        """
+        sample = dataclasses.replace(
+            sample_mod.Sample.from_stats(now_s, stats, post_copy=post_copy),
+            took_s=max(0.0, now_s - asked_s))
         if boundary is not None:
             return at_boundary(sample, boundary)
         if self._has_events or sample.iteration is None:
