@@ -38,7 +38,7 @@ class Foregone:
     def step(self, at_s: float) -> Decision | None:
         """Look at a tick of the disks or the bulk copy; None for nothing."""
         watch, cap = self._watch, self._books.now.cap_mib_s
-        time_left, left, pace = watch.time_left(at_s), watch.left(), watch.pace.rate()
+        time_left, left, pace = watch.time_left(at_s), watch.left(), self._pace()
         if watch.standstill.seconds >= SEEN_S:
             self._stood_s = at_s
             return None         # If it lasts, that is said of its own.
@@ -60,6 +60,14 @@ class Foregone:
                   f'{words.span(needed_s)}, but the deadline is in {words.span(time_left)}; '
                   f'permit more bandwidth or give it more time')
         return Decision(at_s, (), RULE, reason, watch.forecast)
+
+    def _pace(self) -> float | None:
+        """Bytes/s that are sent; what a guest writes anew to a disk meanwhile counts, too."""
+        watch = self._watch
+        if watch.tracker.phase is not samples.Phase.DISKS:
+            return watch.pace.rate()
+        rates = watch.disk_rates()
+        return rates.gross if rates is not None else None
 
     def _changed_s(self) -> float:
         """When the pace begins to be that of the present settings and a link that moves."""
