@@ -42,6 +42,8 @@ UNSUPPORTED = frozenset((
     libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
     libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, libvirt.VIR_ERR_CONFIG_UNSUPPORTED))
 
+# From this call on the guest may be on both hosts.
+START_POST_COPY = 'migrateStartPostCopy'
 # A call that takes longer is called unanswered. libvirt's own take some ms.
 SILENT_S = 5.0
 
@@ -149,7 +151,7 @@ class MigratingGuest:
         elif isinstance(action, remedies.SetThrottle):
             self.set_throttle(action.percent)
         elif isinstance(action, remedies.StartPostCopy):
-            self._call('migrateStartPostCopy', 0)
+            self._call(START_POST_COPY, 0)
         elif isinstance(action, remedies.Pause):
             self._call('suspend')
         elif isinstance(action, remedies.Abort):

@@ -5,7 +5,12 @@ QEMU's main thread sends the end of the memory while the guest stands still. On 
 in that moment it waits in the kernel, and with it all that libvirt asks of QEMU: statistics and
 aborts alike. Closing its connection is what ends that; the guest runs again at once. It is done
 for an operator's cancel, a deadline, or after a grace, and only while the guest is the source's:
-once post-copy has begun it would cost the guest.
+once post-copy has begun, or may have, it would cost the guest.
+
+A cancel may come just before QEMU sends that end. Then it lets the guest run, as libvirt says, but
+before it does it waits for the disks, whose last writes are on their way over the dead link: the
+guest stands still all the same. So what is to be aborted is also ended where libvirt is silent and
+calls the guest running.
 
 An abort that libvirt has taken may go on waiting as well: disks that are mirrored over such a link
 are not given up before what is on its way has come back.
@@ -48,13 +53,16 @@ class Switchover:
     :ivar since_s: on the monitor's clock; None where that is not known: the event may wait behind
         the very call that libvirt does not answer
     :ivar wanted: why it is to end, as a sentence; None where nobody and nothing wants that
-    :ivar has_grace: it is to end after a grace, too
+    :ivar is_abort: an abort is how it is to end, so it may as well end before its switchover
+    :ivar has_grace: it is to end after a grace, too, whatever the policy has for a stall: that is
+        about a guest that runs
     """
 
     since_s: float | None
     promised_s: float
     wanted: str | None
-    has_grace: bool
+    is_abort: bool
+    has_grace: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +75,25 @@ class Aborted:
 
     since_s: float
     reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Silent:
+    """A migration that is to end, and in which libvirt does not answer a call."""
+
+    wanted: str
+    is_abort: bool
+    call: str
+    silent_s: float
+    since_switchover_s: float
+
+    def text(self, is_stopped: bool) -> str:
+        """Why it ends now, as a sentence."""
+        stands = '' if not is_stopped else (
+            f' the guest has been standing still in its switchover for '
+            f'{self.since_switchover_s:.0f} s, and')
+        return (f'{self.wanted};{stands} libvirt has not answered {self.call} for '
+                f'{self.silent_s:.0f} s')
 
 
 class Outside(Protocol):
@@ -104,7 +131,7 @@ class Hung:
         self._switchover = switchover
         self._aborted = aborted
         self._again_s = float('-inf')
-        self._trouble = ''
+        self._trouble: str | None = None
         self.reason: str | None = None
 
     def look(self) -> None:
@@ -112,32 +139,31 @@ class Hung:
         at_s = self._clock()
         if at_s < self._again_s:
             return
-        why = self._hangs(at_s)
-        if why is not None:
-            self._end(why, at_s, self._outside.state() == STOPPED)
+        silent, goes_on = self._hangs(at_s), self._goes_on(at_s)
+        if silent is None and goes_on is None:
             return
-        why = self._goes_on(at_s)
-        if why is not None:
-            state = self._outside.state()
-            self._end(why, at_s, state is not None and (
-                state == STOPPED or state[0] == libvirt.VIR_DOMAIN_RUNNING))
+        state = self._outside.state()
+        is_stopped = state == STOPPED
+        is_running = state is not None and state[0] == libvirt.VIR_DOMAIN_RUNNING
+        if silent is not None and (is_stopped or (is_running and silent.is_abort)):
+            self._end(silent.text(is_stopped), at_s)
+        elif goes_on is not None and (is_stopped or is_running):
+            self._end(goes_on, at_s)
 
-    def _hangs(self, at_s: float) -> str | None:
-        """Why a switchover in which libvirt is silent is to end now; None where it is not."""
+    def _hangs(self, at_s: float) -> _Silent | None:
+        """A migration in which libvirt is silent, and that is to end now; None where it is not."""
         asked, now = self._guest.unanswered, self._switchover()
-        if asked is None or now is None:
+        if asked is None or now is None or asked[0] == guest_mod.START_POST_COPY:
             return None
         since_s = asked[1] if now.since_s is None else now.since_s
         silent_s = at_s - max(asked[1], since_s)
         if silent_s < max(LEAST_S, TIMES * now.promised_s):
             return None
-        why = now.wanted
-        if why is None and now.has_grace and silent_s >= GRACE_S:
-            why = 'Nothing else ends it'
-        return None if why is None else (
-            f'{why}; the guest has been standing still in its switchover for '
-            f'{at_s - since_s:.0f} s, and libvirt has not answered {asked[0]} for '
-            f'{silent_s:.0f} s')
+        if now.wanted is not None:
+            return _Silent(now.wanted, now.is_abort, asked[0], silent_s, at_s - since_s)
+        if now.has_grace and silent_s >= GRACE_S:
+            return _Silent('Nothing else ends it', False, asked[0], silent_s, at_s - since_s)
+        return None
 
     def _goes_on(self, at_s: float) -> str | None:
         """Why a migration whose abort comes to no end is to end now; None where it is not."""
@@ -147,10 +173,8 @@ class Hung:
         return (f'{now.reason}; libvirt took the abort {at_s - now.since_s:.0f} s ago, and the '
                 f'migration is not over')
 
-    def _end(self, why: str, at_s: float, is_the_sources: bool) -> None:
-        """Close the connection, if libvirt says that the guest is the source's."""
-        if not is_the_sources:
-            return
+    def _end(self, why: str, at_s: float) -> None:
+        """Close the connection of a guest of which libvirt says that it is the source's."""
         self._again_s = at_s + AGAIN_S
         before = self.reason
         # The migration may be over before it is known here that the connection is closed.

@@ -209,11 +209,11 @@ class Monitor:
         late = facts.deadline_s is not None and facts.deadline_s <= self._inbox.clock()
         if self._inbox.holds(inbox_mod.CANCEL):
             wanted = commands.CANCELLED
-        elif wanted is None and late and policy.on_timeout != 'continue':
+        is_abort = wanted is not None or policy.on_timeout == 'abort'
+        if wanted is None and late and policy.on_timeout != 'continue':
             wanted = 'The deadline has passed'
         return hung_mod.Switchover(
-            self._switched_s, self._controller.settings.promised_ms / 1000, wanted,
-            has_grace=policy.on_stall != 'continue')
+            self._switched_s, self._controller.settings.promised_ms / 1000, wanted, is_abort)
 
     def aborted(self) -> hung_mod.Aborted | None:
         """Its abort, where libvirt has taken one and it is not over; any thread may ask."""
@@ -338,11 +338,11 @@ class Monitor:
             stats = {}
         else:
             self._complain('', None)
-        if self._inbox.holds(inbox_mod.CANCEL):
-            # It came while libvirt was silent: no decision is to be made before it.
+        if self._inbox.holds(inbox_mod.CANCEL) or self._ended_outside() is not None:
+            # It came, or it was ended, while libvirt was silent: no decision is to be made on it.
             return
         self._controller.leave_out(self._call.left_out)
-        sample = self._sampler.make(stats, boundary, self._inbox.clock(),
+        sample = self._sampler.make(stats, boundary, now_s, self._inbox.clock(),
                                     self._actor.post_copy)
         if self._actor.abort_reason is not None and not sample.memory_total_bytes:
             # A job that is being ended has no sizes any more; the last ones stay.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import libvirt
 import testtools
 
+from nova_migpolicy.engine import remedies
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest
 from nova_migpolicy.monitor import hung
@@ -35,11 +36,12 @@ class Outside:
 class HungTest(testtools.TestCase):
 
     def hang(self, seconds, outside, wanted='cancelled through the API', promised_s=0.3,
-             has_grace=True, switched=True):
+             has_grace=True, switched=True, is_abort=True, call='jobStats'):
         """Let libvirt be silent for some seconds of a switchover, and look each 5 s meanwhile."""
         clock = fakes.Clock()
         start_s = clock()
-        now = hung.Switchover(start_s, promised_s, wanted, has_grace) if switched else None
+        now = hung.Switchover(
+            start_s, promised_s, wanted, is_abort, has_grace) if switched else None
 
         def silence():
             while clock() < start_s + seconds:
@@ -47,12 +49,15 @@ class HungTest(testtools.TestCase):
                 clock.sleep(5.0)
             watch.look()
             return {}
-        migrating = guest.MigratingGuest(fakes.Domain(jobStats=silence), clock=clock)
+        migrating = guest.MigratingGuest(fakes.Domain(**{call: silence}), clock=clock)
         self.journal = journal.Journal(None, clock(), 0)
         watch = hung.Hung(migrating, self.journal, clock, outside,
                           lambda: ('tcp://10.0.0.2',), lambda: now, lambda: None)
         watch.look()
-        migrating.job_stats()
+        if call == 'jobStats':
+            migrating.job_stats()
+        else:
+            migrating.apply(remedies.StartPostCopy())
         watch.look()
         return watch
 
@@ -63,7 +68,7 @@ class HungTest(testtools.TestCase):
         clock = fakes.Clock()
         start_s = clock()
         outside = Outside(hung.STOPPED, ([CLOSED], ''))
-        now = hung.Switchover(start_s, 2.0, 'cancelled through the API', True)
+        now = hung.Switchover(start_s, 2.0, 'cancelled through the API', True, True)
 
         def timed_out():
             clock.sleep(30.0)
@@ -114,16 +119,32 @@ class HungTest(testtools.TestCase):
         self.assertEqual([], outside.closed)
 
     def test_never_in_post_copy_nor_where_libvirt_does_not_say(self):
-        for state in (POST_COPY, None, fakes.RUNNING, (libvirt.VIR_DOMAIN_SHUTOFF, 0)):
+        for state in (POST_COPY, None, (libvirt.VIR_DOMAIN_SHUTOFF, 0)):
             outside = Outside(state, ([CLOSED], ''))
             self.assertIsNone(self.hang(500.0, outside).reason)
+            self.assertEqual([], outside.closed)
+
+    def test_never_where_post_copy_may_have_begun(self):
+        for state in (hung.STOPPED, fakes.RUNNING):
+            outside = Outside(state, ([CLOSED], ''))
+            self.hang(500.0, outside, call=guest.START_POST_COPY)
+            self.assertEqual([], outside.closed)
+
+    def test_of_a_guest_that_is_said_to_run_only_for_an_abort(self):
+        outside = Outside(fakes.RUNNING, ([CLOSED], ''))
+        self.assertEqual(
+            'cancelled through the API; libvirt has not answered jobStats for 10 s, so the '
+            'connection of QEMU to the destination was closed', self.hang(10.0, outside).reason)
+        for more in ({'wanted': None}, {'is_abort': False}):
+            outside = Outside(fakes.RUNNING, ([CLOSED], ''))
+            self.assertIsNone(self.hang(500.0, outside, **more).reason)
             self.assertEqual([], outside.closed)
 
     def test_a_switchover_that_the_monitor_has_not_seen_yet(self):
         clock = fakes.Clock()
         start_s = clock()
         outside = Outside(hung.STOPPED, ([CLOSED], ''))
-        now = hung.Switchover(None, 0.3, 'cancelled through the API', True)
+        now = hung.Switchover(None, 0.3, 'cancelled through the API', True, True)
 
         def silence():
             clock.sleep(10.0)
@@ -165,6 +186,11 @@ class HungTest(testtools.TestCase):
         for state in (POST_COPY, None):
             watch, closed = self.abort(state)
             self.assertEqual((None, []), (watch.reason, closed))
+
+    def test_that_nothing_holds_unsent_data_is_said(self):
+        self.hang(80.0, Outside(hung.STOPPED, ([], '')))
+        [said] = self.events()
+        self.assertIn('it has none that holds unsent data', said)
 
     def test_what_cannot_be_done_is_said_once_and_tried_again(self):
         outside = Outside(hung.STOPPED, ([], 'no ss'), ([], 'no ss'), ([CLOSED], ''))

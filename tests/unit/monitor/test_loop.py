@@ -84,6 +84,27 @@ class LoopTest(testtools.TestCase):
         # Before the look after it.
         self.assertEqual([0, 1], answers[:2])
 
+    def test_nothing_is_decided_once_it_was_ended_past_libvirt(self):
+        for outside, looks in ((None, 1), ('its connection was closed', 0)):
+            controller = scripted.Controller()
+            self.run_loop(fakes.Domain(jobStats=scripted.RUNNING_JOB), controller, [[]],
+                          outside=outside)
+            self.assertEqual(looks, [name for name, _ in controller.heard].count('observe'))
+
+    def test_a_sample_says_how_long_libvirt_took(self):
+        told_s = []
+
+        def late(*_):
+            self.clock.sleep(0.7)
+            told_s.append(self.clock())
+            return scripted.RUNNING_JOB
+
+        controller = scripted.Controller()
+        self.run_loop(fakes.Domain(jobStats=late), controller, [[]])
+        [sample] = [said for name, said in controller.heard if name == 'observe']
+        self.assertAlmostEqual(0.7, sample.took_s)
+        self.assertEqual(told_s[0], sample.at_s)
+
     def test_a_change_of_a_neighbour_is_looked_at_at_once(self):
         controller = scripted.Controller()
         domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
@@ -261,7 +282,7 @@ class LoopTest(testtools.TestCase):
         switched = inbox.Switchover(fakes.Clock()() + 4)
         self.run_loop(fakes.Domain(jobStats=stats), controller, [[], [switched], [], [], []])
         self.assertEqual([None, None], [seen[0].since_s, seen[-1]])
-        self.assertEqual((switched.at_s, 0.1, None, True), dataclasses.astuple(seen[1]))
+        self.assertEqual((switched.at_s, 0.1, None, True, True), dataclasses.astuple(seen[1]))
         self.assertEqual('The deadline has passed', seen[4].wanted)
 
     def test_a_cancel_and_an_abort_that_libvirt_does_not_answer_are_wanted(self):
