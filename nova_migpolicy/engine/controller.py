@@ -57,7 +57,8 @@ class Controller:
         self._closing = closing_module.Closing(self._terms, self._books, self._watch)
         self._release = release.Release(self._terms, self._books, self._watch, self._closing)
         self._steering = steer.Steering(self._terms, self._books, self._watch)
-        self._sharing = share.Sharing(self._terms, self._books, self._watch)
+        self._sharing = share.Sharing(
+            self._terms, self._books, self._watch, self._closing)
         self._disks = mirrored.Disks(
             self._books, self._watch, self._steering, self._closing, self._sharing)
         self._foregone = foregone.Foregone(self._terms, self._books, self._watch)
@@ -123,9 +124,14 @@ class Controller:
         return self._sharing.in_need and not (in_vain or self.stands_still)
 
     @property
+    def is_urgent(self) -> bool:
+        """Whether its deadline permits no more waiting for others."""
+        return self._sharing.is_urgent
+
+    @property
     def has_given_way(self) -> bool:
-        """Whether it goes at a trickle, for another migration."""
-        return self._sharing.has_given_way
+        """Whether it goes at a trickle, for another migration, or nothing of it moves."""
+        return self._sharing.has_given_way or self.stands_still
 
     @property
     def abort_due(self) -> str | None:

@@ -69,7 +69,7 @@ class Sample:
         that remaining is what the next pass starts with; otherwise it is a watchdog tick.
     iteration: libvirt's pass counter; it may start above 1 after a cancelled attempt.
     others: how many other migrations of this host send at their full rate; None for not known.
-        needed_by: how many of those that began before it cannot end beside others.
+        needed_by: how many of those that go before it cannot end beside others.
     memory_sent_bytes: guest memory sent so far, each page in full whether it went over the wire
         as it is, compressed or as a mark for zeros. Remaining falls by just this between syncs.
     took_s: what is seen may be older than at_s by up to so many seconds, which libvirt took to

@@ -262,6 +262,7 @@ class Monitor:
         self._answer_each(requests)
         if self._member is not None:
             self._neighbours.tell(self._member, in_need=self._controller.in_need,
+                                  is_urgent=self._controller.is_urgent,
                                   has_given_way=self._controller.has_given_way)
         if looked or not all(isinstance(item, inbox_mod.PassStarted) for item in items):
             self._publish()

@@ -11,17 +11,21 @@ from collections.abc import Callable
 import dataclasses
 import threading
 
+from nova_migpolicy.engine import share
+
 
 @dataclasses.dataclass
 class Member:
     """A migration among the others of its host, from the first to the last look at it.
 
     :ivar in_need: it cannot end at the rate that it gets beside others
-    :ivar has_given_way: it goes at a trickle
+    :ivar is_urgent: its deadline permits no more waiting
+    :ivar has_given_way: it goes at a trickle, or stands still
     """
 
     wake: Callable[[], object]
     in_need: bool = False
+    is_urgent: bool = False
     has_given_way: bool = False
 
 
@@ -56,14 +60,20 @@ class Neighbours:
             for one in rest:
                 one.wake()
 
-    def tell(self, member: Member, *, in_need: bool, has_given_way: bool) -> None:
-        """Say how a member stands; those that it is new to are woken."""
+    def tell(self, member: Member, *, in_need: bool, has_given_way: bool,
+             is_urgent: bool = False) -> None:
+        """Say how a member stands; those that it is new to are woken.
+
+        One that has become urgent is so, too: others do not go before it any more.
+        """
         with self._lock:
-            is_new = in_need != member.in_need
-            member.in_need, member.has_given_way = in_need, has_given_way
-            rest = tuple(one for one in self._members if one is not member)
+            hurries = is_urgent != member.is_urgent
+            is_new = hurries or in_need != member.in_need
+            member.in_need, member.is_urgent = in_need, is_urgent
+            member.has_given_way = has_given_way
+            woken = tuple(one for one in self._members if hurries or one is not member)
         if is_new:
-            for one in rest:
+            for one in woken:
                 one.wake()
 
     def seen_by(self, member: Member) -> Seen:
@@ -71,4 +81,5 @@ class Neighbours:
         with self._lock:
             place = self._members.index(member)
             return Seen(sum(one is not member and not one.has_given_way for one in self._members),
-                        sum(one.in_need for one in self._members[:place]))
+                        share.needed_by([(one.in_need, one.is_urgent) for one in self._members],
+                                        place))

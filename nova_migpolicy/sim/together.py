@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import abc
 
 from nova_migpolicy.engine import controller as controller_module
+from nova_migpolicy.engine import share
 from nova_migpolicy.sim import precopy
 from nova_migpolicy.sim import run
 
@@ -45,13 +46,17 @@ class Crowd:
         """Lay what one sees of the others over its statistics."""
         def change(stats: dict[str, int]) -> dict[str, int]:
             under_way = [one for one in self.courses if not one.plant.over]
+            order = [(needs, one.pilot.is_urgent)
+                     for needs, one in zip(self._in_need(), self.courses, strict=True)]
             return {
                 **stats,
                 'others': sum(one is not self.courses[place] and not one.pilot.has_given_way
                               for one in under_way),
-                'needed_by': sum(one.pilot.in_need and not one.plant.over
-                                 for one in self.courses[:place])}
+                'needed_by': share.needed_by(order, place)}
         return change
+
+    def _in_need(self) -> tuple[bool, ...]:
+        return tuple(one.pilot.in_need and not one.plant.over for one in self.courses)
 
     def go(self, until_s: float) -> list[run.Run]:
         """Let time pass to a moment or until all are over; how each went."""
@@ -59,7 +64,7 @@ class Crowd:
         while at_s < until_s and not all(one.plant.over for one in self.courses):
             at_s += SLICE_S
             given = shares([one.plant.wants_mib_s for one in self.courses], self._link_mib_s)
-            needy = tuple(one.pilot.in_need and not one.plant.over for one in self.courses)
+            needy = (*self._in_need(), *(one.pilot.is_urgent for one in self.courses))
             for course, mib_s in zip(self.courses, given, strict=True):
                 if needy != self._needy:
                     course.look_soon()

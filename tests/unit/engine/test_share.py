@@ -123,7 +123,7 @@ class TestTogether(ShareBase):
         self.assertRegex(first.reason, r' at \d(\.\d)? MiB/s, .*, beside 7 other migrations of '
                                        r'this host; those that began after it give way')
         said = [one.reason for one in seen[-1].decisions]
-        self.assertTrue(any('began before it cannot end' in one for one in said), said)
+        self.assertTrue(any('cannot end while others use the link' in one for one in said), said)
 
     def test_a_pause_of_one_that_gives_way_takes_its_own_rate(self):
         [crowd] = [self.eight(bandwidth_mib_s=40, max_bandwidth_mib_s=40)]
@@ -215,6 +215,58 @@ class TestGivingWay(testtools.TestCase):
                 self.pilot.applied(action, 2.0)
             self.assertEqual([[], []], [self.see(3, 1), self.see(4, 0)])
             self.assertEqual(rate_mib_s, self.pilot.settings.cap_mib_s)
+
+
+class TestTurns(ShareBase):
+    """Who goes first does so for as long as that helps it, and the deadlines of others permit."""
+
+    WITHOUT_END = {'on_stall': 'continue', 'on_timeout': 'continue'}
+
+    def among(self, first, loads, setup=None, **more):
+        """A crowd whose first has a policy of its own."""
+        chosen = policy('balanced', **first)
+        rest = self.crowd(loads, **more)
+        pair = run.start(chosen, precopy.Setup(link_mib_s=LINK_MIB_S, **(setup or {})),
+                         can_throttle=chosen.may_throttle)
+        return together.Crowd(
+            [pair, *((one.pilot, one.plant) for one in rest.courses)], LINK_MIB_S)
+
+    def assert_rest_arrives(self, seen):
+        self.assertEqual([('completed', [])] * len(seen[1:]), [
+            (one.end, [action for action in one.actions if isinstance(action, HARSH)])
+            for one in seen[1:]])
+
+    def small(self, count=3):
+        return [guests.sweep(96, 32, 20) for _ in range(count)]
+
+    def test_one_that_never_ends_and_goes_on_holds_nobody_for_ever(self):
+        crowd = self.among(self.WITHOUT_END, self.small(), setup={
+            'load': guests.sweep(128, 100, 400)})
+        seen = crowd.go(600)
+        self.assertIn('on_stall', cases.names(seen[0].decisions))
+        self.assert_rest_arrives(seen)
+
+    def test_one_over_which_nothing_moves_holds_nobody(self):
+        crowd = self.among(self.WITHOUT_END, self.small(), setup={
+            'load': guests.sweep(128, 100, 30)})
+        plant = crowd.courses[0].plant
+        share_link = plant.share_link
+        crowd.go(33.5)
+        self.assertTrue(crowd.courses[0].pilot.in_need)
+        plant.share_link = lambda mib_s: share_link(1e-6)
+        seen = crowd.go(600)
+        self.assertEqual('running', seen[0].end)
+        self.assert_rest_arrives(seen)
+
+    def test_one_whose_deadline_is_near_goes_first(self):
+        # The first one takes two minutes alone, and cannot end beside another.
+        crowd = self.among(
+            {'on_timeout': 'continue'}, [guests.sweep(6000, 32, 20)], timeout_seconds=260,
+            timeout_seconds_per_gib=0, setup={'load': guests.sweep(1100, 1024, 40)})
+        seen = crowd.go(1500)
+        self.assertEqual('completed', seen[0].end)
+        self.assertIn(share.RULE, cases.names(seen[0].decisions))
+        self.assert_rest_arrives(seen)
 
 
 class TestOthersElsewhere(cases.CaseBase):

@@ -55,7 +55,7 @@ class Controller:
         self.phase = sample_mod.Phase.BULK
         self.forecast = None
         self.stands_still = False
-        self.in_need = self.has_given_way = False
+        self.in_need = self.is_urgent = self.has_given_way = False
         self.abort_due = None
         self.settings = types.SimpleNamespace(cap_mib_s=50, limit_ms=100, promised_ms=100)
         self.facts = types.SimpleNamespace(

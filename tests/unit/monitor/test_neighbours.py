@@ -48,6 +48,19 @@ class NeighboursTest(testtools.TestCase):
         self.all.leave(one)
         self.assertEqual(['c'], self.woken)
 
+    def test_one_that_is_urgent_goes_first_and_looks_again(self):
+        first, second, third = self.join('a'), self.join('b'), self.join('c')
+        self.all.tell(first, in_need=True, has_given_way=False)
+        self.all.tell(third, in_need=True, has_given_way=True)
+        self.woken.clear()
+        self.all.tell(third, in_need=True, is_urgent=True, has_given_way=True)
+        self.assertEqual(['a', 'b', 'c'], self.woken)
+        self.assertEqual([1, 2, 0], [
+            self.all.seen_by(one).needed_by for one in (first, second, third)])
+        self.all.tell(second, in_need=True, is_urgent=True, has_given_way=True)
+        self.assertEqual([2, 0, 1], [
+            self.all.seen_by(one).needed_by for one in (first, second, third)])
+
     def test_many_threads(self):
         seen = []
 
