@@ -141,7 +141,7 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
         values = jsonutils.loads(path.read_text(encoding='utf-8'))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         LOG.warning('The request in %s is not whole and does not count: %s', path, error)
         return {}
     return values if isinstance(values, dict) else {}

@@ -9,10 +9,11 @@ an earlier release wrote, counts as nothing seen.
 from __future__ import annotations
 
 from collections.abc import Callable
+import contextlib
 import dataclasses
-import math
 import os
 import pathlib
+import sys
 import threading
 import time
 
@@ -66,7 +67,7 @@ def _read(path: pathlib.Path) -> Seen:
                 for host, seen in content.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         LOG.warning('What was seen of the links, in %s, is not used: %s', path, error)
         return {}
 
@@ -82,7 +83,7 @@ def _observation(found: object) -> linkrate.Observation:
     for name in ('mib_s', 'at_s'):
         value = getattr(one, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not (
-                0 < value < math.inf):
+                0 < value <= sys.float_info.max):
             raise ValueError(f'{name} is {value!r:.80}')
     return one
 
@@ -97,3 +98,5 @@ def _write(path: pathlib.Path, seen: Seen) -> None:
         os.replace(new, path)
     except OSError as error:
         LOG.warning('What was seen of the links was not kept in %s: %s', path, error)
+        with contextlib.suppress(OSError):
+            new.unlink()

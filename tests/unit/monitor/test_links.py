@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pathlib
+import time
 
 import fixtures
 import testtools
@@ -41,13 +42,19 @@ class LinksTest(testtools.TestCase):
         one = '{"server": "a", "mib_s": %s, "at_s": %s, "is_bound": false}'
         for content in ('', '[1]', '{"n2": "fast"}', '{"n2": 100.0}', '\x00', '{"n2": [1]}',
                         '{"n2": [{"mib_s": 1}]}', f'{{"n2": [{one % (-5, 1)}]}}',
-                        f'{{"n2": [{one % (5, "true")}]}}', f'{{"n2": [{one % (1e999, 1)}]}}'):
+                        f'{{"n2": [{one % (5, "true")}]}}', f'{{"n2": [{one % (1e999, 1)}]}}',
+                        f'{{"n2": [{one % (10 ** 400, time.time())}]}}', '[' * 100_000):
             self.path.write_text(content)
             self.assertIsNone(links.Links(self.path).get('n2'), content)
 
     def test_a_file_that_cannot_be_written_keeps_it_in_memory(self):
         known = links.Links(self.path.parent / 'none' / 'links.json')
         self.assertEqual(100.0, self.learn(known, 100.0))
+
+    def test_what_could_not_be_written_leaves_no_files(self):
+        self.path.mkdir()
+        self.learn(links.Links(self.path), 100.0)
+        self.assertEqual([self.path], list(self.path.parent.iterdir()))
 
     def test_hosts_are_bounded(self):
         known = links.Links(None)
