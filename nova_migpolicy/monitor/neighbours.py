@@ -3,6 +3,9 @@
 
 They share a link, whatever their destinations. Each of its members is told by a call when it
 should look again. What follows from it is `engine.share`'s; any thread may call.
+
+One that has told nothing for a while waits for libvirt, which waits for QEMU in a switchover over
+a dead link: it neither uses the link nor needs it.
 """
 
 from __future__ import annotations
@@ -10,8 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 import dataclasses
 import threading
+import time
 
 from nova_migpolicy.engine import share
+
+# Each tells how it stands about every five seconds.
+SILENT_S = 30.0
 
 
 @dataclasses.dataclass
@@ -19,11 +26,13 @@ class Member:
     """A migration among the others of its host, from the first to the last look at it.
 
     :ivar in_need: it cannot end at the rate that it gets beside others
+    :ivar told_s: when it last told how it stands
     :ivar is_urgent: its deadline permits no more waiting
     :ivar has_given_way: it goes at a trickle, or stands still
     """
 
     wake: Callable[[], object]
+    told_s: float
     in_need: bool = False
     is_urgent: bool = False
     has_given_way: bool = False
@@ -38,15 +47,19 @@ class Seen:
 
 
 class Neighbours:
-    """The members, in the order in which they began."""
+    """The members, in the order in which they began.
 
-    def __init__(self) -> None:
+    :param clock: seconds
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._members: list[Member] = []
 
     def join(self, wake: Callable[[], object]) -> Member:
         """Begin to send."""
-        member = Member(wake)
+        member = Member(wake, self._clock())
         with self._lock:
             self._members.append(member)
         return member
@@ -67,6 +80,7 @@ class Neighbours:
         One that has become urgent is so, too: others do not go before it any more.
         """
         with self._lock:
+            member.told_s = self._clock()
             hurries = is_urgent != member.is_urgent
             is_new = hurries or in_need != member.in_need
             member.in_need, member.is_urgent = in_need, is_urgent
@@ -78,8 +92,12 @@ class Neighbours:
 
     def seen_by(self, member: Member) -> Seen:
         """What a member sees."""
+        since_s = self._clock() - SILENT_S
         with self._lock:
             place = self._members.index(member)
-            return Seen(sum(one is not member and not one.has_given_way for one in self._members),
-                        share.needed_by([(one.in_need, one.is_urgent) for one in self._members],
-                                        place))
+            heard = [one.told_s > since_s for one in self._members]
+            return Seen(
+                sum(tells and one is not member and not one.has_given_way
+                    for tells, one in zip(heard, self._members, strict=True)),
+                share.needed_by([(tells and one.in_need, one.is_urgent)
+                                 for tells, one in zip(heard, self._members, strict=True)], place))

@@ -14,7 +14,8 @@ class NeighboursTest(testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.all = neighbours.Neighbours()
+        self.now_s = 100.0
+        self.all = neighbours.Neighbours(lambda: self.now_s)
         self.woken = []
 
     def join(self, name):
@@ -60,6 +61,16 @@ class NeighboursTest(testtools.TestCase):
         self.all.tell(second, in_need=True, is_urgent=True, has_given_way=True)
         self.assertEqual([2, 0, 1], [
             self.all.seen_by(one).needed_by for one in (first, second, third)])
+
+    def test_one_whose_libvirt_is_silent_is_not_waited_for(self):
+        first, second = self.join('a'), self.join('b')
+        self.all.tell(first, in_need=True, has_given_way=False)
+        self.now_s += neighbours.SILENT_S - 1
+        self.assertEqual(neighbours.Seen(1, 1), self.all.seen_by(second))
+        self.now_s += 1
+        self.assertEqual(neighbours.Seen(0, 0), self.all.seen_by(second))
+        self.all.tell(first, in_need=True, has_given_way=False)
+        self.assertEqual(neighbours.Seen(1, 1), self.all.seen_by(second))
 
     def test_many_threads(self):
         seen = []
