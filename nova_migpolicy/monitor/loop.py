@@ -54,6 +54,8 @@ CANCEL_AGAIN_S = 0.25
 # How long to wait for the final statistics after the call has returned.
 FINAL_STATS_WAIT_S = 0.5
 STILL = 'the link to the destination, over which nothing moves'
+BEFORE_MEMORY = (sample_mod.Phase.SETUP, sample_mod.Phase.DISKS)
+CALL_FAILED = 'The call that migrates it has failed'
 FAILED = answer.refusal('The monitor failed at this; the log of nova-compute has the error',
                         answer.UNAVAILABLE)
 
@@ -130,6 +132,9 @@ class Monitor:
         self.last_look: sample_mod.Sample | None = None
         self.last_sample: sample_mod.Sample | None = None
         self.ended_s: float | None = None
+        # Since when the call says that it is over, and whether it is known where the guest is.
+        self._over_s: float | None = None
+        self._is_settled = False
         self._started_at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(
             seconds=max(0.0, inbox.clock() - controller.facts.started_s))
         self.commands = commands.Commands(
@@ -150,6 +155,7 @@ class Monitor:
                 self._actor.survive('the monitor', functools.partial(self._round, items))
         finally:
             self._neighbours.leave(self._member)
+        self._over_s = self._inbox.clock()
         self._actor.survive('the monitor', self._publish)
         outcome = outcome_mod.settle(
             self._guest, self._call,
@@ -157,6 +163,7 @@ class Monitor:
             may_abort=not self._actor.post_copy, sleep=self._sleep,
             say=lambda why: self._actor.survive(
                 'the monitor', functools.partial(self._wait_for_the_end, why)))
+        self._is_settled = True
         if self._actor.paused and not self._was_paused and outcome.end in (
                 outcome_mod.End.CANCELLED, outcome_mod.End.FAILED):
             outcome = self._resumed(outcome)
@@ -192,9 +199,18 @@ class Monitor:
     @property
     def may_begin_anew(self) -> bool:
         """Whether no memory was seen on its way and nothing is to end it; any thread may ask."""
-        return (self._controller.phase in (sample_mod.Phase.SETUP, sample_mod.Phase.DISKS)
+        return (self._controller.phase in BEFORE_MEMORY
                 and self._switched_s is None and not self._actor.ended
                 and not self._actor.cancel_is_due)
+
+    @property
+    def _is_gone(self) -> bool:
+        """Whether it is over for QEMU, or the guest is not the source's.
+
+        Where its call has failed, as when libvirtd was restarted, QEMU may still be at it.
+        """
+        failed = self._call.done and self._call.error is not None
+        return self._actor.post_copy or self._is_settled or (self._over() and not failed)
 
     def switchover(self) -> hung_mod.Switchover | None:
         """How its switchover stands; None where it is over, or the guest is not the source's.
@@ -203,7 +219,7 @@ class Monitor:
         that the guest was stopped.
         """
         facts, policy = self._controller.facts, self._controller.policy
-        if self._actor.post_copy or self._over():
+        if self._is_gone or (self._over() and self._controller.phase in BEFORE_MEMORY):
             return None
         wanted = self._actor.aborting or self._controller.abort_due
         late = facts.deadline_s is not None and facts.deadline_s <= self._inbox.clock()
@@ -212,16 +228,24 @@ class Monitor:
         is_abort = wanted is not None or policy.on_timeout == 'abort'
         if wanted is None and late and policy.on_timeout != 'continue':
             wanted = 'The deadline has passed'
+        elif wanted is None and self._over():
+            wanted = CALL_FAILED
         return hung_mod.Switchover(
             self._switched_s, self._controller.settings.promised_ms / 1000, wanted, is_abort)
 
     def aborted(self) -> hung_mod.Aborted | None:
-        """Its abort, where libvirt has taken one and it is not over; any thread may ask."""
+        """Its abort, where libvirt has taken one and it is not over; any thread may ask.
+
+        A migration whose call has failed is ended by libvirt itself, as when it was restarted.
+        """
         actor_ = self._actor
-        if actor_.abort_reason is None or actor_.aborted_s is None or self._over() or (
-                actor_.post_copy):
+        if self._is_gone:
             return None
-        return hung_mod.Aborted(actor_.aborted_s, actor_.abort_reason)
+        if actor_.abort_reason is not None and actor_.aborted_s is not None:
+            return hung_mod.Aborted(actor_.aborted_s, actor_.abort_reason)
+        if self._over_s is not None:
+            return hung_mod.Aborted(self._over_s, f'{CALL_FAILED}, and libvirt ends it')
+        return None
 
     def _publish(self) -> None:
         """Put a new view in place of the last one; other threads read it."""

@@ -7,11 +7,16 @@ import os
 import pathlib
 import signal
 
+import libvirt
+
 from lab import domain as lab_domain
 from lab import libvirtd
+from nova_migpolicy.monitor import answer
+from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import outcome
 from tests.lab import base
 from tests.lab import steered
+from tests.lab import test_dead_link
 
 #: keeps it in its passes
 ENDLESS = {'bandwidth_mib_s': '40', 'remedies': 'none', 'on_stall': 'continue',
@@ -67,3 +72,38 @@ class TestLibvirtd(LibvirtdTest):
 
     def test_at_the_destination(self):
         self.check('n2')
+
+
+class TestSwitchover(LibvirtdTest, test_dead_link.DeadLinkTest):
+
+    hang = test_dead_link.TestSwitchover.hang
+    events = test_dead_link.TestSwitchover.events
+
+    def assert_runs_on_n1(self):
+        lab_domain.wait_until(
+            lambda: steered.whereabouts(self.guest) == {'n1': libvirt.VIR_DOMAIN_RUNNING},
+            what='the guest to run on n1 alone')
+        self.assert_beats('n1')
+
+    def test_at_the_source_while_the_link_is_dead(self):
+        """Nobody waits for the migration any more, and the guest is not left standing still."""
+        moving = self.hang()
+        self.restart('n1')
+        ended = moving.wait(120)
+        self.assertEqual(outcome.End.FAILED, ended.end, ended.reason)
+        self.assertIn('unsent', self.events(moving))
+        self.assert_runs_on_n1()
+
+    def test_at_the_source_while_the_link_of_disks_is_dead(self):
+        self.boot(set_mib=8, rate_mib_s=5, disks_mib=(128,))
+        moving = self.move(bandwidth_mib_s='10')
+        self.in_phase(moving, 'disks')
+        lab_domain.wait_until(lambda: moving.progress()['percent'] >= 10, timeout=60, what='10 %',
+                              still=lambda: moving.running)
+        self.drop()
+        self.assertIn(test_dead_link.SAID, self.said(moving)['reason'])
+        self.assertEqual(answer.ACCEPTED, moving.act(inbox.CANCEL).status)
+        self.restart('n1')
+        moving.wait(180)
+        self.assertIn('unsent', self.events(moving))
+        self.assert_runs_on_n1()

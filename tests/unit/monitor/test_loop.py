@@ -295,6 +295,18 @@ class LoopTest(testtools.TestCase):
                       [[inbox.Switchover(fakes.Clock()())], [], []])
         self.assertEqual(['because'], [one.wanted for one in seen])
 
+    def test_a_switchover_whose_call_has_failed_is_told_until_it_is_known_where_the_guest_is(self):
+        seen = []
+
+        def stats():
+            seen.append(self.monitor.switchover())
+            return scripted.RUNNING_JOB
+        domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB, stats, {'type': 0}])
+        self.run_loop(domain, scripted.Controller(), [[]],
+                      fakes.error(libvirt.VIR_ERR_OPERATION_FAILED))
+        self.assertEqual(['The call that migrates it has failed'], [one.wanted for one in seen])
+        self.assertIsNone(self.monitor.switchover())
+
     def test_what_was_ended_past_libvirt_is_no_failure(self):
         domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB, {'type': 0}])
         ended = self.run_loop(domain, scripted.Controller(), [[]],
