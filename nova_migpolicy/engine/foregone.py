@@ -8,11 +8,15 @@ pages of zeros may be yet to come, which take next to no time.
 
 from __future__ import annotations
 
+import math
+
 from nova_migpolicy.engine import ledger
+from nova_migpolicy.engine import mirroring
 from nova_migpolicy.engine import progress
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import standstill
 from nova_migpolicy.engine import terms as terms_module
 from nova_migpolicy.engine import watch as watch_module
 from nova_migpolicy.engine import words
@@ -42,6 +46,8 @@ class Foregone:
         if watch.standstill.seconds >= SEEN_S:
             self._stood_s = at_s
             return None         # If it lasts, that is said of its own.
+        if watch.standstill.seconds >= standstill.STEP_S:
+            return None         # It may have stopped a moment ago.
         if self._said or time_left is None or time_left <= 0 or left is None or not pace:
             return None
         if at_s - max(watch.facts.started_s, self._changed_s()) < SEEN_S or self._is_shared():
@@ -51,15 +57,28 @@ class Foregone:
         if binds and not top:
             return None         # Any rate is permitted.
         best = pace * top / cap if binds else pace
-        needed_s = left / best
+        needed_s = self._needed_s(left, best)
         if needed_s <= time_left:
             return None
         self._said = True
         rate = f'the {top} MiB/s that are permitted' if binds else words.rate(best)
-        reason = (f'{words.size(left)} are left, for which {rate} take no less than '
-                  f'{words.span(needed_s)}, but the deadline is in {words.span(time_left)}; '
-                  f'permit more bandwidth or give it more time')
+        takes = (f'to which the guest writes more than {rate} copy' if math.isinf(needed_s) else
+                 f'for which {rate} take no less than {words.span(needed_s)}')
+        reason = (f'{words.size(left)} are left, {takes}, but the deadline is in '
+                  f'{words.span(time_left)}; permit more bandwidth or give it more time')
         return Decision(at_s, (), RULE, reason, watch.forecast)
+
+    def _needed_s(self, left: int, rate: float) -> float:
+        """Seconds that all takes at a rate, in bytes/s; infinity for never."""
+        watch = self._watch
+        rates = watch.disk_rates() if watch.tracker.phase is samples.Phase.DISKS else None
+        if rates is None or not rates.is_written:
+            return left / rate
+        memory = watch.facts.memory_bytes
+        # At a higher rate no more is written than is seen for certain.
+        written = math.inf if rates.level and rate <= rates.gross else rates.anew
+        return memory / rate + mirroring.in_sync_s(
+            left - memory, watch.disk_bytes, rate, written)
 
     def _pace(self) -> float | None:
         """Bytes/s that are sent; what a guest writes anew to a disk meanwhile counts, too."""
@@ -67,7 +86,7 @@ class Foregone:
         if watch.tracker.phase is not samples.Phase.DISKS:
             return watch.pace.rate()
         rates = watch.disk_rates()
-        return rates.gross if rates is not None else None
+        return rates.gross if rates is not None and rates.seconds >= SEEN_S else None
 
     def _changed_s(self) -> float:
         """When the pace begins to be that of the present settings and a link that moves."""

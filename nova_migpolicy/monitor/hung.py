@@ -67,10 +67,10 @@ class Switchover:
 
 @dataclasses.dataclass(frozen=True)
 class Aborted:
-    """A migration whose abort libvirt has taken, and that is not over; not one in post-copy.
+    """A migration that was brought to its end, and is not over; not one in post-copy.
 
     :ivar since_s: on the monitor's clock
-    :ivar reason: why it was aborted, as a sentence
+    :ivar reason: what brought it there, as a sentence to which the time is added
     """
 
     since_s: float
@@ -170,8 +170,7 @@ class Hung:
         now = self._aborted()
         if now is None or at_s - now.since_s < ABORTED_S:
             return None
-        return (f'{now.reason}; libvirt took the abort {at_s - now.since_s:.0f} s ago, and the '
-                f'migration is not over')
+        return f'{now.reason} {at_s - now.since_s:.0f} s ago, and the migration is not over'
 
     def _end(self, why: str, at_s: float) -> None:
         """Close the connection of a guest of which libvirt says that it is the source's."""

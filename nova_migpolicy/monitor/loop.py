@@ -55,7 +55,7 @@ CANCEL_AGAIN_S = 0.25
 FINAL_STATS_WAIT_S = 0.5
 STILL = 'the link to the destination, over which nothing moves'
 BEFORE_MEMORY = (sample_mod.Phase.SETUP, sample_mod.Phase.DISKS)
-CALL_FAILED = 'The call that migrates it has failed'
+CALL_FAILED = 'The call that migrates it failed'
 FAILED = answer.refusal('The monitor failed at this; the log of nova-compute has the error',
                         answer.UNAVAILABLE)
 
@@ -219,17 +219,17 @@ class Monitor:
         that the guest was stopped.
         """
         facts, policy = self._controller.facts, self._controller.policy
-        if self._is_gone or (self._over() and self._controller.phase in BEFORE_MEMORY):
+        if self._is_gone:
             return None
         wanted = self._actor.aborting or self._controller.abort_due
         late = facts.deadline_s is not None and facts.deadline_s <= self._inbox.clock()
         if self._inbox.holds(inbox_mod.CANCEL):
             wanted = commands.CANCELLED
+        elif wanted is None and self._over():
+            wanted = CALL_FAILED
         is_abort = wanted is not None or policy.on_timeout == 'abort'
         if wanted is None and late and policy.on_timeout != 'continue':
             wanted = 'The deadline has passed'
-        elif wanted is None and self._over():
-            wanted = CALL_FAILED
         return hung_mod.Switchover(
             self._switched_s, self._controller.settings.promised_ms / 1000, wanted, is_abort)
 
@@ -242,9 +242,10 @@ class Monitor:
         if self._is_gone:
             return None
         if actor_.abort_reason is not None and actor_.aborted_s is not None:
-            return hung_mod.Aborted(actor_.aborted_s, actor_.abort_reason)
+            return hung_mod.Aborted(
+                actor_.aborted_s, f'{actor_.abort_reason}; libvirt took the abort')
         if self._over_s is not None:
-            return hung_mod.Aborted(self._over_s, f'{CALL_FAILED}, and libvirt ends it')
+            return hung_mod.Aborted(self._over_s, CALL_FAILED)
         return None
 
     def _publish(self) -> None:

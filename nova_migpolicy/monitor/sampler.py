@@ -35,7 +35,7 @@ class Sampler:
         """
         sample = dataclasses.replace(
             sample_mod.Sample.from_stats(now_s, stats, post_copy=post_copy),
-            took_s=max(0.0, now_s - asked_s))
+            took_s=round(max(0.0, now_s - asked_s), 3))
         if boundary is not None:
             return at_boundary(sample, boundary)
         if self._has_events or sample.iteration is None:

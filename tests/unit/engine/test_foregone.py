@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from nova_migpolicy.engine import foregone
 from nova_migpolicy.sim import guests
 from tests.unit.engine import cases
+from tests.unit.engine import test_disks
 
 
 class TestForegone(cases.CaseBase):
@@ -46,3 +48,24 @@ class TestForegone(cases.CaseBase):
     def test_what_arrives_in_time_is_left_alone(self):
         self.assertEqual((), self.idle(timeout_seconds=900).decisions)
         self.assertEqual((), self.idle(timeout_seconds=0).decisions)
+
+
+class TestDisks(test_disks.DisksBase):
+
+    def said(self, **more):
+        seen = self.steer('evacuate', facts={'can_hurry_disks': False}, **more)
+        return seen.end, [one.reason for one in seen.decisions if one.rule == foregone.RULE]
+
+    def test_what_is_written_anew_is_not_taken_for_a_slow_link(self):
+        self.assertEqual(('completed', []), self.said(
+            disk_mib=2700, write=14.0, ceiling=20, deadline_s=280))
+
+    def test_disks_that_are_never_in_sync(self):
+        end, [reason] = self.said(ceiling=20)
+        self.assertEqual('aborted', end)
+        self.assertIn('to which the guest writes more than the 20 MiB/s that are permitted copy',
+                      reason)
+
+    def test_disks_that_are_too_large(self):
+        _, [reason] = self.said(disk_mib=27_000, write=5.0, ceiling=20, deadline_s=600)
+        self.assertIn('for which the 20 MiB/s that are permitted take no less than', reason)

@@ -69,7 +69,7 @@ class TestSample(testtools.TestCase):
 
     def test_the_journal_gets_what_was_seen(self):
         got = sample.Sample.from_stats(1.0, {'memory_total': 5}).to_dict()
-        self.assertEqual({'at_s': 1.0, 'boundary': False, 'post_copy': False,
+        self.assertEqual({'at_s': 1.0, 'took_s': 0.0, 'boundary': False, 'post_copy': False,
                           'memory_total_bytes': 5}, got)
 
     def test_phases_are_words(self):

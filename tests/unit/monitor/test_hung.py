@@ -170,7 +170,8 @@ class HungTest(testtools.TestCase):
         watch = hung.Hung(
             guest.MigratingGuest(fakes.Domain(), clock=clock), journal.Journal(None, start_s, 0),
             clock, outside, lambda: ('tcp://10.0.0.2',), lambda: None,
-            lambda: hung.Aborted(start_s, 'cancelled through the API'))
+            lambda: hung.Aborted(
+                start_s, 'cancelled through the API; libvirt took the abort'))
         while clock() < start_s + 55 and not outside.closed:
             watch.look()
             clock.sleep(5.0)

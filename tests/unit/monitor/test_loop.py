@@ -304,7 +304,7 @@ class LoopTest(testtools.TestCase):
         domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB, stats, {'type': 0}])
         self.run_loop(domain, scripted.Controller(), [[]],
                       fakes.error(libvirt.VIR_ERR_OPERATION_FAILED))
-        self.assertEqual(['The call that migrates it has failed'], [one.wanted for one in seen])
+        self.assertEqual(['The call that migrates it failed'], [one.wanted for one in seen])
         self.assertIsNone(self.monitor.switchover())
 
     def test_what_was_ended_past_libvirt_is_no_failure(self):
