@@ -12,6 +12,7 @@ import pathlib
 import signal
 
 import libvirt
+import testtools
 
 from lab import client as lab_client
 from lab import guests
@@ -143,8 +144,10 @@ class FaultTest(phases.InPhase, steering.SteeringTest):
         self.assertEqual('cancelled', run.status)
         self.assert_only_on(run, 'n1')
         [end] = run.records('end')
-        self.assertIn('cancelled through the API; the guest has been standing still',
-                      end['reason'])
+        # The cancel may come just before QEMU hangs or after it: how the guest is said to be then
+        # differs, the end does not.
+        self.assertThat(end['reason'], testtools.matchers.MatchesRegex(
+            r'cancelled through the API; .*libvirt has not answered \w+ for \d+ s'))
         self.assertIn('unsent', ' '.join(one['text'] for one in run.records('event')))
 
     def test_a_database_that_does_not_answer_for_a_while(self):
