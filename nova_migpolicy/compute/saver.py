@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping
 import threading
+import time
 from typing import Any
 
 from oslo_log import log as logging
 
 LOG = logging.getLogger(__name__)
 
-# How long the thread waits for something to save before it calls `idle`, in seconds.
+# How often the thread calls `idle`, in seconds; a save under way puts it off.
 IDLE_S = 5.0
 # How long leaving the block waits for a save under way, in seconds: a little longer than Nova's
 # calls over the bus take at most by default (rpc_response_timeout). Nova's own next save, which is
@@ -28,7 +29,7 @@ class Saver:
     """One thread, from entering the block to leaving it.
 
     :param save: takes the newest values by name, returns whether they were saved
-    :param idle: called about each IDLE_S while there is nothing to save
+    :param idle: called about each IDLE_S, whether there is something to save or not
     :ivar closed: nothing more may be saved.
     """
 
@@ -40,6 +41,7 @@ class Saver:
         self._owed: dict[str, Any] = {}
         self._arrived = threading.Event()
         self.closed = False
+        self._idle_s = time.monotonic() + IDLE_S
         self._thread = threading.Thread(target=self._run, name='saver', daemon=True)
 
     def __enter__(self) -> Saver:
@@ -71,8 +73,11 @@ class Saver:
                 LOG.exception('Saving goes on after an error')
 
     def _round(self) -> None:
-        if not self._arrived.wait(IDLE_S):
+        arrived = self._arrived.wait(max(0.0, self._idle_s - time.monotonic()))
+        if time.monotonic() >= self._idle_s:
+            self._idle_s = time.monotonic() + IDLE_S
             self._idle()
+        if not arrived:
             return
         self._arrived.clear()
         with self._lock:

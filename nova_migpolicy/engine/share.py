@@ -63,6 +63,8 @@ class Sharing:
         self.in_need = False
         self.is_urgent = False
         self._waits_since_s: float | None = None
+        # How often it was asked to go on, which may be refused, and when it is again.
+        self._tries, self._again_s = 0, 0.0
         # What it was sent with before it gave way, in bytes/s.
         self._rate = 0.0
 
@@ -98,7 +100,7 @@ class Sharing:
             return None
         if phase is samples.Phase.DISKS and not self._watch.facts.can_hurry_disks:
             return None         # To be refused would count against the memory's rate, too.
-        self._books.own_cap_mib_s = now
+        self._books.own_cap_mib_s, self._tries = now, 0
         self._rate = max(self._given(), self._watch.pace.rate() or 0.0)
         # What has been sent once is over soon with the link to itself: one after the other.
         self.in_need |= phase is samples.Phase.PASSES
@@ -107,11 +109,15 @@ class Sharing:
             f'cannot wait any longer for their deadline, cannot end while others use the link; '
             f'it goes on at {TRICKLE_MIB_S} MiB/s until then'), self._watch.forecast)
 
-    def _go_on(self, cap_mib_s: int, at_s: float) -> Decision:
+    def _go_on(self, cap_mib_s: int, at_s: float) -> Decision | None:
+        if self._tries and at_s < self._again_s:
+            return None
+        self._tries += 1
+        self._again_s = at_s + ledger.abort_pause_s(self._tries)
         rate = f'{cap_mib_s} MiB/s' if cap_mib_s else 'no bandwidth cap'
         return Decision(at_s, (remedies.SetBandwidth(cap_mib_s),), RULE, (
             f'No migration that goes before it needs the link any more; it goes on with {rate}'),
-            self._watch.forecast)
+            self._watch.forecast, again=self._tries > 1)
 
     def _is_late(self, at_s: float) -> bool:
         """Whether it has to go on now for its deadline."""

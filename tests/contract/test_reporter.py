@@ -184,3 +184,10 @@ class TestReporter(base.ContractCase):
         looked = threading.Event()
         with saver.Saver(lambda values: True, looked.set):
             self.assertTrue(looked.wait(LONG_S))
+
+    def test_and_while_there_is_always_something_to_write(self):
+        self.useFixture(fixtures.MonkeyPatch('nova_migpolicy.compute.saver.IDLE_S', 0.01))
+        looked = threading.Event()
+        with saver.Saver(lambda values: thread.put({'progress': 1}) or True, looked.set) as thread:
+            thread.put({'progress': 0})
+            self.assertTrue(looked.wait(LONG_S))

@@ -206,6 +206,24 @@ class TestGivingWay(testtools.TestCase):
                 self.pilot.failed(action, at_s, 'not now')
         self.assertFalse(self.pilot.has_given_way)
 
+    def test_its_own_rate_is_asked_for_until_it_has_it(self):
+        self.start(bandwidth_mib_s=40)
+        self.assertEqual([1], self.see(1, 1))
+        tried = []
+        for at_s in range(2, 100):
+            decision = self.pilot.observe(samples.Sample(
+                at_s, needed_by=0, memory_total_bytes=256 * MIB, memory_processed_bytes=at_s * MIB,
+                memory_remaining_bytes=(256 - at_s) * MIB))
+            for action in decision.actions if decision else ():
+                tried.append((at_s, action.mib_s, decision.again))
+                if at_s < 30:
+                    self.pilot.failed(action, at_s, 'not now')
+                else:
+                    self.pilot.applied(action, at_s)
+        # It is said once, and after growing pauses it is tried again.
+        self.assertEqual([(3, 40, False), (4, 40, True), (9, 40, True), (39, 40, True)], tried)
+        self.assertEqual(40, self.pilot.settings.cap_mib_s)
+
     def test_what_an_operator_sets_meanwhile_stays(self):
         for rate_mib_s in (30, 1):
             self.start(bandwidth_mib_s=40)
