@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+import contextlib
+import dataclasses
 import importlib.metadata
 import itertools
 import pathlib
@@ -21,6 +23,7 @@ import libvirt
 from bench import scenarios
 from bench import trace
 from bench import watch
+from lab import disk_writer
 from lab import domain as lab_domain
 from lab import heartbeat
 from lab import hosts
@@ -87,7 +90,9 @@ def record(lab: hosts.Hosts, scenario: scenarios.Scenario) -> trace.Trace:
     :raises LabError: if the migration fails, or the guest does not live where it should
     """
     guest = lab_domain.LabDomain(lab, 'guest', scenario.guest, disks_mib=scenario.disks_mib)
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(lab.shape, 'n1')
+        undo.callback(guest.destroy)
         if scenario.link_mib_s:
             lab.shape('n1', rate_mib_s=scenario.link_mib_s)
         guest.boot()
@@ -97,18 +102,51 @@ def record(lab: hosts.Hosts, scenario: scenarios.Scenario) -> trace.Trace:
                 what='the guest to be old enough')
             guest.domain.migrateSetMaxDowntime(scenario.limit_ms)
             seen = watch.Watch(guest, scenario)
-            try:
-                migration = seen.run()
-            finally:
-                seen.close()
-            return _trace(seen, migration, beats, mark)
-    finally:
-        guest.destroy()
-        lab.shape('n1')
+            undo.callback(seen.close)
+            if scenario.silent:
+                undo.callback(lab.deliver, 'n1')
+            met = _Met(seen)
+            if scenario.written_mib_s:
+                met.writer = disk_writer.DiskWriter(
+                    guest, scenario.disks_mib[0], scenario.written_mib_s)
+                undo.callback(met.writer.stop)
+            if scenario.beside is not None:
+                other = lab_domain.LabDomain(lab, 'beside', scenario.beside)
+                undo.callback(other.destroy)
+                other.boot()
+                met.beside = other.migrate('n2')
+            migration = seen.run()
+            return _trace(met, migration, beats, mark)
 
 
-def _trace(seen: watch.Watch, migration: lab_domain.Migration, beats: heartbeat.Recorder,
+@dataclasses.dataclass
+class _Met:
+    """A migration that was watched, and what it met."""
+
+    seen: watch.Watch
+    writer: disk_writer.DiskWriter | None = None
+    beside: lab_domain.Migration | None = None
+
+    def start(self, began_s: float) -> dict[str, Any]:
+        """Return it as the trace's start takes it."""
+        silent, beside = self.seen.silent, self.beside
+        if silent is not None and 'to_s' not in silent:
+            raise needs.LabError(f'{self.seen.scenario.name} ended while its link was silent')
+        if beside is not None:
+            beside.wait()
+            assert beside.ended_s is not None
+        return {
+            'written_mib_s': self.writer.rate_mib_s if self.writer is not None else 0.0,
+            'silent': None if silent is None else {
+                name: round(silent[name] - began_s, 3) for name in ('from_s', 'to_s')},
+            'beside': None if beside is None or beside.ended_s is None else {
+                'from_s': round(beside.began_s - began_s, 3),
+                'to_s': round(beside.ended_s - began_s, 3)}}
+
+
+def _trace(met: _Met, migration: lab_domain.Migration, beats: heartbeat.Recorder,
            first: heartbeat.Mark) -> trace.Trace:
+    seen = met.seen
     scenario, began_s = seen.scenario, migration.began_s
     aborts = any(isinstance(action, remedies.Abort) for _, action in scenario.then)
     if migration.error and not (aborts and migration.error.get_error_code()
@@ -129,7 +167,8 @@ def _trace(seen: watch.Watch, migration: lab_domain.Migration, beats: heartbeat.
                      .partition('.dev')[0]},
         'guest': trace.guest(scenario),
         'start': trace.start(
-            scenario, first.beats * heartbeat.BEAT_S + began_s - first.at_s),
+            scenario, first.beats * heartbeat.BEAT_S + began_s - first.at_s,
+            **met.start(began_s)),
         'actions': _from(began_s, seen.actions), 'syncs': _from(began_s, seen.syncs),
         'ticks': _from(began_s, seen.ticks),
         'marks': [{'at_s': round(mark.at_s - began_s, 3), 'beats': mark.beats,

@@ -33,6 +33,9 @@ class Scenario:
     :param switchover_mib_s: the rate of the link as QEMU is told it, None: it is not told
     :param link_mib_s: rate that the link is shaped to, None: as fast as memory
     :param disks_mib: data disks that are mirrored first, full of data
+    :param written_mib_s: what is written to the only data disk until it is in sync
+    :param silent: an event, and for how many seconds the link loses all from then on
+    :param beside: another guest that is migrated over the same link at the same time
     """
 
     name: str
@@ -49,6 +52,9 @@ class Scenario:
     switchover_mib_s: int | None = None
     link_mib_s: int | None = None
     disks_mib: tuple[int, ...] = ()
+    written_mib_s: float = 0.0
+    silent: tuple[int, float] | None = None
+    beside: guests.Guest | None = None
 
     def problems(self) -> list[str]:
         """Return what cannot be recorded about it, as sentences."""
@@ -70,6 +76,10 @@ class Scenario:
              'libvirt has no call that sets the throttle'),
             (self.post_copy or not any(isinstance(act, remedies.StartPostCopy) for act in acts),
              'post-copy takes a flag at the start'),
+            (not self.written_mib_s or len(self.disks_mib) == 1,
+             'what is written needs one data disk'),
+            (self.beside is None or self.link_mib_s is not None and not self.cap_mib_s,
+             'a link that is shared needs a rate, and nobody a cap'),
             (self.switchover_mib_s is None or self.flavour == 'trixie',
              'only the newer libvirt can be told the rate of the link'),
         )
@@ -151,4 +161,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario('post-copy-trixie', 'Post-copy with newer QEMU.',
              _PLATEAU, 20, then=((3, remedies.StartPostCopy()),), flavour='trixie',
              post_copy=True, link_mib_s=30),
+    Scenario('zeros', 'Most of its memory was never touched.',
+             guests.Guest('sweep', 256, 16, 8, untouched_mib=208), 10),
+    Scenario('busy-disk', 'A disk that is written to while it is mirrored.',
+             guests.Guest('idle', 128), 20, disks_mib=(192,), written_mib_s=10),
+    Scenario('silent-link', 'A link that dies in the bulk copy, and comes back.',
+             _sweep(16, 8), 20, silent=(1, 4.0)),
+    Scenario('shared-link', 'Another guest is sent over the same link, which is done sooner.',
+             _sweep(32, 4), link_mib_s=40, beside=guests.Guest('idle', 96)),
 )

@@ -8,7 +8,10 @@ without a unit are bytes, `bps` bytes per second, `normal` and `constant` pages 
 
     about, versions
     guest       the fields of lab.guests.Guest
-    start       settings; guest_age_s: what the guest's own clock says then
+    start       settings; guest_age_s: what the guest's own clock says then; written_mib_s: to the
+                disk while it was mirrored, as it was in fact. from_s, to_s of silent: from when the
+                link lost all, until something moved again; of beside: when another guest was sent
+                over the same link
     actions     what was done, after which event, and when that call had returned
     syncs       one for each MIGRATION_ITERATION event: at_s when it came, read_at_s when the
                 statistics had been read. The event comes some ms after the sync, and QEMU sends a
@@ -62,14 +65,17 @@ def sample(stats: Mapping[str, Any], disks: bool = False) -> dict[str, Any]:
     return {name: stats.get(key) for name, key in (_SAMPLE | (_DISKS if disks else {})).items()}
 
 
-def start(scenario: scenarios.Scenario, guest_age_s: float) -> dict[str, Any]:
-    """Return how a scenario's migration is started."""
+def start(scenario: scenarios.Scenario, guest_age_s: float, *, written_mib_s: float = 0.0,
+          silent: Mapping[str, float] | None = None, beside: Mapping[str, float] | None = None
+          ) -> dict[str, Any]:
+    """Return how a scenario's migration is started, and what it meets."""
     return {'bandwidth_mib_s': scenario.cap_mib_s, 'limit_ms': scenario.limit_ms,
             'auto_converge': scenario.auto_converge,
             'throttle_initial': scenario.throttle_initial,
             'throttle_increment': scenario.throttle_increment, 'post_copy': scenario.post_copy,
             'switchover_mib_s': scenario.switchover_mib_s, 'link_mib_s': scenario.link_mib_s,
-            'disks_mib': list(scenario.disks_mib), 'guest_age_s': round(guest_age_s, 3)}
+            'disks_mib': list(scenario.disks_mib), 'guest_age_s': round(guest_age_s, 3),
+            'written_mib_s': round(written_mib_s, 1), 'silent': silent, 'beside': beside}
 
 
 def end(stats: Mapping[str, Any], outcome: str, total_s: float, blackout_ms: float | None,

@@ -35,6 +35,7 @@ class Watch:
         self.ticks: list[dict[str, Any]] = []
         self.actions: list[dict[str, Any]] = []
         self.last: dict[str, Any] = {}
+        self.silent: dict[str, float] | None = None
         self._arrived: queue.SimpleQueue[int | Exception] = queue.SimpleQueue()
         self._connection = guest.host.another_connection()
         self._domain = self._connection.lookupByName(guest.name)
@@ -64,6 +65,7 @@ class Watch:
                         due_s += TICK_S
                 else:
                     self._act(event)
+                self._mend()
                 if _left_s(migration.began_s + TIMEOUT_S) < 0:
                     raise needs.LabError(f'{self.scenario.name} does not end: {self.last}')
         finally:
@@ -107,9 +109,25 @@ class Watch:
                                'at_s': time.monotonic(),
                                **trace.sample(stats, disks=bool(self.scenario.disks_mib))})
 
+    def _mend(self) -> None:
+        """Let the link work again when it is time, and note when something moves."""
+        silent, wanted = self.silent, self.scenario.silent
+        if silent is None or wanted is None or 'to_s' in silent:
+            return
+        if 'stood_at' not in silent:
+            if _left_s(silent['from_s'] + wanted[1]) > 0:
+                return
+            silent['stood_at'] = _look(self._domain).get('memory_processed', 0)
+            self.guest.lab.deliver('n1')
+        elif _look(self._domain).get('memory_processed', 0) > silent['stood_at']:
+            silent['to_s'] = time.monotonic()
+
     def _act(self, event: int | Exception) -> None:
         if isinstance(event, Exception):
             raise needs.LabError(f'the statistics at an event: {event}') from event
+        if self.scenario.silent is not None and self.scenario.silent[0] == event:
+            self.guest.lab.drop('n1')
+            self.silent = {'from_s': time.monotonic()}
         for number, action in self.scenario.then:
             if number == event:
                 try:

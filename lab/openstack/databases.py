@@ -29,6 +29,7 @@ _ENGINE = ('--innodb-buffer-pool-size=64M', '--innodb-log-file-size=32M',
            '--max-connections=400')
 _CACHE = workdir.DEFAULT / workdir.CACHE
 _KEPT = ('maria', 'keystone')
+_SCRATCH = 'maria-scratch'
 
 
 def cache_folder(where: layout.Layout) -> pathlib.Path:
@@ -63,7 +64,7 @@ def start(run: services.Services) -> None:
     data = layout.DATA / 'maria'
     run.start(run.controller, 'mariadb', [
         _server(), '--no-defaults', '--user=root', f'--datadir={data}',
-        f'--socket={_socket(run)}', f'--pid-file={data}/pid',
+        f'--socket={_socket(run)}', f'--pid-file={data}/pid', _scratch(run),
         f'--bind-address={layout.CONTROLLER}', *_ENGINE])
     run.wait('mariadb', lambda: _admin(run, 'ping') == 0)
 
@@ -94,6 +95,7 @@ def _other_release(kept: pathlib.Path) -> pathlib.Path | None:
 def _create_all(run: services.Services) -> None:
     data = layout.DATA / 'maria'
     run.run(['mariadb-install-db', '--no-defaults', f'--datadir={data}', '--user=root',
+             _scratch(run),
              '--auth-root-authentication-method=normal', '--skip-test-db'], 'mariadb-install')
     start(run)
     _sql(run, [*(f'create database {name};' for name in _NAMES),
@@ -176,6 +178,15 @@ def _admin(run: services.Services, word: str) -> int:
 def _socket(run: services.Services) -> str:
     # On the machine's own /run: a path in a deep work folder may be too long for a socket.
     return '/run/mariadb.sock'
+
+
+def _scratch(run: services.Services) -> str:
+    """Return the option for a folder of its own for temporary tables.
+
+    They are named after the server's process, and those of two labs may have the same number.
+    """
+    (run.where.data / _SCRATCH).mkdir(parents=True, exist_ok=True)
+    return f'--tmpdir={layout.DATA / _SCRATCH}'
 
 
 def _server() -> str:

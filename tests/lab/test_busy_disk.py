@@ -3,63 +3,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import random
-import threading
-
-import libvirt
-import libvirt_qemu
-
+from lab import disk_writer
 from nova_migpolicy.monitor import outcome
 from tests.lab import base
 from tests.lab import steered
 
 DISK_MIB = 256
-WRITE_MIB = 2
-WRITES_A_SECOND = 24
+WRITTEN_MIB_S = 48
 MIB = 1 << 20
-
-
-class Writer:
-    """Writes all over the guest's only data disk, through QEMU's own qemu-io, until it is stopped.
-
-    On the source, where the guest runs, and until the copy is in sync: unlike a guest's, such a
-    write would also come in the switchover, when QEMU has given up its disks and dies of it.
-
-    :ivar writes: how often it was done
-    """
-
-    def __init__(self, guest):
-        self._connection = guest.host.another_connection()
-        self._domain = self._connection.lookupByName(guest.name)
-        self._chance = random.Random(1)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.writes = 0
-        self._thread.start()
-
-    def stop(self):
-        self._stop.set()
-        self._thread.join()
-        self._connection.close()
-
-    def _ask(self, command, **arguments):
-        return json.loads(libvirt_qemu.qemuMonitorCommand(self._domain, json.dumps({
-            'execute': command, 'arguments': arguments}), 0))['return']
-
-    def _is_in_sync(self):
-        return any(job['ready'] for job in self._ask('query-block-jobs'))
-
-    def _run(self):
-        # The guest leaves this host in the end.
-        with contextlib.suppress(libvirt.libvirtError):
-            while not self._stop.wait(1 / WRITES_A_SECOND) and not self._is_in_sync():
-                place = self._chance.randrange(DISK_MIB // WRITE_MIB) * WRITE_MIB
-                line = (f'qemu-io -d /machine/peripheral/virtio-disk1/virtio-backend '
-                        f'"write -P {self.writes % 250 + 1} {place}M {WRITE_MIB}M"')
-                self._ask('human-monitor-command', **{'command-line': line})
-                self.writes += 1
 
 
 class TestBusyDisk(base.HostsTest):
@@ -67,7 +18,7 @@ class TestBusyDisk(base.HostsTest):
     def move(self, deadline_s, **policy):
         # Its memory takes so long that the last write is over before the switchover.
         self.boot('idle', memory_mib=128, disks_mib=(DISK_MIB,))
-        writer = Writer(self.guest)
+        writer = disk_writer.DiskWriter(self.guest, DISK_MIB, WRITTEN_MIB_S)
         self.addCleanup(writer.stop)
         moving = steered.Move(
             self.guest, bandwidth_mib_s='20', timeout_seconds=str(deadline_s),

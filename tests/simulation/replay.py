@@ -14,6 +14,7 @@ import json
 import pathlib
 
 from nova_migpolicy.engine import remedies
+from nova_migpolicy.sim import disks
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
 
@@ -79,7 +80,7 @@ def load_of(guest):
         load = guests.phases(
             memory, guests.Stretch(guest['change_after_s'], rate, size),
             guests.Stretch(guests.FOR_EVER, guest['then_rate_mib_s'], guest['then_set_mib']))
-    return dataclasses.replace(load, busy=BUSY)
+    return dataclasses.replace(load, busy=BUSY, zero_mib=guest.get('untouched_mib', 0))
 
 
 def names():
@@ -95,9 +96,13 @@ def read(name):
 def setup_of(trace):
     """The model's setup for a recording."""
     start = trace['start']
+    link_mib_s = (start['link_mib_s'] or 0) * PAYLOAD or UNSHAPED_MIB_S
+    silent, beside = (met_by(trace, name) for name in ('silent', 'beside'))
     return precopy.Setup(
-        load_of(trace['guest']), cap_mib_s=start['bandwidth_mib_s'],
-        link_mib_s=(start['link_mib_s'] or 0) * PAYLOAD or UNSHAPED_MIB_S,
+        load_of(trace['guest']), cap_mib_s=start['bandwidth_mib_s'], link_mib_s=link_mib_s,
+        outages=(silent,) if silent else (),
+        link_steps=((0.0, link_mib_s / 2), (beside[1], link_mib_s)) if beside else (),
+        disk_write_mib_s=start.get('written_mib_s', 0.0),
         first_mib_s=FIRST_MIB_S, limit_ms=start['limit_ms'],
         more_disks_mib=tuple(start['disks_mib']), disk_cap_shared=False,
         switchover_mib_s=start['switchover_mib_s'], auto_converge=start['auto_converge'],
@@ -106,6 +111,38 @@ def setup_of(trace):
         sync_every_s=SYNC_EVERY_S[trace['versions']['flavour']], overhead_s=OVERHEAD_S,
         post_copy_overhead_s=POST_COPY_OVERHEAD_S, disk_overhead_s=DISK_OVERHEAD_S,
         age_s=start['guest_age_s'] + trace['syncs'][0]['at_s'])
+
+
+def met_by(trace, name):
+    """From when and until when it met something, from its first sync; None for not at all."""
+    found, first_s = trace['start'].get(name), trace['syncs'][0]['at_s']
+    return (found['from_s'] - first_s, found['to_s'] - first_s) if found else None
+
+
+def disks_left(trace):
+    """What was left to copy of the disks at each look, and what the model has then, in MiB.
+
+    From the first look on: libvirt prepares for a while before QEMU begins.
+    """
+    setup = setup_of(trace)
+    looks = [(one['at_s'], one['disk_remaining'] / MIB) for one in trace['ticks']
+             if one.get('disk_remaining')]
+    mirrors = disks.Mirrors(setup.more_disks_mib, setup.disk_write_mib_s)
+    pairs, (since_s, left) = [], looks[0]
+    while mirrors.left_mib > left:
+        _copy(mirrors, 0.01, setup)
+    for at_s, left in looks[1:]:
+        _copy(mirrors, at_s - since_s, setup)
+        since_s = at_s
+        pairs.append((left, mirrors.left_mib))
+    return pairs
+
+
+def _copy(mirrors, seconds, setup):
+    while seconds > 0 and not mirrors.in_sync:
+        step = min(seconds, mirrors.next_change_s(setup.link_mib_s, setup.cap_mib_s))
+        mirrors.go_on(step, setup.link_mib_s, setup.cap_mib_s)
+        seconds -= step
 
 
 def on_model(trace):

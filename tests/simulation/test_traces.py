@@ -36,6 +36,11 @@ class TestRecordings(testtools.TestCase):
         self.assertEqual({'bookworm', 'trixie'}, flavours)
         kinds = {trace['guest']['kind'] for trace, _, _ in self.cases.values()}
         self.assertEqual({'idle', 'sweep', 'random', 'hotcold', 'bursts', 'phases'}, kinds)
+        met = {name for trace, _, _ in self.cases.values()
+               for name in ('written_mib_s', 'silent', 'beside') if trace['start'].get(name)}
+        self.assertEqual({'written_mib_s', 'silent', 'beside'}, met)
+        self.assertTrue(any(trace['guest'].get('untouched_mib')
+                            for trace, _, _ in self.cases.values()))
 
     def test_they_end_alike(self):
         self.check([name for name, (_, real, mine) in self.cases.items()
@@ -75,6 +80,21 @@ class TestRecordings(testtools.TestCase):
                 if not one.remaining_mib - 2 <= 1.1 * other.remaining_mib + 1 or (
                         one.remaining_mib + burst < 0.9 * other.remaining_mib - 1):
                     problems.append((name, one, other))
+        self.check(problems)
+
+    def test_disks(self):
+        """Also one that is written to while it is copied."""
+        seen, problems = set(), []
+        for name, (trace, _, _) in self.cases.items():
+            sizes = trace['start']['disks_mib']
+            if not sizes:
+                continue
+            seen.add(trace['start'].get('written_mib_s', 0) > 0)
+            pairs = replay.disks_left(trace)
+            self.assertThat(len(pairs), matchers.GreaterThan(1), name)
+            if any(abs(real - mine) > WITHIN * sum(sizes) for real, mine in pairs):
+                problems.append((name, pairs))
+        self.assertEqual({True, False}, seen)
         self.check(problems)
 
     def test_blackouts(self):

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Migrations of one host that share its link, through Nova: the oldest in need goes first."""
+
+from __future__ import annotations
+
+from lab import guests
+from tests.stack import steering
+
+LINK_MIB_S = 30
+COUNT = 3
+#: arrives alone without being slowed or stopped, and not with a third of the link
+GUEST = guests.Guest(kind='sweep', memory_mib=96, set_mib=32, rate_mib_s=20)
+
+
+class TogetherTest(steering.SteeringTest):
+    """Under eventlet, where what tells one of another goes from one thread to the next."""
+
+    nova = '34'
+    threads = False
+    # Nova would send them one after the other.
+    nova_conf = {'DEFAULT': {'max_concurrent_live_migrations': COUNT},
+                 'migpolicy': {'link_mib_s': LINK_MIB_S}}
+
+    def test_several_over_one_link_all_arrive(self):
+        self.stack.hosts.shape('n1', rate_mib_s=LINK_MIB_S)
+        self.addCleanup(self.stack.hosts.shape, 'n1')
+        runs = []
+
+        def start(number):
+            # All are there before the first is sent.
+            if number:
+                runs.append(self.start(GUEST, profile='balanced',
+                                       before=lambda: start(number - 1)))
+
+        start(COUNT)
+        for run in runs:
+            self.assert_moved(self.finish(run))
+            self.assertEqual(set(), set(run.actions) - {'set_bandwidth', 'set_max_downtime'})
+            self.assert_promise(run, 500)
+        rules = [decision['rule'] for run in runs for decision in run.records('decision')]
+        self.assertIn('share', rules)

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The direction of the imports between the rooms of the product."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+
+import testtools
+
+PACKAGE = pathlib.Path(__file__).parents[2] / 'nova_migpolicy'
+ROOMS = frozenset(path.parent.name for path in PACKAGE.glob('*/__init__.py'))
+#: from a room never to these, and why
+FORBIDDEN = {
+    'policy': (ROOMS - {'policy'}, 'it is pure, and the ground of all'),
+    'engine': (ROOMS - {'engine', 'policy'}, 'it is pure'),
+    'sim': (ROOMS - {'sim', 'engine', 'policy'}, 'it is pure'),
+    'monitor': (ROOMS - {'monitor', 'engine', 'policy'}, 'it knows no Nova'),
+    'compute': ({'api', 'osc', 'cmd', 'sim'}, 'nova-api is another process'),
+    'api': ({'compute', 'monitor', 'engine', 'osc', 'cmd', 'sim'},
+            'nova-compute is another process'),
+    'osc': (ROOMS - {'osc', 'policy'}, 'it runs on a laptop'),
+    'cmd': ({'api', 'compute', 'monitor', 'osc'}, 'it runs without Nova'),
+}
+#: what breaks the rule today: (file, what it imports)
+KNOWN = {('api/application.py', 'compute.contract'), ('api/reading.py', 'monitor.view')}
+
+
+def imports(source: str) -> set[str]:
+    """The product's modules that a module imports, without the package's name."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f'{node.module}.{alias.name}' for alias in node.names}
+    return {name.removeprefix('nova_migpolicy.') for name in found
+            if name.startswith('nova_migpolicy.')}
+
+
+class TestImports(testtools.TestCase):
+
+    def test_no_room_imports_what_it_must_not(self):
+        wrong = set()
+        for path in PACKAGE.glob('*/*.py'):
+            banned, _ = FORBIDDEN[path.parent.name]
+            wrong |= {(str(path.relative_to(PACKAGE)), name)
+                      for name in imports(path.read_text()) if name.partition('.')[0] in banned}
+        self.assertEqual(KNOWN, wrong)
+
+    def test_every_room_has_a_rule(self):
+        self.assertEqual(ROOMS, set(FORBIDDEN))
+
+    def test_the_check_itself(self):
+        self.assertEqual({'compute.session', 'api', 'exception'}, imports(
+            'import os\nfrom nova_migpolicy.compute import session as mine\n'
+            'def late():\n    from nova_migpolicy import api, exception\n'))
