@@ -9,9 +9,9 @@ without a unit are bytes, `bps` bytes per second, `normal` and `constant` pages 
     about, versions
     guest       the fields of lab.guests.Guest
     start       settings; guest_age_s: what the guest's own clock says then; written_mib_s: to the
-                disk while it was mirrored, as it was in fact. from_s, to_s of silent: from when the
-                link lost all, until something moved again; of beside: when another guest was sent
-                over the same link
+                disk while it was mirrored, as it was in fact. from_s, to_s of silent: from when
+                the link lost all, until something moved again; of beside: when another guest was
+                sent over the same link
     actions     what was done, after which event, and when that call had returned
     syncs       one for each MIGRATION_ITERATION event: at_s when it came, read_at_s when the
                 statistics had been read. The event comes some ms after the sync, and QEMU sends a

@@ -16,10 +16,8 @@ from nova import objects
 from nova import servicegroup
 
 from nova_migpolicy.api import errors
+from nova_migpolicy import vocabulary
 
-# Of a live migration that may still be stopped, or has to be told that it cannot.
-UNDER_WAY = ('accepted', 'queued', 'preparing', 'running', 'running (post-copy)',
-             'post-migrating')
 
 _ID = re.compile(r'[0-9]{1,10}')
 _HIGHEST_ID = 2 ** 31 - 1
@@ -69,7 +67,8 @@ class Lookup:
 
     def under_way(self, context: Any, host: str | None) -> list[Any]:
         """All live migrations that are not over, from or to a host or all; oldest first."""
-        filters = {'migration_type': 'live-migration', 'status': list(UNDER_WAY)}
+        filters = {'migration_type': 'live-migration',
+                   'status': list(vocabulary.UNDER_WAY_STATUSES)}
         if host is not None:
             filters['host'] = host
         found = self._compute.get_migrations_sorted(context, filters)

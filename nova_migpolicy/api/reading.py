@@ -14,39 +14,22 @@ import nova.conf
 import webob
 
 from nova_migpolicy.api import errors
-from nova_migpolicy.api import lookup
 from nova_migpolicy.api import parts as parts_mod
 from nova_migpolicy.api import rbac
 from nova_migpolicy.api import schemas
 from nova_migpolicy.api import web
-from nova_migpolicy.monitor import view
 from nova_migpolicy.policy import keys
+from nova_migpolicy import vocabulary
 
 CONF = nova.conf.CONF
-
-# What the source host does not know is told from Nova's record: phase and outcome by its status.
-_PHASES: Mapping[str, tuple[str | None, str | None]] = {
-    'accepted': ('queued', None),
-    'queued': ('waiting for a slot', None),
-    'preparing': ('preparing', None),
-    # Nova's own monitor is at work, or ours has not begun.
-    'running': (None, None),
-    'running (post-copy)': ('post-copy', None),
-    'post-migrating': ('finishing', None),
-    'completed': ('done', 'completed'),
-    'cancelled': ('done', 'cancelled'),
-    'error': ('done', 'failed'),
-    'failed': ('done', 'failed'),
-}
-# Nothing has been sent in these; in the others a guess would run backwards.
-_BEFORE = ('queued', 'waiting for a slot', 'preparing')
 
 
 def policy(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
     """The policy in force, and where each of its values came from."""
     target = parts.target(call, rbac.SHOW)
     _, found = target.ask('policy')
-    if target.migration.status not in lookup.UNDER_WAY and not (found or {}).get('begun', True):
+    is_over = target.migration.status not in vocabulary.UNDER_WAY_STATUSES
+    if is_over and not (found or {}).get('begun', True):
         # What it would get now says nothing of what it had.
         raise errors.Refusal(
             404, f'The policy of migration {target.migration.id} is not known any more: its '
@@ -91,20 +74,24 @@ def progress(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
 
 
 def _from_record(migration: Any) -> dict[str, Any]:
-    phase, outcome = _PHASES.get(migration.status, (None, None))
+    # What the source host does not know is told from Nova's record.
+    phase, outcome = vocabulary.NOVA_STATUS.get(
+        migration.status, vocabulary.Meaning(None))
     sizes = {
         kind: {f'{part}_bytes': getattr(migration, f'{kind}_{part}')
                for part in ('total', 'processed', 'remaining')}
         for kind in ('memory', 'disk')}
     waits_for = None
-    if phase == 'queued':
+    if phase == vocabulary.QUEUED:
         waits_for = 'Nova chooses and checks a destination'
     elif phase is None:
         waits_for = "Nova's own monitor watches it (profile nova), or ours is about to begin"
-    return view.blank(
+    return vocabulary.blank_status(
         # When the record was written nobody knows.
         phase=phase, outcome=outcome, waits_for=waits_for, **sizes, age_seconds=None,
-        percent=100.0 if outcome == 'completed' else 0.0 if phase in _BEFORE else None)
+        # Where something may have been sent, a guess would run backwards.
+        percent=100.0 if outcome == vocabulary.COMPLETED else (
+            0.0 if phase in vocabulary.BEFORE else None))
 
 
 def timeline(call: web.Call, parts: parts_mod.Parts) -> webob.Response:

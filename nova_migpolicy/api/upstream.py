@@ -15,10 +15,10 @@ from oslo_log import log as logging
 import webob
 
 from nova_migpolicy.api import errors
-from nova_migpolicy.api import lookup
 from nova_migpolicy.api import parts as parts_mod
 from nova_migpolicy.api import versions
 from nova_migpolicy.api import web
+from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def _both(call: web.Call, parts: parts_mod.Parts, way: _Way) -> Outcome:
     if status == 'completed' and way is _CANCEL and response.status_int < 300:
         raise errors.Refusal(
             409, f'Migration {target.migration.id} was not cancelled: it has just completed.')
-    if status not in lookup.UNDER_WAY:
+    if status not in vocabulary.UNDER_WAY_STATUSES:
         return Outcome(response)
     try:
         _, found = target.ask('act', action=way.action)
@@ -105,7 +105,7 @@ def _find(call: web.Call, parts: parts_mod.Parts, way: _Way) -> parts_mod.Target
     except errors.Refusal:
         return None
     allowed = call.context.can(way.rule, target={'project_id': server.project_id}, fatal=False)
-    if not allowed or target.migration.status not in lookup.UNDER_WAY:
+    if not allowed or target.migration.status not in vocabulary.UNDER_WAY_STATUSES:
         return None
     return target
 

@@ -30,6 +30,7 @@ from nova_migpolicy.engine import watch
 from nova_migpolicy import exception
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
+from nova_migpolicy import vocabulary
 
 MIB = record.MIB
 FIELD = '--journal'
@@ -62,7 +63,7 @@ def read(path: str) -> Recording:
     :raises wrong.BadInput: if it is none, or tells too little.
     """
     records = list(files.json_lines(FIELD, path))
-    start = next((one for one in records if one.get('kind') == 'start'), None)
+    start = next((one for one in records if one.get('kind') == vocabulary.START), None)
     if start is None:
         raise wrong.BadInput(FIELD, path, (
             'it has no record of a start, so it is not a journal of a migration'))
@@ -79,8 +80,8 @@ def read(path: str) -> Recording:
         _guest(path, eyes, memory_mib, policy, records, notes),
         measured=_count(facts.get('dirtied_bytes')) is not None)
     known = _rate(facts.get('link_mib_s')) or _rate(facts.get('switchover_mib_s'))
-    seen = [_rate(one.get('seen_mib_s')) for one in records if one.get('kind') == 'link']
-    if any(one.get('kind') == 'retune' for one in records):
+    seen = [_rate(one.get('seen_mib_s')) for one in records if one.get('kind') == vocabulary.LINK]
+    if any(one.get('kind') == vocabulary.RETUNE for one in records):
         notes.append('A person retuned this migration; that is not repeated here.')
     return Recording(
         guest, policy, min((_count(facts.get('disk_bytes')) or 0) >> 20,
@@ -130,9 +131,9 @@ def _look(records: abc.Iterable[Record], policy: keys.Policy,
         if isinstance(at_s, bool) or not isinstance(at_s, (int, float)) or not (
                 math.isfinite(at_s)):
             continue
-        if one.get('kind') == 'sample':
+        if one.get('kind') == vocabulary.SAMPLE:
             eyes.observe(_sample(at_s, one))
-        elif one.get('kind') == 'action' and one.get('done') is True:
+        elif one.get('kind') == vocabulary.ACTION and one.get('done') is True:
             action = _action(one)
             if action is not None:
                 books.applied(action, at_s)
@@ -167,7 +168,7 @@ def _guest(path: str, eyes: watch.Watch, memory_mib: int, policy: keys.Policy,
     """A guest that writes like the recorded one."""
     found = _curve(eyes.tracker.passes)
     if found is None:
-        done = any(one.get('kind') == 'end' and one.get('outcome') == 'completed'
+        done = any(one.get('kind') == vocabulary.END and one.get('outcome') == 'completed'
                    for one in records)
         if not done or eyes.last is None:
             raise wrong.BadInput(FIELD, path, (

@@ -26,8 +26,8 @@ from nova_migpolicy.monitor import history
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
-from nova_migpolicy.monitor import view
 from nova_migpolicy.policy import resolve
+from nova_migpolicy import vocabulary
 
 # A view that is younger is fresh enough for everybody.
 FRESH_S = 1.0
@@ -113,11 +113,11 @@ class Control:
             return Answer(answer.OK, ended)
         current = self._here(server, migration)
         if current is not None and current.is_preparing:
-            return Answer(answer.OK, view.blank(phase=view.PREPARING))
+            return Answer(answer.OK, vocabulary.blank_status(phase=vocabulary.PREPARING))
         place = self._queue.find(server, migration)
         if place is None:
             return Answer(answer.OK, None)
-        return Answer(answer.OK, view.blank(
+        return Answer(answer.OK, vocabulary.blank_status(
             phase=_phase(place), waits_for=place.waits_for))
 
     def timeline(self, server: str, migration: str, after: int, limit: int,
@@ -229,10 +229,10 @@ class Control:
             return None
 
     def _look(self, session: session_mod.Session) -> dict[str, Any]:
-        end = session.journal.latest('end')
+        end = session.journal.latest(vocabulary.END)
         if end is not None:
             # Nova is not done with it, but all that is ours is known.
-            return {**session.view(), **history.ending(end), 'phase': view.FINISHING}
+            return {**session.view(), **history.ending(end), 'phase': vocabulary.FINISHING}
         found = session.view()
         if found['age_seconds'] < FRESH_S:
             return found
@@ -250,7 +250,7 @@ class Control:
         if stock is not None:
             return stock.sentence
         if self._here(server, migration) is not None:
-            return _NOT_YET.format(what, view.PREPARING)
+            return _NOT_YET.format(what, vocabulary.PREPARING)
         records = self._records(server, migration)
         ended = history.progress(records) if records else None
         if ended is not None:
@@ -266,8 +266,8 @@ class Control:
 def _phase(place: queue_mod.Place | None) -> str:
     """Where a migration is that has not begun; the conductor has those that are not here."""
     if place is None:
-        return 'queued'
-    return 'waiting for a slot' if place.waits_for else view.PREPARING
+        return vocabulary.QUEUED
+    return vocabulary.WAITING if place.waits_for else vocabulary.PREPARING
 
 
 def _untouched(resolved: resolve.Resolved) -> dict[str, Any]:

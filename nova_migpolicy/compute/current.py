@@ -15,8 +15,8 @@ from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
-from nova_migpolicy.monitor import view
 from nova_migpolicy.policy import resolve
+from nova_migpolicy import vocabulary
 
 # How long an order waits for its answer, in seconds; the caller waits somewhat longer.
 ANSWER_S = 1.0
@@ -105,13 +105,13 @@ class Current:
         if given.status >= answer.BAD_REQUEST and self.session is not None:
             name = item.name if isinstance(item, inbox_mod.Command) else 'retune'
             self.session.journal.add(
-                'event', self.inbox.clock(), text=f'{name} was refused: {given.message}')
+                vocabulary.EVENT, self.inbox.clock(), text=f'{name} was refused: {given.message}')
 
     def _pending(self, item: inbox_mod.Command | inbox_mod.Tune) -> answer.Answer:
         reason = (f'Accepted, and not done yet ({self._waits_for()}); the timeline will show the '
                   'result')
         if isinstance(item, inbox_mod.Command):
-            phase = view.PREPARING if self.session is None else self.session.view()['phase']
+            phase = vocabulary.PREPARING if self.session is None else self.session.view()['phase']
             return answer.Answer(answer.ACCEPTED, {
                 'action': item.name, 'phase': phase, 'reason': reason})
         return answer.Answer(answer.ACCEPTED, {
@@ -159,7 +159,7 @@ class Current:
         if self.session is not None and self.session.is_watched:
             self.session.too_late(item)
         elif self.stock is None or self._outcome is not None:
-            item.reply.give(commands.last_word(item, self._outcome, view.FINISHING))
+            item.reply.give(commands.last_word(item, self._outcome, vocabulary.FINISHING))
         elif isinstance(item, inbox_mod.Command) and item.name in (
                 inbox_mod.CANCEL, inbox_mod.FORCE_COMPLETE):
             # Nova's own answer to whoever asked it first is the true one.

@@ -17,10 +17,11 @@ from oslo_log import log as logging
 
 from nova_migpolicy.compute import saver
 from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
 
-POST_COPY_STATUS = 'running (post-copy)'
+POST_COPY_STATUS = vocabulary.NOVA_POST_COPY
 # What of the values is the server's own; the others are of Nova's record of the migration.
 _PROGRESS = 'progress'
 # The name of the event under the server's live-migration action.

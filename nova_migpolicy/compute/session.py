@@ -41,6 +41,7 @@ from nova_migpolicy.monitor import tuning
 from nova_migpolicy.monitor import view
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import resolve
+from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
 
@@ -159,7 +160,7 @@ class Session:
     def record_cancel_before_start(self, outcome: outcome_mod.Outcome) -> None:
         """Write down a migration that is ended before it was watched; there is no monitor."""
         self.journal.add(
-            'start', self._started_s, server=self.start.instance.uuid,
+            vocabulary.START, self._started_s, server=self.start.instance.uuid,
             destination=self.start.destination, **self.start.resolved.to_dict())
         self._end(outcome, 0.0, {}, {})
 
@@ -167,7 +168,7 @@ class Session:
         """How it stands, as of the monitor's last look."""
         monitor = self._monitor
         if monitor is None:
-            return view.blank(
+            return vocabulary.blank_status(
                 started_at=self._started_at.isoformat(timespec='milliseconds'),
                 elapsed_seconds=round(self.inbox.clock() - self._started_s, 1),
                 waits_for=self.note_silence())
@@ -298,7 +299,7 @@ class Session:
 
     def _say(self, text: str) -> None:
         LOG.warning('%s', text, instance=self.start.instance)
-        self.journal.add('event', self.inbox.clock(), text=text)
+        self.journal.add(vocabulary.EVENT, self.inbox.clock(), text=text)
 
     def operation_over(self, error: Exception | None) -> None:
         """The operation's thread has come to its end."""
@@ -314,7 +315,7 @@ class Session:
         plan = self._plan.for_disks(len(disk_paths))
         facts = self.facts(plan, self.guest.disk_bytes(disk_paths))
         self.journal.add(
-            'start', self._started_s,
+            vocabulary.START, self._started_s,
             server=self.start.instance.uuid, destination=self.start.destination,
             **self.start.resolved.to_dict(),
             facts=dataclasses.asdict(facts), notes=list(plan.notes))
@@ -357,7 +358,7 @@ class Session:
         LOG.info('Live migration %(end)s after %(took).1f s: %(reason)s %(figures)s', {
             'end': outcome.end.value, 'took': took_s, 'reason': outcome.reason,
             'figures': figures}, instance=self.start.instance)
-        self.journal.add('end', self.inbox.clock(), outcome=outcome.end.value,
+        self.journal.add(vocabulary.END, self.inbox.clock(), outcome=outcome.end.value,
                          reason=outcome.reason, total_seconds=round(took_s, 3),
                          percent=percent, notes=list(self._plan.notes), **figures, **changed)
 
@@ -379,7 +380,7 @@ class Session:
             return
         held = self._links.learn(self.start.destination, self.start.instance.uuid,
                                  max(seen_mib_s), is_bound=is_bound)
-        self.journal.add('link', self.inbox.clock(), seen_mib_s=round(max(seen_mib_s), 1),
+        self.journal.add(vocabulary.LINK, self.inbox.clock(), seen_mib_s=round(max(seen_mib_s), 1),
                          held_mib_s=round(held.low_mib_s, 1) if held else None)
 
 

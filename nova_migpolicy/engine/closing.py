@@ -19,10 +19,11 @@ from nova_migpolicy.engine import settings as settings_module
 from nova_migpolicy.engine import terms as terms_module
 from nova_migpolicy.engine import watch as watch_module
 from nova_migpolicy.engine import words
+from nova_migpolicy import vocabulary
 
 Decision = record.Decision
 Phase = samples.Phase
-OPERATOR = 'operator'
+OPERATOR = vocabulary.OPERATOR
 
 
 # An end is not forced where it comes by itself in so many times the time that forcing it takes,
@@ -95,10 +96,10 @@ class Closing:
         if phase is Phase.POST_COPY or isinstance(step, remedies.StartPostCopy):
             return Phase.POST_COPY.value
         if isinstance(step, remedies.Abort) or self.abort_is_asked:
-            return 'aborting'
+            return vocabulary.ABORTING
         if isinstance(step, remedies.Pause):
-            return 'paused'
-        return 'preparing' if phase is Phase.SETUP else phase.value
+            return vocabulary.PAUSED
+        return str(phase.value)
 
     @property
     def waits(self) -> bool:
@@ -202,7 +203,7 @@ class Closing:
             return _Wait(MEMORY, EARLY + bound)
         if phase is Phase.BULK:
             # All has to be sent once, whether the guest runs meanwhile or not.
-            return _Wait('bulk copy', ONCE, self._raise())
+            return _Wait(vocabulary.BULK_COPY, ONCE, self._raise())
         forecast, cost = self._watch.forecast, self.cost(action, at_s)
         if (phase is not Phase.PASSES or forecast is None or forecast.eta_s is None
                 or not forecast.converges or cost is None):
@@ -234,7 +235,7 @@ class Closing:
                 at_s, self._watch.disks_need_s()):
             return False        # It may go at a trickle, for another migration.
         self.begin(ending.Ending(
-            (ending.ABORT,), 'on_timeout' if due.rule == OPERATOR else due.rule,
+            (ending.ABORT,), vocabulary.ON_TIMEOUT if due.rule == OPERATOR else due.rule,
             f'{due.reason}; {words.span(at_s - wait.since_s)} later {self._held_up()}'))
         return True
 
@@ -305,8 +306,9 @@ class Closing:
         if self._watch.standstill.lasts:
             reason += f', and {self._watch.standstill.sentence}'
         if self._terms.policy.on_timeout == 'continue':
-            return self._say(at_s, 'on_timeout', f'{reason}; it goes on as the policy says')
-        return self.start(self._terms.policy.on_timeout, 'on_timeout', reason, at_s)
+            return self._say(at_s, vocabulary.ON_TIMEOUT,
+                             f'{reason}; it goes on as the policy says')
+        return self.start(self._terms.policy.on_timeout, vocabulary.ON_TIMEOUT, reason, at_s)
 
     def stall(self, rule: str, reason: str, at_s: float) -> Decision | None:
         """What the policy wants of a migration that nothing permitted makes finish."""

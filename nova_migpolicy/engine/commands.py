@@ -14,6 +14,7 @@ from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as samples
 from nova_migpolicy.engine import watch as watch_module
+from nova_migpolicy import vocabulary
 
 Decision = record.Decision
 Phase = samples.Phase
@@ -21,12 +22,15 @@ OPERATOR = closing_module.OPERATOR
 
 # What is going on where an end has begun, and what to do next.
 ENDING = {
-    'aborting': 'the migration is being stopped and the server stays where it is; wait until '
-                'that is done and start a new migration if you want one',
-    'paused': 'the server is paused until the rest of its memory has been sent; wait for that, '
-              'retune bandwidth_mib_s or cancel the migration',
-    'post-copy': 'the server runs at the destination already and fetches its memory; wait for '
-                 'that to finish',
+    vocabulary.ABORTING:
+        'the migration is being stopped and the server stays where it is; wait until that is done '
+        'and start a new migration if you want one',
+    vocabulary.PAUSED:
+        'the server is paused until the rest of its memory has been sent; wait for that, retune '
+        'bandwidth_mib_s or cancel the migration',
+    vocabulary.POST_COPY:
+        'the server runs at the destination already and fetches its memory; wait for that to '
+        'finish',
 }
 EARLY = 'its memory is not being sent yet; try again when it is'
 

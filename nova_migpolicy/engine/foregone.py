@@ -20,9 +20,10 @@ from nova_migpolicy.engine import standstill
 from nova_migpolicy.engine import terms as terms_module
 from nova_migpolicy.engine import watch as watch_module
 from nova_migpolicy.engine import words
+from nova_migpolicy import vocabulary
 
 Decision = record.Decision
-RULE = 'deadline'
+RULE = vocabulary.DEADLINE
 # A pace is known after some seconds, and is none where nothing has moved for as many.
 SEEN_S = 10.0
 

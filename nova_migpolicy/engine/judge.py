@@ -21,6 +21,7 @@ from nova_migpolicy.engine import plan as plan_module
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_module
 from nova_migpolicy.engine import words
+from nova_migpolicy import vocabulary
 
 Verdict = outlook.Verdict
 
@@ -188,11 +189,14 @@ def falling(case: Case) -> bool:
             and newest.end_bytes < FLAT * lately[0].start_bytes)
 
 
+ALONE = {remedies.BANDWIDTH: vocabulary.RAISE_BANDWIDTH,
+         remedies.DOWNTIME: vocabulary.RAISE_DOWNTIME}
+
+
 def _rule(plan: plan_module.Plan) -> str:
     if len(plan.used) == 1:
-        return {'bandwidth': 'raise_bandwidth', 'downtime': 'raise_downtime'}.get(
-            plan.used[0], plan.used[0])
-    return 'combine'
+        return ALONE.get(plan.used[0], plan.used[0])
+    return vocabulary.COMBINE
 
 
 def _quiet(case: Case, planner: plan_module.Planner, why: str) -> Judgement | None:
@@ -200,7 +204,7 @@ def _quiet(case: Case, planner: plan_module.Planner, why: str) -> Judgement | No
     plan = planner.quiet()
     if plan is None:
         return None
-    return Judgement(plan, 'await_quiet', (
+    return Judgement(plan, vocabulary.AWAIT_QUIET, (
         f'{why}, but only {words.size(case.seen.low_bytes)} remained in a quieter time; with a '
         f'blackout of up to {words.blackout(plan.settings.promised_ms)} allowed it will switch '
         f'over in the next one'))
@@ -222,7 +226,7 @@ def _for_devices(case: Case, beside: float) -> Judgement:
             (remedies.DOWNTIME,), settings, False, 0.0, float(most))
         return Judgement(plan, _rule(plan), (
             f'{why}; with a blackout of up to {words.blackout(most)} allowed it may switch over'))
-    return Judgement(None, 'on_stall', (
+    return Judgement(None, vocabulary.ON_STALL, (
         f'{why}, and a blackout of up to {words.blackout(now.promised_ms)} is too short for that; '
         f'permit a higher max_downtime_ms'))
 
@@ -273,7 +277,7 @@ def _for_memory(case: Case) -> Judgement | None:
     if plan is not None:
         return Judgement(plan, _rule(plan), f'{why}; {words.prospect(plan, case.now, seen)}')
     anew = 100 * newest.dirtied_bytes / max(newest.sent_bytes, 1)
-    return Judgement(None, 'on_stall', (
+    return Judgement(None, vocabulary.ON_STALL, (
         f'{why}, for the guest dirties {anew:.0f} % as much anew as is sent, and '
         f'{words.permitted(means, case.now)}'))
 

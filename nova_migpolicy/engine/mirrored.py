@@ -22,6 +22,7 @@ from nova_migpolicy.engine import share
 from nova_migpolicy.engine import steer
 from nova_migpolicy.engine import watch as watch_module
 from nova_migpolicy.engine import words
+from nova_migpolicy import vocabulary
 
 MIB = record.MIB
 Decision = record.Decision
@@ -94,7 +95,7 @@ class Disks:
         self._hurried_s = at_s
         does = 'makes it' if cap >= needed else 'is the most that is permitted'
         return Decision(
-            at_s, settings_module.changes(now, settings), 'raise_bandwidth', (
+            at_s, settings_module.changes(now, settings), vocabulary.RAISE_BANDWIDTH, (
                 f'{words.size(left)} of the disks and the memory are left{_written(seen)} and '
                 f'{_needs(needs_s, now.cap_mib_s, time_left)}; {cap} MiB/s {does}'),
             watch.forecast)
@@ -121,7 +122,7 @@ class Disks:
             waits, said = self._sharing.instead(reason, at_s)
             if waits:
                 return said
-        return self._closing.stall('on_stall', reason, at_s)
+        return self._closing.stall(vocabulary.ON_STALL, reason, at_s)
 
 
 def _written(seen: mirroring.Rates) -> str:

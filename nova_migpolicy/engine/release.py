@@ -19,11 +19,12 @@ from nova_migpolicy.engine import sample as samples
 from nova_migpolicy.engine import terms as terms_module
 from nova_migpolicy.engine import watch as watch_module
 from nova_migpolicy.engine import words
+from nova_migpolicy import vocabulary
 
 Decision = record.Decision
 Phase = samples.Phase
-RULE = 'standstill'
-LET_GO = 'let_go'
+RULE = vocabulary.STANDSTILL
+LET_GO = vocabulary.LET_GO
 # A paused guest is let go after so many times what was said, and at the deadline where what was
 # said, and half as much again, is over. Below some seconds a hiccup of the link decides.
 MOST = 3.0
@@ -80,7 +81,7 @@ class Release:
         if deadline_s is None or self._terms.policy.on_timeout == 'continue':
             return most_s, LET_GO
         due_s = max(deadline_s, self._paused_s + max(LEAST_S, AT_DEADLINE * self._expected_s))
-        return (due_s, 'on_timeout') if due_s < most_s else (most_s, LET_GO)
+        return (due_s, vocabulary.ON_TIMEOUT) if due_s < most_s else (most_s, LET_GO)
 
     def observe(self, at_s: float) -> Decision | None:
         """What is to be said or done of a migration that does not move; once each."""
@@ -133,9 +134,9 @@ class Release:
                 or (due is not None and due.chain == (ending.ABORT,))):
             return ''
         if self._acts:
-            return 'on_stall'
+            return vocabulary.ON_STALL
         late = left is not None and left <= 0 and self._terms.policy.on_timeout != 'continue'
-        return 'on_timeout' if late else ''
+        return vocabulary.ON_TIMEOUT if late else ''
 
     @property
     def _acts(self) -> bool:

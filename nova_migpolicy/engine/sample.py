@@ -15,16 +15,17 @@ import dataclasses
 import enum
 import typing
 
+from nova_migpolicy import vocabulary
+
 
 class Phase(enum.Enum):
     """Where a migration is; the values are the words shown to people."""
 
-    SETUP = 'setup'
-    DISKS = 'disks'
-    BULK = 'bulk copy'
-    PASSES = 'passes'
-    POST_COPY = 'post-copy'
-    DONE = 'done'
+    SETUP = vocabulary.PREPARING
+    DISKS = vocabulary.DISKS
+    BULK = vocabulary.BULK_COPY
+    PASSES = vocabulary.PASSES
+    POST_COPY = vocabulary.POST_COPY
 
 
 # From here on a number is one below 0 in 64 bits without a sign.

@@ -24,9 +24,10 @@ from nova_migpolicy.engine import sample as samples
 from nova_migpolicy.engine import terms as terms_module
 from nova_migpolicy.engine import watch as watch_module
 from nova_migpolicy.engine import words
+from nova_migpolicy import vocabulary
 
 Decision = record.Decision
-RULE = 'share'
+RULE = vocabulary.SHARE
 TRICKLE_MIB_S = 1
 # Less than this share of what the link has given is taken for the work of others, for so long.
 TAKEN = 0.6

@@ -22,6 +22,7 @@ from nova_migpolicy.engine import settings as settings_module
 from nova_migpolicy.engine import terms as terms_module
 from nova_migpolicy.engine import watch as watch_module
 from nova_migpolicy.engine import words
+from nova_migpolicy import vocabulary
 
 MIB = record.MIB
 Decision = record.Decision
@@ -151,7 +152,7 @@ class Steering:
         what = 'this pass' if passing else 'the bulk copy'
         does = 'makes it' if cap >= needed else 'is the most that is permitted'
         return Decision(
-            at_s, settings_module.changes(now, settings), 'raise_bandwidth', (
+            at_s, settings_module.changes(now, settings), vocabulary.RAISE_BANDWIDTH, (
                 f'{words.size(left)} of {what} are left and need '
                 f'{words.span(left / rate)} at {now.cap_mib_s} MiB/s, but the deadline is in '
                 f'{words.span(time_left)}; {cap} MiB/s {does}'), watch.forecast)
@@ -185,7 +186,7 @@ class Steering:
         if cap < FORESEEN * rate or settings is None:
             return None
         return Decision(
-            at_s, settings_module.changes(now, settings), 'raise_bandwidth', (
+            at_s, settings_module.changes(now, settings), vocabulary.RAISE_BANDWIDTH, (
                 f'In {words.span(before.seconds)} before the start the guest dirtied '
                 f'{words.size(before.dirtied)}, which {now.cap_mib_s} MiB/s cannot catch up with; '
                 f'{cap} MiB/s can'), watch.forecast)
@@ -197,7 +198,8 @@ class Steering:
         if now.limit_ms != self._facts.qemu_limit_ms or now.limit_ms == limit:
             self._refused_limit = False
             return None
-        return Decision(at_s, (remedies.SetMaxDowntime(limit, now.promised_ms),), 'keep_promise', (
+        action = remedies.SetMaxDowntime(limit, now.promised_ms)
+        return Decision(at_s, (action,), vocabulary.KEEP_PROMISE, (
             f'The limit of {limit} ms, which stands for a blackout of '
             f'{words.blackout(now.promised_ms)}, could not be set before the start, and QEMU has '
             f'{now.limit_ms} ms; it is set now'), self._watch.forecast)
@@ -229,6 +231,7 @@ class Steering:
         where = f'With the link at {words.rate(rate * MIB)}' if rate else (
             'With the rate of the link unknown')
         does = 'keeps it' if limit < now.limit_ms else 'does'
-        return Decision(at_s, (remedies.SetMaxDowntime(limit, promised),), 'keep_promise', (
+        action = remedies.SetMaxDowntime(limit, promised)
+        return Decision(at_s, (action,), vocabulary.KEEP_PROMISE, (
             f'{where} a limit of {now.limit_ms} ms {effect}; {limit} ms {does}'),
             self._watch.forecast)

@@ -13,6 +13,7 @@ from nova_migpolicy.engine import settings as settings_module
 from nova_migpolicy.engine import terms as terms_module
 from nova_migpolicy.engine import words
 from nova_migpolicy.policy import keys
+from nova_migpolicy import vocabulary
 
 # More keys than these are counted, not named.
 NAMED = 6
@@ -74,7 +75,7 @@ def _policy(tuned: Tuned, facts: record.Facts, due: ending.Ending | None,
         if new.may_throttle and not facts.can_throttle:
             yield ('auto_converge cannot be used in this migration, for it was not made ready '
                    'when it started')
-        if due is not None and due.rule != 'operator':
+        if due is not None and due.rule != vocabulary.OPERATOR:
             yield f'what {due.rule} had asked for is dropped and judged anew'
     deadline_s = tuned.new.deadline_s
     if deadline_s != tuned.old.deadline_s:

@@ -19,6 +19,7 @@ from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome
+from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class Actor:
     def _say(self, decision: controller_mod.Decision) -> None:
         LOG.info('Decision %(rule)s: %(reason)s', {
             'rule': decision.rule, 'reason': decision.reason}, instance_uuid=self._guest.uuid)
-        self._journal.add('decision', decision.at_s, **decision.to_dict())
+        self._journal.add(vocabulary.DECISION, decision.at_s, **decision.to_dict())
 
     def _is_in_post_copy(self) -> bool:
         try:
@@ -143,7 +144,7 @@ class Actor:
 
     def _done(self, action: remedies.Action, decision: controller_mod.Decision) -> None:
         at_s = self._clock()
-        self._journal.add('action', at_s, **action.to_dict(), done=True)
+        self._journal.add(vocabulary.ACTION, at_s, **action.to_dict(), done=True)
         if isinstance(action, remedies.StartPostCopy):
             self._enter_post_copy()
         elif isinstance(action, remedies.Pause):
@@ -162,7 +163,7 @@ class Actor:
         if not isinstance(action, remedies.Abort) or self._is_news(text):
             LOG.warning('%(action)s was refused: %(error)s', {
                 'action': action.name, 'error': text}, instance_uuid=self._guest.uuid)
-            self._journal.add('action', at_s, **action.to_dict(), done=False, error=text)
+            self._journal.add(vocabulary.ACTION, at_s, **action.to_dict(), done=False, error=text)
         if isinstance(action, remedies.Abort) and isinstance(error, NOTHING_TO_END):
             # libvirt has the same word for an abort without a job and for one in post-copy.
             if not self._is_in_post_copy():
@@ -185,4 +186,4 @@ class Actor:
         self.survive('Nova', self._post_copy_started)
 
     def _event(self, text: str) -> None:
-        self._journal.add('event', self._clock(), text=text)
+        self._journal.add(vocabulary.EVENT, self._clock(), text=text)

@@ -21,6 +21,7 @@ from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import tuning as tuning_mod
 from nova_migpolicy.monitor import view
+from nova_migpolicy import vocabulary
 
 CANCELLED = 'cancelled through the API'
 ENGINE_FAILED = ('the engine failed in this migration, so it is only watched: cancel it or force '
@@ -92,14 +93,15 @@ class Commands:
                     IN_POST_COPY if self._actor.post_copy else ENGINE_FAILED))
                 return
             action, reason = PLAINLY[item.name]
-            decision = controller_mod.Decision(self._clock(), (action,), 'operator', reason)
+            decision = controller_mod.Decision(
+                self._clock(), (action,), vocabulary.OPERATOR, reason)
         error = self._actor.apply(decision)
         if decision.refused:
             item.reply.give(answer.refusal(decision.reason))
         elif self._actor.cancel_is_due and item.name == inbox.CANCEL:
             # Whether there will be a job, or there was one, shows in a moment.
             self._cancels.append(item.reply)
-        elif not error and item.name == inbox.CANCEL and self._phase() == view.SWITCHOVER:
+        elif not error and item.name == inbox.CANCEL and self._phase() == vocabulary.SWITCHOVER:
             # libvirt takes it, but QEMU may have sent all by then: the end tells.
             self._at_the_end.append(item.reply)
         elif error and item.name == inbox.CANCEL and self._actor.post_copy:
@@ -196,7 +198,7 @@ class Commands:
     def _tuned(self, item: inbox.Tune, decision: controller_mod.Decision) -> dict[str, Any]:
         now = self.in_force = self._policy()
         self.changed = True
-        self._journal.add('retune', self._clock(), values=dict(item.values),
+        self._journal.add(vocabulary.RETUNE, self._clock(), values=dict(item.values),
                           released=list(item.release), **now)
         return {
             'applied': {name: now['held'].get(name, now['policy'].get(name))

@@ -16,6 +16,7 @@ from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Engine:
             return found
         if self._owed is None and deadline_s is not None and at_s >= deadline_s:
             self._owed = Decision(
-                at_s, (remedies.Abort(),), 'on_timeout',
+                at_s, (remedies.Abort(),), vocabulary.ON_TIMEOUT,
                 'The deadline has passed, and after an error nothing else can be decided')
         if self._owed is None or at_s < self._again_s:
             return None

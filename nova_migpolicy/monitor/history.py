@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Protocol
 
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import view
+from nova_migpolicy import vocabulary
 
 # The most records of one page, and the most bytes that are looked through for more.
 PAGE = 1000
@@ -60,7 +61,7 @@ class Kept:
 
     def start(self) -> Record | None:
         """See Records.start; it is kept for ever."""
-        return self._journal.latest('start')
+        return self._journal.latest(vocabulary.START)
 
     def ends(self) -> list[Record]:
         """See Records.ends."""
@@ -90,7 +91,7 @@ class File:
         with open(self._path, 'rb') as file:
             for line in file:
                 record = journal_mod.parse(line) if b'"start"' in line else None
-                if record is not None and record.get('kind') == 'start':
+                if record is not None and record.get('kind') == vocabulary.START:
                     return record
                 left -= len(line)
                 if left < 0:
@@ -171,7 +172,8 @@ def policy(records: Records) -> dict[str, Any] | None:
     notes: list[str] = []
     for record in records.ends():
         notes = record.get('notes', notes)
-        if record.get('kind') in {'start', 'retune', 'end'} and 'policy' in record:
+        if 'policy' in record and record.get('kind') in {
+                vocabulary.START, vocabulary.RETUNE, vocabulary.END}:
             found = {name: record.get(name, empty) for name, empty in (
                 ('policy', {}), ('origins', {}), ('problems', []), ('held', {}),
                 ('retuned', {}))}
@@ -184,11 +186,11 @@ def progress(records: Records) -> dict[str, Any] | None:
     end, start = last.get('end'), last.get('start', {})
     if end is None:
         return None
-    sample = last.get('sample', {})
-    return view.blank(
-        phase=view.DONE, started_at=start.get('time'),
+    sample = last.get(vocabulary.SAMPLE, {})
+    return vocabulary.blank_status(
+        phase=vocabulary.DONE, started_at=start.get('time'),
         memory=_sizes(sample, 'memory'), disk=_sizes(sample, 'disk'),
-        last_decision=view.decision(last.get('decision')), **ending(end))
+        last_decision=view.decision(last.get(vocabulary.DECISION)), **ending(end))
 
 
 def ending(end: Record) -> dict[str, Any]:

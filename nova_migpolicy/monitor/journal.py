@@ -29,6 +29,8 @@ import uuid
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
 
+from nova_migpolicy import vocabulary
+
 LOG = logging.getLogger(__name__)
 
 # Records kept in memory for each running migration.
@@ -72,8 +74,8 @@ class Journal:
             self._records.append(record)
             self._count += 1
         self._latest[kind] = record
-        bound = self.max_bytes * (1 if kind == 'sample' else 2)
-        if self.path is not None and (kind == 'end' or self._written_bytes < bound):
+        bound = self.max_bytes * (1 if kind == vocabulary.SAMPLE else 2)
+        if self.path is not None and (kind == vocabulary.END or self._written_bytes < bound):
             self._write(self.path, record)
 
     def records(self) -> list[Record]:

@@ -37,6 +37,7 @@ from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import sampler
 from nova_migpolicy.monitor import tuning as tuning_mod
 from nova_migpolicy.monitor import view as view_mod
+from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
 
@@ -251,12 +252,12 @@ class Monitor:
     def _publish(self) -> None:
         """Put a new view in place of the last one; other threads read it."""
         now_s, phase = self._inbox.clock(), self.phase
-        if self._actor.abort_reason is not None and phase != view_mod.FINISHING:
-            phase = view_mod.ABORTING
+        if self._actor.abort_reason is not None and phase != vocabulary.FINISHING:
+            phase = vocabulary.ABORTING
         self.view = view_mod.of_running(
             self._controller, self.last_look, phase=phase, percent=self._progress.percent,
             at_s=now_s, started_at=self._started_at,
-            last_decision=self._journal.latest('decision'),
+            last_decision=self._journal.latest(vocabulary.DECISION),
             waits_for=self._waits_for or (
                 STILL if self._controller.stands_still and not self._over() else None))
         self.viewed_s = now_s
@@ -379,7 +380,7 @@ class Monitor:
         decision = self._engine.observe(sample, ended=self._actor.ended)
         forecast = self._controller.forecast
         self.last_look = sample
-        self._journal.add('sample', sample.at_s, **sample.to_dict(),
+        self._journal.add(vocabulary.SAMPLE, sample.at_s, **sample.to_dict(),
                           forecast=forecast.to_dict() if forecast else None)
         if self._cap_is_shared and self._controller.phase in (
                 sample_mod.Phase.BULK, sample_mod.Phase.PASSES):
@@ -395,7 +396,7 @@ class Monitor:
         """libvirt gives the cap to each disk, so they began with a share of it."""
         cap_mib_s = self._controller.settings.cap_mib_s
         self._cap_is_shared = bool(self._actor.apply(controller_mod.Decision(
-            at_s=at_s, actions=(remedies.SetBandwidth(cap_mib_s),), rule='memory_begins',
+            at_s=at_s, actions=(remedies.SetBandwidth(cap_mib_s),), rule=vocabulary.MEMORY_BEGINS,
             reason=f'the disks are in sync: memory gets the whole {cap_mib_s} MiB/s',
             forecast=None)))
 
@@ -431,4 +432,4 @@ class Monitor:
         self._publish()
 
     def _event(self, text: str) -> None:
-        self._journal.add('event', self._inbox.clock(), text=text)
+        self._journal.add(vocabulary.EVENT, self._inbox.clock(), text=text)

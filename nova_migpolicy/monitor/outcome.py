@@ -20,6 +20,7 @@ from oslo_log import log as logging
 from nova_migpolicy.engine import sample as sample_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
 
@@ -43,10 +44,10 @@ INACTIVE = frozenset((libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED))
 class End(enum.Enum):
     """What has become of the guest."""
 
-    COMPLETED = 'completed'      # it runs on the destination
-    CANCELLED = 'cancelled'      # somebody stopped the migration; it runs on the source
-    FAILED = 'failed'            # the migration failed; the guest is the source's
-    BROKEN = 'broken'            # post-copy broke: its memory is on both hosts
+    COMPLETED = vocabulary.COMPLETED      # it runs on the destination
+    CANCELLED = vocabulary.CANCELLED      # somebody stopped the migration; it runs on the source
+    FAILED = vocabulary.FAILED            # the migration failed; the guest is the source's
+    BROKEN = vocabulary.BROKEN            # post-copy broke: its memory is on both hosts
 
 
 @dataclasses.dataclass

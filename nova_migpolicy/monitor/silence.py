@@ -15,6 +15,7 @@ from oslo_log import log as logging
 
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
 
@@ -59,4 +60,4 @@ class Silence:
 
     def _write(self, text: str) -> None:
         LOG.warning('%s', text, instance_uuid=self._guest.uuid)
-        self._journal.add('event', self._clock(), text=text)
+        self._journal.add(vocabulary.EVENT, self._clock(), text=text)

@@ -14,34 +14,15 @@ from typing import Any
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import hold
 from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy import vocabulary
 
 Phase = sample_mod.Phase
 
-# The phases that the engine does not know, and its first one in the words for people.
-PREPARING = 'preparing'
-SWITCHOVER = 'switchover'
-ABORTING = 'aborting'
-FINISHING = 'finishing'
-DONE = 'done'
 MIB = 1 << 20
 # The soonest end of what is not over: figures have one decimal.
 _SOONEST_S = 0.1
 
 View = Mapping[str, Any]
-
-_EMPTY: dict[str, Any] = {
-    'phase': PREPARING, 'percent': 0.0, 'age_seconds': 0.0, 'started_at': None,
-    'elapsed_seconds': None, 'memory': None, 'disk': None, 'bandwidth_mib_s': None,
-    'dirty_mib_s': None, 'throttle_percent': None, 'pass_number': None, 'settings': None,
-    'held': [], 'expected_blackout_ms': None, 'converges': None, 'eta_seconds': None,
-    'deadline_at': None, 'deadline_in_seconds': None, 'makes_deadline': None,
-    'last_decision': None, 'waits_for': None, 'outcome': None, 'reason': None, 'final': None,
-}
-
-
-def blank(**known: Any) -> dict[str, Any]:
-    """A view in which nothing is known but this."""
-    return {**_EMPTY, **known}
 
 
 def phase_of(phase: Phase, *, switched: bool, ended: bool) -> str:
@@ -50,14 +31,14 @@ def phase_of(phase: Phase, *, switched: bool, ended: bool) -> str:
     :param switched: the guest has stopped on the source for the switchover
     :param ended: libvirt's job is over, what is left is Nova's
     """
-    if ended or phase is Phase.DONE:
-        return FINISHING
+    if ended:
+        return vocabulary.FINISHING
     words: str = phase.value
     if phase is Phase.POST_COPY:
         return words
     if switched:
-        return SWITCHOVER
-    return PREPARING if phase is Phase.SETUP else words
+        return vocabulary.SWITCHOVER
+    return words
 
 
 def of_running(
@@ -79,7 +60,7 @@ def of_running(
     """
     facts, forecast = controller.facts, controller.forecast
     deadline_s = facts.deadline_s
-    view = blank(
+    view = vocabulary.blank_status(
         phase=phase, percent=round(percent, 1), started_at=_text(started_at),
         elapsed_seconds=round(at_s - facts.started_s, 1),
         pass_number=forecast.pass_number if forecast else None,
@@ -96,7 +77,7 @@ def of_running(
             deadline_in_seconds=round(deadline_s - at_s, 1),
             deadline_at=_text(started_at + datetime.timedelta(
                 seconds=deadline_s - facts.started_s)))
-    if forecast is not None and phase not in (ABORTING, FINISHING):
+    if forecast is not None and phase not in (vocabulary.ABORTING, vocabulary.FINISHING):
         view.update(_forecast(forecast))
     return view
 

@@ -16,9 +16,8 @@ import uuid
 from nova_migpolicy.osc import errors
 from nova_migpolicy.osc import http
 from nova_migpolicy.osc import words
+from nova_migpolicy import vocabulary
 
-#: Nova's words for a live migration that will not change any more.
-FINAL = frozenset({'completed', 'error', 'failed', 'cancelled', 'done'})
 _LIVE = 'live-migration'
 # A regular expression to Nova: what has a meaning there stands for any character instead, and
 # what is found is compared as it is.
@@ -109,7 +108,8 @@ def migration(api: http.Api, of: Server, wanted: str | None) -> Migration:
         which = f'live migration {wanted}' if wanted else 'live migration yet'
         raise errors.Failed(f'Server {of.name} has no {which}: {_see(of)}, "openstack server '
                             f'migration start {of.id}" starts one.')
-    under_way = [one for one in found if one.facts.get('status') not in FINAL]
+    under_way = [one for one in found if one.facts.get('status')
+                 not in vocabulary.FINAL_STATUSES]
     return (under_way or found)[0]
 
 

@@ -18,11 +18,13 @@ from nova_migpolicy.osc import telling
 from nova_migpolicy.osc import view as view_mod
 from nova_migpolicy.osc import watcher
 from nova_migpolicy.osc import words
+from nova_migpolicy import vocabulary
 
 Story = Sequence[tuple[str, watcher.Line]]
-_COLOURS = {'decision': 'magenta', 'retune': 'cyan', 'action': 'dim', 'trouble': 'red',
-            'outcome': 'bold', 'note': 'dim'}
-_ENDS = {'completed': 'green', 'cancelled': 'yellow', 'failed': 'red', 'broken': 'red'}
+_COLOURS = {vocabulary.DECISION: 'magenta', vocabulary.RETUNE: 'cyan', vocabulary.ACTION: 'dim',
+            'trouble': 'red', 'outcome': 'bold', 'note': 'dim'}
+_ENDS = {vocabulary.COMPLETED: 'green', vocabulary.CANCELLED: 'yellow', vocabulary.FAILED: 'red',
+         vocabulary.BROKEN: 'red'}
 # What is on the screen besides the story: the title, the bar, four rows of figures, air.
 _FRAME_LINES = 10
 # Of the screen's lines, at most this part is for the servers where there are many.

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from nova_migpolicy.osc import watcher
 from nova_migpolicy.osc import words
+from nova_migpolicy import vocabulary
 
 Watch = watcher.Watch
 
@@ -70,7 +71,7 @@ class Live:
     def say(self, watch: Watch, lines: Sequence[watcher.Line]) -> None:
         """Keep what is new for the next picture; where it is now is in the picture anyway."""
         name = watch.name if self._many else ''
-        told = (*watcher.KINDS, 'note', 'trouble')
+        told = (*vocabulary.NEWS, 'note', 'trouble')
         self._story.extend((name, line if line.time else _stamped(line)) for line in lines
                            if line.kind in told or (self._many and line.kind == 'outcome'))
 

@@ -15,11 +15,9 @@ from nova_migpolicy.osc import find
 from nova_migpolicy.osc import http
 from nova_migpolicy.osc import telling
 from nova_migpolicy.osc import words
+from nova_migpolicy import vocabulary
 
 _PAGE = 1000
-#: All kinds of records but samples, which are many.
-STORY = ('start', 'decision', 'action', 'retune', 'event', 'link', 'end')
-KINDS = (*STORY, 'sample')
 
 
 class ShowPolicy(base.Lister):
@@ -116,7 +114,7 @@ def _progress(found: Mapping[str, Any]) -> dict[str, Any]:
     shown.update({name: get(name) for name in (
         'deadline_at', 'deadline_in_seconds', 'makes_deadline')})
     last = get('last_decision')
-    shown['last_decision'] = telling.sentence({**last, 'kind': 'decision'}) if isinstance(
+    shown['last_decision'] = telling.sentence({**last, 'kind': vocabulary.DECISION}) if isinstance(
         last, Mapping) else None
     shown.update({name: get(name) for name in ('outcome', 'reason')})
     final = get('final')
@@ -143,9 +141,9 @@ class ListTimeline(base.Lister):
         parser = super().get_parser(prog_name)
         base.add_migration(parser)
         parser.add_argument(
-            '--kind', action='append', choices=KINDS, metavar='<kind>',
-            help=f'Only records of this kind, one of {", ".join(KINDS)}; may be repeated; by '
-                 'default all but samples')
+            '--kind', action='append', choices=vocabulary.KINDS, metavar='<kind>',
+            help=f'Only records of this kind, one of {", ".join(vocabulary.KINDS)}; may be '
+                 'repeated; by default all but samples')
         parser.add_argument('--marker', type=_natural, default=0, metavar='<number>',
                             help='Begin after the record of this number')
         parser.add_argument('--limit', type=_natural, metavar='<number>',
@@ -156,8 +154,8 @@ class ListTimeline(base.Lister):
         """Return a row for each record."""
         api = self.api()
         migration = self.migration(api, parsed_args)
-        records = timeline(api, migration, parsed_args.kind or STORY, parsed_args.marker,
-                           parsed_args.limit)
+        records = timeline(api, migration, parsed_args.kind or vocabulary.STORY,
+                           parsed_args.marker, parsed_args.limit)
         columns = (base.Column('Number'), base.Column('At Seconds'),
                    base.Column('Time', base.MACHINES), base.Column('Kind'), base.Column('What'),
                    base.Column('Record', base.NESTED))

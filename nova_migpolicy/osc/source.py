@@ -16,9 +16,9 @@ from nova_migpolicy.osc import find
 from nova_migpolicy.osc import http
 from nova_migpolicy.osc import view as view_mod
 from nova_migpolicy.osc import watcher
+from nova_migpolicy import vocabulary
 
 _RECORDS = 500
-_UNDER_WAY = ('preparing', 'running', 'running (post-copy)', 'post-migrating')
 
 
 class Target:
@@ -66,7 +66,7 @@ class Source:
             raise errors.Unreachable("The API's answer has no progress in it.")
         now = view_mod.of_plugin(body)
         if not body.get('phase'):
-            if now.status in _UNDER_WAY:
+            if now.status in vocabulary.AT_WORK_STATUSES:
                 # The host answers but does not watch it: profile nova, or not begun.
                 return [], dataclasses.replace(self._nova(target), waits_for=now.waits_for)
             return [], now
@@ -74,7 +74,7 @@ class Source:
 
     def _records(self, target: Target) -> list[Mapping[str, Any]]:
         path, heard = target.migration.path, target.watch.heard
-        params: dict[str, Any] = {'limit': _RECORDS, 'kind': list(watcher.KINDS)}
+        params: dict[str, Any] = {'limit': _RECORDS, 'kind': list(vocabulary.NEWS)}
         if heard:
             params['marker'] = heard
         try:
@@ -100,7 +100,7 @@ class Source:
             raise errors.Refused(404, f'Nova does not show migration {wanted.id} of server '
                                       f'{wanted.server.name} to you any more: it is over.')
         row = dict(rows[0])
-        if row.get('status') in _UNDER_WAY:
+        if row.get('status') in vocabulary.AT_WORK_STATUSES:
             try:
                 self.asked += 1
                 found = self._api.nova('GET', wanted.path).get('migration')

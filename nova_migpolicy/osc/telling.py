@@ -11,14 +11,13 @@ from typing import Any
 
 from nova_migpolicy.osc import view as view_mod
 from nova_migpolicy.osc import words
+from nova_migpolicy import vocabulary
 
 View = view_mod.View
 
 #: Seconds from which on figures are old: those who watch make the monitor look each second, and
 #: it looks each five seconds in any case.
 OLD_S = 5.0
-# In these there is something to send.
-_MOVING = frozenset({'disks', 'bulk copy', 'passes', 'switchover', 'post-copy'})
 # What every record has, or what is said already.
 _FRAME = frozenset({'number', 'at', 'time', 'kind'})
 # The figures of an action, with their units.
@@ -44,7 +43,7 @@ def eta(now: View) -> str:
     latest_s = now.eta_low_s if now.eta_high_s is None else now.eta_high_s
     if latest_s is not None and latest_s < 1:
         return 'ends any moment'
-    if latest_s is None and now.converges and now.phase == 'passes':
+    if latest_s is None and now.converges and now.phase == vocabulary.PASSES:
         # In the passes there was one, which has gone by.
         return 'takes longer than expected'
     seconds = words.span(now.eta_low_s, now.eta_high_s)
@@ -53,7 +52,7 @@ def eta(now: View) -> str:
 
 def news(now: View) -> str:
     """Say that the figures are old, if they are."""
-    if now.phase not in _MOVING or now.remaining_bytes is None:
+    if now.phase not in vocabulary.MOVING or now.remaining_bytes is None:
         return ''
     if now.age_s is None:
         return 'figures of unknown age'
@@ -106,16 +105,16 @@ def sent(now: View) -> float | None:
 def sentence(record: Mapping[str, Any]) -> str:
     """Write a record of the timeline as a sentence."""
     kind, get = record.get('kind'), record.get
-    if kind == 'decision':
+    if kind == vocabulary.DECISION:
         return f'{words.text(get("rule"))}: {words.text(get("reason"))}'
-    if kind == 'action':
+    if kind == vocabulary.ACTION:
         done = 'done' if get('done') else f'refused: {words.text(get("error"))}'
         return f'{_action(record)}: {done}'
-    if kind == 'retune':
+    if kind == vocabulary.RETUNE:
         released = words.text(get('released'))
         parts = [words.text(get('values')), f'released {released}' if released else '']
         return f'by a person: {", ".join(part for part in parts if part)}'
-    if kind == 'sample':
+    if kind == vocabulary.SAMPLE:
         return _sample(record)
     if kind == 'start':
         policy = get('policy')

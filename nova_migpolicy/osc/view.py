@@ -11,16 +11,10 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
-from nova_migpolicy.osc import find
 from nova_migpolicy.osc import words
+from nova_migpolicy import vocabulary
 
-OUTCOMES = ('completed', 'cancelled', 'failed', 'broken')
-_OF_STATUS = {'completed': 'completed', 'done': 'completed', 'cancelled': 'cancelled',
-              'error': 'failed', 'failed': 'failed'}
-# Nova's words in ours, for what Nova alone can tell.
-_PHASES = {'accepted': 'queued', 'queued': 'waiting for a slot', 'preparing': 'preparing',
-           'running (post-copy)': 'post-copy', 'post-migrating': 'finishing',
-           'completed': 'done', 'error': 'done', 'failed': 'done', 'cancelled': 'done'}
+_UNKNOWN = vocabulary.Meaning(None)
 _WAITS = {'accepted': 'Nova chooses and checks a destination',
           'queued': 'max_concurrent_live_migrations of its source host are under way'}
 
@@ -58,12 +52,13 @@ class View:
     @property
     def over(self) -> bool:
         """Whether nothing will change any more, for Nova as well."""
-        return self.status in find.FINAL or (self.phase == 'done' and bool(self.outcome))
+        return self.status in vocabulary.FINAL_STATUSES or (
+            self.phase == vocabulary.DONE and bool(self.outcome))
 
     @property
     def waiting(self) -> bool:
         """Whether it has not begun."""
-        return self.phase in ('queued', 'waiting for a slot')
+        return self.phase in (vocabulary.QUEUED, vocabulary.WAITING)
 
 
 def of_plugin(body: Mapping[str, Any]) -> View:
@@ -76,7 +71,7 @@ def of_plugin(body: Mapping[str, Any]) -> View:
     held = body.get('held')
     return View(
         status=status,
-        phase=words.text(body.get('phase')) or _PHASES.get(status, 'preparing'),
+        phase=words.text(body.get('phase')) or _phase(status) or vocabulary.PREPARING,
         age_s=words.number(body.get('age_seconds')),
         source=words.text(body.get('source_host')),
         destination=words.text(body.get('destination_host')),
@@ -112,7 +107,7 @@ def of_nova(row: Mapping[str, Any], before: View | None = None) -> View:
     if before is not None and before.percent is not None:
         percent = max(before.percent, percent or 0.0)
     return View(
-        status=status, phase=_PHASES.get(status, 'running'),
+        status=status, phase=_phase(status) or vocabulary.RUNNING,
         source=words.text(row.get('source_compute')),
         destination=words.text(row.get('dest_compute')),
         percent=percent, remaining_bytes=left if total else None,
@@ -121,10 +116,16 @@ def of_nova(row: Mapping[str, Any], before: View | None = None) -> View:
 
 def _outcome(said: str, status: str) -> str:
     """Say how it ended; the plugin knows how, and Nova whether what followed went well."""
-    of_status = _OF_STATUS.get(status, '')
-    if said not in OUTCOMES or (said == 'completed' and of_status == 'failed'):
+    of_status = vocabulary.NOVA_STATUS.get(status, _UNKNOWN).outcome or ''
+    if said not in vocabulary.OUTCOMES or (
+            said == vocabulary.COMPLETED and of_status == vocabulary.FAILED):
         return of_status
-    return 'completed' if of_status == 'completed' else said
+    return vocabulary.COMPLETED if of_status == vocabulary.COMPLETED else said
+
+
+def _phase(status: str) -> str | None:
+    """Return Nova's word in ours, for what Nova alone can tell."""
+    return vocabulary.NOVA_STATUS.get(status, _UNKNOWN).phase
 
 
 def _map(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -15,16 +15,14 @@ from typing import Any
 from nova_migpolicy.osc import telling
 from nova_migpolicy.osc import view as view_mod
 from nova_migpolicy.osc import words
+from nova_migpolicy import vocabulary
 
 View = view_mod.View
 
 #: Seconds between two lines about where it is.
 LINE_EVERY_S = 5.0
-#: The kinds of records that are worth a line.
-KINDS = ('decision', 'action', 'event')
-# In these there is nothing to say but that they last.
-_QUIET = ('queued', 'waiting for a slot', 'preparing', 'aborting', 'finishing')
-EXIT_STATUS: Mapping[str, int] = {'completed': 0, 'cancelled': 3, 'failed': 4, 'broken': 5}
+EXIT_STATUS: Mapping[str, int] = {
+    vocabulary.COMPLETED: 0, vocabulary.CANCELLED: 3, vocabulary.FAILED: 4, vocabulary.BROKEN: 5}
 OTHER_ERROR = 1
 STOPPED = 130
 
@@ -98,7 +96,7 @@ class Watch:
                               else 'nothing by a person any more'))
         if now.over:
             lines.append(Line('outcome', telling.ending(now)))
-        elif (now.phase not in _QUIET and now_s >= self._next_line_s
+        elif (now.phase not in vocabulary.QUIET and now_s >= self._next_line_s
               and (where := telling.where(now))):
             self._next_line_s = now_s + LINE_EVERY_S
             lines.append(Line('progress', where))
@@ -112,7 +110,7 @@ class Watch:
             if number is None or number <= self.heard:
                 continue
             self.heard = int(number)
-            if record.get('kind') in KINDS:
+            if record.get('kind') in vocabulary.NEWS:
                 lines.append(Line(str(record['kind']), telling.sentence(record),
                                   words.text(record.get('time'))))
         self.story.extend(lines)

@@ -12,6 +12,7 @@ import testtools
 
 from nova_migpolicy.api import errors
 from nova_migpolicy.api import lookup
+from nova_migpolicy import vocabulary
 from tests.unit.api import fakes
 
 
@@ -72,7 +73,7 @@ class TestLookup(testtools.TestCase):
         return objects.Migration(self.context, id=5, uuid=fakes.RECORD, created_at=ago(),
                                  migration_type='live-migration', **more)
 
-    @ddt.data(*lookup.UNDER_WAY, 'completed', 'cancelled', 'error', 'failed')
+    @ddt.data(*vocabulary.UNDER_WAY_STATUSES, 'completed', 'cancelled', 'error', 'failed')
     def test_migration_in_whatever_state(self, status):
         found = self.record(status=status)
         get = self.patch('nova.objects.Migration.get_by_id_and_instance', return_value=found)
@@ -110,7 +111,7 @@ class TestLookup(testtools.TestCase):
         self.assertEqual([first, second], self.lookup.under_way(self.context, 'n1'))
         get.assert_called_once_with(self.context, {
             'migration_type': 'live-migration', 'host': 'n1',
-            'status': list(lookup.UNDER_WAY)})
+            'status': list(vocabulary.UNDER_WAY_STATUSES)})
         self.lookup.under_way(self.context, None)
         self.assertNotIn('host', get.call_args.args[1])
 

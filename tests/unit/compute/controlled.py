@@ -20,8 +20,8 @@ from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
 from nova_migpolicy.monitor import outcome
-from nova_migpolicy.monitor import view
 from nova_migpolicy.policy import resolve
+from nova_migpolicy import vocabulary
 
 SERVER, MIGRATION = str(uuid.uuid4()), str(uuid.uuid4())
 REQUEST = f'req-{uuid.uuid4()}'
@@ -68,7 +68,7 @@ class ControlBase(testtools.TestCase):
         current.session = types.SimpleNamespace(
             is_watched=True, note_silence=lambda: None,
             call=outcome.Call(),
-            inbox=current.inbox, view=lambda: view.blank(phase='passes'),
+            inbox=current.inbox, view=lambda: vocabulary.blank_status(phase='passes'),
             in_force=lambda: {**resolved.to_dict(), 'held': {}, 'retuned': {'on_stall': 'x'}},
             too_late=lambda item: item.reply.give(commands.over('it runs')),
             journal=journal.Journal(None, 0.0, 0))

@@ -8,7 +8,7 @@ import uuid
 
 from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import view
+from nova_migpolicy import vocabulary
 from tests.unit.compute import controlled
 
 SERVER = controlled.SERVER
@@ -26,16 +26,16 @@ class ControlTest(controlled.ControlBase):
 
     def test_the_end_is_known_before_nova_is_done_with_it(self):
         session = self.run_session()
-        session.view = lambda: view.blank(phase='switchover', age_seconds=5.0)
+        session.view = lambda: vocabulary.blank_status(phase='switchover', age_seconds=5.0)
         session.journal.add('end', 4.0, outcome='completed', total_seconds=4.0, downtime_ms=55)
         found = self.control.progress(SERVER, MIGRATION).body
-        self.assertEqual((view.FINISHING, 'completed', 55, 100.0), (
+        self.assertEqual((vocabulary.FINISHING, 'completed', 55, 100.0), (
             found['phase'], found['outcome'], found['final']['downtime_ms'], found['percent']))
         self.assertEqual([], session.inbox.asked)
 
     def test_an_old_view_is_made_anew_first(self):
         session = self.run_session(answer.Answer(answer.OK))
-        session.view = lambda: view.blank(age_seconds=5.0)
+        session.view = lambda: vocabulary.blank_status(age_seconds=5.0)
         self.control.progress(SERVER, MIGRATION)
         self.assertIsInstance(session.inbox.asked[0], inbox.Look)
 

@@ -73,5 +73,5 @@ class TestSample(testtools.TestCase):
                           'memory_total_bytes': 5}, got)
 
     def test_phases_are_words(self):
-        self.assertEqual(['setup', 'disks', 'bulk copy', 'passes', 'post-copy', 'done'],
+        self.assertEqual(['preparing', 'disks', 'bulk copy', 'passes', 'post-copy'],
                          [phase.value for phase in sample.Phase])

@@ -18,6 +18,7 @@ from nova_migpolicy.monitor import outcome
 from nova_migpolicy.monitor import tuning
 from nova_migpolicy.monitor import view
 from nova_migpolicy.policy import resolve
+from nova_migpolicy import vocabulary
 from tests.unit.monitor import fakes
 
 MIB = 1 << 20
@@ -226,7 +227,7 @@ class CommandsTest(testtools.TestCase):
         for end, status in ((outcome.End.CANCELLED, answer.ACCEPTED),
                             (outcome.End.COMPLETED, answer.CONFLICT)):
             self.make()
-            self.phase = view.SWITCHOVER
+            self.phase = vocabulary.SWITCHOVER
             items = [inbox.Command(inbox.CANCEL) for _ in range(2)]
             for item in items:
                 self.commands.act(item)

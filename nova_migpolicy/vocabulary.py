@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every word that leaves the process: in answers, journals, logs and tables of commands.
+
+Each is declared here once, as every policy key is in policy.keys. A pass is QEMU's iteration over
+the memory that is dirty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+# Phases, in the order in which a migration goes through them.
+QUEUED = 'queued'
+WAITING = 'waiting for a slot'
+PREPARING = 'preparing'
+DISKS = 'disks'
+BULK_COPY = 'bulk copy'
+PASSES = 'passes'
+PAUSED = 'paused'
+SWITCHOVER = 'switchover'
+POST_COPY = 'post-copy'
+ABORTING = 'aborting'
+FINISHING = 'finishing'
+DONE = 'done'
+# What Nova alone watches is in none of these.
+RUNNING = 'running'
+
+#: nothing has been sent
+BEFORE = (QUEUED, WAITING, PREPARING)
+#: there is something to send
+MOVING = frozenset({DISKS, BULK_COPY, PASSES, SWITCHOVER, POST_COPY})
+#: there is nothing to say but that they last
+QUIET = (*BEFORE, ABORTING, FINISHING)
+
+# How a migration ends.
+COMPLETED = 'completed'
+CANCELLED = 'cancelled'
+FAILED = 'failed'
+BROKEN = 'broken'
+OUTCOMES = (COMPLETED, CANCELLED, FAILED, BROKEN)
+
+
+class Meaning(NamedTuple):
+    """What Nova's word for the status of a live migration says in ours; None for nothing."""
+
+    phase: str | None
+    outcome: str | None = None
+
+
+#: Nova's word in post-copy
+NOVA_POST_COPY = 'running (post-copy)'
+NOVA_STATUS: Mapping[str, Meaning] = {
+    'accepted': Meaning(QUEUED),
+    'queued': Meaning(WAITING),
+    'preparing': Meaning(PREPARING),
+    # Nova's own monitor is at work, or ours has not begun.
+    'running': Meaning(None),
+    NOVA_POST_COPY: Meaning(POST_COPY),
+    'post-migrating': Meaning(FINISHING),
+    'completed': Meaning(DONE, COMPLETED),
+    # Of other kinds of migration, and of older releases.
+    'done': Meaning(DONE, COMPLETED),
+    'cancelled': Meaning(DONE, CANCELLED),
+    'error': Meaning(DONE, FAILED),
+    'failed': Meaning(DONE, FAILED),
+}
+#: of Nova's words: it will not change any more
+FINAL_STATUSES = frozenset(
+    status for status, meaning in NOVA_STATUS.items() if meaning.outcome is not None)
+#: of Nova's words: it may still be stopped, or has to be told that it cannot
+UNDER_WAY_STATUSES = tuple(
+    status for status, meaning in NOVA_STATUS.items() if meaning.outcome is None)
+#: of Nova's words: its source host is at work on it
+AT_WORK_STATUSES = tuple(status for status in UNDER_WAY_STATUSES
+                         if NOVA_STATUS[status].phase not in (QUEUED, WAITING))
+
+# Rules, each of which makes decisions. Those that take one remedy alone bear its name, but two.
+OPERATOR = 'operator'
+RAISE_BANDWIDTH = 'raise_bandwidth'
+RAISE_DOWNTIME = 'raise_downtime'
+COMBINE = 'combine'
+AWAIT_QUIET = 'await_quiet'
+KEEP_PROMISE = 'keep_promise'
+MEMORY_BEGINS = 'memory_begins'
+SHARE = 'share'
+STANDSTILL = 'standstill'
+LET_GO = 'let_go'
+DEADLINE = 'deadline'
+ON_STALL = 'on_stall'
+ON_TIMEOUT = 'on_timeout'
+#: what each of them is about
+RULES: Mapping[str, str] = {
+    OPERATOR: 'an operator, or a user who may do it, ordered it',
+    RAISE_BANDWIDTH: 'more bandwidth makes it converge, or arrive in time',
+    RAISE_DOWNTIME: 'a longer blackout, within what is permitted, makes it converge',
+    'auto_converge': 'the server is slowed so that it converges',
+    'post_copy': 'the server is moved at once and fetches the rest of its memory afterwards',
+    'pause': 'the server is paused for the rest of the transfer',
+    COMBINE: 'several remedies together make it converge',
+    AWAIT_QUIET: 'a bursty server is awaited in a lull, with a limit that catches it there',
+    KEEP_PROMISE: "QEMU's limit is brought in line with the promised blackout",
+    MEMORY_BEGINS: 'the disks are in sync, and memory gets the whole bandwidth',
+    SHARE: 'migrations over the same link take turns',
+    STANDSTILL: 'nothing moves over the link, or something does again',
+    LET_GO: 'a server that was paused for it runs on, since the rest does not arrive',
+    DEADLINE: 'it is not likely to arrive in time at any permitted bandwidth; nothing is done',
+    ON_STALL: 'it cannot converge with what is permitted',
+    ON_TIMEOUT: 'its deadline has passed',
+}
+
+# Kinds of records in a journal.
+START = 'start'
+SAMPLE = 'sample'
+DECISION = 'decision'
+ACTION = 'action'
+RETUNE = 'retune'
+EVENT = 'event'
+LINK = 'link'
+END = 'end'
+#: all but samples, which are many
+STORY = (START, DECISION, ACTION, RETUNE, EVENT, LINK, END)
+KINDS = (*STORY, SAMPLE)
+#: what is worth a line while it runs
+NEWS = (DECISION, ACTION, EVENT)
+
+#: the fields of a status that are told of a migration, and what they are before anything is known
+STATUS: Mapping[str, Any] = {
+    'phase': PREPARING, 'percent': 0.0, 'age_seconds': 0.0, 'started_at': None,
+    'elapsed_seconds': None, 'memory': None, 'disk': None, 'bandwidth_mib_s': None,
+    'dirty_mib_s': None, 'throttle_percent': None, 'pass_number': None, 'settings': None,
+    'held': (), 'expected_blackout_ms': None, 'converges': None, 'eta_seconds': None,
+    'deadline_at': None, 'deadline_in_seconds': None, 'makes_deadline': None,
+    'last_decision': None, 'waits_for': None, 'outcome': None, 'reason': None, 'final': None,
+}
+
+
+def blank_status(**known: Any) -> dict[str, Any]:
+    """Return a status in which nothing is known but this."""
+    return {**STATUS, 'held': [], **known}
