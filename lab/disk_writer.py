@@ -22,7 +22,7 @@ class DiskWriter:
     """Writes all over a guest's only data disk, through QEMU's own qemu-io, until it is stopped.
 
     On the host where the guest runs, and until a copy of the disk is in sync: unlike a guest's,
-    such a write would also come in the switchover, when QEMU has given up its disks and dies of it.
+    such a write would also come in the switchover, when QEMU has given up its disks and dies.
 
     :param size_mib: of the disk
     :param rate_mib_s: to be written; a busy host may do less
