@@ -78,7 +78,7 @@ class Scenario:
              'post-copy takes a flag at the start'),
             (not self.written_mib_s or len(self.disks_mib) == 1,
              'what is written needs one data disk'),
-            (self.beside is None or self.link_mib_s is not None and not self.cap_mib_s,
+            (self.beside is None or (self.link_mib_s is not None and not self.cap_mib_s),
              'a link that is shared needs a rate, and nobody a cap'),
             (self.switchover_mib_s is None or self.flavour == 'trixie',
              'only the newer libvirt can be told the rate of the link'),
