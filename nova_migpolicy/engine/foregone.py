@@ -82,7 +82,7 @@ class Foregone:
             left - memory, watch.disk_bytes, rate, written)
 
     def _pace(self) -> float | None:
-        """Bytes/s that are sent; what a guest writes anew to a disk meanwhile counts, too."""
+        """Bytes/s that are sent, with what is sent again of disks; None where not known yet."""
         watch = self._watch
         if watch.tracker.phase is not samples.Phase.DISKS:
             return watch.pace.rate()

@@ -197,7 +197,7 @@ def ending(end: Record) -> dict[str, Any]:
     """What of a view the record of the end tells."""
     final = {name: end.get(name) for name in _FINAL}
     outcome = end.get('outcome')
-    return {'percent': 100.0 if outcome == 'completed' else end.get('percent', 0.0),
+    return {'percent': 100.0 if outcome == vocabulary.COMPLETED else end.get('percent', 0.0),
             'elapsed_seconds': final['total_seconds'], 'outcome': outcome,
             'reason': end.get('reason'), 'final': final, 'eta_seconds': None,
             'converges': None, 'makes_deadline': None}

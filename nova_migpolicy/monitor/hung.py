@@ -7,10 +7,9 @@ aborts alike. Closing its connection is what ends that; the guest runs again at 
 for an operator's cancel, a deadline, or after a grace, and only while the guest is the source's:
 once post-copy has begun, or may have, it would cost the guest.
 
-A cancel may come just before QEMU sends that end. Then it lets the guest run, as libvirt says, but
-before it does it waits for the disks, whose last writes are on their way over the dead link: the
-guest stands still all the same. So what is to be aborted is also ended where libvirt is silent and
-calls the guest running.
+If a cancel comes just before that, libvirt calls the guest running, but QEMU first waits for the
+last writes of mirrored disks, which are on the dead link: the guest stands still all the same. So
+what is to be aborted is also ended where libvirt is silent and calls the guest running.
 
 An abort that libvirt has taken may go on waiting as well: disks that are mirrored over such a link
 are not given up before what is on its way has come back.

@@ -15,6 +15,7 @@ from typing import Protocol
 from nova_migpolicy.osc import errors
 from nova_migpolicy.osc import source as source_mod
 from nova_migpolicy.osc import watcher
+from nova_migpolicy import vocabulary
 
 #: Seconds between two looks at a migration, and at one that waits for its turn.
 EVERY_S = 1.0
@@ -25,8 +26,8 @@ REQUESTS_PER_S = 10.0
 PATIENCE_S = 300.0
 # These do not pass: no right to see it, or it is not there.
 _HOPELESS = (400, 401, 403, 404, 406)
-_WORST = (watcher.EXIT_STATUS['broken'], watcher.EXIT_STATUS['failed'],
-          watcher.EXIT_STATUS['cancelled'], watcher.OTHER_ERROR)
+_WORST = (watcher.EXIT_STATUS[vocabulary.BROKEN], watcher.EXIT_STATUS[vocabulary.FAILED],
+          watcher.EXIT_STATUS[vocabulary.CANCELLED], watcher.OTHER_ERROR)
 
 
 class Screen(Protocol):

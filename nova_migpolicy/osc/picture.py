@@ -85,7 +85,7 @@ def _phase(now: view_mod.View) -> tuple[str, str]:
 
 
 def _bar(now: view_mod.View, width: int) -> rich_table.Table:
-    percent = 100.0 if now.outcome == 'completed' else now.percent
+    percent = 100.0 if now.outcome == vocabulary.COMPLETED else now.percent
     row = rich_table.Table.grid(padding=(0, 1))
     row.add_row(progress_bar.ProgressBar(total=100, completed=percent or 0.0, width=width - 8),
                 rich_text.Text('' if percent is None else f'{percent:.0f} %'))
@@ -142,7 +142,7 @@ def _row(one: watcher.Watch) -> tuple[rich_console.RenderableType, ...]:
         said = one.lost or one.trouble
         return (name, '', '', rich_text.Text('given up' if one.lost else '', style='red'), '',
                 rich_text.Text(said))
-    percent = 100.0 if now.outcome == 'completed' else now.percent
+    percent = 100.0 if now.outcome == vocabulary.COMPLETED else now.percent
     more = (telling.ending(now) if now.over else telling.news(now) or telling.eta(now)
             or now.waits_for or telling.blackout(now))
     return (name, progress_bar.ProgressBar(total=100, completed=percent or 0.0, width=_BAR),

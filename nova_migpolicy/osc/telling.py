@@ -92,7 +92,7 @@ def ending(now: View) -> str:
              f'blackout {down}' if down else '',
              f'{words.figure(words.mib(sent(now)), "MiB")} sent' if sent(now) is not None else '']
     text = ', '.join(part for part in parts if part)
-    return f'{text}: {now.reason}' if now.reason and now.outcome != 'completed' else text
+    return f'{text}: {now.reason}' if now.reason and now.outcome != vocabulary.COMPLETED else text
 
 
 def sent(now: View) -> float | None:

@@ -15,6 +15,7 @@ from nova_migpolicy.osc import screen
 from nova_migpolicy.osc import source as source_mod
 from nova_migpolicy.osc import watcher
 from nova_migpolicy.osc import words
+from nova_migpolicy import vocabulary
 
 #: Seconds without an answer to a look.
 TIMEOUT_S = 10.0
@@ -117,9 +118,9 @@ def summary(target: source_mod.Target) -> dict[str, Any]:
 
 def _reason(target: source_mod.Target) -> str | None:
     now = target.watch.view
-    if now is None or now.outcome == 'completed':
+    if now is None or now.outcome == vocabulary.COMPLETED:
         return None
-    if not now.reason and now.outcome == 'failed':
+    if not now.reason and now.outcome == vocabulary.FAILED:
         return f'"openstack server event list {target.migration.server.id}" may say why'
     return now.reason or None
 
