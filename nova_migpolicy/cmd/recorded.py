@@ -143,9 +143,12 @@ def _look(records: abc.Iterable[Record], policy: keys.Policy,
 def _sample(at_s: float, found: Record) -> samples.Sample:
     counts = {field.name: _count(found.get(field.name))
               for field in dataclasses.fields(samples.Sample)
-              if field.name not in ('at_s', 'took_s', 'boundary', 'post_copy', 'xbzrle')}
+              if field.name not in ('at_s', 'took_s', 'moved_s', 'moved_bytes', 'boundary',
+                                    'post_copy', 'xbzrle')}
     xbzrle = found.get('xbzrle')
     return samples.Sample(at_s=at_s, took_s=_rate(found.get('took_s')) or 0.0,
+                          moved_s=_rate(found.get('moved_s')) or 0.0,
+                          moved_bytes=_count(found.get('moved_bytes')) or 0,
                           boundary=found.get('boundary') is True,
                           post_copy=found.get('post_copy') is True,
                           xbzrle=xbzrle if isinstance(xbzrle, bool) else None, **counts)

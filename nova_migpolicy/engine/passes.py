@@ -34,7 +34,8 @@ class Pass:
     steady: the cap did not change in the middle of it.
     count: how many passes it stands for: short ones are taken together.
     shared: other migrations of this host used the link in it.
-    begun_late_s: it may have begun earlier by up to so many seconds, see Sample.took_s.
+    told_s, told_bytes: since libvirt told of its begin, so much went over the wire, and that took
+        so long at most: nothing of it is a guess but at its end, where a guess makes it less.
     """
 
     number: int
@@ -51,7 +52,8 @@ class Pass:
     steady: bool = True
     count: int = 1
     shared: bool = False
-    begun_late_s: float = 0.0
+    told_s: float = 0.0
+    told_bytes: int = 0
 
     @property
     def duration_s(self) -> float:
@@ -71,13 +73,14 @@ class Pass:
 
 @dataclasses.dataclass(frozen=True)
 class _Mark:
-    """The counters when a pass began; took_s as in Sample."""
+    """The counters when a pass began, and where and when they were told at the earliest."""
 
     at_s: float
-    took_s: float
+    told_s: float
     remaining: int
     sent: int
     wire: int
+    told_wire: int
     throttle: int
 
 
@@ -86,8 +89,8 @@ def _mark(sample: samples.Sample) -> _Mark | None:
     if remaining is None or wire is None:
         return None
     sent = sample.memory_sent_bytes
-    return _Mark(sample.at_s, sample.took_s, remaining, wire if sent is None else sent,
-                 wire, sample.throttle_percent or 0)
+    return _Mark(sample.at_s, sample.told_s, remaining, wire if sent is None else sent,
+                 wire, wire + sample.moved_bytes, sample.throttle_percent or 0)
 
 
 def _belong_together(one: Pass, after: Pass) -> bool:
@@ -100,7 +103,8 @@ def _belong_together(one: Pass, after: Pass) -> bool:
 def _joined(one: Pass, after: Pass) -> Pass:
     return dataclasses.replace(
         after, start_s=one.start_s, start_bytes=one.start_bytes, count=one.count + after.count,
-        shared=one.shared or after.shared, begun_late_s=one.begun_late_s,
+        shared=one.shared or after.shared, told_s=one.told_s + after.duration_s,
+        told_bytes=one.told_bytes + after.wire_bytes,
         dirtied_bytes=one.dirtied_bytes + after.dirtied_bytes,
         sent_bytes=one.sent_bytes + after.sent_bytes,
         wire_bytes=one.wire_bytes + after.wire_bytes)
@@ -228,7 +232,7 @@ class Tracker:
         return Pass(number, old.at_s, now.at_s, old.remaining, now.remaining,
                     max(0, old.remaining - sent), max(0, dirtied), sent,
                     wire, old.throttle, 0, count=max(1, skipped if number else 1),
-                    begun_late_s=old.took_s)
+                    told_s=now.at_s - old.told_s, told_bytes=now.wire - old.told_wire)
 
     @staticmethod
     def _late(now: _Mark | None, sample: samples.Sample) -> bool:

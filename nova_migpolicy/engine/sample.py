@@ -75,6 +75,8 @@ class Sample:
         as it is, compressed or as a mark for zeros. Remaining falls by just this between syncs.
     took_s: what is seen may be older than at_s by up to so many seconds, which libvirt took to
         answer.
+    moved_s, moved_bytes: it was told so much later, and then so much more was processed; the bytes
+        are a guess, from the rate.
     xbzrle: pages that were written to but are the same as before are dropped, and counted nowhere:
         remaining falls by them, too.
     """
@@ -99,6 +101,8 @@ class Sample:
     needed_by: int | None = None
     xbzrle: bool | None = None
     took_s: float = 0.0
+    moved_s: float = 0.0
+    moved_bytes: int = 0
 
     @classmethod
     def from_stats(cls, at_s: float, stats: abc.Mapping[str, typing.Any], *,
@@ -138,6 +142,11 @@ class Sample:
         if self.dirty_pages_s is None:
             return None
         return self.dirty_pages_s * (self.page_size_bytes or 4096)
+
+    @property
+    def told_s(self) -> float:
+        """When libvirt can have seen at the earliest what it told."""
+        return self.at_s + self.moved_s - self.took_s
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for the journal; what was not seen is left out."""

@@ -69,6 +69,7 @@ def at_boundary(
         sent = min(sent, max(0, sample.memory_total_bytes - remaining))
     processed, pages = sample.memory_processed_bytes, sample.memory_sent_bytes
     return dataclasses.replace(
-        marked, at_s=started.at_s, memory_remaining_bytes=remaining + sent,
+        marked, at_s=started.at_s, moved_s=round(late_s, 3), moved_bytes=sent,
+        memory_remaining_bytes=remaining + sent,
         memory_processed_bytes=None if processed is None else max(0, processed - sent),
         memory_sent_bytes=None if pages is None else max(0, pages - sent))

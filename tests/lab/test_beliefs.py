@@ -41,9 +41,11 @@ class BeliefsTest(test_commands.CommandsTest):
     def test_memory_that_was_never_touched_teaches_nothing(self):
         self.boot('idle', memory_mib=96, unknown_mib=UNTOUCHED_MIB)
         moving = self.completed()
-        # The bulk copy lasted long enough to be taken for a measurement, and was none.
-        bulk = moving.session.controller.passes[0]
-        self.assertGreaterEqual(bulk.duration_s, linkrate.LEAST_PASS_S)
+        # Nearly all of it is the bulk copy, which lasted long enough to be taken for a
+        # measurement, and was none. Its end may be over before a busy host can look at it.
+        [end] = moving.records('end')
+        self.assertGreaterEqual(end['elapsed_ms'] - end['downtime_ms'],
+                                2000 * linkrate.LEAST_PASS_S)
         self.assertIsNone(self.links.get('n2'))
 
     def test_memory_that_is_all_in_use_does(self):

@@ -23,6 +23,11 @@ ENDLESS = {'bandwidth_mib_s': '40', 'remedies': 'none', 'on_stall': 'continue',
            'timeout_seconds': '600'}
 
 
+#: What libvirtd says where it starts while QEMU hangs, and takes what QEMU answers to the libvirtd
+#: before it for the answer to its own first questions; it ends the guest then (1 in some 20 here).
+MISTAKEN = b'unexpected type returned by QEMU command'
+
+
 class LibvirtdTest(base.HostsTest):
 
     def restart(self, host):
@@ -85,16 +90,39 @@ class TestSwitchover(LibvirtdTest, test_dead_link.DeadLinkTest):
             what='the guest to run on n1 alone')
         self.assert_beats('n1')
 
+    def outlives(self, die):
+        """Check that the guest runs on at n1 after a death, unless libvirt makes its mistake.
+
+        Then the guest is gone, and this is checked again with another one.
+        """
+        log = self.lab['n1'].machine.folder / 'log' / 'libvirtd.log'
+        for _ in range(3):
+            known = log.stat().st_size
+            die()
+            if MISTAKEN not in log.read_bytes()[known:]:
+                break
+            self.assertEqual({}, steered.whereabouts(self.guest))
+            self.beats.stop()
+            self.guest.destroy()
+            self.lab.deliver('n1')
+            self.lab.shape('n1')
+        self.assert_runs_on_n1()
+
     def test_at_the_source_while_the_link_is_dead(self):
         """Nobody waits for the migration any more, and the guest is not left standing still."""
+        self.outlives(self.die_in_the_switchover)
+
+    def die_in_the_switchover(self):
         moving = self.hang()
         self.restart('n1')
         ended = moving.wait(120)
         self.assertEqual(outcome.End.FAILED, ended.end, ended.reason)
         self.assertIn('unsent', self.events(moving))
-        self.assert_runs_on_n1()
 
     def test_at_the_source_while_the_link_of_disks_is_dead(self):
+        self.outlives(self.die_in_the_disks)
+
+    def die_in_the_disks(self):
         self.boot(set_mib=8, rate_mib_s=5, disks_mib=(128,))
         moving = self.move(bandwidth_mib_s='10')
         self.in_phase(moving, 'disks')
@@ -106,4 +134,3 @@ class TestSwitchover(LibvirtdTest, test_dead_link.DeadLinkTest):
         self.restart('n1')
         moving.wait(180)
         self.assertIn('unsent', self.events(moving))
-        self.assert_runs_on_n1()

@@ -46,9 +46,10 @@ class RemedyTests:
         self.assertIn('MiB', decision['reason'])
         # libvirt counts the bulk copy as the first pass. Two more are enough, unless what is
         # left at their ends still falls: then a third has to show that it does not.
-        left = {s['iteration']: s['memory_remaining_bytes'] for s in run.records('sample')
+        # One at whose begin libvirt told nothing, or told of the next one, shows nothing.
+        left = {s['iteration']: s.get('memory_remaining_bytes') for s in run.records('sample')
                 if s['boundary'] and s['at'] <= decision['at']}
-        falls = 4 in left and 3 in left and left[4] < judge.FALLING_A_PASS * left[3]
+        falls = None in (left.get(3), left.get(4)) or left[4] < judge.FALLING_A_PASS * left[3]
         self.assertLessEqual(max(left), 5 if falls else 4, left)
         self.assertIn(decision['reason'], self.stack.log(run.source).read_text())
         [end] = run.records('end')

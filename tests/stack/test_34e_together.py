@@ -10,8 +10,9 @@ LINK_MIB_S = 30
 COUNT = 3
 # More than is needed where one has the link to itself, so that a busy machine keeps it, too.
 PROMISE_MS = 2000
-#: arrives alone without being slowed or stopped, and not with a third of the link
-GUEST = guests.Guest(kind='sweep', memory_mib=96, set_mib=32, rate_mib_s=20)
+#: arrives alone by its blackout, and not with a half or a third of the link; writes so fast that
+#: a busy machine, on which it writes less, changes nothing of that
+GUEST = guests.Guest(kind='sweep', memory_mib=96, set_mib=40, rate_mib_s=80)
 
 
 class TogetherTest(steering.SteeringTest):

@@ -8,6 +8,8 @@ import testtools
 from nova_migpolicy.engine import linkrate
 from nova_migpolicy.engine import passes
 from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import sampler
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
@@ -52,14 +54,31 @@ class TestLinkRate(testtools.TestCase):
             memory_processed_bytes=1160 * MIB, memory_sent_bytes=1160 * MIB,
             memory_remaining_bytes=100 * MIB), threshold_bytes=0, cap_mib_s=0, changed_s=0.0)
         late = tracker.passes[-1]
-        self.assertEqual((120 * MIB, 0.6), (late.wire_bytes, late.begun_late_s))
+        self.assertEqual((120 * MIB, 120 * MIB), (late.wire_bytes, late.told_bytes))
+        self.assertThat(late.told_s, test_estimator.near(1.2, 0.01))
         self.assertThat(late.wire_rate / MIB, test_estimator.near(200, 0.01))
         self.assertThat(linkrate.from_pass(late), test_estimator.near(90, 0.01))
 
+    def test_what_is_guessed_of_a_pass_counts_for_nothing(self):
+        """A pass that was looked at 0.2 s late, and a rate of before that is far too high."""
+        tracker = passes.Tracker()
+        for number, (at_s, done, rate, left) in enumerate((
+                (0.0, 0, 0, 1000), (10.2, 1000, 300, 100), (11.0, 1080, 0, 100))):
+            tracker.observe(sampler.at_boundary(
+                samples.Sample(
+                    at_s=at_s, memory_total_bytes=1000 * MIB, memory_processed_bytes=done * MIB,
+                    memory_remaining_bytes=left * MIB, memory_rate_bytes_s=rate * MIB,
+                    page_size_bytes=4096),
+                inbox.PassStarted(min(at_s, 10.0) if number < 2 else at_s, number + 1)),
+                threshold_bytes=0, cap_mib_s=0, changed_s=0.0)
+        late = tracker.passes[-1]
+        self.assertThat(late.wire_rate / MIB, test_estimator.near(140, 0.01))
+        self.assertThat(linkrate.from_pass(late), test_estimator.near(90, 0.01))
+
     @staticmethod
-    def of_switchover(sent, seconds, cap, downtime, took_s=0.0):
+    def of_switchover(sent, seconds, cap, downtime, **of_last):
         """What a switchover shows after a sample of 500 MiB, at 10 s."""
-        last = samples.Sample(at_s=10.0, took_s=took_s, memory_processed_bytes=500 * MIB)
+        last = samples.Sample(at_s=10.0, memory_processed_bytes=500 * MIB, **of_last)
         return linkrate.from_switchover(
             last, 500 * MIB + sent, 10.0 + seconds, cap, downtime)
 
@@ -73,6 +92,12 @@ class TestLinkRate(testtools.TestCase):
     def test_a_switchover_after_a_sample_that_was_told_late(self):
         # What was sent in the second that libvirt took may be among it.
         self.assertThat(self.of_switchover(400 * MIB, 1.0, 0, 500, took_s=1.0),
+                        test_estimator.near(200, 0.01))
+
+    def test_a_switchover_after_a_sample_of_which_much_is_guessed(self):
+        # It was told at 11 s, when 600 MiB were sent.
+        self.assertThat(self.of_switchover(300 * MIB, 2.0, 0, 500, moved_s=1.0,
+                                           moved_bytes=100 * MIB),
                         test_estimator.near(200, 0.01))
 
     def test_a_switchover_that_says_nothing(self):

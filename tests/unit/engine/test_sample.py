@@ -69,8 +69,8 @@ class TestSample(testtools.TestCase):
 
     def test_the_journal_gets_what_was_seen(self):
         got = sample.Sample.from_stats(1.0, {'memory_total': 5}).to_dict()
-        self.assertEqual({'at_s': 1.0, 'took_s': 0.0, 'boundary': False, 'post_copy': False,
-                          'memory_total_bytes': 5}, got)
+        self.assertEqual({'at_s': 1.0, 'took_s': 0.0, 'moved_s': 0.0, 'moved_bytes': 0,
+                          'boundary': False, 'post_copy': False, 'memory_total_bytes': 5}, got)
 
     def test_phases_are_words(self):
         self.assertEqual(['preparing', 'disks', 'bulk copy', 'passes', 'post-copy'],
