@@ -19,7 +19,6 @@ import webob
 
 from nova_migpolicy.api import bulk
 from nova_migpolicy.api import changing
-from nova_migpolicy.api import channel
 from nova_migpolicy.api import errors
 from nova_migpolicy.api import lookup
 from nova_migpolicy.api import parts as parts_mod
@@ -28,8 +27,9 @@ from nova_migpolicy.api import reading
 from nova_migpolicy.api import start
 from nova_migpolicy.api import upstream
 from nova_migpolicy.api import web
-from nova_migpolicy.compute import contract
+from nova_migpolicy.channel import client
 from nova_migpolicy import exception
+from nova_migpolicy import nova_contract
 
 LOG = logging.getLogger(__name__)
 
@@ -76,10 +76,10 @@ def make(onward: web.App) -> Application:
 
     :raises exception.UnsupportedNova: what is needed of Nova is not there any more.
     """
-    wrong = contract.mismatches(contract.API_NAMES)
+    wrong = nova_contract.mismatches(nova_contract.API_NAMES)
     if wrong:
         raise exception.UnsupportedNova(f'this Nova does not match: {"; ".join(wrong)}')
-    parts = parts_mod.Parts(lookup.Lookup(), rbac.Rbac(nova.conf.CONF), channel.Channel())
+    parts = parts_mod.Parts(lookup.Lookup(), rbac.Rbac(nova.conf.CONF), client.Channel())
     return Application(onward, parts)
 
 

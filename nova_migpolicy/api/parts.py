@@ -9,12 +9,12 @@ import dataclasses
 import re
 from typing import Any, TypeVar
 
-from nova_migpolicy.api import channel as channel_mod
 from nova_migpolicy.api import errors
 from nova_migpolicy.api import lookup as lookup_mod
 from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.api import versions
 from nova_migpolicy.api import web
+from nova_migpolicy.channel import client
 
 T = TypeVar('T')
 
@@ -29,7 +29,7 @@ class Parts:
 
     lookup: lookup_mod.Lookup
     rbac: rbac_mod.Rbac
-    channel: channel_mod.Channel
+    channel: client.Channel
     unreachable: dict[tuple[str, str], tuple[int, str]] | None = None
 
     def target(self, call: web.Call, rule: str) -> Target:
@@ -52,6 +52,20 @@ class Parts:
         """
         migration = self.lookup.migration(context, server, migration_id)
         return Target(self, context, server, migration)
+
+    def ask(self, context: Any, host: str, method: str, **arguments: Any) -> client.Answer:
+        """Ask the plugin on a host; returns status and body.
+
+        :param context: targeted at the host's cell.
+        :raises errors.Unreachable: it cannot be asked.
+        :raises errors.Refusal: it refused.
+        """
+        try:
+            return self.channel.ask(context, host, method, **arguments)
+        except client.Unreachable as error:
+            raise errors.Unreachable(error.status, error.message) from None
+        except client.Refused as error:
+            raise errors.Refusal(error.status, error.message) from None
 
     def without_hosts(self, context: Any, server: Any, text: str,
                       hosts: Mapping[str | None, str]) -> str:
@@ -100,7 +114,7 @@ class Target:
             found.dest_compute: 'the destination', found.source_node: 'the source host',
             found.source_compute: 'the source host'})
 
-    def ask(self, method: str, **arguments: Any) -> channel_mod.Answer:
+    def ask(self, method: str, **arguments: Any) -> client.Answer:
         """Ask the plugin on the source host about it; returns status and body.
 
         :raises errors.Unreachable: it cannot be asked.
@@ -108,7 +122,7 @@ class Target:
         """
         self.check_up()
         try:
-            return self._once(method, lambda: self.parts.channel.ask(
+            return self._once(method, lambda: self.parts.ask(
                 self.context, self.host, method, server=self.server.uuid,
                 migration=self.migration.uuid, **arguments))
         except errors.Refusal as error:

@@ -50,7 +50,7 @@ def migrate(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
     kept = {'server': server.uuid, 'request_id': call.context.request_id}
     try:
         parts.lookup.check_up(call.context, server.host)
-        parts.channel.ask(call.context, server.host, 'hold_request', values=values, **kept)
+        parts.ask(call.context, server.host, 'hold_request', values=values, **kept)
     except errors.Refusal as error:
         error.message = parts.without_hosts(call.context, server, error.message, {
             server.host: 'the source host'})
@@ -76,7 +76,7 @@ def _may_have_policy(request: webob.Request) -> bool:
 
 def _drop(context: Any, parts: parts_mod.Parts, host: str, kept: dict[str, str]) -> None:
     try:
-        parts.channel.ask(context, host, 'drop_request', **kept)
+        parts.ask(context, host, 'drop_request', **kept)
     except errors.Refusal as error:
         # It was for this one request: no other will find it.
         LOG.info('The policy of a refused request stays on %s: %s', host, error)

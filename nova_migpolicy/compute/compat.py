@@ -13,9 +13,9 @@ from typing import Any
 
 from nova import version as nova_version
 
-from nova_migpolicy.compute import contract
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy import nova_contract
 
 # Nova's major version and the name of its release.
 RELEASES = {31: '2025.1', 32: '2025.2', 33: '2026.1', 34: '2026.2'}
@@ -34,7 +34,7 @@ def check_nova() -> None:
     :raises exception.UnsupportedNova: with all that does not match.
     """
     number, text = nova_release()
-    wrong = contract.mismatches()
+    wrong = nova_contract.mismatches()
     if number not in RELEASES:
         wrong.insert(0, f'its version is {text}')
     if wrong:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers what is asked about this host's migrations, and passes commands to their monitors.
 
-Plain data in, answers out; how they come and go is ``compute.rpc``'s business. Nothing here calls
+Plain data in, answers out; how they come and go is the channel's business. Nothing here calls
 libvirt, and nobody waits here for longer than current.ANSWER_S, but for what needs Nova's database
 (the policy of what has not begun, and the check of a request's).
 """
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import pathlib
 from typing import Any
 
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import current as current_mod
 from nova_migpolicy.compute import early as early_mod
 from nova_migpolicy.compute import queue as queue_mod
@@ -21,7 +22,6 @@ from nova_migpolicy.compute import recall as recall_mod
 from nova_migpolicy.compute import requests as requests_mod
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy import exception
-from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import history
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal as journal_mod
@@ -35,7 +35,7 @@ LOOK_S = 0.3
 _NOT_YET = ('{}: not possible in the phase {}; wait until its memory is being sent, or cancel it '
             'and start it with another policy')
 CANCELLED = outcome_mod.End.CANCELLED.value
-Answer = answer.Answer
+Answer = protocol.Answer
 
 
 class Control:
@@ -78,19 +78,19 @@ class Control:
         """
         session = self._session(server, migration)
         if session is not None:
-            return Answer(answer.OK, {**session.in_force(), 'begun': True})
+            return Answer(protocol.OK, {**session.in_force(), 'begun': True})
         stock = self._stock_of(server, migration)
         if stock is not None and stock.resolved is None:
-            return answer.refusal(stock.sentence)
+            return protocol.refusal(stock.sentence)
         records = self._records(server, migration)
         found = history.policy(records) if records else None
         if stock is not None and stock.resolved is not None:
             found = _untouched(stock.resolved)
         if found is not None:
-            return Answer(answer.OK, {**found, 'begun': True})
+            return Answer(protocol.OK, {**found, 'begun': True})
         current = self._here(server, migration)
         if current is not None and current.resolved is not None:
-            return Answer(answer.OK, {**_untouched(current.resolved), 'begun': True})
+            return Answer(protocol.OK, {**_untouched(current.resolved), 'begun': True})
         place = self._queue.find(server, migration)
         request_id = place.request_id if place is not None else None
         try:
@@ -99,25 +99,25 @@ class Control:
                 server, request_id or self._newest_request(context, server))
             resolved = self._resolve_for(context, server, request)
         except exception.PolicyError as error:
-            return answer.refusal(str(error))
-        return Answer(answer.OK, {**_untouched(resolved), 'begun': False})
+            return protocol.refusal(str(error))
+        return Answer(protocol.OK, {**_untouched(resolved), 'begun': False})
 
     def progress(self, server: str, migration: str) -> Answer:
         """How it stands; without a body where this host does not know it."""
         session = self._session(server, migration)
         if session is not None:
-            return Answer(answer.OK, self._look(session))
+            return Answer(protocol.OK, self._look(session))
         records = self._records(server, migration)
         ended = history.progress(records) if records else None
         if ended is not None:
-            return Answer(answer.OK, ended)
+            return Answer(protocol.OK, ended)
         current = self._here(server, migration)
         if current is not None and current.is_preparing:
-            return Answer(answer.OK, vocabulary.blank_status(phase=vocabulary.PREPARING))
+            return Answer(protocol.OK, vocabulary.blank_status(phase=vocabulary.PREPARING))
         place = self._queue.find(server, migration)
         if place is None:
-            return Answer(answer.OK, None)
-        return Answer(answer.OK, vocabulary.blank_status(
+            return Answer(protocol.OK, None)
+        return Answer(protocol.OK, vocabulary.blank_status(
             phase=_phase(place), waits_for=place.waits_for))
 
     def timeline(self, server: str, migration: str, after: int, limit: int,
@@ -128,48 +128,49 @@ class Control:
             session.note_silence()
         records = self._records(server, migration)
         if records is None:
-            return Answer(answer.OK, {'records': [], 'next': None})
-        return Answer(answer.OK, records.page(after, limit, kinds))
+            return Answer(protocol.OK, {'records': [], 'next': None})
+        return Answer(protocol.OK, records.page(after, limit, kinds))
 
-    def tune(self, server: str, migration: str, values: Mapping[str, Any],
+    def tune(self, server: str, migration: str, changes: Mapping[str, Any],
              release: Sequence[str]) -> Answer:
         """Change what a running migration may do, or give settings back to the engine."""
         current = self._here(server, migration)
         if current is None or not current.is_watched:
-            return answer.refusal(self._cannot_now(server, migration, 'retune'))
-        return (current.order(inbox.Tune(dict(values), tuple(release)))
-                or answer.refusal(self._cannot_now(server, migration, 'retune')))
+            return protocol.refusal(self._cannot_now(server, migration, 'retune'))
+        return (current.order(inbox.Tune(dict(changes), tuple(release)))
+                or protocol.refusal(self._cannot_now(server, migration, 'retune')))
 
-    def act(self, server: str, migration: str, command: str) -> Answer:
+    def act(self, server: str, migration: str, action: str) -> Answer:
         """Do one of inbox.COMMANDS; a cancel or completion of what has not begun is remembered."""
-        if command not in inbox.COMMANDS:
-            return answer.refusal(f'there is no action {exception.shown(command)}; there are '
-                                  f'{", ".join(inbox.COMMANDS)}', answer.BAD_REQUEST)
+        if action not in inbox.COMMANDS:
+            return protocol.refusal(
+                f'there is no action {exception.shown(action)}; there are '
+                f'{", ".join(inbox.COMMANDS)}', protocol.BAD_REQUEST)
         current = self._here(server, migration)
-        now_or_never = command in (inbox.POST_COPY, inbox.PAUSE)
+        now_or_never = action in (inbox.POST_COPY, inbox.PAUSE)
         if now_or_never and (current is None or not current.is_watched):
-            return answer.refusal(self._cannot_now(server, migration, command))
+            return protocol.refusal(self._cannot_now(server, migration, action))
         if current is not None:
             # Under Nova's own monitor, its answer to whoever asked it first is the true one.
-            return current.order(inbox.Command(command)) or Answer(answer.ACCEPTED, None)
+            return current.order(inbox.Command(action)) or Answer(protocol.ACCEPTED, None)
         records = self._records(server, migration)
         if records is not None:
-            return self._after_its_end(records, command) or answer.refusal(
-                self._cannot_now(server, migration, command))
-        if command == inbox.FORCE_COMPLETE and self._early.command(migration) == inbox.CANCEL:
-            return answer.refusal(f'{command}: not possible, it is to be cancelled before it '
-                                  'begins')
+            return self._after_its_end(records, action) or protocol.refusal(
+                self._cannot_now(server, migration, action))
+        if action == inbox.FORCE_COMPLETE and self._early.command(migration) == inbox.CANCEL:
+            return protocol.refusal(
+                f'{action}: not possible, it is to be cancelled before it begins')
         place = self._queue.find(server, migration)
-        self._early.remember(migration, command)
+        self._early.remember(migration, action)
         if (self._here(server, migration) is not None
                 and self._early.take(migration) is not None):
             # It was handed over in between, and had looked before this was there to be found.
-            return self.act(server, migration, command)
-        if command == inbox.CANCEL:
+            return self.act(server, migration, action)
+        if action == inbox.CANCEL:
             self._recall.add(server, migration)
-        return Answer(answer.ACCEPTED, {
-            'action': command, 'phase': _phase(place),
-            'reason': ('It has not begun, and is ended before it does' if command == inbox.CANCEL
+        return Answer(protocol.ACCEPTED, {
+            'action': action, 'phase': _phase(place),
+            'reason': ('It has not begun, and is ended before it does' if action == inbox.CANCEL
                        else 'It has not begun; this is done as soon as it does')})
 
     def hold_request(self, context: Any, server: str, request_id: str,
@@ -179,19 +180,19 @@ class Control:
             resolved = self._resolve_for(context, server, values)
             self._requests.keep(server, request_id, values)
         except exception.PolicyError as error:
-            return answer.refusal(str(error), answer.BAD_REQUEST)
+            return protocol.refusal(str(error), protocol.BAD_REQUEST)
         except ValueError as error:
-            return answer.refusal(str(error), answer.BAD_REQUEST)
+            return protocol.refusal(str(error), protocol.BAD_REQUEST)
         except OSError as error:
-            return answer.refusal(
+            return protocol.refusal(
                 f'the host cannot keep the policy of this request: {error}; ask again without '
-                'one, or see to the disk of the host', answer.UNAVAILABLE)
-        return Answer(answer.OK, _untouched(resolved))
+                'one, or see to the disk of the host', protocol.UNAVAILABLE)
+        return Answer(protocol.OK, _untouched(resolved))
 
     def drop_request(self, server: str, request_id: str) -> Answer:
         """Forget the policy of a request that Nova refused."""
         self._requests.drop(server, request_id)
-        return Answer(answer.OK, {})
+        return Answer(protocol.OK, {})
 
     @staticmethod
     def _after_its_end(records: history.Records, command: str) -> Answer | None:
@@ -199,7 +200,7 @@ class Control:
         ended = history.progress(records)
         if command != inbox.CANCEL or ended is None or ended['outcome'] != CANCELLED:
             return None
-        return Answer(answer.ACCEPTED, {
+        return Answer(protocol.ACCEPTED, {
             'action': command, 'phase': ended['phase'], 'reason': ended['reason']})
 
     def _here(self, server: str, migration: str) -> current_mod.Current | None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import session as session_mod
-from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
@@ -76,7 +76,7 @@ class Current:
         """Whether its monitor has begun."""
         return self.session is not None and self.session.is_watched
 
-    def order(self, item: inbox_mod.Command | inbox_mod.Tune) -> answer.Answer | None:
+    def order(self, item: inbox_mod.Command | inbox_mod.Tune) -> protocol.Answer | None:
         """Let its monitor do something, and return the answer; waits ANSWER_S at most.
 
         None where it is Nova's own monitor that has to be told.
@@ -86,9 +86,9 @@ class Current:
             if same is not None:
                 return same.reply.wait(ANSWER_S) or self._pending(item)
             if self.inbox.crowded and isinstance(item, inbox_mod.Tune):
-                return answer.refusal(
+                return protocol.refusal(
                     f'too many changes wait already ({self._waits_for()}); try again later',
-                    answer.UNAVAILABLE)
+                    protocol.UNAVAILABLE)
         if self.inbox.is_closed or not self.inbox.ask(item):
             if self.stock is not None and self._outcome is None:
                 return None
@@ -100,21 +100,21 @@ class Current:
         return given or self._pending(item)
 
     def _given_late(self, item: inbox_mod.Command | inbox_mod.Tune,
-                    given: answer.Answer) -> None:
+                    given: protocol.Answer) -> None:
         """Let the timeline say no; what was done is in it anyway."""
-        if given.status >= answer.BAD_REQUEST and self.session is not None:
+        if given.status >= protocol.BAD_REQUEST and self.session is not None:
             name = item.name if isinstance(item, inbox_mod.Command) else 'retune'
             self.session.journal.add(
                 vocabulary.EVENT, self.inbox.clock(), text=f'{name} was refused: {given.message}')
 
-    def _pending(self, item: inbox_mod.Command | inbox_mod.Tune) -> answer.Answer:
+    def _pending(self, item: inbox_mod.Command | inbox_mod.Tune) -> protocol.Answer:
         reason = (f'Accepted, and not done yet ({self._waits_for()}); the timeline will show the '
                   'result')
         if isinstance(item, inbox_mod.Command):
             phase = vocabulary.PREPARING if self.session is None else self.session.view()['phase']
-            return answer.Answer(answer.ACCEPTED, {
+            return protocol.Answer(protocol.ACCEPTED, {
                 'action': item.name, 'phase': phase, 'reason': reason})
-        return answer.Answer(answer.ACCEPTED, {
+        return protocol.Answer(protocol.ACCEPTED, {
             'pending': True, 'applied': {}, 'released': [], 'held': {}, 'settings': {},
             'reason': reason})
 
@@ -163,6 +163,6 @@ class Current:
         elif isinstance(item, inbox_mod.Command) and item.name in (
                 inbox_mod.CANCEL, inbox_mod.FORCE_COMPLETE):
             # Nova's own answer to whoever asked it first is the true one.
-            item.reply.give(answer.Answer(answer.ACCEPTED, None))
+            item.reply.give(protocol.Answer(protocol.ACCEPTED, None))
         else:
-            item.reply.give(answer.refusal(self.stock.sentence))
+            item.reply.give(protocol.refusal(self.stock.sentence))

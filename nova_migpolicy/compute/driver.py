@@ -23,6 +23,8 @@ from nova.virt.libvirt import driver as libvirt_driver
 from nova.virt.libvirt import guest as libvirt_guest
 from oslo_log import log as logging
 
+from nova_migpolicy.channel import protocol
+from nova_migpolicy.channel import server
 from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import connection
 from nova_migpolicy.compute import control
@@ -38,10 +40,8 @@ from nova_migpolicy.compute import queue
 from nova_migpolicy.compute import recall
 from nova_migpolicy.compute import report
 from nova_migpolicy.compute import requests
-from nova_migpolicy.compute import rpc
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.compute import sighup
-from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import events
 from nova_migpolicy.monitor import guest as guest_mod
@@ -90,7 +90,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._remove_old_journals()
         sighup.install(CONF, self.virtapi._compute.reset)
         waiting = queue.Queue(lambda: self.virtapi._compute._waiting_live_migrations, host)
-        self._channel = rpc.serve(host, control.Control(
+        self._channel = server.serve(host, control.Control(
             self._current, early=self._early, requests=self._requests,
             queue=waiting, recall=recall.Recall(
                 waiting, lambda migration: self._early.command(migration) == inbox_mod.CANCEL,
@@ -164,7 +164,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         given = None if current.has_failed else current.order(inbox_mod.Command(name))
         if given is None:
             stock(instance)
-        elif given.status >= answer.BAD_REQUEST:
+        elif given.status >= protocol.BAD_REQUEST:
             raise OrderRefused(reason=given.message)
 
     def _order_early(self, instance: Any, name: str, stock: Callable[[Any], None]) -> None:

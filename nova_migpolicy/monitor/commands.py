@@ -11,11 +11,11 @@ from collections.abc import Callable
 import functools
 from typing import Any
 
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import remedies
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import actor as actor_mod
-from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
@@ -68,9 +68,9 @@ class Commands:
         self._ask = ask
         self._owe = owe
         self._phase = phase
-        self._cancels: list[answer.Reply] = []
-        self._at_the_end: list[answer.Reply] = []
-        self._accepted: dict[str, answer.Answer] = {}
+        self._cancels: list[inbox.Reply] = []
+        self._at_the_end: list[inbox.Reply] = []
+        self._accepted: dict[str, protocol.Answer] = {}
         self._outcome: outcome_mod.Outcome | None = None
         self.in_force = self._policy()
         self.changed = False
@@ -89,7 +89,7 @@ class Commands:
             without_engine and item.name != inbox.CANCEL)
         if decision is None:
             if item.name not in PLAINLY or self._actor.post_copy:
-                item.reply.give(answer.refusal(
+                item.reply.give(protocol.refusal(
                     IN_POST_COPY if self._actor.post_copy else ENGINE_FAILED))
                 return
             action, reason = PLAINLY[item.name]
@@ -97,7 +97,7 @@ class Commands:
                 self._clock(), (action,), vocabulary.OPERATOR, reason)
         error = self._actor.apply(decision)
         if decision.refused:
-            item.reply.give(answer.refusal(decision.reason))
+            item.reply.give(protocol.refusal(decision.reason))
         elif self._actor.cancel_is_due and item.name == inbox.CANCEL:
             # Whether there will be a job, or there was one, shows in a moment.
             self._cancels.append(item.reply)
@@ -105,9 +105,9 @@ class Commands:
             # libvirt takes it, but QEMU may have sent all by then: the end tells.
             self._at_the_end.append(item.reply)
         elif error and item.name == inbox.CANCEL and self._actor.post_copy:
-            item.reply.give(answer.refusal(f'{item.name}: {IN_POST_COPY}'))
+            item.reply.give(protocol.refusal(f'{item.name}: {IN_POST_COPY}'))
         elif error and once:
-            item.reply.give(answer.refusal(
+            item.reply.give(protocol.refusal(
                 f'{item.name} was refused in the phase {phase}: {error}'))
         else:
             if error and without_engine:
@@ -125,9 +125,9 @@ class Commands:
               inbox.FORCE_COMPLETE: paused or actor.post_copy}
         return name in self._accepted and so[name]
 
-    def _accept(self, name: str, phase: str, reason: str) -> answer.Answer:
+    def _accept(self, name: str, phase: str, reason: str) -> protocol.Answer:
         """Say yes. Nova passes on what its API took, and the API's filter asks once more."""
-        accepted = self._accepted[name] = answer.Answer(answer.ACCEPTED, {
+        accepted = self._accepted[name] = protocol.Answer(protocol.ACCEPTED, {
             'action': name, 'phase': phase, 'reason': reason})
         return accepted
 
@@ -146,7 +146,7 @@ class Commands:
             if self._actor.abort_reason is not None:
                 reply.give(self._accept(inbox.CANCEL, self._phase(), CANCELLED))
             elif self._actor.post_copy:
-                reply.give(answer.refusal(f'{inbox.CANCEL}: {IN_POST_COPY}'))
+                reply.give(protocol.refusal(f'{inbox.CANCEL}: {IN_POST_COPY}'))
             else:
                 # There is a job now, and libvirt refused.
                 self.act(inbox.Command(inbox.CANCEL, reply))
@@ -162,7 +162,7 @@ class Commands:
         if isinstance(item, (inbox.Command, inbox.Tune, inbox.Look)):
             item.reply.give(self._last_word(item))
 
-    def _last_word(self, item: inbox.Request) -> answer.Answer:
+    def _last_word(self, item: inbox.Request) -> protocol.Answer:
         end = self._outcome
         if (end is not None and end.end is outcome_mod.End.COMPLETED
                 and isinstance(item, inbox.Command) and item.name != inbox.CANCEL
@@ -175,25 +175,25 @@ class Commands:
         try:
             proposal = self._tuning.propose(item.values, item.release, self._controller.held)
         except exception.PolicyError as error:
-            item.reply.give(answer.refusal(str(error), answer.BAD_REQUEST))
+            item.reply.give(protocol.refusal(str(error), protocol.BAD_REQUEST))
             return
         decision = self._ask(lambda at_s: self._controller.tune(proposal.change, at_s))
         if decision is None:
-            item.reply.give(answer.refusal(ENGINE_FAILED))
+            item.reply.give(protocol.refusal(ENGINE_FAILED))
             return
         refused = self._actor.apply(decision)
         if decision.refused:
-            item.reply.give(answer.refusal(decision.reason))
+            item.reply.give(protocol.refusal(decision.reason))
         elif refused:
             self._actor.apply(self._ask(
                 lambda at_s: self._controller.withdraw(proposal.change, at_s)))
             now = self._controller.settings
-            item.reply.give(answer.refusal(
+            item.reply.give(protocol.refusal(
                 f'It was refused in the phase {self._phase()}: {refused}. In force are '
                 f'bandwidth_mib_s {now.cap_mib_s} and max_downtime_ms {now.promised_ms}'))
         else:
             self._tuning.accept(proposal)
-            item.reply.give(answer.Answer(answer.OK, self._tuned(item, decision)))
+            item.reply.give(protocol.Answer(protocol.OK, self._tuned(item, decision)))
 
     def _tuned(self, item: inbox.Tune, decision: controller_mod.Decision) -> dict[str, Any]:
         now = self.in_force = self._policy()
@@ -213,7 +213,7 @@ class Commands:
 
 
 def last_word(item: inbox.Request, end: outcome_mod.Outcome | None,
-              phase: str) -> answer.Answer:
+              phase: str) -> protocol.Answer:
     """Answer a request that came when the migration was over.
 
     :param end: None where it is not known yet
@@ -222,11 +222,11 @@ def last_word(item: inbox.Request, end: outcome_mod.Outcome | None,
     # A cancel of what was cancelled has its effect: it is not refused.
     if (end is not None and end.end is outcome_mod.End.CANCELLED
             and isinstance(item, inbox.Command) and item.name == inbox.CANCEL):
-        return answer.Answer(answer.ACCEPTED, {
+        return protocol.Answer(protocol.ACCEPTED, {
             'action': item.name, 'phase': phase, 'reason': end.reason})
     return over(end.reason if end is not None else 'it has just ended')
 
 
-def over(sentence: str) -> answer.Answer:
+def over(sentence: str) -> protocol.Answer:
     """The answer to what comes when there is nothing left to steer."""
-    return answer.refusal(f'Nothing to do, the migration is over: {sentence}')
+    return protocol.refusal(f'Nothing to do, the migration is over: {sentence}')

@@ -17,7 +17,7 @@ import threading
 import time
 from typing import Any
 
-from nova_migpolicy.monitor import answer
+from nova_migpolicy.channel import protocol
 
 # How long a monitor under eventlet may be late for an event, in seconds.
 LOOK_EVERY_S = 0.1
@@ -69,6 +69,42 @@ class NeighbourChanged:
     at_s: float
 
 
+class Reply:
+    """Where one answer is waited for; the first that is given counts.
+
+    The caller waits for it in a thread of its own; the monitor gives it and goes on.
+    """
+
+    def __init__(self) -> None:
+        self._given = threading.Event()
+        self._first = threading.Lock()
+        self._answer: protocol.Answer | None = None
+        self._tell: Callable[[protocol.Answer], object] = lambda answer: None
+
+    def give(self, answer: protocol.Answer) -> None:
+        """Answer; does nothing where that was done before."""
+        with self._first:
+            is_first = self._answer is None
+            if is_first:
+                self._answer = answer
+            tell = self._tell
+        self._given.set()
+        if is_first:
+            tell(answer)
+
+    def when_given(self, tell: Callable[[protocol.Answer], object]) -> None:
+        """Call with the answer once it is given; at once where it was."""
+        with self._first:
+            self._tell, given = tell, self._answer
+        if given is not None:
+            tell(given)
+
+    def wait(self, timeout_s: float) -> protocol.Answer | None:
+        """The answer, or None where there is none within `timeout_s`."""
+        self._given.wait(timeout_s)
+        return self._answer
+
+
 # What a person may want of a running migration, whatever its state.
 CANCEL = 'cancel'
 FORCE_COMPLETE = 'force_complete'
@@ -82,7 +118,7 @@ class Command:
     """A person wants one of COMMANDS done."""
 
     name: str
-    reply: answer.Reply = dataclasses.field(default_factory=answer.Reply)
+    reply: Reply = dataclasses.field(default_factory=Reply)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,14 +127,14 @@ class Tune:
 
     values: Mapping[str, Any]
     release: tuple[str, ...]
-    reply: answer.Reply = dataclasses.field(default_factory=answer.Reply)
+    reply: Reply = dataclasses.field(default_factory=Reply)
 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
     """Somebody wants to see how it is now, not how it was at the last look."""
 
-    reply: answer.Reply = dataclasses.field(default_factory=answer.Reply)
+    reply: Reply = dataclasses.field(default_factory=Reply)
 
 
 Event = PassStarted | JobCompleted | CallReturned | Switchover | NeighbourChanged | DiskReady

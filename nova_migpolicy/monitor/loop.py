@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from oslo_log import log as logging
 
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import passes
 from nova_migpolicy.engine import progress as progress_mod
@@ -24,7 +25,6 @@ from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import sample as sample_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import actor
-from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import disk_caps
 from nova_migpolicy.monitor import engine
@@ -57,8 +57,8 @@ FINAL_STATS_WAIT_S = 0.5
 STILL = 'the link to the destination, over which nothing moves'
 BEFORE_MEMORY = (sample_mod.Phase.SETUP, sample_mod.Phase.DISKS)
 CALL_FAILED = 'The call that migrates it failed'
-FAILED = answer.refusal('The monitor failed at this; the log of nova-compute has the error',
-                        answer.UNAVAILABLE)
+FAILED = protocol.refusal('The monitor failed at this; the log of nova-compute has the error',
+                          protocol.UNAVAILABLE)
 
 
 def _is_cancel(request: inbox_mod.Request) -> bool:
@@ -294,7 +294,7 @@ class Monitor:
             self._publish()
         for request in requests:
             if isinstance(request, inbox_mod.Look):
-                request.reply.give(answer.Answer(answer.OK))
+                request.reply.give(protocol.Answer(protocol.OK))
 
     def _happened(self, event: inbox_mod.Event) -> None:
         if isinstance(event, inbox_mod.JobCompleted):

@@ -23,9 +23,9 @@ import webob
 
 from lab.openstack import layout
 from lab.openstack import settings
-from nova_migpolicy.api import channel
 from nova_migpolicy.api import errors
 from nova_migpolicy.api import filter as filter_mod
+from nova_migpolicy.channel import client
 from nova_migpolicy.compute import compat
 from tests.contract import base
 
@@ -86,7 +86,7 @@ class TestApi(base.ContractCase):
                     binary='nova-compute', host='n1', topic='compute', forced_down=False,
                     created_at=now, updated_at=now, last_seen_up=now))):
             self.useFixture(fixtures.MonkeyPatch(name, what))
-        self.useFixture(fixtures.MockPatchObject(channel.Channel, 'ask', self.ask))
+        self.useFixture(fixtures.MockPatchObject(client.Channel, 'ask', self.ask))
 
     def ask(self, context, host, method, **arguments):
         self.asked.append((method, arguments, context.request_id))

@@ -8,8 +8,8 @@ from unittest import mock
 import nova.version
 
 from nova_migpolicy.compute import compat
-from nova_migpolicy.compute import contract
 from nova_migpolicy import exception
+from nova_migpolicy import nova_contract
 from tests.contract import base
 
 
@@ -29,21 +29,21 @@ class Example:
 class TestNames(base.ContractCase):
 
     def test_nothing_has_moved(self):
-        wrong = contract.mismatches(contract.NAMES + contract.API_NAMES)
+        wrong = nova_contract.mismatches(nova_contract.NAMES + nova_contract.API_NAMES)
         self.assertEqual([], wrong, '\n'.join(wrong))
 
     def test_each_name_is_there_once_with_its_use(self):
-        paths = [name.path for name in contract.NAMES + contract.API_NAMES]
+        paths = [name.path for name in nova_contract.NAMES + nova_contract.API_NAMES]
         self.assertEqual(len(paths), len(set(paths)))
-        for name in contract.NAMES + contract.API_NAMES:
+        for name in nova_contract.NAMES + nova_contract.API_NAMES:
             self.assertTrue(name.use)
 
 
 class TestTheComparison(base.ContractCase):
 
     def check(self, words, path, *args, **kwargs):
-        name = contract.Name(f'{__name__}:{path}', 'prove it', *args, **kwargs)
-        wrong = contract.mismatches([name])
+        name = nova_contract.Name(f'{__name__}:{path}', 'prove it', *args, **kwargs)
+        wrong = nova_contract.mismatches([name])
         if words is None:
             self.assertEqual([], wrong)
         else:
@@ -60,8 +60,8 @@ class TestTheComparison(base.ContractCase):
 
     def test_gone(self):
         self.check('is not there', 'Example.other', ())
-        self.assertIn('is not there', contract.mismatches(
-            [contract.Name('nova.no_such_module:thing', 'prove it')])[0])
+        self.assertIn('is not there', nova_contract.mismatches(
+            [nova_contract.Name('nova.no_such_module:thing', 'prove it')])[0])
 
     def test_renamed_parameter(self):
         self.check('has no parameter zwei in place 2', 'Example.method', ('one', 'zwei'))
@@ -121,8 +121,8 @@ class TestRelease(base.ContractCase):
                 compat.check_nova()
 
     def test_a_moved_name(self):
-        moved = contract.Name('nova.compute.utils:gone', 'prove it')
-        sentences = contract.mismatches([moved])
-        with mock.patch.object(contract, 'mismatches', lambda: sentences):
+        moved = nova_contract.Name('nova.compute.utils:gone', 'prove it')
+        sentences = nova_contract.mismatches([moved])
+        with mock.patch.object(nova_contract, 'mismatches', lambda: sentences):
             self.assertIn('nova.compute.utils:gone is not there; it is needed to prove it',
                           self.refused())

@@ -12,13 +12,13 @@ from nova.virt import driver as nova_driver
 from nova.virt import fake
 from nova.virt.libvirt import driver as libvirt_driver
 
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import current as current_mod
 from nova_migpolicy.compute import driver
 from nova_migpolicy.compute import ending
 from nova_migpolicy.compute import session
 from nova_migpolicy import exception
-from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
 from nova_migpolicy.monitor import outcome
@@ -208,7 +208,7 @@ class TestMigration(base.ContractCase):
             while not refused:
                 for item in watched.inbox.wait(30):
                     if isinstance(item, inbox.Command):
-                        item.reply.give(answer.refusal('not possible in the phase post-copy'))
+                        item.reply.give(protocol.refusal('not possible in the phase post-copy'))
                         refused.append(item.name)
             return outcome.Outcome(outcome.End.COMPLETED, 'because')
 

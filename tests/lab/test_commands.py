@@ -6,7 +6,7 @@ from __future__ import annotations
 import libvirt
 
 from lab import domain as lab_domain
-from nova_migpolicy.monitor import answer
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import outcome
 from tests.lab import base
@@ -57,7 +57,7 @@ class TestTune(CommandsTest):
         moving = self.move()
         self.in_phase(moving, 'passes')
         tuned = moving.tune(bandwidth_mib_s=400)
-        self.assertEqual((answer.OK, {'bandwidth_mib_s': 400}),
+        self.assertEqual((protocol.OK, {'bandwidth_mib_s': 400}),
                          (tuned.status, tuned.body['applied']), tuned.message)
         self.assertIs(outcome.End.COMPLETED, moving.wait().end)
         self.assert_at('n2', moving)
@@ -74,14 +74,14 @@ class TestTune(CommandsTest):
         self.boot(set_mib=32)
         moving = self.move(remedies='bandwidth', bandwidth_mib_s='20')
         self.in_phase(moving, 'bulk copy')
-        self.assertEqual(answer.OK, moving.tune(bandwidth_mib_s=15).status)
+        self.assertEqual(protocol.OK, moving.tune(bandwidth_mib_s=15).status)
         lab_domain.wait_until(lambda: moving.progress()['pass_number'] >= 4, timeout=60,
                               what='four passes')
         self.assertEqual(['bandwidth_mib_s'], moving.progress()['held'])
         self.assertEqual(15 * MIB, self.qmp('query-migrate-parameters')[0]['max-bandwidth'])
         self.assertNotIn('raise_bandwidth', [d['rule'] for d in moving.records('decision')])
         released = moving.tune('bandwidth_mib_s')
-        self.assertEqual((answer.OK, {}), (released.status, released.body['held']))
+        self.assertEqual((protocol.OK, {}), (released.status, released.body['held']))
         self.assertIs(outcome.End.COMPLETED, moving.wait().end)
         self.assertIn('raise_bandwidth', [d['rule'] for d in moving.records('decision')])
 
@@ -90,7 +90,7 @@ class TestTune(CommandsTest):
         moving = self.move()
         self.in_phase(moving, 'passes')
         tuned = moving.tune(remedies=['bandwidth'])
-        self.assertEqual(answer.OK, tuned.status, tuned.message)
+        self.assertEqual(protocol.OK, tuned.status, tuned.message)
         self.assertIs(outcome.End.COMPLETED, moving.wait().end)
         self.assertIn('set_bandwidth', moving.done)
 
@@ -108,10 +108,10 @@ class TestTune(CommandsTest):
         moving = self.move()
         self.in_phase(moving, 'passes')
         tuned = moving.tune('nonsense', bandwidth_mib_s='fast', max_downtime_ms=700)
-        self.assertEqual(answer.BAD_REQUEST, tuned.status)
+        self.assertEqual(protocol.BAD_REQUEST, tuned.status)
         self.assertEqual([], moving.progress()['held'])
         self.assertEqual([], moving.done)
-        self.assertEqual(answer.ACCEPTED, moving.act(inbox.CANCEL).status)
+        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.CANCEL).status)
         self.assertIs(outcome.End.CANCELLED, moving.wait().end)
 
 
@@ -123,7 +123,7 @@ class TestDisks(CommandsTest):
         self.in_phase(moving, 'disks')
         lab_domain.wait_until(lambda: self.speeds() == [5, 5], what='both disks to be copied')
         tuned = moving.tune(bandwidth_mib_s=60)
-        self.assertEqual(answer.OK, tuned.status, tuned.message)
+        self.assertEqual(protocol.OK, tuned.status, tuned.message)
         self.assertEqual([30, 30], self.speeds())
         self.in_phase(moving, 'bulk copy', timeout=60)
         self.assertEqual(60 * MIB, self.qmp('query-migrate-parameters')[0]['max-bandwidth'])
@@ -142,7 +142,7 @@ class TestDisks(CommandsTest):
         self.assertIn('2 of 3 disks are in sync: what they leave of 30 MiB/s goes to the others',
                       [record['text'] for record in moving.records('event')])
         tuned = moving.tune(bandwidth_mib_s=60)
-        self.assertEqual(answer.OK, tuned.status, tuned.message)
+        self.assertEqual(protocol.OK, tuned.status, tuned.message)
         self.assertEqual([1, 1, 58], sorted(self.speeds()))
         self.in_phase(moving, 'bulk copy', timeout=60)
         lab_domain.wait_until(lambda: self.speeds() == [20, 20, 20],
@@ -155,11 +155,11 @@ class TestDisks(CommandsTest):
         moving = self.move(bandwidth_mib_s='10', allow_qmp=False)
         self.in_phase(moving, 'disks')
         tuned = moving.tune(bandwidth_mib_s=60)
-        self.assertEqual(answer.CONFLICT, tuned.status)
+        self.assertEqual(protocol.CONFLICT, tuned.status)
         self.assertIn('phase disks', tuned.message)
         self.assertIn('allow_qmp', tuned.message)
         self.assertEqual([], moving.progress()['held'])
-        self.assertEqual(answer.ACCEPTED, moving.act(inbox.CANCEL).status)
+        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.CANCEL).status)
         self.assertIs(outcome.End.CANCELLED, moving.wait().end)
         self.assert_at('n1', moving)
 
@@ -169,7 +169,7 @@ class TestDisks(CommandsTest):
         self.in_phase(moving, 'disks')
         for command in (inbox.POST_COPY, inbox.PAUSE):
             refused = moving.act(command)
-            self.assertEqual(answer.CONFLICT, refused.status)
+            self.assertEqual(protocol.CONFLICT, refused.status)
             self.assertIn('disks', refused.message)
         moving.act(inbox.CANCEL)
         self.assertIs(outcome.End.CANCELLED, moving.wait().end)
@@ -182,11 +182,11 @@ class TestEndings(CommandsTest):
         self.boot(set_mib=32)
         moving = self.move(on_timeout='post_copy')
         self.in_phase(moving, 'passes', timeout=60)
-        self.assertEqual(answer.ACCEPTED, moving.act(inbox.POST_COPY).status)
+        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.POST_COPY).status)
         self.in_phase(moving, 'post-copy')
         for refused in (moving.act(inbox.CANCEL), moving.act(inbox.PAUSE),
                         moving.tune(bandwidth_mib_s=30)):
-            self.assertEqual(answer.CONFLICT, refused.status)
+            self.assertEqual(protocol.CONFLICT, refused.status)
             self.assertIn('post-copy', refused.message)
         lab_domain.wait_until(lambda: (moving.progress()['eta_seconds'] or {}).get('expected'),
                               what='a forecast in post-copy', still=lambda: moving.running)
@@ -198,7 +198,7 @@ class TestEndings(CommandsTest):
         moving = self.move()
         self.in_phase(moving, 'passes')
         refused = moving.act(inbox.POST_COPY)
-        self.assertEqual(answer.CONFLICT, refused.status)
+        self.assertEqual(protocol.CONFLICT, refused.status)
         self.assertIn('passes', refused.message)
         moving.act(inbox.CANCEL)
         self.assertIs(outcome.End.CANCELLED, moving.wait().end)
@@ -207,7 +207,7 @@ class TestEndings(CommandsTest):
         self.boot(set_mib=32)
         moving = self.move()
         self.in_phase(moving, 'passes')
-        self.assertEqual(answer.ACCEPTED, moving.act(inbox.PAUSE).status)
+        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.PAUSE).status)
         self.assertIs(outcome.End.COMPLETED, moving.wait().end)
         self.assert_at('n2', moving)
 

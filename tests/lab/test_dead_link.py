@@ -7,7 +7,7 @@ import libvirt
 import testtools
 
 from lab import domain as lab_domain
-from nova_migpolicy.monitor import answer
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.monitor import hung
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import outcome
@@ -57,10 +57,10 @@ class TestSaid(DeadLinkTest):
         self.assertIn(SAID, self.said(moving)['reason'])
         self.assert_dead(moving)
         tuned = moving.tune(bandwidth_mib_s=50)
-        self.assertEqual(answer.OK, tuned.status)
+        self.assertEqual(protocol.OK, tuned.status)
         self.assertIn('no effect before something does', tuned.body['reason'])
         refused = moving.act(inbox.PAUSE)
-        self.assertEqual(answer.CONFLICT, refused.status)
+        self.assertEqual(protocol.CONFLICT, refused.status)
         self.assertIn(SAID, refused.message)
         self.lab.deliver('n1')
         self.assertIn('moves again', self.said(moving, number=2, timeout=120)['reason'])
@@ -76,7 +76,7 @@ class TestSaid(DeadLinkTest):
         self.drop()
         self.assertIn(SAID, self.said(moving)['reason'])
         self.assert_dead(moving)
-        self.assertEqual(answer.ACCEPTED, moving.act(inbox.CANCEL).status)
+        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.CANCEL).status)
         self.assert_stays(moving)
 
     def test_in_the_passes_it_is_given_up(self):
@@ -122,7 +122,7 @@ class TestPaused(test_ends.EndsTest, DeadLinkTest):
         self.boot(memory_mib=96, set_mib=64, rate_mib_s=60)
         moving = self.move(bandwidth_mib_s='10')
         self.in_pass(moving, 2)
-        self.assertEqual(answer.ACCEPTED, moving.act(inbox.PAUSE).status)
+        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.PAUSE).status)
         self.drop()
         reason = self.said(moving, rule='let_go')['reason']
         self.assertIn('has been standing still for ', reason)
@@ -160,7 +160,7 @@ class TestSwitchover(DeadLinkTest):
     def test_a_cancel_is_done(self):
         moving = self.hang()
         told = moving.act(inbox.CANCEL)
-        self.assertEqual(answer.ACCEPTED, told.status)
+        self.assertEqual(protocol.ACCEPTED, told.status)
         self.assertIn('has not answered', told.body['reason'])
         ended = moving.wait()
         self.assertIs(outcome.End.CANCELLED, ended.end)

@@ -11,7 +11,7 @@ import libvirt
 
 from lab import domain as lab_domain
 from lab import libvirtd
-from nova_migpolicy.monitor import answer
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import outcome
 from tests.lab import base
@@ -130,7 +130,7 @@ class TestSwitchover(LibvirtdTest, test_dead_link.DeadLinkTest):
                               still=lambda: moving.running)
         self.drop()
         self.assertIn(test_dead_link.SAID, self.said(moving)['reason'])
-        self.assertEqual(answer.ACCEPTED, moving.act(inbox.CANCEL).status)
+        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.CANCEL).status)
         self.restart('n1')
         moving.wait(180)
         self.assertIn('unsent', self.events(moving))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import testtools
 
-from nova_migpolicy.monitor import answer
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import outcome
 from tests import announced
@@ -40,7 +40,7 @@ class TestAnnounced(EndsTest):
         self.boot(memory_mib=96, set_mib=64, rate_mib_s=60)
         moving = self.move(bandwidth_mib_s='10')
         self.in_pass(moving, 2)
-        self.assertEqual(answer.ACCEPTED, moving.act(inbox.PAUSE).status)
+        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.PAUSE).status)
         self.assert_announced(moving)
 
     def test_a_pause_with_all_that_is_permitted(self):
@@ -48,7 +48,7 @@ class TestAnnounced(EndsTest):
         moving = self.move(bandwidth_mib_s='10', max_bandwidth_mib_s='40', remedies='bandwidth',
                            on_stall='continue')
         self.in_phase(moving, 'bulk copy')
-        self.assertEqual(answer.OK, moving.tune(remedies=['pause', 'bandwidth']).status)
+        self.assertEqual(protocol.OK, moving.tune(remedies=['pause', 'bandwidth']).status)
         self.assert_announced(moving)
         self.assertEqual(['set_bandwidth', 'pause'], moving.done[-2:])
 
@@ -56,10 +56,10 @@ class TestAnnounced(EndsTest):
         self.boot(memory_mib=96, set_mib=64, rate_mib_s=60)
         moving = self.move(bandwidth_mib_s='4')
         self.in_pass(moving, 1)
-        self.assertEqual(answer.ACCEPTED, moving.act(inbox.PAUSE).status)
+        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.PAUSE).status)
         least_s, _ = announced.blackout_s(self.said_of(moving)['reason'])
         tuned = moving.tune(bandwidth_mib_s=100)
-        self.assertEqual(answer.OK, tuned.status, tuned.message)
+        self.assertEqual(protocol.OK, tuned.status, tuned.message)
         self.assertIs(outcome.End.COMPLETED, moving.wait().end)
         self.assert_at('n2', moving)
         self.assertLess(self.beats.blackout_ms, 500 * least_s)
@@ -69,7 +69,7 @@ class TestAnnounced(EndsTest):
         moving = self.move(bandwidth_mib_s='10', max_bandwidth_mib_s='60', remedies='bandwidth')
         self.in_phase(moving, 'bulk copy')
         told = moving.act(inbox.FORCE_COMPLETE)
-        self.assertEqual(answer.ACCEPTED, told.status)
+        self.assertEqual(protocol.ACCEPTED, told.status)
         self.assertIn('sent once', told.body['reason'])
         self.assertIs(outcome.End.COMPLETED, moving.wait().end)
         self.assert_at('n2', moving)

@@ -16,7 +16,7 @@ import libvirt
 
 from lab import domain as lab_domain
 from lab import guests
-from nova_migpolicy.monitor import answer
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import outcome
 from tests.lab import base
@@ -151,7 +151,7 @@ class TestRaces(base.HostsTest):
                 seen[run.ended.end] += 1
                 for what, given in run.answers:
                     seen[what, given.status] += 1
-                    if given.status == answer.ACCEPTED and NOT_YET in given.body['reason']:
+                    if given.status == protocol.ACCEPTED and NOT_YET in given.body['reason']:
                         seen['late'] += 1
                 where = steered.whereabouts(guest)
                 if where != {guest.host.name: libvirt.VIR_DOMAIN_RUNNING}:

@@ -10,6 +10,7 @@ from nova_migpolicy.api import bulk
 from nova_migpolicy.api import errors
 from nova_migpolicy.api import parallel
 from nova_migpolicy.api import rbac
+from nova_migpolicy.channel import client
 from tests.unit.api import fakes
 
 PATH = '/os-migrations/cancel'
@@ -152,7 +153,7 @@ class TestBulk(fakes.ApiCase):
         self.assertNotIn('secret', str(found))
 
     def test_a_host_that_does_not_answer_is_waited_for_once(self):
-        silent = errors.Unreachable(503, 'nova-compute on n1 did not answer')
+        silent = client.Unreachable(503, 'nova-compute on n1 did not answer')
         self.channel.answers['act'] = silent
         self.many(50)
         with mock.patch.object(bulk, 'BOUNDS', parallel.Bounds(1, 1, LONG_S, LONG_S)):
@@ -166,7 +167,7 @@ class TestBulk(fakes.ApiCase):
         self.assertIn('n1 did not answer', found['remaining'][49]['message'])
 
     def test_what_could_not_be_cancelled(self):
-        self.channel.answers['act'] = errors.Refusal(409, 'not in the phase post-copy')
+        self.channel.answers['act'] = client.Refused(409, 'not in the phase post-copy')
         self.assertEqual({'cancelled': [], 'remaining': [], 'failed': [{
             'server_id': fakes.SERVER, 'migration_id': 5, 'code': 409,
             'message': 'not in the phase post-copy'}]},
@@ -189,7 +190,7 @@ class TestBulk(fakes.ApiCase):
     def test_what_nova_cannot_cancel_yet_on_a_host_that_does_not_answer(self):
         self.lookup.migrations = [fakes.migration(status='accepted')]
         self.nova.status = 400
-        self.channel.answers['act'] = errors.Unreachable(503, 'n1 did not answer')
+        self.channel.answers['act'] = client.Unreachable(503, 'n1 did not answer')
         found = self.cancel(host='n1')
         self.assertEqual(([], []), (found['cancelled'], found['failed']))
         [left] = found['remaining']
@@ -206,7 +207,7 @@ class TestBulk(fakes.ApiCase):
         self.assertIn(words, failed['message'])
 
     def test_no_plugin_to_ask(self):
-        self.channel.answers['act'] = errors.Unreachable(409, 'no plugin there')
+        self.channel.answers['act'] = client.Unreachable(409, 'no plugin there')
         [done] = self.cancel(host='n1', direction='from')['cancelled']
         self.assertIsNone(done['phase'])
 

@@ -5,8 +5,8 @@ import json
 
 import ddt
 
-from nova_migpolicy.api import errors
 from nova_migpolicy.api import rbac
+from nova_migpolicy.channel import client
 from tests.unit.api import fakes
 
 
@@ -34,7 +34,7 @@ class TestTuning(fakes.ApiCase):
 
     @ddt.data(400, 409)
     def test_source_host_refuses(self, code):
-        self.channel.answers['tune'] = errors.Refusal(code, 'not in the phase switchover')
+        self.channel.answers['tune'] = client.Refused(code, 'not in the phase switchover')
         self.refused(code, 'phase switchover', 'PUT', f'{self.base}/tuning',
                      {'tuning': {'bandwidth_mib_s': 9}})
 
@@ -82,7 +82,7 @@ class TestAction(fakes.ApiCase):
         self.assertEqual([], self.nova.seen)
 
     def test_refused_by_the_source_host(self):
-        self.channel.answers['act'] = errors.Refusal(409, 'not in the phase disks')
+        self.channel.answers['act'] = client.Refused(409, 'not in the phase disks')
         self.refused(409, 'phase disks', 'POST', f'{self.base}/action', {'pause': None})
 
     @ddt.data({'pause': 1}, {'pause': None, 'post_copy': None},
@@ -121,7 +121,7 @@ class TestAction(fakes.ApiCase):
     def test_hosts_are_not_told_to_who_may_not_look(self, host):
         for said in (f'{host} is busy', f'at {host}.', f'qemu+tcp://{host}/system', f'({host})'):
             self.rbac.denied = set()
-            self.channel.answers['act'] = errors.Refusal(409, said)
+            self.channel.answers['act'] = client.Refused(409, said)
             self.refused(409, said, 'POST', f'{self.base}/action', {'pause': None})
             self.rbac.denied = {rbac.SHOW}
             told = self.refused(409, 'the ', 'POST', f'{self.base}/action', {'pause': None})
@@ -132,7 +132,7 @@ class TestAction(fakes.ApiCase):
 
     def test_words_like_a_host_stay(self):
         self.rbac.denied = {rbac.SHOW}
-        self.channel.answers['act'] = errors.Refusal(409, 'n10, xn1, n1-b and n2.other')
+        self.channel.answers['act'] = client.Refused(409, 'n10, xn1, n1-b and n2.other')
         self.refused(409, 'n10, xn1, n1-b and n2.other', 'POST', f'{self.base}/action',
                      {'pause': None})
 

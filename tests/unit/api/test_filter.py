@@ -98,6 +98,6 @@ class TestFactory(fakes.ApiCase):
     def test_nova_has_moved(self):
         log = self.useFixture(fixtures.FakeLogger())
         moved = 'nova.compute.api:API.get is not there; it is needed to find a server'
-        with mock.patch('nova_migpolicy.compute.contract.mismatches', lambda names: [moved]):
+        with mock.patch('nova_migpolicy.nova_contract.mismatches', lambda names: [moved]):
             self.assertIs(self.nova, filter_mod.factory({})(self.nova))
         self.assertIn(f'this Nova does not match: {moved}', log.output)

@@ -4,8 +4,8 @@
 import ddt
 import nova.conf
 
-from nova_migpolicy.api import errors
 from nova_migpolicy.api import rbac
+from nova_migpolicy.channel import client
 from tests.unit.api import fakes
 
 CONF = nova.conf.CONF
@@ -46,7 +46,7 @@ class TestAll(fakes.ApiCase):
     @ddt.data((409, 'no plugin there'), (503, 'no answer'))
     @ddt.unpack
     def test_source_host_cannot_be_asked(self, code, words):
-        self.channel.answers['progress'] = errors.Unreachable(code, words)
+        self.channel.answers['progress'] = client.Unreachable(code, words)
         self.refused(code, words, 'GET', f'{self.base}/progress')
 
     def test_versions(self):

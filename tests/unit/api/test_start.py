@@ -5,8 +5,8 @@ import json
 
 import ddt
 
-from nova_migpolicy.api import errors
 from nova_migpolicy.api import rbac
+from nova_migpolicy.channel import client
 from tests.unit.api import fakes
 
 PATH = f'/servers/{fakes.SERVER}/action'
@@ -53,11 +53,11 @@ class TestStart(fakes.ApiCase):
 
     def test_nova_refuses_and_it_cannot_be_dropped(self):
         self.nova.status = 409
-        self.channel.answers['drop_request'] = errors.Unreachable(503, 'gone')
+        self.channel.answers['drop_request'] = client.Unreachable(503, 'gone')
         self.assertEqual(409, self.call('POST', PATH, body(migpolicy=POLICY)).code)
 
-    @ddt.data((errors.Refusal, 400, "timeout_seconds = 1: below the operator's 60"),
-              (errors.Unreachable, 409, 'no plugin there'))
+    @ddt.data((client.Refused, 400, "timeout_seconds = 1: below the operator's 60"),
+              (client.Unreachable, 409, 'no plugin there'))
     @ddt.unpack
     def test_source_host_does_not_take_it(self, kind, code, words):
         self.channel.answers['hold_request'] = kind(code, words)

@@ -3,8 +3,8 @@
 
 import ddt
 
-from nova_migpolicy.api import errors
 from nova_migpolicy.api import rbac
+from nova_migpolicy.channel import client
 from tests.unit.api import fakes
 
 _WAYS = (('DELETE', '', None, 'cancel'),
@@ -33,7 +33,7 @@ class TestBoth(fakes.ApiCase):
 
     @ddt.data(*_WAYS)
     def test_nova_accepts_what_cannot_be_done(self, way):
-        self.channel.answers['act'] = errors.Refusal(409, 'not in the phase post-copy')
+        self.channel.answers['act'] = client.Refused(409, 'not in the phase post-copy')
         answer = self.send(way)
         self.assertEqual((409, 'not in the phase post-copy'), (answer.code, answer.message))
 
@@ -49,7 +49,7 @@ class TestBoth(fakes.ApiCase):
     def test_nova_refuses_for_the_state_and_the_reason_is_told(self, way):
         self.lookup.migrations = [fakes.migration(status='running (post-copy)')]
         self.nova.status = 400
-        self.channel.answers['act'] = errors.Refusal(409, 'not in the phase post-copy')
+        self.channel.answers['act'] = client.Refused(409, 'not in the phase post-copy')
         self.assertEqual(409, self.send(way).code)
 
     @ddt.data(*[(*way, code) for way in _WAYS for code in (403, 404, 409, 415, 500)])
@@ -75,7 +75,7 @@ class TestBoth(fakes.ApiCase):
     def test_no_plugin_to_ask(self, way):
         *way, novas, ours = way
         self.nova.status = novas
-        self.channel.answers['act'] = errors.Unreachable(ours, 'no plugin there')
+        self.channel.answers['act'] = client.Unreachable(ours, 'no plugin there')
         self.assertEqual(novas, self.send(way).code)
 
     @ddt.data(*_WAYS)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import types
 import uuid
 
-from nova_migpolicy.monitor import answer
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy import vocabulary
 from tests.unit.compute import controlled
@@ -34,7 +34,7 @@ class ControlTest(controlled.ControlBase):
         self.assertEqual([], session.inbox.asked)
 
     def test_an_old_view_is_made_anew_first(self):
-        session = self.run_session(answer.Answer(answer.OK))
+        session = self.run_session(protocol.Answer(protocol.OK))
         session.view = lambda: vocabulary.blank_status(age_seconds=5.0)
         self.control.progress(SERVER, MIGRATION)
         self.assertIsInstance(session.inbox.asked[0], inbox.Look)

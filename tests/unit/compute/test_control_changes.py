@@ -6,9 +6,9 @@ from __future__ import annotations
 import types
 import uuid
 
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import current as current_mod
 from nova_migpolicy import exception
-from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import inbox
 from tests.unit.compute import controlled
 
@@ -36,10 +36,10 @@ class ChangeTest(controlled.ControlBase):
     def test_a_request_that_cannot_be_honoured_is_not_kept(self):
         for values, words in (({'on_stall': 'panic'}, 'on_stall'), ({'speed': 1}, 'speed')):
             found = self.control.hold_request(None, SERVER, REQUEST, values)
-            self.assertEqual(answer.BAD_REQUEST, found.status)
+            self.assertEqual(protocol.BAD_REQUEST, found.status)
             self.assertIn(words, found.message)
         self.assertEqual({}, self.requests.read(SERVER, REQUEST))
-        self.assertEqual(answer.BAD_REQUEST, self.control.hold_request(
+        self.assertEqual(protocol.BAD_REQUEST, self.control.hold_request(
             None, SERVER, '../x', {'on_stall': 'pause'}).status)
 
     def test_a_request_that_nova_refused_later_is_not_the_next_ones(self):
@@ -52,40 +52,40 @@ class ChangeTest(controlled.ControlBase):
     def test_an_order_while_it_is_prepared_waits_for_its_monitor(self):
         current = self.hand_over()
         found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
-        self.assertEqual((answer.ACCEPTED, 'preparing'), (found.status, found.body['phase']))
+        self.assertEqual((protocol.ACCEPTED, 'preparing'), (found.status, found.body['phase']))
         self.assertIn('being prepared', found.body['reason'])
         self.assertTrue(current.is_ordered(inbox.CANCEL))
         self.assertIsNone(self.early.take(MIGRATION))
         for refused in (self.control.act(SERVER, MIGRATION, inbox.PAUSE),
                         self.control.tune(SERVER, MIGRATION, {}, [])):
-            self.assertEqual(answer.CONFLICT, refused.status)
+            self.assertEqual(protocol.CONFLICT, refused.status)
             self.assertIn('not possible in the phase preparing', refused.message)
 
     def test_a_cancel_of_what_was_cancelled_is_not_refused(self):
         self.write(('end', {'outcome': 'cancelled', 'reason': 'because'}))
         found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
-        self.assertEqual((answer.ACCEPTED, 'because'), (found.status, found.body['reason']))
+        self.assertEqual((protocol.ACCEPTED, 'because'), (found.status, found.body['reason']))
         refused = self.control.act(SERVER, MIGRATION, inbox.FORCE_COMPLETE)
-        self.assertEqual(answer.CONFLICT, refused.status)
+        self.assertEqual(protocol.CONFLICT, refused.status)
 
     def test_an_order_that_libvirt_keeps_waiting_says_so(self):
         session = self.run_session()
         session.note_silence = lambda: 'libvirt, which has not answered jobStats since then'
         for found in (self.control.act(SERVER, MIGRATION, inbox.CANCEL),
                       self.control.tune(SERVER, MIGRATION, {}, [])):
-            self.assertEqual(answer.ACCEPTED, found.status)
+            self.assertEqual(protocol.ACCEPTED, found.status)
             self.assertIn('has not answered jobStats since then', found.body['reason'])
 
     def test_tune_is_answered_by_the_monitor(self):
-        session = self.run_session(answer.Answer(answer.OK, {'applied': {}}))
-        self.assertEqual(answer.OK, self.control.tune(SERVER, MIGRATION, {'x': 1}, []).status)
+        session = self.run_session(protocol.Answer(protocol.OK, {'applied': {}}))
+        self.assertEqual(protocol.OK, self.control.tune(SERVER, MIGRATION, {'x': 1}, []).status)
         self.assertEqual({'x': 1}, session.inbox.asked[0].values)
 
     def test_who_comes_too_late_is_told(self):
         self.run_session(closed=True)
         for found in (self.control.tune(SERVER, MIGRATION, {}, []),
                       self.control.act(SERVER, MIGRATION, inbox.CANCEL)):
-            self.assertEqual(answer.CONFLICT, found.status)
+            self.assertEqual(protocol.CONFLICT, found.status)
             self.assertIn('over', found.message)
 
     def test_tune_names_the_phase_where_it_cannot_work(self):
@@ -96,10 +96,10 @@ class ChangeTest(controlled.ControlBase):
         self.ended()
         done = self.control.tune(SERVER, MIGRATION, {}, [])
         self.assertIn('phase done', done.message)
-        self.assertEqual([answer.CONFLICT] * 2, [waiting.status, done.status])
+        self.assertEqual([protocol.CONFLICT] * 2, [waiting.status, done.status])
 
     def test_a_cancel_before_it_begins_is_remembered(self):
-        self.assertEqual(answer.ACCEPTED,
+        self.assertEqual(protocol.ACCEPTED,
                          self.control.act(SERVER, MIGRATION, inbox.CANCEL).status)
         self.assertEqual(inbox.CANCEL, self.early.take(MIGRATION))
         self.recall.add.assert_called_once_with(SERVER, MIGRATION)
@@ -107,7 +107,7 @@ class ChangeTest(controlled.ControlBase):
         self.recall.add.assert_called_once()
 
     def test_a_cancel_in_the_moment_in_which_it_begins(self):
-        session = types.SimpleNamespace(given=answer.Answer(answer.ACCEPTED, {'action': 'it'}))
+        session = types.SimpleNamespace(given=protocol.Answer(protocol.ACCEPTED, {'action': 'it'}))
         remember = self.early.remember
 
         def begin(migration, command):
@@ -131,7 +131,7 @@ class ChangeTest(controlled.ControlBase):
             self.assertEqual(command, self.early.take(migration))
 
         self.early.remember = begin
-        self.assertEqual(answer.ACCEPTED,
+        self.assertEqual(protocol.ACCEPTED,
                          self.control.act(SERVER, MIGRATION, inbox.CANCEL).status)
         self.assertEqual([], self.current[SERVER].inbox.asked)
 
@@ -140,18 +140,18 @@ class ChangeTest(controlled.ControlBase):
         for _ in range(inbox.MOST_WAITING):
             session.inbox.ask(inbox.Tune({}, ()))
         refused = self.control.tune(SERVER, MIGRATION, {}, [])
-        self.assertEqual(answer.UNAVAILABLE, refused.status)
+        self.assertEqual(protocol.UNAVAILABLE, refused.status)
         # However often somebody looks or cancels, that waits once.
         for _ in range(3):
             self.control.progress(SERVER, MIGRATION)
-            self.assertEqual(answer.ACCEPTED,
+            self.assertEqual(protocol.ACCEPTED,
                              self.control.act(SERVER, MIGRATION, inbox.CANCEL).status)
         self.assertEqual(inbox.MOST_WAITING + 1, len(session.inbox.asked))
 
     def test_a_completion_does_not_take_the_place_of_a_cancel(self):
         self.control.act(SERVER, MIGRATION, inbox.CANCEL)
         refused = self.control.act(SERVER, MIGRATION, inbox.FORCE_COMPLETE)
-        self.assertEqual(answer.CONFLICT, refused.status)
+        self.assertEqual(protocol.CONFLICT, refused.status)
         self.assertIn('to be cancelled before it begins', refused.message)
         self.assertEqual(inbox.CANCEL, self.early.take(MIGRATION))
         self.control.act(SERVER, MIGRATION, inbox.FORCE_COMPLETE)
@@ -161,29 +161,29 @@ class ChangeTest(controlled.ControlBase):
     def test_what_is_refused_after_a_first_answer_is_in_the_timeline(self):
         session = self.run_session()
         found = self.control.act(SERVER, MIGRATION, inbox.PAUSE)
-        self.assertEqual(answer.ACCEPTED, found.status)
+        self.assertEqual(protocol.ACCEPTED, found.status)
         [item] = session.inbox.asked
-        item.reply.give(answer.refusal('not in this phase'))
+        item.reply.give(protocol.refusal('not in this phase'))
         self.assertEqual(['pause was refused: not in this phase'],
                          [record['text'] for record in session.journal.records()])
 
     def test_nothing_is_remembered_for_what_is_over(self):
         self.ended()
         found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
-        self.assertEqual(answer.CONFLICT, found.status)
+        self.assertEqual(protocol.CONFLICT, found.status)
         self.assertIsNone(self.early.take(MIGRATION))
 
     def test_post_copy_and_pause_are_now_or_never(self):
         for command in (inbox.POST_COPY, inbox.PAUSE):
             found = self.control.act(SERVER, MIGRATION, command)
-            self.assertEqual(answer.CONFLICT, found.status)
+            self.assertEqual(protocol.CONFLICT, found.status)
         self.assertIsNone(self.early.take(MIGRATION))
 
     def test_under_novas_own_monitor(self):
         self.leave_to_nova({'profile': 'nova'})
         found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
         # Nova's answer stands.
-        self.assertEqual((answer.ACCEPTED, None), (found.status, found.body))
+        self.assertEqual((protocol.ACCEPTED, None), (found.status, found.body))
         # Its own order may come later than what asks whether it was done.
         for _ in range(2):
             self.assertIsNone(self.current[SERVER].order(inbox.Command(inbox.CANCEL)))
@@ -197,12 +197,12 @@ class ChangeTest(controlled.ControlBase):
         for found in (self.control.policy(None, SERVER, MIGRATION),
                       self.control.tune(SERVER, MIGRATION, {}, []),
                       self.control.act(SERVER, MIGRATION, inbox.PAUSE)):
-            self.assertEqual(answer.CONFLICT, found.status)
+            self.assertEqual(protocol.CONFLICT, found.status)
             self.assertIn('could not be applied: RuntimeError', found.message)
 
     def test_an_action_that_is_none(self):
         found = self.control.act(SERVER, MIGRATION, 'explode')
-        self.assertEqual(answer.BAD_REQUEST, found.status)
+        self.assertEqual(protocol.BAD_REQUEST, found.status)
 
     def test_an_unknown_policy_is_said(self):
         def fail(context, server, request):

@@ -8,10 +8,10 @@ import itertools
 import libvirt
 import testtools
 
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import progress
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import guest
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
@@ -104,7 +104,7 @@ class AbortsTest(testtools.TestCase):
         self.assertIs(outcome.End.CANCELLED, ended.end)
         self.assertIn('cancelled through the API', ended.reason)
         told = command.reply.wait(0)
-        self.assertEqual(answer.ACCEPTED, told.status)
+        self.assertEqual(protocol.ACCEPTED, told.status)
         self.assertIn('it will be tried again', told.body['reason'])
         self.assertEqual(4, len(self.tries))
         self.assertEqual([True, False, True], [one['done'] for one in self.kinds('action')])

@@ -6,10 +6,10 @@ from __future__ import annotations
 import libvirt
 import testtools
 
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import sample as sample_mod
 from nova_migpolicy.monitor import actor as actor_mod
-from nova_migpolicy.monitor import answer
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import guest
 from nova_migpolicy.monitor import inbox
@@ -92,7 +92,7 @@ class CommandsTest(testtools.TestCase):
         self.make()
         self.refuse('migrateSetMaxSpeed')
         told = self.tune(bandwidth_mib_s=200, on_stall='abort')
-        self.assertEqual(answer.CONFLICT, told.status)
+        self.assertEqual(protocol.CONFLICT, told.status)
         self.assertIn('bulk copy', told.message)
         self.assertIn('bandwidth_mib_s 50', told.message)
         self.assertEqual({}, self.controller.held)
@@ -104,7 +104,7 @@ class CommandsTest(testtools.TestCase):
 
     def test_taken_back_and_given_again(self):
         self.make()
-        self.assertEqual(answer.OK, self.tune(bandwidth_mib_s=200, on_stall='abort').status)
+        self.assertEqual(protocol.OK, self.tune(bandwidth_mib_s=200, on_stall='abort').status)
         told = self.tune('bandwidth_mib_s', 'on_stall')
         self.assertEqual(({}, []), (told.body['held'], sorted(told.body['applied'])))
         self.assertEqual('continue', self.controller.policy.on_stall)
@@ -120,21 +120,21 @@ class CommandsTest(testtools.TestCase):
     def test_above_the_ceiling(self):
         self.make()
         told = self.tune(bandwidth_mib_s=401)
-        self.assertEqual(answer.BAD_REQUEST, told.status)
+        self.assertEqual(protocol.BAD_REQUEST, told.status)
         self.assertIn('max_bandwidth_mib_s', told.message)
         self.assertEqual([], self.domain.called('migrateSetMaxSpeed'))
 
     def test_all_that_is_wrong_is_named(self):
         self.make()
         told = self.tune(bandwidth_mib_s='fast', on_stall='panic', speed=3)
-        self.assertEqual(answer.BAD_REQUEST, told.status)
+        self.assertEqual(protocol.BAD_REQUEST, told.status)
         for word in ('bandwidth_mib_s', 'panic', 'speed'):
             self.assertIn(word, told.message)
 
     def test_set_and_released_at_once(self):
         self.make()
         told = self.tune('bandwidth_mib_s', bandwidth_mib_s=60)
-        self.assertEqual(answer.BAD_REQUEST, told.status)
+        self.assertEqual(protocol.BAD_REQUEST, told.status)
 
     def test_release_of_what_is_no_key(self):
         self.make()
@@ -143,14 +143,14 @@ class CommandsTest(testtools.TestCase):
     def test_a_command_that_was_done_is_not_done_again(self):
         self.make()
         first, second = self.act(inbox.CANCEL), self.act(inbox.CANCEL)
-        self.assertEqual((answer.ACCEPTED, first), (first.status, second))
+        self.assertEqual((protocol.ACCEPTED, first), (first.status, second))
         self.assertEqual(1, len(self.domain.called('abortJob')))
 
     def test_a_cancel_that_libvirt_refuses(self):
         self.make()
         self.refuse('abortJob', libvirt.VIR_ERR_RPC)
         told = self.act(inbox.CANCEL)
-        self.assertEqual(answer.ACCEPTED, told.status)
+        self.assertEqual(protocol.ACCEPTED, told.status)
         self.assertIn('tried again', told.body['reason'])
         self.domain.answers['abortJob'] = None
         self.clock.sleep(10)
@@ -167,7 +167,7 @@ class CommandsTest(testtools.TestCase):
         self.domain.answers['abortJob'] = None
         self.actor.cancel_again()
         self.commands.answer_cancels()
-        self.assertEqual(answer.ACCEPTED, item.reply.wait(0).status)
+        self.assertEqual(protocol.ACCEPTED, item.reply.wait(0).status)
 
     def end(self, end=outcome.End.COMPLETED):
         self.commands.end(outcome.Outcome(end, 'as it is'))
@@ -178,8 +178,8 @@ class CommandsTest(testtools.TestCase):
 
     def test_a_cancel_that_found_no_job_until_the_end(self):
         for code in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
-            for end, status in ((outcome.End.CANCELLED, answer.ACCEPTED),
-                                (outcome.End.COMPLETED, answer.CONFLICT)):
+            for end, status in ((outcome.End.CANCELLED, protocol.ACCEPTED),
+                                (outcome.End.COMPLETED, protocol.CONFLICT)):
                 self.make()
                 self.refuse('abortJob', code)
                 item = inbox.Command(inbox.CANCEL)
@@ -212,20 +212,20 @@ class CommandsTest(testtools.TestCase):
         self.end()
         self.assertEqual(first, self.late(inbox.Command(inbox.FORCE_COMPLETE)))
         for name in (inbox.CANCEL, inbox.PAUSE, inbox.POST_COPY):
-            self.assertEqual(answer.CONFLICT, self.late(inbox.Command(name)).status)
+            self.assertEqual(protocol.CONFLICT, self.late(inbox.Command(name)).status)
         self.make()
         self.act(inbox.CANCEL)
         self.end()
-        self.assertEqual(answer.CONFLICT, self.late(inbox.Command(inbox.CANCEL)).status)
+        self.assertEqual(protocol.CONFLICT, self.late(inbox.Command(inbox.CANCEL)).status)
         self.make()
         self.end(outcome.End.CANCELLED)
         told = self.late(inbox.Command(inbox.CANCEL))
-        self.assertEqual((answer.ACCEPTED, 'as it is'), (told.status, told.body['reason']))
-        self.assertEqual(answer.CONFLICT, self.late(inbox.Command(inbox.FORCE_COMPLETE)).status)
+        self.assertEqual((protocol.ACCEPTED, 'as it is'), (told.status, told.body['reason']))
+        self.assertEqual(protocol.CONFLICT, self.late(inbox.Command(inbox.FORCE_COMPLETE)).status)
 
     def test_a_cancel_in_the_switchover_is_answered_when_its_end_is_known(self):
-        for end, status in ((outcome.End.CANCELLED, answer.ACCEPTED),
-                            (outcome.End.COMPLETED, answer.CONFLICT)):
+        for end, status in ((outcome.End.CANCELLED, protocol.ACCEPTED),
+                            (outcome.End.COMPLETED, protocol.CONFLICT)):
             self.make()
             self.phase = vocabulary.SWITCHOVER
             items = [inbox.Command(inbox.CANCEL) for _ in range(2)]
@@ -239,7 +239,7 @@ class CommandsTest(testtools.TestCase):
         self.make(post_copy=True)
         self.refuse('migrateStartPostCopy')
         told = self.act(inbox.POST_COPY)
-        self.assertEqual(answer.CONFLICT, told.status)
+        self.assertEqual(protocol.CONFLICT, told.status)
         self.memory_is_sent()
         self.assertEqual(1, len(self.domain.called('migrateStartPostCopy')))
 
@@ -248,7 +248,7 @@ class CommandsTest(testtools.TestCase):
         self.all_is_dirty_again()
         self.refuse('suspend')
         told = self.act(inbox.FORCE_COMPLETE)
-        self.assertEqual(answer.ACCEPTED, told.status)
+        self.assertEqual(protocol.ACCEPTED, told.status)
         self.assertIn('tried again', told.body['reason'])
 
     def test_a_completion_that_failed_for_good_is_begun_anew_when_asked_for(self):
@@ -261,14 +261,14 @@ class CommandsTest(testtools.TestCase):
         self.assertEqual(2, len(self.domain.called('suspend')))
         self.domain.answers['suspend'] = None
         told = self.act(inbox.FORCE_COMPLETE)
-        self.assertEqual((answer.ACCEPTED, 3), (told.status, len(self.domain.called('suspend'))))
+        self.assertEqual((protocol.ACCEPTED, 3), (told.status, len(self.domain.called('suspend'))))
         self.assertTrue(self.actor.paused)
 
     def test_a_completion_is_not_done_any_more_once_it_is_cancelled(self):
         self.make()
         self.act(inbox.FORCE_COMPLETE)
-        self.assertEqual(answer.ACCEPTED, self.act(inbox.CANCEL).status)
-        self.assertEqual(answer.CONFLICT, self.act(inbox.FORCE_COMPLETE).status)
+        self.assertEqual(protocol.ACCEPTED, self.act(inbox.CANCEL).status)
+        self.assertEqual(protocol.CONFLICT, self.act(inbox.FORCE_COMPLETE).status)
 
     def test_a_held_throttle_is_shown(self):
         self.flavor = {**FLAVOR, 'remedies': ['auto_converge'], 'max_throttle_percent': 50}
@@ -284,10 +284,10 @@ class CommandsTest(testtools.TestCase):
         self.refuse('suspend')
         self.refuse('abortJob', libvirt.VIR_ERR_RPC)
         told = self.act(inbox.FORCE_COMPLETE)
-        self.assertEqual((answer.CONFLICT, []), (told.status, self.owed))
+        self.assertEqual((protocol.CONFLICT, []), (told.status, self.owed))
         self.assertIn('refused', told.message)
         told = self.act(inbox.CANCEL)
-        self.assertEqual((answer.ACCEPTED, 1), (told.status, len(self.owed)))
+        self.assertEqual((protocol.ACCEPTED, 1), (told.status, len(self.owed)))
         self.assertIn('it will be tried again', told.body['reason'])
 
     def test_where_the_engine_has_failed(self):
@@ -295,6 +295,6 @@ class CommandsTest(testtools.TestCase):
         self.asking = False
         self.assertIn('engine', self.tune(bandwidth_mib_s=60).message)
         self.assertIn('engine', self.act(inbox.POST_COPY).message)
-        self.assertEqual(answer.ACCEPTED, self.act(inbox.FORCE_COMPLETE).status)
+        self.assertEqual(protocol.ACCEPTED, self.act(inbox.FORCE_COMPLETE).status)
         self.assertEqual(1, len(self.domain.called('suspend')))
-        self.assertEqual(answer.ACCEPTED, self.act(inbox.CANCEL).status)
+        self.assertEqual(protocol.ACCEPTED, self.act(inbox.CANCEL).status)

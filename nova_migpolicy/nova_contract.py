@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of Nova's private names that this room relies on, and what is looked at in each.
+"""The table of Nova's private names that the plugin relies on, and what is looked at in each.
 
 It is compared with the installed Nova when nova-compute starts, and by a test for each
 supported release, which also checks how the names behave.  What differs between releases is

@@ -1,63 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks the plugin in the nova-compute of a host, within 2 s as long as the message bus works.
+"""The end of the control channel in nova-api: asks the plugin in the nova-compute of a host.
 
-What it has to ask Nova's database for may take longer. What does not reach it is told apart:
-nova-compute is not there, it is there without the plugin, with one that is busy, or with one of
-another version. What the plugin answers is passed on, errors too.
+It takes 2 s at most as long as the message bus works; what asks Nova's database there may take
+longer. What does not reach it is told apart: nova-compute is not there, it is there without the
+plugin, with one that is busy, or with one of another version. What the plugin answers is passed
+on, errors too.
 """
 
 from __future__ import annotations
 
 from typing import Any
-from typing import NamedTuple
 
 from nova import rpc
 from oslo_log import log as logging
 import oslo_messaging as messaging
 
-from nova_migpolicy.api import errors
+from nova_migpolicy.channel import protocol
 
 LOG = logging.getLogger(__name__)
-
-TOPIC = NAMESPACE = 'migpolicy'
-VERSION = '1.0'
-
-
-class Patience(NamedTuple):
-    """How long an answer is waited for, and then for each of two pings, in seconds."""
-
-    answer_s: float
-    ping_s: float
-
-
-# The other side answers within 1.2 s. All three waits leave room for the database in 2 s.
-PATIENCE = Patience(1.3, 0.25)
-# What waits there for Nova's conductor and its database, which may be busy.
-_LONGER = {'hold_request': Patience(6.0, 1.0)}
 
 # A connection that the bus has closed meanwhile is made anew, once.
 _RETRIES = 1
 _OTHER_VERSION = frozenset({'UnsupportedVersion', 'NoSuchMethod', 'RPCVersionCapError'})
-_PASSED_ON = frozenset({400, 403, 404, 409})
+_PASSED_ON = frozenset({protocol.BAD_REQUEST, protocol.FORBIDDEN, protocol.NOT_FOUND,
+                        protocol.CONFLICT})
 
 Answer = tuple[int, dict[str, Any] | None]
+
+
+class Refused(Exception):
+    """The host was asked, and refused.
+
+    :ivar status: HTTP-like, from 400 on.
+    :ivar message: a sentence that says what was wrong, and what to do.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        self.message = message
+        super().__init__(message)
+
+
+class Unreachable(Refused):
+    """The host cannot be asked: nothing is known of what it would say."""
 
 
 class Channel:
     """The way to the plugins on all hosts, of all cells."""
 
     def __init__(self) -> None:
-        self._plugin = _client(TOPIC, NAMESPACE, VERSION)
+        self._plugin = _client(protocol.TOPIC, protocol.NAMESPACE, protocol.VERSION)
         self._compute = _client('compute', 'baseapi', '1.0')
 
     def ask(self, context: Any, host: str, method: str, **arguments: Any) -> Answer:
         """Call a method of the plugin on a host; returns its status and its body.
 
         :param context: targeted at the host's cell.
-        :raises errors.Unreachable: 409 or 503: it cannot be asked.
-        :raises errors.Refusal: it was asked, and refused.
+        :raises Unreachable: 409 or 503: it cannot be asked.
+        :raises Refused: it was asked, and refused.
+        :raises TypeError: the arguments are not those of the protocol.
         """
-        patience = _LONGER.get(method, PATIENCE)
+        declared = protocol.METHODS[method]
+        declared.check_names(arguments)
+        patience = declared.patience
         try:
             given = self._plugin.client(context).prepare(
                 server=host, timeout=patience.answer_s, retry=_RETRIES,
@@ -69,8 +74,9 @@ class Channel:
             raise self._silent(context, host, patience) from None
         except messaging.MessageDeliveryFailure as error:
             LOG.warning('The message bus took no message for %s: %s', host, error)
-            raise errors.Unreachable(
-                503, f'The message bus took no message for {host}; try again.') from None
+            raise Unreachable(
+                protocol.UNAVAILABLE,
+                f'The message bus took no message for {host}; try again.') from None
         except messaging.RemoteError as error:
             raise _failed(host, error.exc_type, str(error.value)) from None
         except Exception as error:
@@ -78,17 +84,19 @@ class Channel:
             raise _failed(host, type(error).__name__, str(error)) from None
         return _read(host, given)
 
-    def _silent(self, context: Any, host: str, patience: Patience) -> errors.Unreachable:
+    def _silent(self, context: Any, host: str, patience: protocol.Patience) -> Unreachable:
         """Say what it is that did not answer."""
         if _answers(self._plugin, context, host, patience.ping_s):
-            return errors.Unreachable(
-                503, f'nova_migpolicy on {host} did not answer within {patience.answer_s:g} s, '
+            return Unreachable(
+                protocol.UNAVAILABLE,
+                f'nova_migpolicy on {host} did not answer within {patience.answer_s:g} s, '
                 "though it runs: the host is busy, or waits for Nova's conductor; try again.")
-        if _answers(self._compute, context, host, patience.ping_s, arg=TOPIC):
+        if _answers(self._compute, context, host, patience.ping_s, arg=protocol.TOPIC):
             # A queue stays in the bus when the plugin that has made it is taken away.
             return _without_plugin(host)
-        return errors.Unreachable(
-            503, f'nova-compute on {host} did not answer within {patience.answer_s:g} s; see '
+        return Unreachable(
+            protocol.UNAVAILABLE,
+            f'nova-compute on {host} did not answer within {patience.answer_s:g} s; see '
             'whether it runs, and try again.')
 
 
@@ -96,16 +104,17 @@ def _answers(client: Any, context: Any, host: str, timeout_s: float, **arguments
     """Whether somebody on a host answers a ping."""
     try:
         client.client(context).prepare(
-            server=host, timeout=timeout_s, retry=0).call(context, 'ping', **arguments)
+            server=host, timeout=timeout_s, retry=0).call(context, protocol.PING, **arguments)
     except Exception as error:
         LOG.debug('A ping of %s is not answered: %s', host, error)
         return False
     return True
 
 
-def _without_plugin(host: str) -> errors.Unreachable:
-    return errors.Unreachable(
-        409, f'nova-compute on {host} runs, but nova_migpolicy does not answer there; it '
+def _without_plugin(host: str) -> Unreachable:
+    return Unreachable(
+        protocol.CONFLICT,
+        f'nova-compute on {host} runs, but nova_migpolicy does not answer there; it '
         'needs [DEFAULT] compute_driver = migpolicy.LibvirtDriver in its nova.conf.')
 
 
@@ -114,20 +123,22 @@ def _client(topic: str, namespace: str, version: str) -> Any:
     return rpc.ClientRouter(rpc.get_client(target))
 
 
-def _other_version(host: str, detail: str) -> errors.Unreachable:
+def _other_version(host: str, detail: str) -> Unreachable:
     LOG.warning('nova_migpolicy on %s is of another version: %s', host, detail)
-    return errors.Unreachable(
-        409, f'nova_migpolicy on {host} is of another version than in nova-api, which speaks '
-        f'{VERSION} to it; bring both to the same release.')
+    return Unreachable(
+        protocol.CONFLICT,
+        f'nova_migpolicy on {host} is of another version than in nova-api, which speaks '
+        f'{protocol.VERSION} to it; bring both to the same release.')
 
 
-def _failed(host: str, kind: str | None, detail: str) -> errors.Unreachable:
+def _failed(host: str, kind: str | None, detail: str) -> Unreachable:
     if kind in _OTHER_VERSION:
         return _other_version(host, detail)
     # The rest may be a traceback.
     LOG.error('nova_migpolicy on %s failed: %s: %.300s', host, kind, detail.partition('\n')[0])
-    return errors.Unreachable(
-        503, f'nova_migpolicy on {host} failed; the log of nova-compute there says why.')
+    return Unreachable(
+        protocol.UNAVAILABLE,
+        f'nova_migpolicy on {host} failed; the log of nova-compute there says why.')
 
 
 def _read(host: str, given: Any) -> Answer:
@@ -138,4 +149,4 @@ def _read(host: str, given: Any) -> Answer:
         body = given.get('body')
         return status, body if isinstance(body, dict) else None
     message = str(given.get('message') or 'no reason was given')
-    raise errors.Refusal(status if status in _PASSED_ON else 503, message)
+    raise Refused(status if status in _PASSED_ON else protocol.UNAVAILABLE, message)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asking a source host: over a real transport in memory, and over one that fails."""
 
+import dataclasses
 import threading
 from unittest import mock
 
@@ -11,13 +12,15 @@ from nova import rpc
 import oslo_messaging as messaging
 import testtools
 
-from nova_migpolicy.api import channel
-from nova_migpolicy.api import errors
+from nova_migpolicy.channel import client
+from nova_migpolicy.channel import protocol
 from tests.unit.api import fakes
+
+PROGRESS = protocol.METHODS['progress']
 
 
 class Plugin:
-    """What answers on a host, as `compute.rpc` does."""
+    """What answers on a host, as `channel.server` does."""
 
     target = messaging.Target(namespace='migpolicy', version='1.0')
 
@@ -69,7 +72,7 @@ class TestChannel(testtools.TestCase):
         self.useFixture(fakes.NovaConf(self.id()))
         self.log = self.useFixture(fixtures.FakeLogger())
         self.context = nova_context.RequestContext('u', 'p', is_admin=True)
-        self.channel = channel.Channel()
+        self.channel = client.Channel()
 
     def serve(self, topic, endpoint, host='n1'):
         server = messaging.get_rpc_server(
@@ -80,12 +83,13 @@ class TestChannel(testtools.TestCase):
         self.addCleanup(server.stop)
         return endpoint
 
-    def ask(self, method='progress', host='n1'):
-        return self.channel.ask(self.context, host, method, server='s', migration='m')
+    def ask(self, method='progress', host='n1', **arguments):
+        return self.channel.ask(self.context, host, method,
+                                **(arguments or {'server': 's', 'migration': 'm'}))
 
-    def refused(self, code, words, kind=errors.Unreachable, **kwargs):
-        error = self.assertRaises(errors.Refusal, self.ask, **kwargs)
-        self.assertEqual((kind, code), (type(error), error.code))
+    def refused(self, code, words, kind=client.Unreachable, **kwargs):
+        error = self.assertRaises(client.Refused, self.ask, **kwargs)
+        self.assertEqual((kind, code), (type(error), error.status))
         self.assertIn(words, error.message)
 
     def answered(self, answer):
@@ -94,7 +98,9 @@ class TestChannel(testtools.TestCase):
             rpc.TRANSPORT._driver, 'send', return_value=answer))
 
     def impatient(self):
-        self.useFixture(fixtures.MockPatchObject(channel, 'PATIENCE', channel.Patience(0.05, 5)))
+        short = dataclasses.replace(PROGRESS, patience=protocol.Patience(0.05, 5))
+        self.useFixture(fixtures.MockPatchObject(
+            protocol, 'METHODS', {**protocol.METHODS, 'progress': short}))
 
     def test_the_very_host_is_asked(self):
         other = self.serve('migpolicy', Plugin({'status': 200, 'body': {}}), 'n2')
@@ -113,7 +119,7 @@ class TestChannel(testtools.TestCase):
     @ddt.unpack
     def test_refusals_are_passed_on(self, status, code):
         self.answered({'status': status, 'message': 'not in the phase disks'})
-        self.refused(code, 'not in the phase disks', errors.Refusal)
+        self.refused(code, 'not in the phase disks', client.Refused)
 
     @ddt.data(None, 'text', {}, {'status': '200'}, {'status': True})
     def test_answers_in_another_form(self, answer):
@@ -127,6 +133,8 @@ class TestChannel(testtools.TestCase):
 
     def test_another_method(self):
         self.serve('migpolicy', Plugin(None))
+        newer = {**protocol.METHODS, 'of_a_newer_version': PROGRESS}
+        self.useFixture(fixtures.MockPatchObject(protocol, 'METHODS', newer))
         self.refused(409, 'another version', method='of_a_newer_version')
 
     def test_it_fails(self):
@@ -162,15 +170,22 @@ class TestChannel(testtools.TestCase):
             self.refused(code, words)
 
     def test_all_waits_leave_room_in_two_seconds(self):
-        answer_s, ping_s = channel.PATIENCE
+        answer_s, ping_s = PROGRESS.patience
         self.assertLessEqual(answer_s + 2 * ping_s, 1.8)
         self.assertGreater(answer_s, 1.2)
 
     def test_what_needs_the_database_is_given_longer(self):
         with mock.patch.object(rpc.TRANSPORT._driver, 'send',
                                return_value={'status': 200}) as send:
-            self.ask('hold_request')
+            self.ask('hold_request', server='s', request_id='r', values={})
         self.assertEqual(6.0, send.call_args.kwargs['timeout'])
+
+    def test_what_is_not_in_the_protocol_is_not_sent(self):
+        for method, arguments in (('progress', {'server': 's'}), ('drop_request', {}),
+                                  ('act', {'server': 's', 'migration': 'm', 'command': 'pause'})):
+            with mock.patch.object(rpc.TRANSPORT._driver, 'send') as send:
+                self.assertRaises(TypeError, self.ask, method, **arguments)
+                send.assert_not_called()
 
     def test_message_must_find_a_queue(self):
         with mock.patch.object(rpc.TRANSPORT._driver, 'send',
@@ -178,7 +193,7 @@ class TestChannel(testtools.TestCase):
             self.ask()
         options = send.call_args.kwargs
         self.assertTrue(options['transport_options'].at_least_once)
-        self.assertEqual((channel.PATIENCE.answer_s, 1), (options['timeout'], options['retry']))
+        self.assertEqual((PROGRESS.patience.answer_s, 1), (options['timeout'], options['retry']))
 
     def test_the_bus_of_the_servers_cell(self):
         other = messaging.get_rpc_transport(fakes.CONF, url='fake://cell2/')
