@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections import abc
 import dataclasses
 
-from nova_migpolicy.engine import controller
+from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import record
-from nova_migpolicy.engine import settings
+from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import run
 
@@ -84,14 +84,14 @@ def facts(task: Task) -> record.Facts:
         bandwidth_mib_s=policy.bandwidth_mib_s,
         dirtied_bytes=None if task.dirtied_mib is None else int(task.dirtied_mib * MIB),
         deadline_s=task.deadline_s)
-    return dataclasses.replace(known, qemu_limit_ms=settings.initial_limit_ms(policy, known))
+    return dataclasses.replace(known, qemu_limit_ms=settings_mod.initial_limit_ms(policy, known))
 
 
 def ours(task: Task) -> Start:
     """The engine that runs in nova-compute, by its own rules."""
     known = facts(task)
     return Start(
-        controller.Controller(task.policy, known), task.policy.bandwidth_mib_s,
+        controller_mod.Controller(task.policy, known), task.policy.bandwidth_mib_s,
         known.qemu_limit_ms, tick_s=run.TICK_S, boundaries=True,
         auto_converge=known.can_throttle, throttle_initial=1, throttle_increment=1,
         throttle_highest=1, post_copy=known.can_post_copy, disk_cap_shared=True)

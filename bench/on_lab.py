@@ -31,7 +31,7 @@ from lab import hosts
 from lab import needs
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import samples
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.sim import run as run_module

@@ -20,8 +20,8 @@ from bench import model
 from bench import workloads
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
-from nova_migpolicy.engine import settings
+from nova_migpolicy.engine import samples
+from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import run
 
@@ -92,11 +92,11 @@ def plans(workload: workloads.Workload) -> abc.Iterator[Plan]:
     """All plans that the policy allows, the least harmful first."""
     task, policy = workload.task, workload.task.policy
     link = workload.setup.link_mib_s
-    start_cap, start_promise = policy.bandwidth_mib_s, settings.initial_promise_ms(policy)
+    start_cap, start_promise = policy.bandwidth_mib_s, settings_mod.initial_promise_ms(policy)
     caps, promises = [start_cap], [start_promise]
 
     def plan(harm: int, cap: int, promise: int, **more: object) -> Plan:
-        limit = settings.limit_ms(promise, cap, settings.Link(mib_s=task.link_mib_s))
+        limit = settings_mod.limit_ms(promise, cap, settings_mod.Link(mib_s=task.link_mib_s))
         return Plan(harm, cap, limit, promise, **more)  # type: ignore[arg-type]
 
     yield plan(0, start_cap, start_promise)
@@ -145,7 +145,7 @@ def took(plan: Plan, policy: keys.Policy) -> str:
     if plan.throttle_percent:
         return remedies.AUTO_CONVERGE
     raised = plan.cap_mib_s != policy.bandwidth_mib_s
-    longer = plan.promise_ms != settings.initial_promise_ms(policy)
+    longer = plan.promise_ms != settings_mod.initial_promise_ms(policy)
     return {(False, False): 'nothing', (True, False): remedies.BANDWIDTH,
             (False, True): remedies.DOWNTIME}.get((raised, longer), 'bandwidth and downtime')
 

@@ -8,7 +8,7 @@ import typing
 
 from bench import engines
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import settings
+from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.sim import run as run_module
 
 MIB = 1 << 20
@@ -124,7 +124,7 @@ def result(name: str, engine: str, seed: int, task: engines.Task,
            seen: run_module.Run) -> Result:
     """The figures of a run."""
     reasons = [one.reason for one in seen.decisions]
-    way = way_of(seen.actions, settings.initial_promise_ms(task.policy))
+    way = way_of(seen.actions, settings_mod.initial_promise_ms(task.policy))
     return Result(
         name, engine, seed, seen.end, way, seen.seconds, task.deadline_s, seen.blackout_ms,
         task.policy.max_downtime_ms, seen.lost_s, seen.wire_bytes / MIB, task.memory_mib,

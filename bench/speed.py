@@ -22,7 +22,7 @@ from bench import model
 from bench import workloads
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import samples
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import run
 

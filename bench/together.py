@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import pathlib
 from typing import Any
 
-from nova_migpolicy.engine import linkrate
+from nova_migpolicy.engine.estimation import link_rate
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import resolve
@@ -65,13 +65,13 @@ def _figures(loads: Sequence[guests.Workload], profile: str) -> dict[str, Any]:
     alone_s = sum(run.steer(*_pair(load, policy)).seconds for load in loads)
     crowd = together.Crowd([_pair(load, policy) for load in loads], LINK_MIB_S)
     seen = crowd.go(UNTIL_S)
-    learnt: tuple[linkrate.Observation, ...] = ()
+    learnt: tuple[link_rate.Observation, ...] = ()
     for number, course in enumerate(crowd.courses):
-        rates = [rate for rate in map(linkrate.from_pass, course.pilot.passes) if rate]
+        rates = [rate for rate in map(link_rate.from_pass, course.pilot.passes) if rate]
         if rates and course.plant.state == 'completed':
-            learnt = linkrate.keep(learnt, linkrate.Observation(
+            learnt = link_rate.keep(learnt, link_rate.Observation(
                 str(number), max(rates), float(number)))
-    belief = linkrate.believe(learnt, float(len(loads)))
+    belief = link_rate.believe(learnt, float(len(loads)))
     known = {} if belief is None else {
         'link_mib_s': belief.low_mib_s, 'reach_mib_s': belief.reach_mib_s}
     after_policy = _policy(**AFTER_POLICY)

@@ -24,7 +24,7 @@ import math
 from bench import engines
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import samples
 from nova_migpolicy.policy import keys
 
 # The limit of a QEMU that was told nothing (libvirt tells it nothing either).

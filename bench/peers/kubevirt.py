@@ -33,7 +33,7 @@ from bench import engines
 from bench.peers import base
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import samples
 
 POLL_S = 0.4
 TIMEOUT_S_PER_GB = 150

@@ -33,8 +33,8 @@ from bench.peers import kubevirt
 from bench.peers import stall
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
-from nova_migpolicy.engine import settings
+from nova_migpolicy.engine import samples
+from nova_migpolicy.engine import settings as settings_mod
 
 EWMA_ALPHA = 0.4
 POSSIBLE_FACTOR = 1.5
@@ -42,7 +42,7 @@ TIMEOUT_FACTOR = 2
 SWITCHOVER_S = 60
 HARD_STOP: tuple[remedies.Action, ...] = (
     remedies.Pause(),
-    remedies.SetMaxDowntime(settings.HIGHEST_LIMIT_MS, settings.HIGHEST_LIMIT_MS))
+    remedies.SetMaxDowntime(settings_mod.HIGHEST_LIMIT_MS, settings_mod.HIGHEST_LIMIT_MS))
 
 
 class Stalling(base.Peer):

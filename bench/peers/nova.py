@@ -29,7 +29,7 @@ from bench import engines
 from bench.peers import base
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import samples
 from nova_migpolicy.policy import keys
 
 POLL_S = 0.5

@@ -34,7 +34,7 @@ from bench import engines
 from bench.peers import base
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import samples
 from nova_migpolicy.policy import keys
 
 LOOK_S = 10.0

@@ -16,7 +16,7 @@ from nova_migpolicy.cmd import trial as trial_mod
 from nova_migpolicy.cmd import verdict
 from nova_migpolicy.cmd import wrong
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import settings
+from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.engine import words
 
 REMAINING, DECISION, BLACKOUT, POST_COPY = '#3b6ea8', '#7a3b8f', '#c0392b', '#2f8f5b'
@@ -161,7 +161,7 @@ def _decisions(axis: typing.Any, said: abc.Sequence[tuple[float, str]], end_s: f
 def labels(trial: trial_mod.Trial) -> list[tuple[float, str]]:
     """The decisions in a few words each, with their times."""
     found = []
-    promised_ms = settings.initial_promise_ms(trial.case.policy)
+    promised_ms = settings_mod.initial_promise_ms(trial.case.policy)
     for decision in trial.run.decisions if trial.run else ():
         parts = []
         for action in decision.actions:

@@ -18,15 +18,15 @@ from nova_migpolicy.cmd import guest_of
 from nova_migpolicy.cmd import numbers
 from nova_migpolicy.cmd import patterns
 from nova_migpolicy.cmd import wrong
-from nova_migpolicy.engine import estimator
+from nova_migpolicy.engine.estimation import dirtying
+from nova_migpolicy.engine.estimation import observer
+from nova_migpolicy.engine.estimation import passes as passes_mod
 from nova_migpolicy.engine import ledger
-from nova_migpolicy.engine import passes
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
-from nova_migpolicy.engine import settings
-from nova_migpolicy.engine import terms
-from nova_migpolicy.engine import watch
+from nova_migpolicy.engine import samples
+from nova_migpolicy.engine import settings as settings_mod
+from nova_migpolicy.engine import terms as terms_mod
 from nova_migpolicy import exception
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
@@ -114,18 +114,19 @@ def _policy(path: str, found: object, notes: list[str]) -> keys.Policy:
 
 
 def _look(records: abc.Iterable[Record], policy: keys.Policy,
-          facts: abc.Mapping[str, typing.Any]) -> watch.Watch:
+          facts: abc.Mapping[str, typing.Any]) -> observer.Watch:
     """Show the engine's eyes what was sampled, and what was done meanwhile."""
     cap = _count(facts.get('bandwidth_mib_s')) or 0
-    books = ledger.Ledger(settings.Settings(
-        cap, _count(facts.get('qemu_limit_ms')) or 300, settings.initial_promise_ms(policy)), 0.0)
-    eyes = watch.Watch(
+    limit_ms = _count(facts.get('qemu_limit_ms')) or 300
+    books = ledger.Ledger(settings_mod.Settings(
+        cap, limit_ms, settings_mod.initial_promise_ms(policy)), 0.0)
+    eyes = observer.Watch(
         record.Facts(
             memory_bytes=_count(facts.get('memory_bytes')) or 0,
             disk_bytes=_count(facts.get('disk_bytes')) or 0, started_s=0.0,
             link_mib_s=_rate(facts.get('link_mib_s')),
             switchover_mib_s=_rate(facts.get('switchover_mib_s'))),
-        books, terms.Terms(policy, None))
+        books, terms_mod.Terms(policy, None))
     for one in records:
         at_s = one.get('at')
         if isinstance(at_s, bool) or not isinstance(at_s, (int, float)) or not (
@@ -166,7 +167,7 @@ def _action(found: Record) -> remedies.Action | None:
     return next((one for one in ends if one.name == name), None)
 
 
-def _guest(path: str, eyes: watch.Watch, memory_mib: int, policy: keys.Policy,
+def _guest(path: str, eyes: observer.Watch, memory_mib: int, policy: keys.Policy,
            records: abc.Iterable[Record], notes: list[str]) -> guest_of.Guest:
     """A guest that writes like the recorded one."""
     found = _curve(eyes.tracker.passes)
@@ -179,7 +180,7 @@ def _guest(path: str, eyes: watch.Watch, memory_mib: int, policy: keys.Policy,
                 'writes; describe the guest with --memory-mib and the options beside it'))
         notes.append('It was over with the first copy of the memory, so the guest counts as '
                      'one that writes nothing.')
-        curve = estimator.Curve(0.0, 0.0)
+        curve = dirtying.Curve(0.0, 0.0)
     else:
         curve, saturated = found
         if saturated:
@@ -197,7 +198,7 @@ def _guest(path: str, eyes: watch.Watch, memory_mib: int, policy: keys.Policy,
         set_mib, rate_mib_s if set_mib > 0 else 0.0, curve.sweep))
 
 
-def _curve(seen: abc.Sequence[passes.Pass]) -> tuple[estimator.Curve, bool] | None:
+def _curve(seen: abc.Sequence[passes_mod.Pass]) -> tuple[dirtying.Curve, bool] | None:
     """The engine's best curve, and whether its rate is a guess; None where no pass is over.
 
     The engine goes by the last few passes, since it steers by what is now. Here passes of each
@@ -207,20 +208,20 @@ def _curve(seen: abc.Sequence[passes.Pass]) -> tuple[estimator.Curve, bool] | No
     if not seen:
         return None
     size = max(1, seen[0].dirtied_bytes, *(one.end_bytes for one in seen if one.number > 0))
-    newest: dict[int, estimator.Point] = {}
+    newest: dict[int, dirtying.Point] = {}
     for one in seen:
-        point = estimator.point(one, size)
+        point = dirtying.point(one, size)
         if point is not None:
             length = round(2 * math.log2(point.seconds))
             newest.pop(length, None)
             newest[length] = point
     points = list(newest.values()) or [
-        estimator.Point(max(seen[-1].duration_s, 0.02), seen[-1].end_bytes)]
-    curve, guess = estimator.fit(points)
+        dirtying.Point(max(seen[-1].duration_s, 0.02), seen[-1].end_bytes)]
+    curve, guess = dirtying.fit(points)
     return curve.holding(seen[-1].end_bytes), guess
 
 
-def _untouched_mib(eyes: watch.Watch, policy: keys.Policy, memory_mib: int,
+def _untouched_mib(eyes: observer.Watch, policy: keys.Policy, memory_mib: int,
                    set_mib: float) -> int:
     """Memory that cost nothing to send in the first copy, as pages of zeros do."""
     bulk = next((one for one in eyes.tracker.passes if one.number == 0), None)

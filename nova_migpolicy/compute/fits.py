@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import dataclasses
 from xml.etree import ElementTree
 
-from nova_migpolicy.engine import controller
+from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import remedies
 
 # What a migration may be started with, by the policy's words where it has one.
@@ -22,7 +22,7 @@ PARALLEL = 'parallel_connections'
 POST_COPY = remedies.POST_COPY
 THROTTLE = remedies.AUTO_CONVERGE
 COMPRESSIONS = ('xbzrle', 'zlib', 'zstd')
-SWITCHOVER = controller.SWITCHOVER
+SWITCHOVER = controller_mod.SWITCHOVER
 # What notes call those that are not named by a key of the policy.
 _NAMES = {SWITCHOVER: "the link's rate for the switchover",
           **{method: f'compression {method}' for method in COMPRESSIONS}}

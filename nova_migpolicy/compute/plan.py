@@ -16,7 +16,7 @@ from typing import Any
 import libvirt
 
 from nova_migpolicy.compute import fits
-from nova_migpolicy.engine import settings
+from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.policy import keys
 
 Circumstances = fits.Circumstances
@@ -130,7 +130,7 @@ def _wanted(policy: keys.Policy, circumstances: Circumstances) -> list[str]:
         fits.POST_COPY: policy.may_post_copy or circumstances.nova_post_copy,
         fits.THROTTLE: policy.may_throttle,
         policy.compression: policy.compression in fits.COMPRESSIONS,
-        fits.SWITCHOVER: settings.told_mib_s(
+        fits.SWITCHOVER: settings_mod.told_mib_s(
             policy.bandwidth_mib_s, circumstances.link_mib_s) is not None,
     }
     return [feature for feature, is_wanted in wanted.items() if is_wanted]
@@ -145,7 +145,7 @@ def _params(policy: keys.Policy, circumstances: Circumstances,
         fits.THROTTLE: {
             libvirt.VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL: ARMED_THROTTLE_PERCENT,
             libvirt.VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT: ARMED_THROTTLE_PERCENT},
-        fits.SWITCHOVER: {SWITCHOVER_PARAM: settings.told_mib_s(
+        fits.SWITCHOVER: {SWITCHOVER_PARAM: settings_mod.told_mib_s(
             policy.bandwidth_mib_s, circumstances.link_mib_s)},
         policy.compression: {libvirt.VIR_MIGRATE_PARAM_COMPRESSION: policy.compression},
     }

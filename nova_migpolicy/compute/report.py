@@ -16,7 +16,7 @@ from nova import exception as nova_exception
 from oslo_log import log as logging
 
 from nova_migpolicy.compute import saver
-from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.engine import samples
 from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Reporter:
         """Stop writing: what Nova writes at the end is the last word."""
         self._saver.__exit__(*exc)
 
-    def report(self, sample: sample_mod.Sample, percent: int) -> None:
+    def report(self, sample: samples.Sample, percent: int) -> None:
         """Let the sizes and the percentage be written, unless that was done a moment ago."""
         now_s = self._clock()
         if now_s < self._next_s:

@@ -24,9 +24,9 @@ from nova_migpolicy.compute import operation
 from nova_migpolicy.compute import plan as plan_mod
 from nova_migpolicy.compute import report
 from nova_migpolicy.engine import controller as controller_mod
-from nova_migpolicy.engine import linkrate
-from nova_migpolicy.engine import progress
-from nova_migpolicy.engine import settings as settings_module
+from nova_migpolicy.engine.estimation import link_rate
+from nova_migpolicy.engine.estimation import progress as progress_mod
+from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import hung as hung_mod
@@ -271,7 +271,7 @@ class Session:
         except exception.GuestError as error:
             LOG.debug('The limit that QEMU has is not known: %s', error,
                       instance=self.start.instance)
-            return settings_module.QEMU_LIMIT_MS
+            return settings_mod.QEMU_LIMIT_MS
 
     def undo(self) -> None:
         """Give back what `prepare` took, where the migration was not watched to its end."""
@@ -322,7 +322,7 @@ class Session:
         controller = self.controller = controller_mod.Controller(self.policy, facts)
         monitor = self._monitor = loop.Monitor(
             guest=self.guest, controller=controller,
-            progress=progress.Progress(facts.memory_bytes, facts.disk_bytes),
+            progress=progress_mod.Progress(facts.memory_bytes, facts.disk_bytes),
             inbox=self.inbox, journal=self.journal, call=self.call, host=reporter, sleep=sleep,
             tuning=tuning.Tuning(
                 self.start.resolver, self.start.resolved,
@@ -364,7 +364,7 @@ class Session:
 
     def _learn_link(self, monitor: loop.Monitor, controller: controller_mod.Controller) -> None:
         """Keep what this migration got over the link, for the next one to the same host."""
-        seen_mib_s = [rate for rate in map(linkrate.from_pass, controller.passes) if rate]
+        seen_mib_s = [rate for rate in map(link_rate.from_pass, controller.passes) if rate]
         is_bound = not seen_mib_s
         last, stats = monitor.last_sample, monitor.final_stats
         sent, downtime_ms = stats.get('memory_processed'), stats.get('downtime')
@@ -373,7 +373,7 @@ class Session:
         if (is_bound and not controller.over and last and not last.others
                 and last.memory_processed_bytes and monitor.ended_s
                 and isinstance(sent, int) and isinstance(downtime_ms, int)):
-            rate = linkrate.from_switchover(
+            rate = link_rate.from_switchover(
                 last, sent, monitor.ended_s, controller.settings.cap_mib_s, downtime_ms)
             seen_mib_s = [rate] if rate else []
         if not seen_mib_s:

@@ -6,7 +6,7 @@ a guest itself. Whoever applies its decisions does so in their order, stops at t
 refused, and tells by `applied` or `failed` what came of each. Judgement happens at the end of a
 pass; a watchdog tick only serves the deadline, an end that waits or is tried again, and a limit
 that no longer keeps the promise. Where other migrations of the host need the link, it gives way
-or waits (`share`). A paused guest is let go in time (`release`); post-copy is only watched.
+or waits (`share`). A paused guest is let go in time (`let_go`); post-copy is only watched.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from __future__ import annotations
 from collections import abc
 import dataclasses
 
-from nova_migpolicy.engine import closing as closing_module
-from nova_migpolicy.engine import commands
-from nova_migpolicy.engine import ending
-from nova_migpolicy.engine import foregone
+from nova_migpolicy.engine.estimation import observer
+from nova_migpolicy.engine.estimation import passes as passes_mod
 from nova_migpolicy.engine import ledger
-from nova_migpolicy.engine import mirrored
-from nova_migpolicy.engine import passes as passes_module
 from nova_migpolicy.engine import record
-from nova_migpolicy.engine import release
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
-from nova_migpolicy.engine import settings as settings_module
-from nova_migpolicy.engine import share
-from nova_migpolicy.engine import steer
-from nova_migpolicy.engine import terms as terms_module
-from nova_migpolicy.engine import tuning
-from nova_migpolicy.engine import watch
+from nova_migpolicy.engine import samples
+from nova_migpolicy.engine import settings as settings_mod
+from nova_migpolicy.engine.steering import adjust
+from nova_migpolicy.engine.steering import closing as closing_mod
+from nova_migpolicy.engine.steering import disks
+from nova_migpolicy.engine.steering import ending
+from nova_migpolicy.engine.steering import foregone
+from nova_migpolicy.engine.steering import let_go
+from nova_migpolicy.engine.steering import orders as orders_mod
+from nova_migpolicy.engine.steering import retune
+from nova_migpolicy.engine.steering import share
+from nova_migpolicy.engine import terms as terms_mod
 from nova_migpolicy.policy import keys
 
 Facts = record.Facts
 Forecast = record.Forecast
 Decision = record.Decision
-Settings = settings_module.Settings
-initial_limit_ms = settings_module.initial_limit_ms
+Settings = settings_mod.Settings
+initial_limit_ms = settings_mod.initial_limit_ms
 
 Phase = samples.Phase
 # What leave_out knows beside remedies: that QEMU was told of the link's rate.
@@ -48,22 +48,22 @@ class Controller:
     """The steering of one migration."""
 
     def __init__(self, policy: keys.Policy, facts: Facts) -> None:
-        self._terms = terms_module.Terms(policy, facts.deadline_s)
+        self._terms = terms_mod.Terms(policy, facts.deadline_s)
         self._books = ledger.Ledger(
             Settings(facts.bandwidth_mib_s, facts.qemu_limit_ms,
-                     settings_module.initial_promise_ms(policy)), facts.started_s)
+                     settings_mod.initial_promise_ms(policy)), facts.started_s)
         # It has the facts for all of them: what is left out at the start changes them.
-        self._watch = watch.Watch(facts, self._books, self._terms)
-        self._closing = closing_module.Closing(self._terms, self._books, self._watch)
-        self._release = release.Release(self._terms, self._books, self._watch, self._closing)
-        self._steering = steer.Steering(self._terms, self._books, self._watch)
+        self._watch = observer.Watch(facts, self._books, self._terms)
+        self._closing = closing_mod.Closing(self._terms, self._books, self._watch)
+        self._release = let_go.Release(self._terms, self._books, self._watch, self._closing)
+        self._steering = adjust.Steering(self._terms, self._books, self._watch)
         self._sharing = share.Sharing(
             self._terms, self._books, self._watch, self._closing)
-        self._disks = mirrored.Disks(
+        self._disks = disks.Disks(
             self._books, self._watch, self._steering, self._closing, self._sharing)
         self._foregone = foregone.Foregone(self._terms, self._books, self._watch)
-        self._commands = commands.Commands(self._books, self._watch, self._closing)
-        self._tuning = tuning.Tuning(self._terms, self._books, self._watch,
+        self._commands = orders_mod.Commands(self._books, self._watch, self._closing)
+        self._tuning = retune.Tuning(self._terms, self._books, self._watch,
                                      self._closing, self._commands)
 
     @property
@@ -98,7 +98,7 @@ class Controller:
         return self._watch.tracker.phase
 
     @property
-    def passes(self) -> tuple[passes_module.Pass, ...]:
+    def passes(self) -> tuple[passes_mod.Pass, ...]:
         """The passes so far, the bulk copy first."""
         return tuple(self._watch.tracker.passes)
 
@@ -171,7 +171,7 @@ class Controller:
                 found = self._steer(at_s, ended)
         return self._out(found) if found is not None else None
 
-    def _steer(self, at_s: float, ended: passes_module.Pass | None) -> Decision | None:
+    def _steer(self, at_s: float, ended: passes_mod.Pass | None) -> Decision | None:
         """Keep the promise, judge a pass that has ended, or see to the deadline between passes."""
         found = self._steering.keep_promise(at_s)
         if found is None and ended is not None and ended.number > 0:
@@ -233,7 +233,7 @@ class Controller:
         """A person wants the guest paused now; refused where it cannot be now, as post_copy."""
         return self._out(self._commands.pause(at_s))
 
-    def tune(self, change: tuning.Change, at_s: float) -> Decision:
+    def tune(self, change: retune.Change, at_s: float) -> Decision:
         """A person changes settings or the policy; all of it or, refused, nothing.
 
         The caller has checked the values. Who applies the decision calls `withdraw` if one of
@@ -243,7 +243,7 @@ class Controller:
         """
         return self._out(self._tuning.tune(change, at_s))
 
-    def withdraw(self, change: tuning.Change, at_s: float | None = None) -> Decision | None:
+    def withdraw(self, change: retune.Change, at_s: float | None = None) -> Decision | None:
         """Take back the last change, which could not be applied: all is as before it.
 
         The decision, if there is one, sets back what of it had been applied.

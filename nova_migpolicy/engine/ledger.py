@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import settings as settings_module
+from nova_migpolicy.engine import settings as settings_mod
 
 TRIES = 2
 # A refused abort is tried again after these pauses, and from then on after the last of them.
@@ -30,7 +30,7 @@ def abort_pause_s(refusals: int) -> float:
 class Ledger:
     """What is known of the actions of one migration."""
 
-    def __init__(self, now: settings_module.Settings, started_s: float) -> None:
+    def __init__(self, now: settings_mod.Settings, started_s: float) -> None:
         self.now = now
         self.changed_s = started_s
         self.failed_s: float | None = None

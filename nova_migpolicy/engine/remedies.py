@@ -3,7 +3,7 @@
 
 An action is data: it names a setting or a step and carries the value. Nothing here does
 anything; whoever holds the guest applies the actions in the order in which a decision lists
-them. Not here: when an action is worth its harm (that is `plan` and `controller`).
+them. Not here: when an action is worth its harm (that is `planner` and `controller`).
 """
 
 from __future__ import annotations

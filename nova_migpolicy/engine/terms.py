@@ -14,7 +14,7 @@ import types
 
 from nova_migpolicy.engine import hold
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import settings as settings_module
+from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.policy import keys
 
 GIB = 1 << 30
@@ -70,8 +70,8 @@ class Terms:
         """The longest blackout that the server may suffer now."""
         return self.held.get(hold.DOWNTIME, self.policy.max_downtime_ms)
 
-    def fit(self, now: settings_module.Settings, wanted: settings_module.Settings,
-            link: settings_module.Link) -> settings_module.Settings:
+    def fit(self, now: settings_mod.Settings, wanted: settings_mod.Settings,
+            link: settings_mod.Link) -> settings_mod.Settings:
         """What becomes of settings that are wanted in place of those in force now.
 
         What is held is put in, the rest is brought below the policy's ceilings, and the limit
@@ -88,5 +88,5 @@ class Terms:
         throttle = self.held.get(hold.THROTTLE, min(throttle, highest))
         limit = wanted.limit_ms
         if self.limit_is_held or (cap, promised) != (now.cap_mib_s, now.promised_ms):
-            limit = settings_module.limit_ms(promised, cap, link)
-        return settings_module.Settings(cap, limit, promised, throttle)
+            limit = settings_mod.limit_ms(promised, cap, link)
+        return settings_mod.Settings(cap, limit, promised, throttle)

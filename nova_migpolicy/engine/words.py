@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from nova_migpolicy.engine import estimator
-from nova_migpolicy.engine import outlook
-from nova_migpolicy.engine import passes
-from nova_migpolicy.engine import plan as plan_module
+from nova_migpolicy.engine.estimation import dirtying
+from nova_migpolicy.engine.estimation import outlook
+from nova_migpolicy.engine.estimation import passes as passes_mod
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import settings as settings_module
+from nova_migpolicy.engine import settings as settings_mod
+from nova_migpolicy.engine.steering import planner as planner_mod
 
-MIB = settings_module.MIB
+MIB = settings_mod.MIB
 
 
 def size(number: float) -> str:
@@ -58,7 +58,7 @@ def blackout(milliseconds: float) -> str:
     return span(milliseconds / 1000)
 
 
-def evidence(seen: list[passes.Pass], cap_mib_s: int, plateau_bytes: int | None) -> str:
+def evidence(seen: list[passes_mod.Pass], cap_mib_s: int, plateau_bytes: int | None) -> str:
     """What was seen of the passes."""
     after = [one for one in seen if one.number > 0]
     if not after:
@@ -74,7 +74,7 @@ def evidence(seen: list[passes.Pass], cap_mib_s: int, plateau_bytes: int | None)
     return text
 
 
-def measures(plan: plan_module.Plan, now: settings_module.Settings) -> str:
+def measures(plan: planner_mod.Plan, now: settings_mod.Settings) -> str:
     """The settings that a plan changes, as a condition."""
     new = plan.settings
     parts = []
@@ -87,8 +87,8 @@ def measures(plan: plan_module.Plan, now: settings_module.Settings) -> str:
     return ' and '.join(parts)
 
 
-def prospect(plan: plan_module.Plan, now: settings_module.Settings,
-             seen: estimator.Estimate) -> str:
+def prospect(plan: planner_mod.Plan, now: settings_mod.Settings,
+             seen: dirtying.Estimate) -> str:
     """What a plan is expected to do and to cost."""
     left = size(seen.remaining)
     if isinstance(plan.step, remedies.StartPostCopy):
@@ -105,7 +105,7 @@ def prospect(plan: plan_module.Plan, now: settings_module.Settings,
             f'{blackout(plan.blackout_ms)}')
 
 
-def permitted(means: plan_module.Means, now: settings_module.Settings) -> str:
+def permitted(means: planner_mod.Means, now: settings_mod.Settings) -> str:
     """What was to be had, for saying that it is not enough."""
     parts = []
     for remedy in means.remedies:

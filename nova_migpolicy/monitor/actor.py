@@ -14,7 +14,7 @@ from oslo_log import log as logging
 
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.engine import samples
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import journal as journal_mod
@@ -105,7 +105,7 @@ class Actor:
 
     def _apply(self, action: remedies.Action) -> None:
         if (isinstance(action, remedies.SetBandwidth)
-                and self._controller.phase is sample_mod.Phase.DISKS):
+                and self._controller.phase is samples.Phase.DISKS):
             # libvirt's own call reaches the memory alone.
             self._guest.set_disk_bandwidth(action.mib_s)
         self._guest.apply(action)

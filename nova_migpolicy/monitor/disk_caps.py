@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nova_migpolicy.engine import controller as controller_mod
-from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.engine import samples
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 
-Phase = sample_mod.Phase
+Phase = samples.Phase
 
 
 class DiskCaps:

@@ -15,7 +15,7 @@ from oslo_log import log as logging
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.engine import samples
 from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Engine:
         self._owed = abort
         self._try(at_s)
 
-    def observe(self, sample: sample_mod.Sample, *, ended: bool) -> Decision | None:
+    def observe(self, sample: samples.Sample, *, ended: bool) -> Decision | None:
         """What it decides about a sample; without it, an abort may still be owed.
 
         :param ended: whether a step has been taken after which there is nothing to abort

@@ -2,7 +2,7 @@
 """What this host has seen of the links to other hosts.
 
 A small JSON file, for each host the last observations, rewritten whole and atomically. What they
-mean is `engine.linkrate`'s; this keeps them over a restart. A file that cannot be read, and what
+mean is `link_rate`'s; this keeps them over a restart. A file that cannot be read, and what
 an earlier release wrote, counts as nothing seen.
 """
 
@@ -20,13 +20,13 @@ import time
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
 
-from nova_migpolicy.engine import linkrate
+from nova_migpolicy.engine.estimation import link_rate
 
 LOG = logging.getLogger(__name__)
 
 # Hosts remembered; a cloud's cell is smaller than this.
 MAX_HOSTS = 4096
-Seen = dict[str, tuple[linkrate.Observation, ...]]
+Seen = dict[str, tuple[link_rate.Observation, ...]]
 
 
 class Links:
@@ -42,16 +42,16 @@ class Links:
         self._lock = threading.Lock()
         self._seen = _read(path) if path else {}
 
-    def get(self, host: str) -> linkrate.Belief | None:
+    def get(self, host: str) -> link_rate.Belief | None:
         """What is believed of the link to `host`; None where nothing was seen lately."""
-        return linkrate.believe(self._seen.get(host, ()), self._clock())
+        return link_rate.believe(self._seen.get(host, ()), self._clock())
 
     def learn(self, host: str, server: str, seen_mib_s: float, *,
-              is_bound: bool) -> linkrate.Belief | None:
+              is_bound: bool) -> link_rate.Belief | None:
         """Take in what a server's migration showed; returns what is believed from now on."""
-        new = linkrate.Observation(server, seen_mib_s, self._clock(), is_bound)
+        new = link_rate.Observation(server, seen_mib_s, self._clock(), is_bound)
         with self._lock:
-            self._seen[host] = linkrate.keep(self._seen.pop(host, ()), new)
+            self._seen[host] = link_rate.keep(self._seen.pop(host, ()), new)
             while len(self._seen) > MAX_HOSTS:
                 del self._seen[next(iter(self._seen))]
             snapshot = dict(self._seen)
@@ -72,14 +72,14 @@ def _read(path: pathlib.Path) -> Seen:
         return {}
 
 
-def _observation(found: object) -> linkrate.Observation:
+def _observation(found: object) -> link_rate.Observation:
     """One observation of the file.
 
     :raises ValueError: it is none
     """
     if not isinstance(found, dict):
         raise ValueError(f'{found!r:.80} is no observation')
-    one = linkrate.Observation(**found)
+    one = link_rate.Observation(**found)
     for name in ('mib_s', 'at_s'):
         value = getattr(one, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not (

@@ -19,10 +19,10 @@ from oslo_log import log as logging
 
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.engine import controller as controller_mod
-from nova_migpolicy.engine import passes
-from nova_migpolicy.engine import progress as progress_mod
+from nova_migpolicy.engine.estimation import passes as passes_mod
+from nova_migpolicy.engine.estimation import progress as progress_mod
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.engine import samples
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import actor
 from nova_migpolicy.monitor import commands
@@ -55,7 +55,7 @@ CANCEL_AGAIN_S = 0.25
 # How long to wait for the final statistics after the call has returned.
 FINAL_STATS_WAIT_S = 0.5
 STILL = 'the link to the destination, over which nothing moves'
-BEFORE_MEMORY = (sample_mod.Phase.SETUP, sample_mod.Phase.DISKS)
+BEFORE_MEMORY = (samples.Phase.SETUP, samples.Phase.DISKS)
 CALL_FAILED = 'The call that migrates it failed'
 FAILED = protocol.refusal('The monitor failed at this; the log of nova-compute has the error',
                           protocol.UNAVAILABLE)
@@ -71,7 +71,7 @@ class Host(Protocol):
     def operation_done(self) -> bool:
         """Whether the thread that makes the migrate call is over."""
 
-    def report(self, sample: sample_mod.Sample, percent: int) -> None:
+    def report(self, sample: samples.Sample, percent: int) -> None:
         """Write progress where Nova shows it (at Nova's own pace)."""
 
     def post_copy_started(self) -> None:
@@ -130,8 +130,8 @@ class Monitor:
         self._waits_for: str | None = None
         self._switched_s: float | None = None
         self._too_late: list[inbox_mod.Item] = []
-        self.last_look: sample_mod.Sample | None = None
-        self.last_sample: sample_mod.Sample | None = None
+        self.last_look: samples.Sample | None = None
+        self.last_sample: samples.Sample | None = None
         self.ended_s: float | None = None
         # Since when the call says that it is over, and whether it is known where the guest is.
         self._over_s: float | None = None
@@ -316,7 +316,7 @@ class Monitor:
     def _look_if_due(self, boundary: inbox_mod.PassStarted | None,
                      requests: list[inbox_mod.Request], *, wanted: bool) -> bool:
         if boundary is not None and self._passed_s is not None and (
-                boundary.at_s - self._passed_s < passes.LEAST_GAP_S):
+                boundary.at_s - self._passed_s < passes_mod.LEAST_GAP_S):
             # Passes of a few ms: looking at each would cost more than it tells.
             boundary = None
         now_s = self._inbox.clock()
@@ -383,7 +383,7 @@ class Monitor:
         self._journal.add(vocabulary.SAMPLE, sample.at_s, **sample.to_dict(),
                           forecast=forecast.to_dict() if forecast else None)
         if self._cap_is_shared and self._controller.phase in (
-                sample_mod.Phase.BULK, sample_mod.Phase.PASSES):
+                samples.Phase.BULK, samples.Phase.PASSES):
             self._give_memory_the_whole_cap(sample.at_s)
         self._actor.apply(decision)
         self._actor.survive('the disks', self._disk_caps.redo)

@@ -15,7 +15,7 @@ import dataclasses
 import threading
 import time
 
-from nova_migpolicy.engine import share
+from nova_migpolicy.engine.steering import share
 
 # Each tells how it stands about every five seconds.
 SILENT_S = 30.0
@@ -40,7 +40,7 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """What a member sees of the others: see engine.sample."""
+    """What a member sees of the others: see engine.samples."""
 
     others: int
     needed_by: int

@@ -17,7 +17,7 @@ from typing import Any
 import libvirt
 from oslo_log import log as logging
 
-from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.engine import samples
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy import vocabulary
@@ -208,5 +208,5 @@ def figures(stats: Mapping[str, Any]) -> dict[str, int]:
         'memory_total': 'memory_total_bytes', 'memory_iteration': 'passes',
         'disk_processed': 'disk_sent_bytes',
     }
-    found = {ours: sample_mod.count(stats, theirs) for theirs, ours in names.items()}
+    found = {ours: samples.count(stats, theirs) for theirs, ours in names.items()}
     return {name: number for name, number in found.items() if number is not None}

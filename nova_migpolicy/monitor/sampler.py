@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
-from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.engine import samples
 from nova_migpolicy.monitor import inbox as inbox_mod
 
 # An event older than this is taken back to its own moment.
@@ -28,13 +28,13 @@ class Sampler:
         self._iteration: int | None = None
 
     def make(self, stats: Mapping[str, Any], boundary: inbox_mod.PassStarted | None,
-             asked_s: float, now_s: float, post_copy: bool) -> sample_mod.Sample:
+             asked_s: float, now_s: float, post_copy: bool) -> samples.Sample:
         """A sample of statistics that were asked for, and told by `now_s`.
 
         After a pass began or at a tick.
         """
         sample = dataclasses.replace(
-            sample_mod.Sample.from_stats(now_s, stats, post_copy=post_copy),
+            samples.Sample.from_stats(now_s, stats, post_copy=post_copy),
             took_s=round(max(0.0, now_s - asked_s), 3))
         if boundary is not None:
             return at_boundary(sample, boundary)
@@ -47,8 +47,8 @@ class Sampler:
 
 
 def at_boundary(
-    sample: sample_mod.Sample, started: inbox_mod.PassStarted,
-) -> sample_mod.Sample:
+    sample: samples.Sample, started: inbox_mod.PassStarted,
+) -> samples.Sample:
     """The sample as it was when the pass began, where it was read a little later.
 
     Under eventlet an event is seen up to 0.1 s late, and that much was already

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import dataclasses
 
 from nova_migpolicy.engine import hold
-from nova_migpolicy.engine import tuning
+from nova_migpolicy.engine.steering import retune
 from nova_migpolicy import exception
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import resolve
@@ -28,7 +28,7 @@ HOLDABLE = frozenset((hold.BANDWIDTH, hold.DOWNTIME, hold.THROTTLE))
 class Proposal:
     """A change that may be made: what the engine is told, and what is in force afterwards."""
 
-    change: tuning.Change
+    change: retune.Change
     resolved: resolve.Resolved
     retuned: Mapping[str, object]
 
@@ -70,7 +70,7 @@ class Tuning:
         steered = {name: value for name, value in retuned.items() if name not in HOLDABLE}
         resolved = self._resolver(steered)
         changed = resolved.policy != self.resolved.policy
-        change = tuning.Change(
+        change = retune.Change(
             hold={name: getattr(whole.policy, name) for name in values if name in HOLDABLE},
             release=frozenset(name for name in release if name in HOLDABLE),
             policy=resolved.policy if changed else None,

@@ -13,10 +13,10 @@ from typing import Any
 
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import hold
-from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.engine import samples
 from nova_migpolicy import vocabulary
 
-Phase = sample_mod.Phase
+Phase = samples.Phase
 
 MIB = 1 << 20
 # The soonest end of what is not over: figures have one decimal.
@@ -43,7 +43,7 @@ def phase_of(phase: Phase, *, switched: bool, ended: bool) -> str:
 
 def of_running(
     controller: controller_mod.Controller,
-    sample: sample_mod.Sample | None,
+    sample: samples.Sample | None,
     *,
     phase: str,
     percent: float,
@@ -125,7 +125,7 @@ def aged(view: View, age_s: float) -> dict[str, Any]:
     return fresh
 
 
-def sizes(sample: sample_mod.Sample, kind: str) -> dict[str, int | None]:
+def sizes(sample: samples.Sample, kind: str) -> dict[str, int | None]:
     """The bytes of 'memory' or 'disk' in a sample."""
     return {f'{part}_bytes': getattr(sample, f'{kind}_{part}_bytes')
             for part in ('total', 'processed', 'remaining')}

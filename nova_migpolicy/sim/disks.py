@@ -13,7 +13,7 @@ import dataclasses
 import math
 
 from nova_migpolicy.engine import disk_caps
-from nova_migpolicy.engine import mirroring
+from nova_migpolicy.engine.estimation import disk_sync
 from nova_migpolicy.sim import guests
 
 _DONE = 1e-6
@@ -32,7 +32,7 @@ class _Disk:
         """Seconds until it is in sync when copied at a rate; infinity for never."""
         if rate <= 0:
             return math.inf
-        return mirroring.in_sync_s(self.left, self.size, rate, written)
+        return disk_sync.in_sync_s(self.left, self.size, rate, written)
 
     def go_on(self, seconds: float, rate: float, written: float) -> float:
         """Copy it for a time, which is not longer than to its end; MiB on the wire."""

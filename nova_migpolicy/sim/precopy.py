@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import settings
+from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.sim import counters
 from nova_migpolicy.sim import disks
 from nova_migpolicy.sim import guests
@@ -46,8 +46,8 @@ class Migration:
         self.now_s = 0.0
         self.syncs = setup.counter
         self.synced_s = 0.0             # when the last sync was
-        self.cap, self.limit_ms = setup.cap_mib_s, settings.QEMU_LIMIT_MS
-        if setup.limit_ms <= settings.HIGHEST_LIMIT_MS and not setup.limit_is_refused:
+        self.cap, self.limit_ms = setup.cap_mib_s, settings_mod.QEMU_LIMIT_MS
+        if setup.limit_ms <= settings_mod.HIGHEST_LIMIT_MS and not setup.limit_is_refused:
             self.limit_ms = setup.limit_ms
         self.blackout_s: float | None = None
         # Work that the guest did not do, in seconds of one of its processors.
@@ -263,8 +263,8 @@ class Migration:
             self._pacer.looked_s = self.now_s
             self._rate_soon()
         elif isinstance(action, remedies.SetMaxDowntime):
-            if action.limit_ms > settings.HIGHEST_LIMIT_MS:
-                return f'a limit is 0 to {settings.HIGHEST_LIMIT_MS} ms, not {action.limit_ms}'
+            if action.limit_ms > settings_mod.HIGHEST_LIMIT_MS:
+                return f'a limit is 0 to {settings_mod.HIGHEST_LIMIT_MS} ms, not {action.limit_ms}'
             self.limit_ms = action.limit_ms
             self._rate_soon()
         elif isinstance(action, remedies.SetThrottle):

@@ -13,12 +13,12 @@ import dataclasses
 import math
 import typing
 
-from nova_migpolicy.engine import controller as controller_module
-from nova_migpolicy.engine import passes
+from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy.engine.estimation import passes as passes_mod
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
-from nova_migpolicy.engine import settings
+from nova_migpolicy.engine import samples
+from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import precopy
 
@@ -97,21 +97,21 @@ def facts_for(policy: keys.Policy, setup: precopy.Setup, **facts: object) -> rec
         started_s=0.0, bandwidth_mib_s=policy.bandwidth_mib_s,
         deadline_s=policy.deadline_seconds(setup.load.memory_mib / 1024, disk_mib / 1024))
     known = dataclasses.replace(known, **facts)  # type: ignore[arg-type]
-    limit_ms = settings.QEMU_LIMIT_MS if setup.limit_is_refused else (
-        settings.initial_limit_ms(policy, known))
+    limit_ms = settings_mod.QEMU_LIMIT_MS if setup.limit_is_refused else (
+        settings_mod.initial_limit_ms(policy, known))
     return dataclasses.replace(known, qemu_limit_ms=limit_ms)
 
 
 def start(policy: keys.Policy, setup: precopy.Setup, **facts: object
-          ) -> tuple[controller_module.Controller, precopy.Migration]:
+          ) -> tuple[controller_mod.Controller, precopy.Migration]:
     """Our controller and a migration that start together, with the policy's own settings."""
     known = facts_for(policy, setup, **facts)
     setup = dataclasses.replace(
         setup, cap_mib_s=policy.bandwidth_mib_s,
-        limit_ms=settings.initial_limit_ms(policy, known),
+        limit_ms=settings_mod.initial_limit_ms(policy, known),
         auto_converge=known.can_throttle, throttle_initial=1, throttle_increment=1,
         throttle_highest=1, switchover_mib_s=known.switchover_mib_s)
-    return controller_module.Controller(policy, known), precopy.Migration(setup)
+    return controller_mod.Controller(policy, known), precopy.Migration(setup)
 
 
 PilotT = typing.TypeVar('PilotT', bound=Pilot)
@@ -161,7 +161,7 @@ class _Hands(typing.Generic[PilotT]):
 
 def _due_s(pilot: Pilot, now_s: float) -> float:
     """When our own controller needs a look next; the monitor looks then, too."""
-    if not isinstance(pilot, controller_module.Controller):
+    if not isinstance(pilot, controller_mod.Controller):
         return math.inf
     due_s = pilot.next_due_s(now_s)
     return math.inf if due_s is None else due_s
@@ -185,7 +185,7 @@ class Course(typing.Generic[PilotT]):
         self._tick_s, self._boundaries, self._change = tick_s, boundaries, change
         self._left = list(commands)
         self._next_s = 0.0
-        self._seen_s = -passes.LEAST_GAP_S
+        self._seen_s = -passes_mod.LEAST_GAP_S
         self._bulk_end_s: float | None = None
 
     def look_soon(self) -> None:
@@ -209,7 +209,7 @@ class Course(typing.Generic[PilotT]):
                 self._bulk_end_s = plant.now_s
             now_s = plant.now_s
             due = bool(left) and now_s >= left[0][0]
-            fresh = synced and self._boundaries and now_s - self._seen_s >= passes.LEAST_GAP_S
+            fresh = synced and self._boundaries and now_s - self._seen_s >= passes_mod.LEAST_GAP_S
             if plant.over or not (due or fresh or now_s >= self._next_s):
                 continue
             self._next_s = now_s + self._tick_s

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import abc
 
-from nova_migpolicy.engine import controller as controller_module
-from nova_migpolicy.engine import share
+from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy.engine.steering import share
 from nova_migpolicy.sim import precopy
 from nova_migpolicy.sim import run
 
 SLICE_S = 0.05
-Pair = tuple[controller_module.Controller, precopy.Migration]
+Pair = tuple[controller_mod.Controller, precopy.Migration]
 
 
 def shares(wanted: abc.Sequence[float], mib_s: float) -> list[float]:

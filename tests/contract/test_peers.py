@@ -9,7 +9,7 @@ from nova.virt.libvirt import migration
 from bench import engines
 from bench.peers import nova
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import samples
 from nova_migpolicy.policy import keys
 from tests.contract import base
 

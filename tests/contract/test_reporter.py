@@ -9,7 +9,7 @@ from nova import objects
 
 from nova_migpolicy.compute import report
 from nova_migpolicy.compute import saver
-from nova_migpolicy.engine import sample
+from nova_migpolicy.engine import samples
 from tests.contract import base
 
 #: for what has to come; nothing waits for so long
@@ -67,7 +67,7 @@ class TestReporter(base.ContractCase):
         self.addCleanup(self.database.answers.set)
 
     def report(self, percent=10, remaining=30, later_s=5.0):
-        self.reporter.report(sample.Sample.from_stats(0.0, {
+        self.reporter.report(samples.Sample.from_stats(0.0, {
             'memory_total': 100, 'memory_processed': 70, 'memory_remaining': remaining,
             'disk_total': 1000, 'disk_processed': 900, 'disk_remaining': 100}), percent)
         self.now_s += later_s

@@ -23,7 +23,8 @@ class TogetherCase(base.ContractCase):
         super().setUp()
         self.set_option('virt_type', 'qemu', 'libvirt')
         # Each pass of a script is looked at, however soon it comes after the last.
-        self.useFixture(fixtures.MonkeyPatch('nova_migpolicy.engine.passes.LEAST_GAP_S', 0.0))
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova_migpolicy.engine.estimation.passes.LEAST_GAP_S', 0.0))
         self.explained = []
         self.useFixture(fixtures.MockPatchObject(
             driver.report, 'explain', lambda *args: self.explained.append(args[-1])))

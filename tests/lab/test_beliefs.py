@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from nova_migpolicy.engine import linkrate
+from nova_migpolicy.engine.estimation import link_rate
 from nova_migpolicy.monitor import links
 from nova_migpolicy.monitor import outcome
 from tests.lab import steered
@@ -45,7 +45,7 @@ class BeliefsTest(test_commands.CommandsTest):
         # measurement, and was none. Its end may be over before a busy host can look at it.
         [end] = moving.records('end')
         self.assertGreaterEqual(end['elapsed_ms'] - end['downtime_ms'],
-                                2000 * linkrate.LEAST_PASS_S)
+                                2000 * link_rate.LEAST_PASS_S)
         self.assertIsNone(self.links.get('n2'))
 
     def test_memory_that_is_all_in_use_does(self):

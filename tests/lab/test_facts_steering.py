@@ -9,7 +9,7 @@ import time
 import libvirt
 
 from lab import domain
-from nova_migpolicy.engine import settings
+from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from tests.lab import base
@@ -100,7 +100,7 @@ class TestDowntime(base.HostsTest):
 
     def test_the_highest_limit(self):
         self.boot('idle')
-        highest = settings.HIGHEST_LIMIT_MS
+        highest = settings_mod.HIGHEST_LIMIT_MS
         self.guest.domain.migrateSetMaxDowntime(highest)
         self.assertRaises(libvirt.libvirtError, self.guest.domain.migrateSetMaxDowntime,
                           highest + 1)
@@ -194,7 +194,7 @@ class TestBandwidth(base.HostsTest):
     def test_libvirt_tells_the_limit_that_qemu_has(self):
         self.boot('idle')
         hands = guest_mod.MigratingGuest(lambda: self.guest.domain)
-        self.assertEqual(settings.QEMU_LIMIT_MS, hands.max_downtime())
+        self.assertEqual(settings_mod.QEMU_LIMIT_MS, hands.max_downtime())
         hands.set_max_downtime(1234)
         self.assertEqual(1234, hands.max_downtime())
 

@@ -8,7 +8,7 @@ from hypothesis import strategies
 import testtools
 
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import settings
+from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
@@ -40,7 +40,7 @@ def believing(world, policy, share, switchover=False):
     """A world in which the link is believed to have that share of its rate."""
     setup, facts = world
     believed = None if share is None else share * setup.link_mib_s
-    told = settings.told_mib_s(policy.bandwidth_mib_s, believed) if switchover else None
+    told = settings_mod.told_mib_s(policy.bandwidth_mib_s, believed) if switchover else None
     return setup, {**facts, 'link_mib_s': believed, 'switchover_mib_s': told}
 
 

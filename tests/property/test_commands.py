@@ -8,11 +8,11 @@ from hypothesis import stateful
 from hypothesis import strategies
 import testtools
 
-from nova_migpolicy.engine import controller as controller_module
+from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import hold
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
-from nova_migpolicy.engine import tuning
+from nova_migpolicy.engine import samples
+from nova_migpolicy.engine.steering import retune
 from nova_migpolicy.policy import keys
 from tests.property import people
 from tests.property import test_steering
@@ -31,7 +31,7 @@ moments = strategies.floats(-50, 500)
 @strategies.composite
 def changes(draw):
     policy = draw(strategies.none() | test_steering.policies())
-    return tuning.Change(draw(held_values), draw(released), policy, draw(
+    return retune.Change(draw(held_values), draw(released), policy, draw(
         strategies.none() | moments) if policy is not None else None)
 
 
@@ -71,7 +71,7 @@ class TestWithTheModel(testtools.TestCase):
     @hypothesis.settings(max_examples=150)
     def test_what_is_held_is_not_steered(self, world, policy, held, at_s):
         world[1]['can_throttle'] = True
-        persons = people.Persons(self, [(at_s, tuning.Change(held))], ())
+        persons = people.Persons(self, [(at_s, retune.Change(held))], ())
         _, seen = test_steering.play(
             world, policy, until_s=400.0, commands=persons.commands, refuse=persons.refuse)
         told = [one for one in seen.decisions if one.rule == 'operator']
@@ -88,7 +88,7 @@ class TestWithTheModel(testtools.TestCase):
                                      remedies=())
 
         def tune(controller, at_s):
-            return controller.tune(tuning.Change(policy=dataclasses.replace(
+            return controller.tune(retune.Change(policy=dataclasses.replace(
                 policy, on_timeout='abort'), deadline_s=at_s + left_s), at_s)
         _, seen = test_steering.play(world, policy, commands=[(5.0, tune)])
         self.assertIn(seen.end, ('completed', 'aborted'))
@@ -100,7 +100,7 @@ class Interleaving(stateful.RuleBasedStateMachine):
     @stateful.initialize(policy=test_steering.policies(), can=strategies.booleans(),
                          throttle=strategies.booleans(), disk=strategies.sampled_from([0, GIB]))
     def start(self, policy, can, throttle, disk):
-        self.controller = controller_module.Controller(policy, controller_module.Facts(
+        self.controller = controller_mod.Controller(policy, controller_mod.Facts(
             GIB, disk, 0.0, link_mib_s=None if can else 200.0, can_post_copy=can,
             can_throttle=throttle, bandwidth_mib_s=policy.bandwidth_mib_s,
             deadline_s=policy.deadline_seconds(1, 0)))

@@ -5,10 +5,10 @@ import hypothesis
 from hypothesis import strategies
 import testtools
 
-from nova_migpolicy.engine import controller as controller_module
-from nova_migpolicy.engine import ending
+from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import samples
+from nova_migpolicy.engine.steering import ending
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
 from nova_migpolicy.sim import run
@@ -59,7 +59,7 @@ class TestDisks(testtools.TestCase):
                       strategies.booleans())
     def test_none_runs_on_without_end(self, world, policy, forced):
         hypothesis.assume(bounded(policy))
-        commands = [(3.0, controller_module.Controller.force_complete)] if forced else []
+        commands = [(3.0, controller_mod.Controller.force_complete)] if forced else []
         controller, seen, _ = self.steer(world, policy, commands)
         self.assertIn(seen.end, ('completed', 'aborted'))
         if seen.bulk_end_s is None and seen.end == 'aborted':

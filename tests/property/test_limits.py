@@ -6,7 +6,7 @@ from hypothesis import strategies
 import testtools
 
 from nova_migpolicy.engine import record
-from nova_migpolicy.engine import settings
+from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
@@ -23,8 +23,8 @@ class TestLimit(testtools.TestCase):
 
     @hypothesis.given(promises, caps, rates, rates)
     def test_qemu_takes_it(self, promised_ms, cap, link, switchover):
-        for known in (settings.Link(link), settings.Link(link, switchover)):
-            limit = settings.limit_ms(promised_ms, cap, known)
+        for known in (settings_mod.Link(link), settings_mod.Link(link, switchover)):
+            limit = settings_mod.limit_ms(promised_ms, cap, known)
             self.assertIsInstance(limit, int)
             self.assertLessEqual(1, limit)
             self.assertLessEqual(limit, 2_000_000)
@@ -34,7 +34,7 @@ class TestLimit(testtools.TestCase):
         policy = keys.Policy(initial_downtime_ms=initial_ms, max_downtime_ms=max_ms,
                              bandwidth_mib_s=cap)
         facts = record.Facts(1 << 30, 0, 0.0, link_mib_s=link, bandwidth_mib_s=cap)
-        limit = settings.initial_limit_ms(policy, facts)
+        limit = settings_mod.initial_limit_ms(policy, facts)
         self.assertLessEqual(1, limit)
         self.assertLessEqual(limit, 2_000_000)
 

@@ -8,9 +8,9 @@ import hypothesis
 from hypothesis import strategies
 import testtools
 
-from nova_migpolicy.engine import controller as controller_module
+from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import samples
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
@@ -244,7 +244,7 @@ class TestJunk(testtools.TestCase):
     @hypothesis.given(policies(), strategies.lists(strategies.tuples(
         strategies.floats(-10, 400), strategies.booleans(), junk), max_size=40))
     def test_statistics_never_raise(self, policy, stream):
-        controller = controller_module.Controller(policy, controller_module.Facts(
+        controller = controller_mod.Controller(policy, controller_mod.Facts(
             1 << 30, 0, 0.0, can_post_copy=True, can_throttle=True,
             bandwidth_mib_s=policy.bandwidth_mib_s,
             deadline_s=policy.deadline_seconds(1, 0)))

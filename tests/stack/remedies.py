@@ -7,7 +7,7 @@ import dataclasses
 
 import json
 
-from nova_migpolicy.engine import judge
+from nova_migpolicy.engine.steering import convergence
 from tests.stack import steering
 
 MIB = 1 << 20
@@ -49,7 +49,8 @@ class RemedyTests:
         # One at whose begin libvirt told nothing, or told of the next one, shows nothing.
         left = {s['iteration']: s.get('memory_remaining_bytes') for s in run.records('sample')
                 if s['boundary'] and s['at'] <= decision['at']}
-        falls = None in (left.get(3), left.get(4)) or left[4] < judge.FALLING_A_PASS * left[3]
+        falls = None in (left.get(3), left.get(4)) or (
+            left[4] < convergence.FALLING_A_PASS * left[3])
         self.assertLessEqual(max(left), 5 if falls else 4, left)
         self.assertIn(decision['reason'], self.stack.log(run.source).read_text())
         [end] = run.records('end')

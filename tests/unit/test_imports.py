@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+from collections import abc
 import pathlib
 
 import testtools
@@ -16,6 +17,9 @@ ENDS = {'channel.client', 'channel.server'}
 FORBIDDEN = {
     'policy': (ROOMS - {'policy'}, 'it is pure, and the ground of all'),
     'engine': (ROOMS - {'engine', 'policy'}, 'it is pure'),
+    'engine.estimation': ({'engine.steering', 'engine.controller'},
+                          'what is known must not depend on what is decided'),
+    'engine.steering': ({'engine.controller'}, 'it is made of these'),
     'sim': (ROOMS - {'sim', 'engine', 'policy'}, 'it is pure'),
     'channel': (ROOMS - {'channel'}, 'it carries plain data'),
     'monitor': ((ROOMS - {'monitor', 'engine', 'policy', 'channel'}) | ENDS, 'it knows no Nova'),
@@ -39,19 +43,25 @@ def imports(source: str) -> set[str]:
             if name.startswith('nova_migpolicy.')}
 
 
+def prefixes(parts: abc.Sequence[str]) -> set[str]:
+    """A module with the packages that it is in."""
+    return {'.'.join(parts[:number]) for number in range(1, len(parts) + 1)}
+
+
 class TestImports(testtools.TestCase):
 
     def test_no_room_imports_what_it_must_not(self):
         wrong = set()
-        for path in PACKAGE.glob('*/*.py'):
-            banned, _ = FORBIDDEN[path.parent.name]
-            wrong |= {(str(path.relative_to(PACKAGE)), name)
-                      for name in imports(path.read_text())
-                      if {name, name.partition('.')[0]} & banned}
+        for path in PACKAGE.glob('*/**/*.py'):
+            module = path.relative_to(PACKAGE).with_suffix('').parts
+            banned = set().union(*(rooms for room, (rooms, _) in FORBIDDEN.items()
+                                   if room in prefixes(module)))
+            wrong |= {('.'.join(module), name) for name in imports(path.read_text())
+                      if prefixes(name.split('.')) & banned}
         self.assertEqual(set(), wrong)
 
     def test_every_room_has_a_rule(self):
-        self.assertEqual(ROOMS, set(FORBIDDEN))
+        self.assertEqual(set(), ROOMS - set(FORBIDDEN))
 
     def test_the_check_itself(self):
         self.assertEqual({'compute.session', 'api', 'exception'}, imports(

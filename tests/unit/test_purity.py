@@ -41,8 +41,9 @@ class TestPurity(testtools.TestCase):
 
     def check(self, room, extra=''):
         names = {'nova_migpolicy.exception'}
-        for path in sorted((ROOT / 'nova_migpolicy' / room).glob('*.py')):
-            names.add(f'nova_migpolicy.{room}.{path.stem}'.removesuffix('.__init__'))
+        for path in sorted((ROOT / 'nova_migpolicy' / room).rglob('*.py')):
+            parts = path.relative_to(ROOT).with_suffix('').parts
+            names.add('.'.join(parts).removesuffix('.__init__'))
         self.assertGreater(len(names), 1, room)
         return subprocess.run(
             [sys.executable, '-S', '-c', textwrap.dedent(PROGRAM),

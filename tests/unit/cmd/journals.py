@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
-from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import samples
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.policy import resolve
 from nova_migpolicy.sim import precopy

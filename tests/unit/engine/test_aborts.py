@@ -6,13 +6,13 @@ import itertools
 from testtools import matchers
 
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
-from tests.unit.engine import test_tuning
+from nova_migpolicy.engine import samples
+from tests.unit.engine.steering import test_retune
 
 ABORT, PAUSE, POST_COPY = remedies.Abort(), remedies.Pause(), remedies.StartPostCopy()
 
 
-class AbortsTest(test_tuning.TuningBase):
+class AbortsTest(test_retune.TuningBase):
 
     def refuse_until(self, until_s, *also):
         """Refuse aborts until a time, and others for ever; the times of the tries are kept."""

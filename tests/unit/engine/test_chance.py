@@ -7,7 +7,7 @@ import types
 
 import testtools
 
-from nova_migpolicy.engine import judge
+from nova_migpolicy.engine.steering import convergence
 
 
 def case(settled, *durations_s, faster=1.0):
@@ -25,13 +25,13 @@ def case(settled, *durations_s, faster=1.0):
 class TestChance(testtools.TestCase):
 
     def test_settings_from_the_start_need_nothing_to_compare_with(self):
-        self.assertTrue(judge.had_a_chance(case(2, 2.0, 2.5)))
+        self.assertTrue(convergence.had_a_chance(case(2, 2.0, 2.5)))
 
     def test_two_short_passes_under_new_settings_are_not_enough(self):
-        self.assertFalse(judge.had_a_chance(case(2, 2.0, 2.0, 0.5, 0.5)))
+        self.assertFalse(convergence.had_a_chance(case(2, 2.0, 2.0, 0.5, 0.5)))
 
     def test_where_more_is_sent_it_takes_less_time(self):
-        self.assertTrue(judge.had_a_chance(case(2, 2.0, 2.0, 0.5, 0.5, faster=4.0)))
+        self.assertTrue(convergence.had_a_chance(case(2, 2.0, 2.0, 0.5, 0.5, faster=4.0)))
 
     def test_as_long_as_two_passes_before_is(self):
-        self.assertTrue(judge.had_a_chance(case(4, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)))
+        self.assertTrue(convergence.had_a_chance(case(4, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)))

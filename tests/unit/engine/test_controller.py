@@ -6,10 +6,10 @@ import dataclasses
 import testtools
 from testtools import matchers
 
-from nova_migpolicy.engine import controller as controller_module
+from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
-from nova_migpolicy.engine import settings
+from nova_migpolicy.engine import samples
+from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
@@ -181,7 +181,7 @@ class TestPromise(ControllerBase):
         self.controller.update_link(100.0)
         seen = self.go()
         self.assertEqual(['keep_promise'], [one.rule for one in seen.decisions])
-        self.assertEqual(settings.limit_ms(500, 50, settings.Link(100.0)),
+        self.assertEqual(settings_mod.limit_ms(500, 50, settings_mod.Link(100.0)),
                          seen.actions[0].limit_ms)
 
     def test_a_link_that_turns_out_faster_changes_nothing(self):
@@ -198,7 +198,7 @@ class TestPromise(ControllerBase):
         seen = self.go()
         self.assertEqual('completed', seen.end)
         limit = seen.actions[-1]
-        self.assertEqual(settings.limit_ms(limit.promised_ms, 50, settings.Link(190.0)),
+        self.assertEqual(settings_mod.limit_ms(limit.promised_ms, 50, settings_mod.Link(190.0)),
                          limit.limit_ms)
         self.assertThat(seen.blackout_ms, matchers.LessThan(1000))
 
@@ -210,7 +210,7 @@ class TestPromise(ControllerBase):
             self.assertEqual(300, controller.settings.limit_ms)
             self.assertIsNone(controller.observe(samples.Sample(at_s=0.0)))
             seen = self.go()
-            wanted = settings.limit_ms(promise, 50, settings.Link(190.0))
+            wanted = settings_mod.limit_ms(promise, 50, settings_mod.Link(190.0))
             self.assertEqual([(remedies.SetMaxDowntime(wanted, promise),)],
                              [one.actions for one in seen.decisions])
             self.assertThat(seen.applied[0][0], matchers.LessThan(1.0))
@@ -296,7 +296,7 @@ class TestXbzrle(testtools.TestCase):
         for unchanged in (0.5, 0.8, 0.95, 0.99):
             policy = keys.Policy(bandwidth_mib_s=50, max_bandwidth_mib_s=95, timeout_seconds=540,
                                  timeout_seconds_per_gib=0, remedies=('bandwidth', 'downtime'))
-            controller = controller_module.Controller(policy, run.facts_for(
+            controller = controller_mod.Controller(policy, run.facts_for(
                 policy, precopy.Setup(guests.idle(1024))))
             at_s, sent, rules = 0.0, 0.0, []
             for number in range(1, 12):
@@ -349,7 +349,7 @@ class TestSeen(ControllerBase):
         self.assertEqual((), controller.abort(8.0, 'cancelled').actions)
 
     def test_the_start(self):
-        facts = controller_module.Facts(1 << 30, 0, 0.0, link_mib_s=200.0, bandwidth_mib_s=50)
+        facts = controller_mod.Facts(1 << 30, 0, 0.0, link_mib_s=200.0, bandwidth_mib_s=50)
         self.assertEqual(
-            settings.limit_ms(100, 50, settings.Link(200.0)),
-            controller_module.initial_limit_ms(keys.Policy(), facts))
+            settings_mod.limit_ms(100, 50, settings_mod.Link(200.0)),
+            controller_mod.initial_limit_ms(keys.Policy(), facts))

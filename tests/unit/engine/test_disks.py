@@ -7,10 +7,10 @@ import math
 import testtools
 from testtools import matchers
 
-from nova_migpolicy.engine import foregone
-from nova_migpolicy.engine import mirroring
+from nova_migpolicy.engine.estimation import disk_sync
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import samples
+from nova_migpolicy.engine.steering import foregone
 from nova_migpolicy.policy import resolve
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
@@ -51,7 +51,7 @@ class TestRates(testtools.TestCase):
 
     def seen(self, *looks, size=1000):
         """Looks: (at_s, copied, left)."""
-        disks = mirroring.Mirroring()
+        disks = disk_sync.Mirroring()
         disks.add(samples.Sample(at_s=-5.0, disk_total_bytes=1, disk_processed_bytes=0,
                                  disk_remaining_bytes=1), 60.0)
         for at_s, done, left in looks:
@@ -79,16 +79,16 @@ class TestRates(testtools.TestCase):
         self.assertIsNone(self.seen((0, 100, 500), (10, 0, 600)))
 
     def test_what_is_not_known_is_left_out(self):
-        disks = mirroring.Mirroring()
+        disks = disk_sync.Mirroring()
         for stats in ({}, {'disk_total': 5}, {'disk_total': 0, 'disk_remaining': 0}):
             disks.add(samples.Sample.from_stats(1.0, stats), 60.0)
         self.assertIsNone(disks.rates(0.0, 1000))
 
     def test_the_time_to_sync(self):
-        self.assertEqual(25.0, mirroring.in_sync_s(500, 1000, 20, 0))
-        self.assertEqual(math.inf, mirroring.in_sync_s(500, 1000, 20, 20))
-        self.assertEqual(0.0, mirroring.in_sync_s(0, 1000, 20, 30))
-        self.assertThat(mirroring.in_sync_s(500, 1000, 20, 10), matchers.GreaterThan(25.0))
+        self.assertEqual(25.0, disk_sync.in_sync_s(500, 1000, 20, 0))
+        self.assertEqual(math.inf, disk_sync.in_sync_s(500, 1000, 20, 20))
+        self.assertEqual(0.0, disk_sync.in_sync_s(0, 1000, 20, 30))
+        self.assertThat(disk_sync.in_sync_s(500, 1000, 20, 10), matchers.GreaterThan(25.0))
 
 
 class TestModel(DisksBase):

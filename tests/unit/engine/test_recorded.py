@@ -10,9 +10,9 @@ import pathlib
 
 import testtools
 
-from nova_migpolicy.engine import controller as controller_module
+from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import samples
 from nova_migpolicy.policy import keys
 
 TRACES = json.loads(pathlib.Path(__file__).with_name('recorded.json').read_text())
@@ -31,7 +31,7 @@ class TestEngine(testtools.TestCase):
         policy = keys.Policy(**{**trace['policy'],
                                 'remedies': tuple(trace['policy']['remedies'])})
         facts = trace['facts']
-        controller = controller_module.Controller(policy, controller_module.Facts(
+        controller = controller_mod.Controller(policy, controller_mod.Facts(
             256 * MIB, 0, 0.0, link_mib_s=facts['link_mib_s'],
             can_throttle=facts['can_throttle'], qemu_limit_ms=facts['qemu_limit_ms'],
             bandwidth_mib_s=policy.bandwidth_mib_s, deadline_s=300.0))

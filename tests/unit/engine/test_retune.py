@@ -5,12 +5,12 @@ from testtools import matchers
 
 from nova_migpolicy.engine import hold
 from nova_migpolicy.engine import remedies
-from tests.unit.engine import test_tuning
+from tests.unit.engine.steering import test_retune
 
 ABORT, POST_COPY = remedies.Abort(), remedies.StartPostCopy()
 
 
-class TestPolicy(test_tuning.TuningBase):
+class TestPolicy(test_retune.TuningBase):
 
     def test_lower_ceilings_count_at_once(self):
         self.start(remedies=('bandwidth', 'downtime'), facts={'can_throttle': True})

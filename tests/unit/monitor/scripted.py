@@ -9,7 +9,7 @@ import libvirt
 
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.engine import samples
 from nova_migpolicy.monitor import tuning
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import resolve
@@ -52,7 +52,7 @@ class Controller:
     def __init__(self, decisions=()):
         self.decisions = list(decisions)
         self.heard = []
-        self.phase = sample_mod.Phase.BULK
+        self.phase = samples.Phase.BULK
         self.forecast = None
         self.stands_still = False
         self.in_need = self.is_urgent = self.has_given_way = False

@@ -10,7 +10,7 @@ import testtools
 
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.engine import controller as controller_mod
-from nova_migpolicy.engine import progress
+from nova_migpolicy.engine.estimation import progress as progress_mod
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.monitor import guest
 from nova_migpolicy.monitor import inbox
@@ -54,7 +54,7 @@ class AbortsTest(testtools.TestCase):
         self.journal = journal.Journal(None, self.clock(), 0)
         monitor = loop.Monitor(
             guest=guest.MigratingGuest(domain, clock=self.clock), controller=controller,
-            progress=progress.Progress(1 << 30, 0),
+            progress=progress_mod.Progress(1 << 30, 0),
             inbox=scripted.Script(self.clock, call, rounds), journal=self.journal, call=call,
             tuning=scripted.no_tuning(), host=scripted.Host(), sleep=self.clock.sleep)
         ended = monitor.run()

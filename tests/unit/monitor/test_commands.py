@@ -8,7 +8,7 @@ import testtools
 
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.engine import controller as controller_mod
-from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.engine import samples
 from nova_migpolicy.monitor import actor as actor_mod
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import guest
@@ -62,7 +62,7 @@ class CommandsTest(testtools.TestCase):
 
     def memory_is_sent(self):
         self.clock.sleep(1)
-        self.controller.observe(sample_mod.Sample.from_stats(self.clock(), {
+        self.controller.observe(samples.Sample.from_stats(self.clock(), {
             'memory_total': 1 << 30, 'memory_remaining': 1 << 29, 'memory_processed': 1 << 29,
             'memory_iteration': 1, 'memory_bps': 50 * MIB}))
 
@@ -70,7 +70,7 @@ class CommandsTest(testtools.TestCase):
         """The bulk copy and a pass are over, and as much remains as before."""
         for number in (2, 3):
             self.clock.sleep(20)
-            self.controller.observe(sample_mod.Sample.from_stats(self.clock(), {
+            self.controller.observe(samples.Sample.from_stats(self.clock(), {
                 'memory_total': 1 << 30, 'memory_remaining': 1 << 30,
                 'memory_processed': number << 30, 'memory_iteration': number,
                 'memory_bps': 50 * MIB}, boundary=True))
@@ -154,7 +154,7 @@ class CommandsTest(testtools.TestCase):
         self.assertIn('tried again', told.body['reason'])
         self.domain.answers['abortJob'] = None
         self.clock.sleep(10)
-        self.actor.apply(self.controller.observe(sample_mod.Sample.from_stats(self.clock(), {})))
+        self.actor.apply(self.controller.observe(samples.Sample.from_stats(self.clock(), {})))
         self.assertEqual(2, len(self.domain.called('abortJob')))
 
     def test_a_cancel_before_there_is_a_job_waits_for_its_answer(self):
@@ -202,7 +202,7 @@ class CommandsTest(testtools.TestCase):
         self.assertIn('tried again', item.reply.wait(0).body['reason'])
         self.domain.answers['abortJob'] = None
         self.clock.sleep(10)
-        self.actor.apply(self.controller.observe(sample_mod.Sample.from_stats(self.clock(), {})))
+        self.actor.apply(self.controller.observe(samples.Sample.from_stats(self.clock(), {})))
         self.assertEqual(commands.CANCELLED, self.actor.abort_reason.partition(';')[0])
 
     def test_who_asks_too_late_for_what_has_come(self):
@@ -257,7 +257,7 @@ class CommandsTest(testtools.TestCase):
         self.refuse('suspend')
         self.act(inbox.FORCE_COMPLETE)
         self.clock.sleep(10)
-        self.actor.apply(self.controller.observe(sample_mod.Sample.from_stats(self.clock(), {})))
+        self.actor.apply(self.controller.observe(samples.Sample.from_stats(self.clock(), {})))
         self.assertEqual(2, len(self.domain.called('suspend')))
         self.domain.answers['suspend'] = None
         told = self.act(inbox.FORCE_COMPLETE)

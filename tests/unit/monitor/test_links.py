@@ -9,7 +9,7 @@ import time
 import fixtures
 import testtools
 
-from nova_migpolicy.engine import linkrate
+from nova_migpolicy.engine.estimation import link_rate
 from nova_migpolicy.monitor import links
 
 
@@ -36,7 +36,7 @@ class LinksTest(testtools.TestCase):
     def test_it_is_forgotten_in_time(self):
         now_s = 1e9
         self.learn(links.Links(self.path, lambda: now_s), 100.0)
-        self.assertIsNone(links.Links(self.path, lambda: now_s + linkrate.KEPT_S).get('n2'))
+        self.assertIsNone(links.Links(self.path, lambda: now_s + link_rate.KEPT_S).get('n2'))
 
     def test_a_broken_file_is_nothing_learnt(self):
         one = '{"server": "a", "mib_s": %s, "at_s": %s, "is_bound": false}'

@@ -11,9 +11,9 @@ import libvirt
 import testtools
 
 from nova_migpolicy.engine import controller as controller_mod
-from nova_migpolicy.engine import progress
+from nova_migpolicy.engine.estimation import progress as progress_mod
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.engine import samples
 from nova_migpolicy.monitor import guest
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
@@ -35,7 +35,7 @@ class LoopTest(testtools.TestCase):
         self.journal = journal.Journal(None, self.clock(), 0)
         self.monitor = loop.Monitor(
             guest=guest.MigratingGuest(domain, clock=self.clock), controller=controller,
-            progress=progress.Progress(1 << 30, 0),
+            progress=progress_mod.Progress(1 << 30, 0),
             inbox=scripted.Script(self.clock, self.call, rounds, error, too_late),
             journal=self.journal,
             call=self.call, tuning=scripted.no_tuning(), host=self.host, sleep=self.clock.sleep,
@@ -136,16 +136,16 @@ class LoopTest(testtools.TestCase):
 
     def test_a_migration_may_begin_anew_until_memory_is_sent_or_it_is_to_end(self):
         controller = scripted.Controller()
-        for phase, may in ((sample_mod.Phase.SETUP, True), (sample_mod.Phase.DISKS, True),
-                           (sample_mod.Phase.BULK, False), (sample_mod.Phase.PASSES, False),
-                           (sample_mod.Phase.POST_COPY, False)):
+        for phase, may in ((samples.Phase.SETUP, True), (samples.Phase.DISKS, True),
+                           (samples.Phase.BULK, False), (samples.Phase.PASSES, False),
+                           (samples.Phase.POST_COPY, False)):
             controller.phase = phase
             self.run_loop(fakes.Domain(), controller, [])
             self.assertIs(may, self.monitor.may_begin_anew, phase)
         for refused, state in ((0, 'done'), (fakes.error(libvirt.VIR_ERR_OPERATION_INVALID),
                                              'due, for there is no job yet')):
             controller = scripted.Controller([scripted.decide(remedies.Abort())])
-            controller.phase = sample_mod.Phase.SETUP
+            controller.phase = samples.Phase.SETUP
             self.run_loop(fakes.Domain(abortJob=refused), controller, [[]])
             self.assertFalse(self.monitor.may_begin_anew, state)
 
@@ -399,10 +399,10 @@ class LoopTest(testtools.TestCase):
     def test_memory_gets_the_whole_cap_after_the_disks(self):
         domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
         controller = scripted.Controller()
-        controller.phase = sample_mod.Phase.DISKS
+        controller.phase = samples.Phase.DISKS
 
         def memory_begins(sample):
-            controller.phase = sample_mod.Phase.BULK
+            controller.phase = samples.Phase.BULK
 
         self.run_loop(domain, controller, [[]], shared=True)
         self.assertEqual([], domain.called('migrateSetMaxSpeed'))
@@ -448,7 +448,7 @@ class LoopTest(testtools.TestCase):
         call = outcome.Call(started=True)
         monitor = loop.Monitor(
             guest=guest.MigratingGuest(fakes.Domain(jobStats=scripted.RUNNING_JOB)),
-            controller=controller, progress=progress.Progress(1 << 30, 0),
+            controller=controller, progress=progress_mod.Progress(1 << 30, 0),
             inbox=scripted.Script(self.clock, call, [[], []]),
             journal=journal.Journal(None, 0.0, 0), call=call, tuning=scripted.no_tuning(),
             host=host,

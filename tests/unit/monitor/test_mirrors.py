@@ -6,7 +6,7 @@ import json
 
 import testtools
 
-from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import samples
 from nova_migpolicy.monitor import disk_caps
 from nova_migpolicy.monitor import guest
 from nova_migpolicy.monitor import mirrors

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import testtools
 
-from nova_migpolicy.engine import progress
-from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.engine.estimation import progress as progress_mod
+from nova_migpolicy.engine import samples
 from nova_migpolicy.monitor import guest
 from nova_migpolicy.monitor import inbox
 from nova_migpolicy.monitor import journal
@@ -20,7 +20,7 @@ from tests.unit.monitor import scripted
 class BoundaryTest(testtools.TestCase):
 
     def sample(self, at_s, **stats):
-        return sample_mod.Sample.from_stats(at_s, {
+        return samples.Sample.from_stats(at_s, {
             'memory_total': 10_000, 'memory_processed': 9000, 'memory_iteration': 2, **stats})
 
     def test_a_late_look_is_taken_back_to_the_event(self):
@@ -48,7 +48,8 @@ class BoundaryTest(testtools.TestCase):
         call = outcome.Call(started=True)
         loop.Monitor(
             guest=guest.MigratingGuest(fakes.Domain(jobStats=looks)), controller=controller,
-            progress=progress.Progress(1 << 30, 0), inbox=scripted.Script(clock, call, [[]] * 5),
+            progress=progress_mod.Progress(1 << 30, 0),
+            inbox=scripted.Script(clock, call, [[]] * 5),
             journal=journal.Journal(None, 0.0, 0), call=call, tuning=scripted.no_tuning(),
             host=scripted.Host(),
             sleep=clock.sleep, has_events=False).run()

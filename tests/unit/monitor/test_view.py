@@ -11,7 +11,7 @@ import testtools
 
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import record
-from nova_migpolicy.engine import sample as sample_mod
+from nova_migpolicy.engine import samples
 from nova_migpolicy.monitor import view
 from nova_migpolicy.policy import keys
 
@@ -31,7 +31,7 @@ class ViewTest(testtools.TestCase):
         controller = controller_mod.Controller(keys.Policy(), facts)
         forecast = record.Forecast(
             converges=True, eta_low_s=low, eta_s=expected, eta_high_s=high)
-        sample = None if looked_s is None else sample_mod.Sample(
+        sample = None if looked_s is None else samples.Sample(
             looked_s, memory_total_bytes=100 * MIB, memory_remaining_bytes=5 * MIB)
         with mock.patch.object(controller_mod.Controller, 'forecast', forecast):
             return view.of_running(controller, sample, phase=phase, percent=50.0, at_s=at_s,

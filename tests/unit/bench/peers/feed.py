@@ -3,7 +3,7 @@
 
 from bench import engines
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import samples
 from nova_migpolicy.policy import keys
 
 MIB = 1 << 20

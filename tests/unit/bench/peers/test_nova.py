@@ -5,7 +5,7 @@ import testtools
 
 from bench.peers import nova
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import sample as samples
+from nova_migpolicy.engine import samples
 from tests.unit.bench.peers import feed
 
 

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tells by the counters that nothing moves any more, and for how long.
+
+Under any cap QEMU's counters of what is on the wire move ten times a second; on a link that has
+died they stand still as soon as the socket's buffer is full, and nothing else tells: a pass just
+does not end. A link that lets a packet through now and then is as good as dead. Where pages are
+looked through that need not be sent, or new passes begin, something moves although the wire does
+not. What is done about it is not decided here.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+
+from nova_migpolicy.engine import record
+from nova_migpolicy.engine import samples
+from nova_migpolicy.engine import words
+
+MIB = record.MIB
+Phase = samples.Phase
+
+# TCP tries again after as long as it has waited so far: over a link that was gone for 15 s it
+# moves again within 30 s, and within two minutes where that was gone for one.
+SAID_S = 30.0
+ACTED_S = 120.0
+# A disk that the destination has to fill with zeros first moves no counter meanwhile.
+ACTED_DISKS_S = 600.0
+# Less than this share of what went over the wire lately, and of the cap, is a trickle. So many
+# bytes/s are none, however much more it was.
+TRICKLE = 0.05
+NO_TRICKLE = float(MIB)
+# Movement is looked for over so many seconds at least, and lately is so many of these.
+STEP_S = 4.0
+STEPS = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mark:
+    """The counters at a time, in bytes; None for what the statistics do not have."""
+
+    at_s: float
+    phase: Phase
+    wire: int
+    pages: int | None
+    left: int
+
+
+class Standstill:
+    """Whether one migration moves.
+
+    seconds: for how long nothing has moved, as of the last sample. moved: bytes on the wire in
+    that time, a trickle.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.moved = 0
+        self._mark: _Mark | None = None
+        self._still: _Mark | None = None    # since when it stands still
+        # The pass that runs, and when it began.
+        self._iteration: int | None = None
+        self._began_s = 0.0
+        self._rates: collections.deque[float] = collections.deque(maxlen=STEPS)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is long enough to be said."""
+        return self.seconds >= SAID_S
+
+    @property
+    def to_end_s(self) -> float:
+        """After how many seconds nothing is to be expected any more."""
+        phase = self._still.phase if self._still is not None else Phase.SETUP
+        return ACTED_DISKS_S if phase is Phase.DISKS else ACTED_S
+
+    @property
+    def is_to_end(self) -> bool:
+        """Whether it is so long that nothing is to be expected any more."""
+        return self.seconds >= self.to_end_s
+
+    @property
+    def sentence(self) -> str:
+        """What has not moved, and for how long; it begins in lower case."""
+        what = f'only {words.size(self.moved)} have' if self.moved else 'nothing has'
+        return (f'{what} moved over the link to the destination for '
+                f'{words.span(self.seconds)}')
+
+    def observe(self, sample: samples.Sample, phase: Phase, left: int | None,
+                cap_mib_s: int) -> None:
+        """Take in a sample.
+
+        :param left: what is still to be sent, in bytes; None when not known
+        :param cap_mib_s: in force; 0 for none
+        """
+        now = _mark(sample, phase, left)
+        if now is None:
+            return
+        old = self._mark
+        if self._goes_round(sample) or old is None or not now.left or _is_new(old, now):
+            self._moves(now)
+        elif now.at_s - old.at_s >= STEP_S:
+            if self._has_moved(old, now, cap_mib_s):
+                self._rates.append((now.wire - old.wire) / (now.at_s - old.at_s))
+                self._moves(now)
+            self._mark = now
+        still = self._still or now
+        self.seconds = now.at_s - still.at_s
+        self.moved = max(0, now.wire - still.wire)
+
+    def _moves(self, now: _Mark) -> None:
+        self._mark = self._still = now
+
+    def _goes_round(self, sample: samples.Sample) -> bool:
+        """Whether a pass that took no long time is over: then it is no link that stands still."""
+        if sample.iteration == self._iteration:
+            return False
+        took_s, self._began_s = sample.at_s - self._began_s, sample.at_s
+        self._iteration = sample.iteration
+        return took_s < SAID_S
+
+    def _has_moved(self, old: _Mark, now: _Mark, cap_mib_s: int) -> bool:
+        """Whether more than a trickle has moved from one to the other."""
+        moved = max(now.wire - old.wire, (now.pages or 0) - (old.pages or 0),
+                    old.left - now.left)
+        lately = sum(self._rates) / len(self._rates) if self._rates else 0.0
+        expected = min(lately, cap_mib_s * MIB) if cap_mib_s else lately
+        return moved > min(TRICKLE * expected, NO_TRICKLE) * (now.at_s - old.at_s)
+
+
+def _mark(sample: samples.Sample, phase: Phase, left: int | None) -> _Mark | None:
+    """The counters of a sample; None where it has none, or nothing has begun."""
+    wire = (sample.memory_processed_bytes or 0) + (sample.disk_processed_bytes or 0)
+    known = (sample.memory_processed_bytes, sample.disk_processed_bytes) != (None, None)
+    if not known or left is None or phase is Phase.SETUP or (phase is Phase.DISKS and not wire):
+        return None
+    return _Mark(sample.at_s, phase, wire, sample.memory_sent_bytes, left)
+
+
+def _is_new(old: _Mark, now: _Mark) -> bool:
+    """Whether another phase has begun, or counters that tell nothing of the old ones."""
+    return (old.phase is not now.phase or now.wire < old.wire
+            or (old.pages is None) != (now.pages is None))
+
+
+def forecast(last: record.Forecast) -> record.Forecast:
+    """What is to be expected while nothing moves: no end in sight."""
+    return dataclasses.replace(
+        last, converges=False, eta_low_s=None, eta_s=None, eta_high_s=None, blackout_ms=None,
+        plateau_bytes=None, makes_deadline=None if last.deadline_in_s is None else False)
