@@ -38,8 +38,8 @@ from nova_migpolicy.compute import report
 from nova_migpolicy.compute import session
 from nova_migpolicy.monitor import events
 from nova_migpolicy.monitor import guest as guest_mod
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import links
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.policy import resolve
 
 POLL_S = 0.5
@@ -88,7 +88,7 @@ class Ours:
         """
         self._connection = host.connect()
         self._domain = self._connection.lookupByName(name)
-        box = inbox.Inbox()
+        box = inbox_mod.Inbox()
         migration = str(uuid.uuid4())
 
         def resolver(retune: Any) -> resolve.Resolved:
@@ -105,7 +105,7 @@ class Ours:
                     libvirt_version=calls.getLibVersion(), qemu_version=calls.getVersion())),
             guest_mod.MigratingGuest(lambda: calls.lookupByName(name)), box,
             session.journal_for(folder, migration, box.clock(), JOURNAL_BYTES),
-            links.Links(None))
+            link_rates.LinkRates(None))
         self.session.prepare(None)
         threading.Thread(target=self._watch, daemon=True).start()
 

@@ -75,6 +75,13 @@ UNDER_WAY_STATUSES = tuple(
 AT_WORK_STATUSES = tuple(status for status in UNDER_WAY_STATUSES
                          if NOVA_STATUS[status].phase not in (QUEUED, WAITING))
 
+# Orders: what may be wanted of a running migration, whatever its state.
+CANCEL = 'cancel'
+FORCE_COMPLETE = 'force_complete'
+START_POST_COPY = 'post_copy'
+PAUSE = 'pause'
+ORDERS = (CANCEL, FORCE_COMPLETE, START_POST_COPY, PAUSE)
+
 # Rules, each of which makes decisions. Those that take one remedy alone bear its name, but two.
 OPERATOR = 'operator'
 RAISE_BANDWIDTH = 'raise_bandwidth'

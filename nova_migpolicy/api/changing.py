@@ -16,10 +16,11 @@ from nova_migpolicy.api import rbac
 from nova_migpolicy.api import schemas
 from nova_migpolicy.api import upstream
 from nova_migpolicy.api import web
+from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
 
-_RULES = {'post_copy': rbac.POST_COPY, 'pause': rbac.PAUSE}
+_RULES = {vocabulary.START_POST_COPY: rbac.POST_COPY, vocabulary.PAUSE: rbac.PAUSE}
 
 
 def tuning(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
@@ -50,7 +51,7 @@ def action(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
             raise
         return call.pass_on()
     # Any other form of it is refused by Nova, and must not be taken for a refusal of the state.
-    if body == {'force_complete': None}:
+    if body == {vocabulary.FORCE_COMPLETE: None}:
         return upstream.force_complete(call, parts)
     if not isinstance(body, dict) or not set(schemas.ACTIONS) & set(body):
         return call.pass_on()

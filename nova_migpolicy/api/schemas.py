@@ -17,10 +17,11 @@ import jsonschema
 from nova_migpolicy.api import errors
 from nova_migpolicy import exception
 from nova_migpolicy.policy import keys
+from nova_migpolicy import vocabulary
 
 DEFAULT_LIMIT = 100
 HIGHEST_LIMIT = 1000
-ACTIONS = ('post_copy', 'pause')
+ACTIONS = (vocabulary.START_POST_COPY, vocabulary.PAUSE)
 DIRECTIONS = ('both', 'from', 'to')
 MOST_SERVERS = 500
 

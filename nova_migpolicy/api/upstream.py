@@ -45,8 +45,8 @@ class Outcome:
     unreachable: errors.Unreachable | None = None
 
 
-_CANCEL = _Way('cancel', servers_migrations.POLICY_ROOT % 'delete')
-_COMPLETE = _Way('force_complete', servers_migrations.POLICY_ROOT % 'force_complete')
+_CANCEL = _Way(vocabulary.CANCEL, servers_migrations.POLICY_ROOT % 'delete')
+_COMPLETE = _Way(vocabulary.FORCE_COMPLETE, servers_migrations.POLICY_ROOT % 'force_complete')
 
 
 def cancel(call: web.Call, parts: parts_mod.Parts) -> webob.Response:

@@ -22,9 +22,9 @@ from nova_migpolicy.compute import recall as recall_mod
 from nova_migpolicy.compute import requests as requests_mod
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy import exception
-from nova_migpolicy.monitor import history
-from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import journal_reader
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import vocabulary
@@ -83,7 +83,7 @@ class Control:
         if stock is not None and stock.resolved is None:
             return protocol.refusal(stock.sentence)
         records = self._records(server, migration)
-        found = history.policy(records) if records else None
+        found = journal_reader.policy(records) if records else None
         if stock is not None and stock.resolved is not None:
             found = _untouched(stock.resolved)
         if found is not None:
@@ -108,7 +108,7 @@ class Control:
         if session is not None:
             return Answer(protocol.OK, self._look(session))
         records = self._records(server, migration)
-        ended = history.progress(records) if records else None
+        ended = journal_reader.progress(records) if records else None
         if ended is not None:
             return Answer(protocol.OK, ended)
         current = self._here(server, migration)
@@ -137,27 +137,28 @@ class Control:
         current = self._here(server, migration)
         if current is None or not current.is_watched:
             return protocol.refusal(self._cannot_now(server, migration, 'retune'))
-        return (current.order(inbox.Tune(dict(changes), tuple(release)))
+        return (current.order(inbox_mod.Tune(dict(changes), tuple(release)))
                 or protocol.refusal(self._cannot_now(server, migration, 'retune')))
 
     def act(self, server: str, migration: str, action: str) -> Answer:
-        """Do one of inbox.COMMANDS; a cancel or completion of what has not begun is remembered."""
-        if action not in inbox.COMMANDS:
+        """Do one of the orders; a cancel or completion of what has not begun is remembered."""
+        if action not in vocabulary.ORDERS:
             return protocol.refusal(
                 f'there is no action {exception.shown(action)}; there are '
-                f'{", ".join(inbox.COMMANDS)}', protocol.BAD_REQUEST)
+                f'{", ".join(vocabulary.ORDERS)}', protocol.BAD_REQUEST)
         current = self._here(server, migration)
-        now_or_never = action in (inbox.POST_COPY, inbox.PAUSE)
+        now_or_never = action in (vocabulary.START_POST_COPY, vocabulary.PAUSE)
         if now_or_never and (current is None or not current.is_watched):
             return protocol.refusal(self._cannot_now(server, migration, action))
         if current is not None:
             # Under Nova's own monitor, its answer to whoever asked it first is the true one.
-            return current.order(inbox.Command(action)) or Answer(protocol.ACCEPTED, None)
+            return current.order(inbox_mod.Command(action)) or Answer(protocol.ACCEPTED, None)
         records = self._records(server, migration)
         if records is not None:
             return self._after_its_end(records, action) or protocol.refusal(
                 self._cannot_now(server, migration, action))
-        if action == inbox.FORCE_COMPLETE and self._early.command(migration) == inbox.CANCEL:
+        if (action == vocabulary.FORCE_COMPLETE
+                and self._early.command(migration) == vocabulary.CANCEL):
             return protocol.refusal(
                 f'{action}: not possible, it is to be cancelled before it begins')
         place = self._queue.find(server, migration)
@@ -166,11 +167,12 @@ class Control:
                 and self._early.take(migration) is not None):
             # It was handed over in between, and had looked before this was there to be found.
             return self.act(server, migration, action)
-        if action == inbox.CANCEL:
+        if action == vocabulary.CANCEL:
             self._recall.add(server, migration)
         return Answer(protocol.ACCEPTED, {
             'action': action, 'phase': _phase(place),
-            'reason': ('It has not begun, and is ended before it does' if action == inbox.CANCEL
+            'reason': ('It has not begun, and is ended before it does'
+                       if action == vocabulary.CANCEL
                        else 'It has not begun; this is done as soon as it does')})
 
     def hold_request(self, context: Any, server: str, request_id: str,
@@ -195,10 +197,10 @@ class Control:
         return Answer(protocol.OK, {})
 
     @staticmethod
-    def _after_its_end(records: history.Records, command: str) -> Answer | None:
+    def _after_its_end(records: journal_reader.Records, command: str) -> Answer | None:
         """Say yes to a cancel of what was cancelled; None where that is not so."""
-        ended = history.progress(records)
-        if command != inbox.CANCEL or ended is None or ended['outcome'] != CANCELLED:
+        ended = journal_reader.progress(records)
+        if command != vocabulary.CANCEL or ended is None or ended['outcome'] != CANCELLED:
             return None
         return Answer(protocol.ACCEPTED, {
             'action': command, 'phase': ended['phase'], 'reason': ended['reason']})
@@ -216,16 +218,16 @@ class Control:
         current = self._here(server, migration)
         return current.session if current is not None else None
 
-    def _records(self, server: str, migration: str) -> history.Records | None:
+    def _records(self, server: str, migration: str) -> journal_reader.Records | None:
         """The journal of a migration of this very server; None where there is none."""
         session = self._session(server, migration)
         if session is not None and session.journal.path is None:
-            return history.Kept(session.journal)
+            return journal_reader.MemoryRecords(session.journal)
         if self._journals is None:
             return None
         try:
-            records = history.File(journal_mod.file_for(self._journals, migration))
-            return records if history.is_of(records, server) else None
+            records = journal_reader.FileRecords(journal_mod.file_for(self._journals, migration))
+            return records if journal_reader.is_of(records, server) else None
         except (ValueError, FileNotFoundError):
             return None
 
@@ -233,11 +235,11 @@ class Control:
         end = session.journal.latest(vocabulary.END)
         if end is not None:
             # Nova is not done with it, but all that is ours is known.
-            return {**session.view(), **history.ending(end), 'phase': vocabulary.FINISHING}
+            return {**session.view(), **journal_reader.ending(end), 'phase': vocabulary.FINISHING}
         found = session.view()
         if found['age_seconds'] < FRESH_S:
             return found
-        item = inbox.Look()
+        item = inbox_mod.Look()
         same = session.inbox.waiting(item)
         if same is not None:
             same.reply.wait(LOOK_S)
@@ -253,7 +255,7 @@ class Control:
         if self._here(server, migration) is not None:
             return _NOT_YET.format(what, vocabulary.PREPARING)
         records = self._records(server, migration)
-        ended = history.progress(records) if records else None
+        ended = journal_reader.progress(records) if records else None
         if ended is not None:
             return f'{what}: not possible in the phase done, it is {ended["outcome"]}'
         place = self._queue.find(server, migration)

@@ -141,7 +141,7 @@ class Current:
         """Let Nova's own monitor watch it; `close` answers the orders that have come."""
         self.stock = stock
         self._unanswered = self.inbox.close()
-        self.completes_at_start = self.is_ordered(inbox_mod.FORCE_COMPLETE)
+        self.completes_at_start = self.is_ordered(vocabulary.FORCE_COMPLETE)
 
     def close(self, outcome: outcome_mod.Outcome | None = None) -> None:
         """Stop reading orders, and answer those that still wait.
@@ -161,7 +161,7 @@ class Current:
         elif self.stock is None or self._outcome is not None:
             item.reply.give(commands.last_word(item, self._outcome, vocabulary.FINISHING))
         elif isinstance(item, inbox_mod.Command) and item.name in (
-                inbox_mod.CANCEL, inbox_mod.FORCE_COMPLETE):
+                vocabulary.CANCEL, vocabulary.FORCE_COMPLETE):
             # Nova's own answer to whoever asked it first is the true one.
             item.reply.give(protocol.Answer(protocol.ACCEPTED, None))
         else:

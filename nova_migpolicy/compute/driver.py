@@ -47,10 +47,11 @@ from nova_migpolicy.monitor import events
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
-from nova_migpolicy.monitor import links as links_mod
+from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
+from nova_migpolicy import vocabulary
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         state = pathlib.Path(CONF.state_path) / 'migpolicy'
         self._journals = journal_mod.prepare_folder(state / 'journal')
         self._neighbours = neighbours_mod.Neighbours()
-        self._links = links_mod.Links(state / 'links.json' if self._journals else None)
+        self._links = link_rates.LinkRates(state / 'links.json' if self._journals else None)
         self._requests = requests.Requests(state / 'requests')
         self._channel: Any = None
 
@@ -93,7 +94,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._channel = server.serve(host, control.Control(
             self._current, early=self._early, requests=self._requests,
             queue=waiting, recall=recall.Recall(
-                waiting, lambda migration: self._early.command(migration) == inbox_mod.CANCEL,
+                waiting, lambda migration: self._early.command(migration) == vocabulary.CANCEL,
                 self._abort_queued),
             journals=self._journals, resolve_for=self._policies.resolve_for,
             newest_request=requests.newest))
@@ -143,14 +144,14 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 and current.session.broken):
             LOG.error('Nothing is aborted: the memory is on both hosts', instance=instance)
         else:
-            self._order(instance, inbox_mod.CANCEL, super().live_migration_abort)
+            self._order(instance, vocabulary.CANCEL, super().live_migration_abort)
 
     def live_migration_force_complete(self, instance: Any) -> None:
         """Finish a running migration now: through its monitor where there is one.
 
         :raises OrderRefused: it cannot be done, or is over
         """
-        self._order(instance, inbox_mod.FORCE_COMPLETE, super().live_migration_force_complete)
+        self._order(instance, vocabulary.FORCE_COMPLETE, super().live_migration_force_complete)
 
     def _order(self, instance: Any, name: str, stock: Callable[[Any], None]) -> None:
         """Give an order to the monitor of a server's migration, or do as Nova does.
@@ -222,7 +223,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 current.inbox.ask(inbox_mod.Command(early))
             self._prepare(current, context, instance, dest, migrate_data)
             session = current.session
-            if current.is_ordered(inbox_mod.CANCEL):
+            if current.is_ordered(vocabulary.CANCEL):
                 self._cancel_before_start(current, *given)
             elif session is None:
                 current.close()

@@ -16,7 +16,7 @@ import libvirt
 
 from nova_migpolicy.compute import plan as plan_mod
 from nova_migpolicy.compute import refusals
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import outcome as outcome_mod
 
 
 class PlannedDomain:
@@ -26,7 +26,7 @@ class PlannedDomain:
     :param may_call_again: whether the guest is as it was, and nobody wants the migration to end
     """
 
-    def __init__(self, domain: Any, plan: plan_mod.Plan, call: outcome.Call,
+    def __init__(self, domain: Any, plan: plan_mod.Plan, call: outcome_mod.MigrateCall,
                  leave_out: Callable[[str, str], plan_mod.Plan],
                  may_call_again: Callable[[], bool]) -> None:
         self._domain = domain

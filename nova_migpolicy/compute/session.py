@@ -29,16 +29,16 @@ from nova_migpolicy.engine.estimation import progress as progress_mod
 from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
-from nova_migpolicy.monitor import hung as hung_mod
+from nova_migpolicy.monitor import hung
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
-from nova_migpolicy.monitor import links as links_mod
+from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.monitor import loop
 from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
-from nova_migpolicy.monitor import silence as silence_mod
-from nova_migpolicy.monitor import tuning
-from nova_migpolicy.monitor import view
+from nova_migpolicy.monitor import retune as retune_mod
+from nova_migpolicy.monitor import silence
+from nova_migpolicy.monitor import status as status_mod
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import vocabulary
@@ -63,7 +63,7 @@ class Start:
     migration: str
     destination: str
     resolved: resolve.Resolved
-    resolver: tuning.Resolver
+    resolver: retune_mod.Resolver
     memory_bytes: int
     link_mib_s: float | None
     circumstances: plan_mod.Circumstances
@@ -78,15 +78,15 @@ class Session:
         guest: guest_mod.MigratingGuest,
         inbox: inbox_mod.Inbox,
         journal: journal_mod.Journal,
-        links: links_mod.Links,
+        links: link_rates.LinkRates,
         neighbours: neighbours_mod.Neighbours | None = None,
-        outside: hung_mod.Outside | None = None,
+        outside: hung.Outside | None = None,
     ) -> None:
         self.start = start
         self.guest = guest
         self.inbox = inbox
         self.journal = journal
-        self.call = outcome_mod.Call()
+        self.call = outcome_mod.MigrateCall()
         self.has_events = True
         # Post-copy broke off: neither copy of the guest may be touched.
         self.broken = False
@@ -104,8 +104,8 @@ class Session:
         self._dirtied_bytes: int | None = None
         # What QEMU has where it did not take what it was told.
         self._other_limit_ms: int | None = None
-        self._silence = silence_mod.Silence(guest, journal, inbox.clock)
-        self._hung = None if outside is None else hung_mod.Hung(
+        self._silence = silence.Silence(guest, journal, inbox.clock)
+        self._hung = None if outside is None else hung.Hung(
             guest, journal, inbox.clock, outside, lambda: self.call.targets, self._switchover,
             lambda: self._monitor.aborted() if self._monitor is not None else None)
         self._throttle_is_held = False
@@ -150,7 +150,7 @@ class Session:
         if self._hung is not None:
             self._hung.look()
 
-    def _switchover(self) -> hung_mod.Switchover | None:
+    def _switchover(self) -> hung.Switchover | None:
         found = self._monitor.switchover() if self._monitor is not None else None
         if found is not None and self._circumstances.devices.vfio:
             # The state of such a device may be read and sent for minutes.
@@ -174,7 +174,7 @@ class Session:
                 waits_for=self.note_silence())
         # In this order: a newer view with an older moment is only called too old.
         viewed_s = monitor.viewed_s
-        found = view.aged(monitor.view, max(0.0, self.inbox.clock() - viewed_s))
+        found = status_mod.aged(monitor.view, max(0.0, self.inbox.clock() - viewed_s))
         return {**found, 'waits_for': self.note_silence() or found['waits_for']}
 
     def facts(self, plan: plan_mod.Plan, disk_bytes: int) -> controller_mod.Facts:
@@ -261,7 +261,7 @@ class Session:
     def _may_call_again(self) -> bool:
         """Whether the migrate call, which has failed, may be made once more."""
         monitor = self._monitor
-        return not self.inbox.holds(inbox_mod.CANCEL) and (
+        return not self.inbox.holds(vocabulary.CANCEL) and (
             monitor is None or monitor.may_begin_anew)
 
     def _limit_of_qemu(self) -> int:
@@ -324,7 +324,7 @@ class Session:
             guest=self.guest, controller=controller,
             progress=progress_mod.Progress(facts.memory_bytes, facts.disk_bytes),
             inbox=self.inbox, journal=self.journal, call=self.call, host=reporter, sleep=sleep,
-            tuning=tuning.Tuning(
+            tuning=retune_mod.PolicyInForce(
                 self.start.resolver, self.start.resolved,
                 lambda policy: self._deadline_s(policy, controller.facts.disk_bytes)),
             has_events=self.has_events, was_paused=self.start.circumstances.paused,

@@ -18,7 +18,7 @@ from nova_migpolicy.engine import samples
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import journal as journal_mod
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Actor:
         except exception.GuestError:
             return False
         return (state is not None and state[0] == libvirt.VIR_DOMAIN_PAUSED
-                and state[1] in outcome.POST_COPY_REASONS)
+                and state[1] in outcome_mod.POST_COPY_REASONS)
 
     def _apply(self, action: remedies.Action) -> None:
         if (isinstance(action, remedies.SetBandwidth)

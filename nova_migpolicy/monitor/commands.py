@@ -16,11 +16,11 @@ from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import remedies
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import actor as actor_mod
-from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
-from nova_migpolicy.monitor import tuning as tuning_mod
-from nova_migpolicy.monitor import view
+from nova_migpolicy.monitor import retune as retune_mod
+from nova_migpolicy.monitor import status as status_mod
 from nova_migpolicy import vocabulary
 
 CANCELLED = 'cancelled through the API'
@@ -30,8 +30,8 @@ IN_POST_COPY = ('not possible in the phase post-copy: the server runs at the des
                 'wait until its memory is there')
 # What is done where the engine has failed and cannot be asked.
 PLAINLY: dict[str, tuple[remedies.Action, str]] = {
-    inbox.CANCEL: (remedies.Abort(), CANCELLED),
-    inbox.FORCE_COMPLETE: (remedies.Pause(), 'A person asked to complete it'),
+    vocabulary.CANCEL: (remedies.Abort(), CANCELLED),
+    vocabulary.FORCE_COMPLETE: (remedies.Pause(), 'A person asked to complete it'),
 }
 
 Decide = Callable[[float], controller_mod.Decision | None]
@@ -53,7 +53,7 @@ class Commands:
         controller: controller_mod.Controller,
         actor: actor_mod.Actor,
         journal: journal_mod.Journal,
-        tuning: tuning_mod.Tuning,
+        tuning: retune_mod.PolicyInForce,
         *,
         clock: Callable[[], float],
         ask: Callable[[Decide], controller_mod.Decision | None],
@@ -68,15 +68,15 @@ class Commands:
         self._ask = ask
         self._owe = owe
         self._phase = phase
-        self._cancels: list[inbox.Reply] = []
-        self._at_the_end: list[inbox.Reply] = []
+        self._cancels: list[inbox_mod.Reply] = []
+        self._at_the_end: list[inbox_mod.Reply] = []
         self._accepted: dict[str, protocol.Answer] = {}
         self._outcome: outcome_mod.Outcome | None = None
         self.in_force = self._policy()
         self.changed = False
 
-    def act(self, item: inbox.Command) -> None:
-        """Do one of inbox.COMMANDS; what was done before is not done twice."""
+    def act(self, item: inbox_mod.Command) -> None:
+        """Do one of vocabulary.ORDERS; what was done before is not done twice."""
         if self._is_done(item.name):
             item.reply.give(self._accepted[item.name])
             return
@@ -85,8 +85,8 @@ class Commands:
         # Those who ordered these are told what came of it; the engine tries the others again,
         # and takes the next way if it must. A cancel is tried again without it, too.
         without_engine = decision is None
-        once = item.name in (inbox.POST_COPY, inbox.PAUSE) or (
-            without_engine and item.name != inbox.CANCEL)
+        once = item.name in (vocabulary.START_POST_COPY, vocabulary.PAUSE) or (
+            without_engine and item.name != vocabulary.CANCEL)
         if decision is None:
             if item.name not in PLAINLY or self._actor.post_copy:
                 item.reply.give(protocol.refusal(
@@ -98,13 +98,14 @@ class Commands:
         error = self._actor.apply(decision)
         if decision.refused:
             item.reply.give(protocol.refusal(decision.reason))
-        elif self._actor.cancel_is_due and item.name == inbox.CANCEL:
+        elif self._actor.cancel_is_due and item.name == vocabulary.CANCEL:
             # Whether there will be a job, or there was one, shows in a moment.
             self._cancels.append(item.reply)
-        elif not error and item.name == inbox.CANCEL and self._phase() == vocabulary.SWITCHOVER:
+        elif (not error and item.name == vocabulary.CANCEL
+                and self._phase() == vocabulary.SWITCHOVER):
             # libvirt takes it, but QEMU may have sent all by then: the end tells.
             self._at_the_end.append(item.reply)
-        elif error and item.name == inbox.CANCEL and self._actor.post_copy:
+        elif error and item.name == vocabulary.CANCEL and self._actor.post_copy:
             item.reply.give(protocol.refusal(f'{item.name}: {IN_POST_COPY}'))
         elif error and once:
             item.reply.give(protocol.refusal(
@@ -120,9 +121,9 @@ class Commands:
         """Whether a command was accepted, and what it wanted is so."""
         actor = self._actor
         paused = actor.paused and actor.abort_reason is None
-        so = {inbox.CANCEL: actor.abort_reason is not None, inbox.PAUSE: paused,
-              inbox.POST_COPY: actor.post_copy,
-              inbox.FORCE_COMPLETE: paused or actor.post_copy}
+        so = {vocabulary.CANCEL: actor.abort_reason is not None, vocabulary.PAUSE: paused,
+              vocabulary.START_POST_COPY: actor.post_copy,
+              vocabulary.FORCE_COMPLETE: paused or actor.post_copy}
         return name in self._accepted and so[name]
 
     def _accept(self, name: str, phase: str, reason: str) -> protocol.Answer:
@@ -132,7 +133,7 @@ class Commands:
         return accepted
 
     def _decide(self, name: str, at_s: float) -> controller_mod.Decision:
-        if name == inbox.CANCEL:
+        if name == vocabulary.CANCEL:
             return self._controller.abort(at_s, CANCELLED)
         decision: controller_mod.Decision = getattr(self._controller, name)(at_s)
         return decision
@@ -144,33 +145,33 @@ class Commands:
         replies, self._cancels = self._cancels, []
         for reply in replies:
             if self._actor.abort_reason is not None:
-                reply.give(self._accept(inbox.CANCEL, self._phase(), CANCELLED))
+                reply.give(self._accept(vocabulary.CANCEL, self._phase(), CANCELLED))
             elif self._actor.post_copy:
-                reply.give(protocol.refusal(f'{inbox.CANCEL}: {IN_POST_COPY}'))
+                reply.give(protocol.refusal(f'{vocabulary.CANCEL}: {IN_POST_COPY}'))
             else:
                 # There is a job now, and libvirt refused.
-                self.act(inbox.Command(inbox.CANCEL, reply))
+                self.act(inbox_mod.Command(vocabulary.CANCEL, reply))
 
     def end(self, outcome: outcome_mod.Outcome) -> None:
         """It is over; from now on `too_late` answers."""
         self._outcome = outcome
         for reply in (*self._cancels, *self._at_the_end):
-            self.too_late(inbox.Command(inbox.CANCEL, reply))
+            self.too_late(inbox_mod.Command(vocabulary.CANCEL, reply))
 
-    def too_late(self, item: inbox.Item) -> None:
+    def too_late(self, item: inbox_mod.Item) -> None:
         """Answer what came when it was over, also from another thread."""
-        if isinstance(item, (inbox.Command, inbox.Tune, inbox.Look)):
+        if isinstance(item, (inbox_mod.Command, inbox_mod.Tune, inbox_mod.Look)):
             item.reply.give(self._last_word(item))
 
-    def _last_word(self, item: inbox.Request) -> protocol.Answer:
+    def _last_word(self, item: inbox_mod.Request) -> protocol.Answer:
         end = self._outcome
         if (end is not None and end.end is outcome_mod.End.COMPLETED
-                and isinstance(item, inbox.Command) and item.name != inbox.CANCEL
+                and isinstance(item, inbox_mod.Command) and item.name != vocabulary.CANCEL
                 and self._is_done(item.name)):
             return self._accepted[item.name]
         return last_word(item, end, self._phase())
 
-    def tune(self, item: inbox.Tune) -> None:
+    def tune(self, item: inbox_mod.Tune) -> None:
         """Change the policy, hold settings, release them: all of it or nothing."""
         try:
             proposal = self._tuning.propose(item.values, item.release, self._controller.held)
@@ -195,7 +196,7 @@ class Commands:
             self._tuning.accept(proposal)
             item.reply.give(protocol.Answer(protocol.OK, self._tuned(item, decision)))
 
-    def _tuned(self, item: inbox.Tune, decision: controller_mod.Decision) -> dict[str, Any]:
+    def _tuned(self, item: inbox_mod.Tune, decision: controller_mod.Decision) -> dict[str, Any]:
         now = self.in_force = self._policy()
         self.changed = True
         self._journal.add(vocabulary.RETUNE, self._clock(), values=dict(item.values),
@@ -204,7 +205,7 @@ class Commands:
             'applied': {name: now['held'].get(name, now['policy'].get(name))
                         for name in item.values},
             'released': list(item.release), 'held': now['held'], 'reason': decision.reason,
-            'settings': view.settings(self._controller)}
+            'settings': status_mod.settings(self._controller)}
 
     def _policy(self) -> dict[str, Any]:
         """The policy in force with its origins, as it is told and written down."""
@@ -212,7 +213,7 @@ class Commands:
                 'retuned': dict(self._tuning.retuned)}
 
 
-def last_word(item: inbox.Request, end: outcome_mod.Outcome | None,
+def last_word(item: inbox_mod.Request, end: outcome_mod.Outcome | None,
               phase: str) -> protocol.Answer:
     """Answer a request that came when the migration was over.
 
@@ -221,7 +222,7 @@ def last_word(item: inbox.Request, end: outcome_mod.Outcome | None,
     """
     # A cancel of what was cancelled has its effect: it is not refused.
     if (end is not None and end.end is outcome_mod.End.CANCELLED
-            and isinstance(item, inbox.Command) and item.name == inbox.CANCEL):
+            and isinstance(item, inbox_mod.Command) and item.name == vocabulary.CANCEL):
         return protocol.Answer(protocol.ACCEPTED, {
             'action': item.name, 'phase': phase, 'reason': end.reason})
     return over(end.reason if end is not None else 'it has just ended')

@@ -105,17 +105,9 @@ class Reply:
         return self._answer
 
 
-# What a person may want of a running migration, whatever its state.
-CANCEL = 'cancel'
-FORCE_COMPLETE = 'force_complete'
-POST_COPY = 'post_copy'
-PAUSE = 'pause'
-COMMANDS = (CANCEL, FORCE_COMPLETE, POST_COPY, PAUSE)
-
-
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A person wants one of COMMANDS done."""
+    """A person wants one of vocabulary.ORDERS done."""
 
     name: str
     reply: Reply = dataclasses.field(default_factory=Reply)

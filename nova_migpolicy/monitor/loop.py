@@ -24,19 +24,19 @@ from nova_migpolicy.engine.estimation import progress as progress_mod
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
 from nova_migpolicy import exception
-from nova_migpolicy.monitor import actor
+from nova_migpolicy.monitor import actor as actor_mod
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import disk_caps
 from nova_migpolicy.monitor import engine
 from nova_migpolicy.monitor import guest as guest_mod
-from nova_migpolicy.monitor import hung as hung_mod
+from nova_migpolicy.monitor import hung
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
-from nova_migpolicy.monitor import sampler
-from nova_migpolicy.monitor import tuning as tuning_mod
-from nova_migpolicy.monitor import view as view_mod
+from nova_migpolicy.monitor import retune as retune_mod
+from nova_migpolicy.monitor import sampling
+from nova_migpolicy.monitor import status as status_mod
 from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ FAILED = protocol.refusal('The monitor failed at this; the log of nova-compute h
 
 
 def _is_cancel(request: inbox_mod.Request) -> bool:
-    return isinstance(request, inbox_mod.Command) and request.name == inbox_mod.CANCEL
+    return isinstance(request, inbox_mod.Command) and request.name == vocabulary.CANCEL
 
 
 class Host(Protocol):
@@ -89,8 +89,8 @@ class Monitor:
         progress: progress_mod.Progress,
         inbox: inbox_mod.Inbox,
         journal: journal_mod.Journal,
-        call: outcome_mod.Call,
-        tuning: tuning_mod.Tuning,
+        call: outcome_mod.MigrateCall,
+        tuning: retune_mod.PolicyInForce,
         host: Host,
         sleep: Callable[[float], None],
         has_events: bool = True,
@@ -111,13 +111,13 @@ class Monitor:
         :param ended_outside: why it was ended past libvirt; None if it was not
         """
         self._guest = guest
-        self._actor = actor.Actor(
+        self._actor = actor_mod.Actor(
             guest, controller, journal, inbox.clock, host.post_copy_started)
         self._controller = controller
         self._engine = engine.Engine(controller, inbox.clock, self._event, guest.uuid)
         self._progress, self._inbox, self._journal = progress, inbox, journal
         self._call, self._host, self._sleep = call, host, sleep
-        self._sampler = sampler.Sampler(has_events)
+        self._sampler = sampling.Sampler(has_events)
         self._tick_s = TICK_S if has_events else EVENTLESS_TICK_S
         self._was_paused, self._cap_is_shared = was_paused, cap_is_shared
         self._neighbours = neighbours or neighbours_mod.Neighbours()
@@ -141,7 +141,7 @@ class Monitor:
         self.commands = commands.Commands(
             controller, self._actor, journal, tuning, clock=inbox.clock, ask=self._engine.ask,
             owe=self._engine.owe, phase=lambda: self.phase)
-        self.view: view_mod.View = {}
+        self.view: status_mod.Status = {}
         self.viewed_s = inbox.clock()
         self._publish()
         self.final_stats: dict[str, Any] = {}
@@ -193,7 +193,7 @@ class Monitor:
     @property
     def phase(self) -> str:
         """The phase now, in words."""
-        return view_mod.phase_of(
+        return status_mod.phase_of(
             self._controller.phase, switched=self._switched_s is not None,
             ended=self._over() or self.ended_s is not None)
 
@@ -213,7 +213,7 @@ class Monitor:
         failed = self._call.done and self._call.error is not None
         return self._actor.post_copy or self._is_settled or (self._over() and not failed)
 
-    def switchover(self) -> hung_mod.Switchover | None:
+    def switchover(self) -> hung.Switchover | None:
         """How its switchover stands; None where it is over, or the guest is not the source's.
 
         Any thread may ask: the monitor's own may wait for libvirt then, also before it has seen
@@ -224,17 +224,17 @@ class Monitor:
             return None
         wanted = self._actor.aborting or self._controller.abort_due
         late = facts.deadline_s is not None and facts.deadline_s <= self._inbox.clock()
-        if self._inbox.holds(inbox_mod.CANCEL):
+        if self._inbox.holds(vocabulary.CANCEL):
             wanted = commands.CANCELLED
         elif wanted is None and self._over():
             wanted = CALL_FAILED
         is_abort = wanted is not None or policy.on_timeout == 'abort'
         if wanted is None and late and policy.on_timeout != 'continue':
             wanted = 'The deadline has passed'
-        return hung_mod.Switchover(
+        return hung.Switchover(
             self._switched_s, self._controller.settings.promised_ms / 1000, wanted, is_abort)
 
-    def aborted(self) -> hung_mod.Aborted | None:
+    def aborted(self) -> hung.Aborted | None:
         """Its abort, where libvirt has taken one and it is not over; any thread may ask.
 
         A migration whose call has failed is ended by libvirt itself, as when it was restarted.
@@ -243,10 +243,10 @@ class Monitor:
         if self._is_gone:
             return None
         if actor_.abort_reason is not None and actor_.aborted_s is not None:
-            return hung_mod.Aborted(
+            return hung.Aborted(
                 actor_.aborted_s, f'{actor_.abort_reason}; libvirt took the abort')
         if self._over_s is not None:
-            return hung_mod.Aborted(self._over_s, CALL_FAILED)
+            return hung.Aborted(self._over_s, CALL_FAILED)
         return None
 
     def _publish(self) -> None:
@@ -254,7 +254,7 @@ class Monitor:
         now_s, phase = self._inbox.clock(), self.phase
         if self._actor.abort_reason is not None and phase != vocabulary.FINISHING:
             phase = vocabulary.ABORTING
-        self.view = view_mod.of_running(
+        self.view = status_mod.of_running(
             self._controller, self.last_look, phase=phase, percent=self._progress.percent,
             at_s=now_s, started_at=self._started_at,
             last_decision=self._journal.latest(vocabulary.DECISION),
@@ -365,7 +365,7 @@ class Monitor:
             stats = {}
         else:
             self._complain('', None)
-        if self._inbox.holds(inbox_mod.CANCEL) or self._ended_outside() is not None:
+        if self._inbox.holds(vocabulary.CANCEL) or self._ended_outside() is not None:
             # It came, or it was ended, while libvirt was silent: no decision is to be made on it.
             return
         self._controller.leave_out(self._call.left_out)

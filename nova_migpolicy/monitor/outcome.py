@@ -51,7 +51,7 @@ class End(enum.Enum):
 
 
 @dataclasses.dataclass
-class Call:
+class MigrateCall:
     """The libvirt migrate call, written by the thread that makes it.
 
     `started` is set just before the call and `done` last of all; `targets` are the addresses to
@@ -84,7 +84,7 @@ def was_aborted(error: Exception | None) -> bool:
 
 def settle(
     guest: guest_mod.MigratingGuest,
-    call: Call,
+    call: MigrateCall,
     *,
     abort_reason: str | None,
     may_abort: bool,
@@ -122,7 +122,7 @@ def settle(
 
 
 def _judge(
-    guest: guest_mod.MigratingGuest, call: Call, abort_reason: str | None,
+    guest: guest_mod.MigratingGuest, call: MigrateCall, abort_reason: str | None,
 ) -> tuple[Outcome | None, bool]:
     """The outcome, or None while the job still runs in libvirt, and whether it may be stopped.
 
@@ -144,7 +144,7 @@ def _judge(
 
 
 def _final(
-    state: tuple[int, int] | None, call: Call, abort_reason: str | None,
+    state: tuple[int, int] | None, call: MigrateCall, abort_reason: str | None,
 ) -> Outcome:
     """What a state without a job means."""
     said = f': {call.error}' if call.error else ''

@@ -11,6 +11,7 @@ from nova_migpolicy.osc import base
 from nova_migpolicy.osc import errors
 from nova_migpolicy.osc import options
 from nova_migpolicy.osc import words
+from nova_migpolicy import vocabulary
 
 _PENDING = 202
 
@@ -94,7 +95,7 @@ class PostCopy(_Now):
     lost. Its policy must have had post-copy among its remedies when it started.
     """
 
-    action = 'post_copy'
+    action = vocabulary.START_POST_COPY
     examples = (('server migration policy post-copy db-1', 'move db-1 over now'),)
 
 
@@ -105,7 +106,7 @@ class Pause(_Now):
     as "progress" shows them), and runs on at the destination.
     """
 
-    action = 'pause'
+    action = vocabulary.PAUSE
     examples = (('server migration policy pause db-1', 'let db-1 stand still and finish'),)
 
 

@@ -16,7 +16,7 @@ from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import operation
 from nova_migpolicy.compute import plan as plan_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import outcome as outcome_mod
 from tests.contract import base
 
 
@@ -115,7 +115,7 @@ class TestMigrateCall(base.ContractCase):
                 paused=False, persistent_memory=False, tunnelled=False,
                 nova_post_copy=False,
                 allow_qmp=True, libvirt_version=9_000_000, qemu_version=7_002_000))
-        domain, call = base.FakeDomain(), outcome.Call()
+        domain, call = base.FakeDomain(), outcome_mod.MigrateCall()
         self.call(operation.PlannedDomain(
             domain, plan, call, lambda feature, why: plan, lambda: False))
         [(_, destination, params, flags)] = domain.calls

@@ -10,7 +10,7 @@ from nova import objects
 
 from nova_migpolicy.compute import driver
 from nova_migpolicy.compute import session
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import outcome as outcome_mod
 from tests.contract import base
 
 NEW = 10_001_000
@@ -58,7 +58,7 @@ class TestFits(base.ContractCase):
             while not reporter.operation_done():
                 sleep(0.01)
             seen.append(watched.in_force()['notes'])
-            return outcome.Outcome(outcome.End.COMPLETED, 'because')
+            return outcome_mod.Outcome(outcome_mod.End.COMPLETED, 'because')
 
         migrate_data = self.migrate_data()
         for name, value in data.items():

@@ -19,9 +19,10 @@ from nova_migpolicy.compute import driver
 from nova_migpolicy.compute import ending
 from nova_migpolicy.compute import session
 from nova_migpolicy import exception
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import journal
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy import vocabulary
 from tests.contract import base
 
 
@@ -64,7 +65,7 @@ class TestMigration(base.ContractCase):
             while not reporter.operation_done():
                 sleep(0.01)
             seen.append(watched)
-            return outcome.Outcome(end, 'because')
+            return outcome_mod.Outcome(end, 'because')
 
         with mock.patch.object(session.Session, 'watch', watch), \
                 mock.patch.object(driver.report, 'explain') as self.explain:
@@ -83,12 +84,12 @@ class TestMigration(base.ContractCase):
 
     def journal(self):
         path = self.tested._journals / f'{self.data.migration.uuid}.jsonl'
-        return {record['kind']: record for record in journal.read(path)}
+        return {record['kind']: record for record in journal_mod.read(path)}
 
     def test_cancelled_before_it_begins(self):
         for specs in ({'migpolicy:on_stall': 'pause'}, {'migpolicy:profile': 'nova'}):
             self.recover.reset_mock()
-            self.start(specs, inbox.CANCEL)
+            self.start(specs, vocabulary.CANCEL)
             self.recover.assert_called_once_with(
                 self.context, self.server, 'dest', self.data, migration_status='cancelled')
             self.explain.assert_called_once()
@@ -112,7 +113,7 @@ class TestMigration(base.ContractCase):
         for specs in ({}, {'migpolicy:profile': 'nova'}):
             seen = []
             with mock.patch.object(self.tested._early, 'take', look):
-                self.start(specs, inbox.CANCEL)
+                self.start(specs, vocabulary.CANCEL)
             self.assertEqual([base.UUID], list(seen[0]))
 
     def order_meanwhile(self, order, specs):
@@ -125,7 +126,8 @@ class TestMigration(base.ContractCase):
 
         def watch(tested, context, server, *args):
             current = tested._current[server.uuid]
-            seen.append(current.is_ordered(inbox.FORCE_COMPLETE) or current.completes_at_start)
+            seen.append(current.is_ordered(vocabulary.FORCE_COMPLETE)
+                        or current.completes_at_start)
             while not compat.is_done(args[-2])():
                 time.sleep(0.01)
 
@@ -184,7 +186,7 @@ class TestMigration(base.ContractCase):
 
         def hand_over(*args):
             current = self.tested._current[base.UUID] = current_mod.Current(
-                record.uuid, inbox.Inbox())
+                record.uuid, inbox_mod.Inbox())
             asked.append(current.inbox)
             return record
 
@@ -192,11 +194,11 @@ class TestMigration(base.ContractCase):
         self.check_source()
         with mock.patch.object(objects.Migration, 'get_by_instance_and_status', hand_over):
             self.tested.live_migration_abort(self.instance())
-        self.assertTrue(asked[0].holds(inbox.CANCEL))
+        self.assertTrue(asked[0].holds(vocabulary.CANCEL))
         self.assertIsNone(self.tested._early.command(record.uuid))
 
     def test_where_the_memory_is_on_both_hosts_nothing_is_aborted(self):
-        self.assertRaises(ending.PostCopyBroken, self.run_one, outcome.End.BROKEN)
+        self.assertRaises(ending.PostCopyBroken, self.run_one, outcome_mod.End.BROKEN)
         self.post.assert_not_called()
         self.recover.assert_not_called()
         self.assertNotIn(('abort',), self.domain.calls)
@@ -207,13 +209,14 @@ class TestMigration(base.ContractCase):
         def watch(watched, reporter, disk_paths, sleep):
             while not refused:
                 for item in watched.inbox.wait(30):
-                    if isinstance(item, inbox.Command):
+                    if isinstance(item, inbox_mod.Command):
                         item.reply.give(protocol.refusal('not possible in the phase post-copy'))
                         refused.append(item.name)
-            return outcome.Outcome(outcome.End.COMPLETED, 'because')
+            return outcome_mod.Outcome(outcome_mod.End.COMPLETED, 'because')
 
-        for name, order in ((inbox.CANCEL, self.tested.live_migration_abort),
-                            (inbox.FORCE_COMPLETE, self.tested.live_migration_force_complete)):
+        for name, order in (
+                (vocabulary.CANCEL, self.tested.live_migration_abort),
+                (vocabulary.FORCE_COMPLETE, self.tested.live_migration_force_complete)):
             refused, raised = [], []
 
             def give(order=order, raised=raised):
@@ -246,7 +249,7 @@ class TestMigration(base.ContractCase):
                 told.append(watched.facts(plan, 0).can_throttle)
                 while not reporter.operation_done():
                     sleep(0.01)
-                return outcome.Outcome(outcome.End.COMPLETED, 'because')
+                return outcome_mod.Outcome(outcome_mod.End.COMPLETED, 'because')
 
             self.server, self.data = self.instance(
                 {'migpolicy:remedies': 'auto_converge'}), self.migrate_data()
@@ -262,11 +265,11 @@ class TestMigration(base.ContractCase):
             self.tested._current[base.UUID] = 'another'
 
         self.recover.side_effect = begin_another
-        self.start(command=inbox.CANCEL)
+        self.start(command=vocabulary.CANCEL)
         self.assertEqual({base.UUID: 'another'}, self.tested._current)
 
     def test_whoever_asks_one_that_cannot_begin_is_told(self):
-        item = inbox.Tune({}, ())
+        item = inbox_mod.Tune({}, ())
 
         def fail(tested, context, server, *args):
             self.tested._current[server.uuid].inbox.ask(item)
@@ -280,10 +283,10 @@ class TestMigration(base.ContractCase):
     def test_whoever_asks_while_it_is_undone_is_told(self):
         def undo(*args, **kwargs):
             [current] = self.tested._current.values()
-            self.told = current.order(inbox.Command(inbox.PAUSE))
+            self.told = current.order(inbox_mod.Command(vocabulary.PAUSE))
 
         self.recover.side_effect = undo
-        self.start(command=inbox.CANCEL)
+        self.start(command=vocabulary.CANCEL)
         self.assertEqual(409, self.told.status)
 
     def test_a_completion_waits_for_novas_own_monitor(self):
@@ -294,7 +297,7 @@ class TestMigration(base.ContractCase):
             while not compat.is_done(args[-2])():
                 time.sleep(0.01)
 
-        for command, wanted in ((inbox.FORCE_COMPLETE, ['force-complete']), (None, [])):
+        for command, wanted in ((vocabulary.FORCE_COMPLETE, ['force-complete']), (None, [])):
             with mock.patch.object(
                     libvirt_driver.LibvirtDriver, '_live_migration_monitor', watch):
                 self.start({'migpolicy:profile': 'nova'}, command)
@@ -308,14 +311,14 @@ class TestMigration(base.ContractCase):
             subscribed, self.connection.domainEventDeregisterAny.call_count))
 
     def test_completed(self):
-        self.run_one(outcome.End.COMPLETED)
+        self.run_one(outcome_mod.End.COMPLETED)
         self.post.assert_called_once_with(self.context, self.server, 'dest', False, self.data)
         self.recover.assert_not_called()
         self.explain.assert_not_called()
         self.check_cleared()
 
     def test_cancelled(self):
-        self.run_one(outcome.End.CANCELLED)
+        self.run_one(outcome_mod.End.CANCELLED)
         self.recover.assert_called_once_with(
             self.context, self.server, 'dest', self.data, migration_status='cancelled')
         self.post.assert_not_called()
@@ -323,13 +326,13 @@ class TestMigration(base.ContractCase):
         self.check_cleared()
 
     def test_failed(self):
-        self.run_one(outcome.End.FAILED)
+        self.run_one(outcome_mod.End.FAILED)
         self.recover.assert_called_once_with(self.context, self.server, 'dest', self.data)
         self.post.assert_not_called()
         self.check_cleared()
 
     def test_flavors_policy_reaches_the_migrate_call(self):
-        self.run_one(outcome.End.COMPLETED, {
+        self.run_one(outcome_mod.End.COMPLETED, {
             'migpolicy:bandwidth_mib_s': '33', 'migpolicy:remedies': 'post_copy'})
         [(_, _, params, flags)] = self.domain.calls
         self.assertEqual(33, params[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH])
@@ -338,7 +341,7 @@ class TestMigration(base.ContractCase):
 
     def test_error_of_the_call_is_the_monitors_to_judge(self):
         self.domain._on_migrate = mock.Mock(side_effect=RuntimeError('refused'))
-        self.run_one(outcome.End.FAILED)
+        self.run_one(outcome_mod.End.FAILED)
         self.assertEqual('refused', str(self.session.call.error))
         self.recover.assert_called_once_with(self.context, self.server, 'dest', self.data)
         self.check_cleared()

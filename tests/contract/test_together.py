@@ -11,7 +11,7 @@ from nova import objects
 
 from nova_migpolicy.compute import driver
 from nova_migpolicy import exception
-from nova_migpolicy.monitor import journal
+from nova_migpolicy.monitor import journal as journal_mod
 from tests.contract import base
 from tests.contract import libvirtd
 
@@ -59,7 +59,7 @@ class TogetherCase(base.ContractCase):
             self.context, self.server, 'dest', self.post, self.recover, False, data)
         self.assertEqual(({}, {}), (self.tested._current, self.tested.active_migrations))
         self.assertEqual({}, self.domain.connection.events)
-        return list(journal.read(self.tested._journals / f'{data.migration.uuid}.jsonl'))
+        return list(journal_mod.read(self.tested._journals / f'{data.migration.uuid}.jsonl'))
 
     def kinds(self, records, kind):
         return [record for record in records if record['kind'] == kind]

@@ -28,9 +28,9 @@ from nova_migpolicy.compute import saver
 from nova_migpolicy.compute import session
 from nova_migpolicy.monitor import events
 from nova_migpolicy.monitor import guest as guest_mod
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import journal
-from nova_migpolicy.monitor import links as links_mod
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.policy import resolve
 
 MIB = 1 << 20
@@ -93,7 +93,7 @@ class Move:
     def __init__(self, guest, *, allow_qmp=True, versions=None, links=None, neighbours=None,
                  link_mib_s=None, **policy):
         self.guest = guest
-        self.links = links or links_mod.Links(None)
+        self.links = links or link_rates.LinkRates(None)
         self.neighbours = neighbours
         self.source = guest.host
         self.to = guest.lab[HOSTS[1 - HOSTS.index(guest.host.name)]]
@@ -149,7 +149,7 @@ class Move:
         connection = self.source.connect()
         libvirt_version, qemu_version = versions or (
             connection.getLibVersion(), connection.getVersion())
-        box = inbox.Inbox()
+        box = inbox_mod.Inbox()
 
         def resolver(retune):
             return resolve.resolve(resolve.Sources(flavor=policy, retune=retune))
@@ -166,7 +166,7 @@ class Move:
             guest_mod.MigratingGuest(
                 lambda: self.source.connect().lookupByName(self.guest.name),
                 _qmp if allow_qmp else None, self.server),
-            box, journal.Journal(journal.file_for(
+            box, journal_mod.Journal(journal_mod.file_for(
                 pathlib.Path(self.journals.name), self.migration), box.clock(), MIB),
             self.links, self.neighbours, outside=Outside(self.guest))
 

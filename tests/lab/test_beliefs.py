@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from nova_migpolicy.engine.estimation import link_rate
-from nova_migpolicy.monitor import links
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import link_rates
+from nova_migpolicy.monitor import outcome as outcome_mod
 from tests.lab import steered
 from tests.lab import test_commands
 from tests.lab import test_facts_trixie
@@ -19,7 +19,7 @@ class BeliefsTest(test_commands.CommandsTest):
 
     def setUp(self):
         super().setUp()
-        self.links = links.Links(None)
+        self.links = link_rates.LinkRates(None)
 
     def move(self, **policy):
         moving = steered.Move(self.guest, links=self.links, **policy)
@@ -29,7 +29,7 @@ class BeliefsTest(test_commands.CommandsTest):
     def completed(self, **policy):
         moving = self.move(**policy)
         ended = moving.wait()
-        self.assertIs(outcome.End.COMPLETED, ended.end, ended.reason)
+        self.assertIs(outcome_mod.End.COMPLETED, ended.end, ended.reason)
         self.assert_at('n2', moving)
         return moving
 

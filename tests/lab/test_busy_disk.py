@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from lab import disk_writer
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import outcome as outcome_mod
 from tests.lab import base
 from tests.lab import steered
 
@@ -32,7 +32,7 @@ class TestBusyDisk(base.HostsTest):
 
     def test_it_is_raised_and_arrives(self):
         moving, ended = self.move(75, profile='balanced', max_bandwidth_mib_s='100')
-        self.assertIs(outcome.End.COMPLETED, ended.end, (ended.reason, self.reasons(moving)))
+        self.assertIs(outcome_mod.End.COMPLETED, ended.end, (ended.reason, self.reasons(moving)))
         rule, reason = self.reasons(moving)[0]
         self.assertEqual('raise_bandwidth', rule)
         self.assertIn('to which the guest writes', reason)
@@ -40,7 +40,7 @@ class TestBusyDisk(base.HostsTest):
 
     def test_at_the_highest_rate_that_is_permitted_it_ends(self):
         moving, ended = self.move(30, profile='evacuate', max_bandwidth_mib_s='20')
-        self.assertIs(outcome.End.CANCELLED, ended.end, self.reasons(moving))
+        self.assertIs(outcome_mod.End.CANCELLED, ended.end, self.reasons(moving))
         # That it will hardly arrive in time may have been said before.
         said = [one for one in self.reasons(moving) if one[0] != 'deadline']
         self.assertEqual(['on_timeout', 'on_timeout'], [rule for rule, _ in said])

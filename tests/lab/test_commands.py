@@ -7,8 +7,8 @@ import libvirt
 
 from lab import domain as lab_domain
 from nova_migpolicy.channel import protocol
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy import vocabulary
 from tests.lab import base
 from tests.lab import steered
 from tests.lab import test_facts_trixie
@@ -29,7 +29,7 @@ class CommandsTest(base.HostsTest):
     def end(self, moving):
         """Stop a migration that a failed test has left."""
         if moving.running:
-            moving.act(inbox.CANCEL)
+            moving.act(vocabulary.CANCEL)
             moving.wait()
 
     def in_phase(self, moving, phase, timeout=30.0):
@@ -59,7 +59,7 @@ class TestTune(CommandsTest):
         tuned = moving.tune(bandwidth_mib_s=400)
         self.assertEqual((protocol.OK, {'bandwidth_mib_s': 400}),
                          (tuned.status, tuned.body['applied']), tuned.message)
-        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
         self.assert_at('n2', moving)
 
     def test_downtime_in_the_passes(self):
@@ -68,7 +68,7 @@ class TestTune(CommandsTest):
         self.in_phase(moving, 'passes')
         tuned = moving.tune(max_downtime_ms=3000)
         self.assertEqual(3000, tuned.body['settings']['max_downtime_ms'], tuned.message)
-        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
 
     def test_held_until_released(self):
         self.boot(set_mib=32)
@@ -82,7 +82,7 @@ class TestTune(CommandsTest):
         self.assertNotIn('raise_bandwidth', [d['rule'] for d in moving.records('decision')])
         released = moving.tune('bandwidth_mib_s')
         self.assertEqual((protocol.OK, {}), (released.status, released.body['held']))
-        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
         self.assertIn('raise_bandwidth', [d['rule'] for d in moving.records('decision')])
 
     def test_remedies_given_to_a_hopeless_one(self):
@@ -91,7 +91,7 @@ class TestTune(CommandsTest):
         self.in_phase(moving, 'passes')
         tuned = moving.tune(remedies=['bandwidth'])
         self.assertEqual(protocol.OK, tuned.status, tuned.message)
-        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
         self.assertIn('set_bandwidth', moving.done)
 
     def test_a_deadline_that_has_come(self):
@@ -99,7 +99,7 @@ class TestTune(CommandsTest):
         moving = self.move()
         self.in_phase(moving, 'passes')
         moving.tune(timeout_seconds=1, timeout_seconds_per_gib=0, on_timeout='pause')
-        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
         self.assertIn('pause', moving.done)
         self.assert_at('n2', moving)
 
@@ -111,8 +111,8 @@ class TestTune(CommandsTest):
         self.assertEqual(protocol.BAD_REQUEST, tuned.status)
         self.assertEqual([], moving.progress()['held'])
         self.assertEqual([], moving.done)
-        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.CANCEL).status)
-        self.assertIs(outcome.End.CANCELLED, moving.wait().end)
+        self.assertEqual(protocol.ACCEPTED, moving.act(vocabulary.CANCEL).status)
+        self.assertIs(outcome_mod.End.CANCELLED, moving.wait().end)
 
 
 class TestDisks(CommandsTest):
@@ -127,7 +127,7 @@ class TestDisks(CommandsTest):
         self.assertEqual([30, 30], self.speeds())
         self.in_phase(moving, 'bulk copy', timeout=60)
         self.assertEqual(60 * MIB, self.qmp('query-migrate-parameters')[0]['max-bandwidth'])
-        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
         self.assert_at('n2', moving)
 
     def test_what_disks_in_sync_leave_goes_to_the_others(self):
@@ -147,7 +147,7 @@ class TestDisks(CommandsTest):
         self.in_phase(moving, 'bulk copy', timeout=60)
         lab_domain.wait_until(lambda: self.speeds() == [20, 20, 20],
                               what='the disks to have the same for what is left')
-        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
         self.assert_at('n2', moving)
 
     def test_without_monitor_commands_it_is_refused_and_the_phase_named(self):
@@ -159,20 +159,20 @@ class TestDisks(CommandsTest):
         self.assertIn('phase disks', tuned.message)
         self.assertIn('allow_qmp', tuned.message)
         self.assertEqual([], moving.progress()['held'])
-        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.CANCEL).status)
-        self.assertIs(outcome.End.CANCELLED, moving.wait().end)
+        self.assertEqual(protocol.ACCEPTED, moving.act(vocabulary.CANCEL).status)
+        self.assertIs(outcome_mod.End.CANCELLED, moving.wait().end)
         self.assert_at('n1', moving)
 
     def test_post_copy_and_pause_are_too_early(self):
         self.boot(set_mib=8, rate_mib_s=5, disks_mib=(128,))
         moving = self.move(bandwidth_mib_s='10', remedies='post_copy')
         self.in_phase(moving, 'disks')
-        for command in (inbox.POST_COPY, inbox.PAUSE):
+        for command in (vocabulary.START_POST_COPY, vocabulary.PAUSE):
             refused = moving.act(command)
             self.assertEqual(protocol.CONFLICT, refused.status)
             self.assertIn('disks', refused.message)
-        moving.act(inbox.CANCEL)
-        self.assertIs(outcome.End.CANCELLED, moving.wait().end)
+        moving.act(vocabulary.CANCEL)
+        self.assertIs(outcome_mod.End.CANCELLED, moving.wait().end)
 
 
 class TestEndings(CommandsTest):
@@ -182,42 +182,42 @@ class TestEndings(CommandsTest):
         self.boot(set_mib=32)
         moving = self.move(on_timeout='post_copy')
         self.in_phase(moving, 'passes', timeout=60)
-        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.POST_COPY).status)
+        self.assertEqual(protocol.ACCEPTED, moving.act(vocabulary.START_POST_COPY).status)
         self.in_phase(moving, 'post-copy')
-        for refused in (moving.act(inbox.CANCEL), moving.act(inbox.PAUSE),
+        for refused in (moving.act(vocabulary.CANCEL), moving.act(vocabulary.PAUSE),
                         moving.tune(bandwidth_mib_s=30)):
             self.assertEqual(protocol.CONFLICT, refused.status)
             self.assertIn('post-copy', refused.message)
         lab_domain.wait_until(lambda: (moving.progress()['eta_seconds'] or {}).get('expected'),
                               what='a forecast in post-copy', still=lambda: moving.running)
-        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
         self.assert_at('n2', moving)
 
     def test_post_copy_that_was_not_made_ready(self):
         self.boot(set_mib=32)
         moving = self.move()
         self.in_phase(moving, 'passes')
-        refused = moving.act(inbox.POST_COPY)
+        refused = moving.act(vocabulary.START_POST_COPY)
         self.assertEqual(protocol.CONFLICT, refused.status)
         self.assertIn('passes', refused.message)
-        moving.act(inbox.CANCEL)
-        self.assertIs(outcome.End.CANCELLED, moving.wait().end)
+        moving.act(vocabulary.CANCEL)
+        self.assertIs(outcome_mod.End.CANCELLED, moving.wait().end)
 
     def test_pause_on_demand(self):
         self.boot(set_mib=32)
         moving = self.move()
         self.in_phase(moving, 'passes')
-        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.PAUSE).status)
-        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertEqual(protocol.ACCEPTED, moving.act(vocabulary.PAUSE).status)
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
         self.assert_at('n2', moving)
 
     def test_force_complete_twice_is_done_once(self):
         self.boot(set_mib=32)
         moving = self.move()
         self.in_pass(moving, 3)
-        answers = [moving.act(inbox.FORCE_COMPLETE) for _ in range(2)]
+        answers = [moving.act(vocabulary.FORCE_COMPLETE) for _ in range(2)]
         self.assertEqual(answers[0], answers[1])
-        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
         self.assertEqual(1, moving.done.count('pause'))
 
     def test_the_switchover_is_seen(self):
@@ -227,7 +227,7 @@ class TestEndings(CommandsTest):
         self.in_phase(moving, 'passes', timeout=60)
         moving.tune(max_downtime_ms=10_000)
         self.in_phase(moving, 'switchover')
-        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
 
 
 class TestTrixie(test_facts_trixie.Trixie, CommandsTest):

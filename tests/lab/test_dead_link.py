@@ -9,8 +9,8 @@ import testtools
 from lab import domain as lab_domain
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.monitor import hung
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy import vocabulary
 from tests.lab import steered
 from tests.lab import test_commands
 from tests.lab import test_ends
@@ -42,7 +42,7 @@ class DeadLinkTest(test_commands.CommandsTest):
         self.assertIn('over which nothing moves', now['waits_for'])
 
     def assert_stays(self, moving):
-        self.assertIs(outcome.End.CANCELLED, moving.wait().end)
+        self.assertIs(outcome_mod.End.CANCELLED, moving.wait().end)
         self.assertEqual({'n1': libvirt.VIR_DOMAIN_RUNNING}, steered.whereabouts(self.guest))
         self.assert_beats('n1')
 
@@ -59,12 +59,12 @@ class TestSaid(DeadLinkTest):
         tuned = moving.tune(bandwidth_mib_s=50)
         self.assertEqual(protocol.OK, tuned.status)
         self.assertIn('no effect before something does', tuned.body['reason'])
-        refused = moving.act(inbox.PAUSE)
+        refused = moving.act(vocabulary.PAUSE)
         self.assertEqual(protocol.CONFLICT, refused.status)
         self.assertIn(SAID, refused.message)
         self.lab.deliver('n1')
         self.assertIn('moves again', self.said(moving, number=2, timeout=120)['reason'])
-        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
         self.assert_at('n2', moving)
 
     def test_in_the_disks(self):
@@ -76,7 +76,7 @@ class TestSaid(DeadLinkTest):
         self.drop()
         self.assertIn(SAID, self.said(moving)['reason'])
         self.assert_dead(moving)
-        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.CANCEL).status)
+        self.assertEqual(protocol.ACCEPTED, moving.act(vocabulary.CANCEL).status)
         self.assert_stays(moving)
 
     def test_in_the_passes_it_is_given_up(self):
@@ -122,7 +122,7 @@ class TestPaused(test_ends.EndsTest, DeadLinkTest):
         self.boot(memory_mib=96, set_mib=64, rate_mib_s=60)
         moving = self.move(bandwidth_mib_s='10')
         self.in_pass(moving, 2)
-        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.PAUSE).status)
+        self.assertEqual(protocol.ACCEPTED, moving.act(vocabulary.PAUSE).status)
         self.drop()
         reason = self.said(moving, rule='let_go')['reason']
         self.assertIn('has been standing still for ', reason)
@@ -159,11 +159,11 @@ class TestSwitchover(DeadLinkTest):
 
     def test_a_cancel_is_done(self):
         moving = self.hang()
-        told = moving.act(inbox.CANCEL)
+        told = moving.act(vocabulary.CANCEL)
         self.assertEqual(protocol.ACCEPTED, told.status)
         self.assertIn('has not answered', told.body['reason'])
         ended = moving.wait()
-        self.assertIs(outcome.End.CANCELLED, ended.end)
+        self.assertIs(outcome_mod.End.CANCELLED, ended.end)
         self.assertIn('cancelled through the API; the guest has been standing still', ended.reason)
         self.assertIn('unsent', self.events(moving))
         self.assert_stays(moving)
@@ -171,7 +171,7 @@ class TestSwitchover(DeadLinkTest):
     def test_a_deadline_is_kept(self):
         moving = self.hang(timeout_seconds='80', timeout_seconds_per_gib='0', on_timeout='abort')
         ended = moving.wait()
-        self.assertIs(outcome.End.CANCELLED, ended.end)
+        self.assertIs(outcome_mod.End.CANCELLED, ended.end)
         self.assertIn('so the connection of QEMU to the destination was closed', ended.reason)
         self.assert_stays(moving)
 

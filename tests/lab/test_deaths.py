@@ -12,8 +12,8 @@ import libvirt
 from lab import domain as lab_domain
 from lab import libvirtd
 from nova_migpolicy.channel import protocol
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy import vocabulary
 from tests.lab import base
 from tests.lab import steered
 from tests.lab import test_dead_link
@@ -61,7 +61,7 @@ class TestLibvirtd(LibvirtdTest):
                               what='the passes')
         self.restart(host)
         ended = moving.wait()
-        self.assertEqual(outcome.End.FAILED, ended.end, ended.reason)
+        self.assertEqual(outcome_mod.End.FAILED, ended.end, ended.reason)
         # A destination's libvirtd that has just come back still has to take its half away.
         lab_domain.wait_until(lambda: list(steered.whereabouts(self.guest)) == ['n1'],
                               what='the guest to be on n1 alone')
@@ -69,7 +69,7 @@ class TestLibvirtd(LibvirtdTest):
         # Nothing is left of it: it may be migrated again.
         again = steered.Move(self.guest, bandwidth_mib_s='0', max_downtime_ms='2000',
                              initial_downtime_ms='2000')
-        self.assertIs(outcome.End.COMPLETED, again.wait().end)
+        self.assertIs(outcome_mod.End.COMPLETED, again.wait().end)
         self.assert_beats('n2')
 
     def test_at_the_source(self):
@@ -116,7 +116,7 @@ class TestSwitchover(LibvirtdTest, test_dead_link.DeadLinkTest):
         moving = self.hang()
         self.restart('n1')
         ended = moving.wait(120)
-        self.assertEqual(outcome.End.FAILED, ended.end, ended.reason)
+        self.assertEqual(outcome_mod.End.FAILED, ended.end, ended.reason)
         self.assertIn('unsent', self.events(moving))
 
     def test_at_the_source_while_the_link_of_disks_is_dead(self):
@@ -130,7 +130,7 @@ class TestSwitchover(LibvirtdTest, test_dead_link.DeadLinkTest):
                               still=lambda: moving.running)
         self.drop()
         self.assertIn(test_dead_link.SAID, self.said(moving)['reason'])
-        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.CANCEL).status)
+        self.assertEqual(protocol.ACCEPTED, moving.act(vocabulary.CANCEL).status)
         self.restart('n1')
         moving.wait(180)
         self.assertIn('unsent', self.events(moving))

@@ -6,8 +6,8 @@ from __future__ import annotations
 import testtools
 
 from nova_migpolicy.channel import protocol
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy import vocabulary
 from tests import announced
 from tests.lab import test_commands
 from tests.lab import test_facts_trixie
@@ -25,7 +25,7 @@ class EndsTest(test_commands.CommandsTest):
 
     def assert_announced(self, moving):
         """The blackout lies within a quarter of what was said."""
-        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
         self.assert_at('n2', moving)
         said = self.said_of(moving)['reason']
         least_s, most_s = announced.blackout_s(said)
@@ -40,7 +40,7 @@ class TestAnnounced(EndsTest):
         self.boot(memory_mib=96, set_mib=64, rate_mib_s=60)
         moving = self.move(bandwidth_mib_s='10')
         self.in_pass(moving, 2)
-        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.PAUSE).status)
+        self.assertEqual(protocol.ACCEPTED, moving.act(vocabulary.PAUSE).status)
         self.assert_announced(moving)
 
     def test_a_pause_with_all_that_is_permitted(self):
@@ -56,11 +56,11 @@ class TestAnnounced(EndsTest):
         self.boot(memory_mib=96, set_mib=64, rate_mib_s=60)
         moving = self.move(bandwidth_mib_s='4')
         self.in_pass(moving, 1)
-        self.assertEqual(protocol.ACCEPTED, moving.act(inbox.PAUSE).status)
+        self.assertEqual(protocol.ACCEPTED, moving.act(vocabulary.PAUSE).status)
         least_s, _ = announced.blackout_s(self.said_of(moving)['reason'])
         tuned = moving.tune(bandwidth_mib_s=100)
         self.assertEqual(protocol.OK, tuned.status, tuned.message)
-        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
         self.assert_at('n2', moving)
         self.assertLess(self.beats.blackout_ms, 500 * least_s)
 
@@ -68,10 +68,10 @@ class TestAnnounced(EndsTest):
         self.boot('idle', memory_mib=128)
         moving = self.move(bandwidth_mib_s='10', max_bandwidth_mib_s='60', remedies='bandwidth')
         self.in_phase(moving, 'bulk copy')
-        told = moving.act(inbox.FORCE_COMPLETE)
+        told = moving.act(vocabulary.FORCE_COMPLETE)
         self.assertEqual(protocol.ACCEPTED, told.status)
         self.assertIn('sent once', told.body['reason'])
-        self.assertIs(outcome.End.COMPLETED, moving.wait().end)
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
         self.assert_at('n2', moving)
         self.assertEqual(['set_bandwidth'], moving.done)
 

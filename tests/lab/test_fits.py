@@ -10,7 +10,7 @@ import libvirt_qemu
 from lab import domain as lab_domain
 from nova_migpolicy.compute import fits
 from nova_migpolicy.monitor import guest as guest_mod
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import outcome as outcome_mod
 from tests.lab import base
 from tests.lab import steered
 from tests.lab import test_deaths
@@ -37,7 +37,7 @@ class FitsTest(base.HostsTest):
             seen.update((one['capability'], one['state'])
                         for one in self.qmp('query-migrate-capabilities')[0])
         ended = moving.wait()
-        self.assertIs(outcome.End.COMPLETED, ended.end, ended.reason)
+        self.assertIs(outcome_mod.End.COMPLETED, ended.end, ended.reason)
         self.assert_beats('n2')
 
     def assert_noted(self, moving, *words):

@@ -20,10 +20,10 @@ from nova_migpolicy.compute import plan
 from nova_migpolicy.compute import session
 from nova_migpolicy.monitor import events
 from nova_migpolicy.monitor import guest as guest_mod
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import journal
-from nova_migpolicy.monitor import links
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import link_rates
+from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
 from tests.lab import base
 from tests.lab import test_facts_trixie
@@ -59,7 +59,7 @@ class MonitoredTest(base.HostsTest):
         connection = self.lab['n1'].connect()
         libvirt_version, qemu_version = versions or (
             connection.getLibVersion(), connection.getVersion())
-        clock = inbox.Inbox()
+        clock = inbox_mod.Inbox()
         made = session.Session(
             session.Start(
                 instance=types.SimpleNamespace(uuid=str(uuid.uuid4())),
@@ -73,7 +73,7 @@ class MonitoredTest(base.HostsTest):
                     nova_post_copy=False, allow_qmp=True,
                     libvirt_version=libvirt_version, qemu_version=qemu_version)),
             guest_mod.MigratingGuest(lambda: self.guest.domain), clock,
-            journal.Journal(None, clock.clock(), 0), links.Links(None))
+            journal_mod.Journal(None, clock.clock(), 0), link_rates.LinkRates(None))
         made.prepare(None)
         return made
 
@@ -116,7 +116,7 @@ class MonitoredTest(base.HostsTest):
         return [record for record in made.journal.records() if record['kind'] == kind]
 
     def assert_arrived(self, ended):
-        self.assertIs(outcome.End.COMPLETED, ended.end, ended.reason)
+        self.assertIs(outcome_mod.End.COMPLETED, ended.end, ended.reason)
         self.assert_beats('n2')
 
 
@@ -259,7 +259,7 @@ class TestBrokenPostCopy(MonitoredTest):
                     os.kill(pid, signal.SIGKILL)
 
         ended = self.run_session(made, break_it)
-        self.assertIs(outcome.End.BROKEN, ended.end, ended.reason)
+        self.assertIs(outcome_mod.End.BROKEN, ended.end, ended.reason)
         self.assertEqual(
             [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED],
             self.lab['n1'].connect().lookupByName(self.guest.name).state())

@@ -17,8 +17,8 @@ import libvirt
 from lab import domain as lab_domain
 from lab import guests
 from nova_migpolicy.channel import protocol
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy import vocabulary
 from tests.lab import base
 from tests.lab import steered
 
@@ -32,6 +32,9 @@ POLICY = {'bandwidth_mib_s': '40', 'max_bandwidth_mib_s': '0', 'max_downtime_ms'
 NOT_YET = 'Accepted, and not done yet'
 #: in an answer that says that something is done later, or not at all where it ends by itself
 LATER = ('as soon as', 'again', 'has been sent once', 'expected to end by itself')
+#: what is done at once where these are accepted
+NOW = {vocabulary.START_POST_COPY: {'start_post_copy'}, vocabulary.PAUSE: {'pause'},
+       vocabulary.FORCE_COMPLETE: {'start_post_copy', 'pause'}}
 
 
 class Run:
@@ -51,7 +54,7 @@ class Run:
         self.people = [threading.Thread(target=self._do, args=one, daemon=True) for one in plan]
 
     def _pick(self):
-        return self.random.choice((*inbox.COMMANDS, inbox.CANCEL, 'bandwidth', 'downtime',
+        return self.random.choice((*vocabulary.ORDERS, vocabulary.CANCEL, 'bandwidth', 'downtime',
                                    'release'))
 
     def _do(self, after_s, what):
@@ -84,25 +87,23 @@ class Run:
             if given.status >= 400:
                 if not given.message:
                     yield f'{what}: no reason'
-                if what == inbox.CANCEL and end is outcome.End.CANCELLED:
+                if what == vocabulary.CANCEL and end is outcome_mod.End.CANCELLED:
                     yield f'{what} was refused ({said}), but it {self.ended}'
                 continue
             if NOT_YET in said['reason']:
                 # It is not said to be done, and has to be rare.
                 continue
             later = any(word in said['reason'] for word in LATER)
-            if what == inbox.CANCEL and end is not outcome.End.CANCELLED:
+            if what == vocabulary.CANCEL and end is not outcome_mod.End.CANCELLED:
                 yield f'{what} was accepted ({said}), but it {self.ended}'
-            elif what in (inbox.POST_COPY, inbox.PAUSE, inbox.FORCE_COMPLETE) and not later:
-                wanted = {inbox.POST_COPY: {'start_post_copy'}, inbox.PAUSE: {'pause'}}.get(
-                    what, {'start_post_copy', 'pause'})
-                if not wanted & set(done):
+            elif what in NOW and not later:
+                if not NOW[what] & set(done):
                     yield f'{what} was accepted ({said}), but done was {done}'
             elif what == 'bandwidth' and 'set_bandwidth' not in done:
                 yield f'{what} was accepted ({said}), but done was {done}'
         aborted = [what for what, given in self.answers
-                   if what == inbox.CANCEL and given.status < 400]
-        if end is outcome.End.CANCELLED and not aborted and 'abort' not in done:
+                   if what == vocabulary.CANCEL and given.status < 400]
+        if end is outcome_mod.End.CANCELLED and not aborted and 'abort' not in done:
             yield f'nobody cancelled it, but it is {self.ended}'
 
 
@@ -127,10 +128,10 @@ class TestRaces(base.HostsTest):
         for worker in workers:
             worker.join()
         self.assertEqual([], wrong)
-        self.assertEqual(RUNS, sum(seen[end] for end in outcome.End))
+        self.assertEqual(RUNS, sum(seen[end] for end in outcome_mod.End))
         self.assertLessEqual(seen['late'], RUNS // 20)
         # The draw must have met what it is for.
-        for met in (outcome.End.COMPLETED, outcome.End.CANCELLED, ('cancel', 202),
+        for met in (outcome_mod.End.COMPLETED, outcome_mod.End.CANCELLED, ('cancel', 202),
                     ('post_copy', 202), ('pause', 202), ('force_complete', 202),
                     ('bandwidth', 200), ('downtime', 200), ('release', 200)):
             if RUNS >= 200:

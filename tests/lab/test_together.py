@@ -7,10 +7,10 @@ import libvirt
 
 from lab import domain as lab_domain
 from lab import guests
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import links
-from nova_migpolicy.monitor import neighbours
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import link_rates
+from nova_migpolicy.monitor import neighbours as neighbours_mod
+from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy import vocabulary
 from tests.lab import base
 from tests.lab import steered
 
@@ -25,8 +25,8 @@ class TogetherTest(base.HostsTest):
 
     def setUp(self):
         super().setUp()
-        self.links = links.Links(None)
-        self.neighbours = neighbours.Neighbours()
+        self.links = link_rates.LinkRates(None)
+        self.neighbours = neighbours_mod.Neighbours()
         self.shape(rate_mib_s=LINK_MIB_S)
 
     def start(self, number, size_mib, rate_mib_s):
@@ -46,13 +46,13 @@ class TogetherTest(base.HostsTest):
     def end(self, moving):
         """Stop a migration that a failed test has left."""
         if moving.running:
-            moving.act(inbox.CANCEL)
+            moving.act(vocabulary.CANCEL)
             moving.wait()
 
     def assert_arrived(self, guest, beats, moving, promised_ms):
         ended = moving.wait(240)
         told = [one['reason'] for one in moving.records('decision')]
-        self.assertIs(outcome.End.COMPLETED, ended.end, (ended.reason, told))
+        self.assertIs(outcome_mod.End.COMPLETED, ended.end, (ended.reason, told))
         self.assertEqual({'n2': libvirt.VIR_DOMAIN_RUNNING}, steered.whereabouts(guest))
         self.assertTrue(beats.wait_for_beats(10, 1), 'no beat on n2')
         self.assertLessEqual(beats.blackout_ms, promised_ms + BEATS_MS, told)

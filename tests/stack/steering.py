@@ -14,7 +14,7 @@ from typing import Any
 from lab import client as lab_client
 from lab import guests
 from lab import heartbeat
-from nova_migpolicy.monitor import journal
+from nova_migpolicy.monitor import journal as journal_mod
 from tests.stack import base
 
 CAP_MIB_S = 50
@@ -43,7 +43,7 @@ class Run:
         """The journal's records of a kind, so far."""
         if not self.path.exists():
             return []
-        return [dict(record) for record in journal.read(self.path) if record['kind'] == kind]
+        return [dict(record) for record in journal_mod.read(self.path) if record['kind'] == kind]
 
     @property
     def actions(self) -> list[str]:

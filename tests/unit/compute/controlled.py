@@ -17,9 +17,9 @@ from nova_migpolicy.compute import early
 from nova_migpolicy.compute import queue
 from nova_migpolicy.compute import requests
 from nova_migpolicy.monitor import commands
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import journal
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import vocabulary
 
@@ -27,7 +27,7 @@ SERVER, MIGRATION = str(uuid.uuid4()), str(uuid.uuid4())
 REQUEST = f'req-{uuid.uuid4()}'
 
 
-class Box(inbox.Inbox):
+class Box(inbox_mod.Inbox):
     """Answers at once, as a monitor would."""
 
     def __init__(self, given=None, closed=False):
@@ -67,11 +67,11 @@ class ControlBase(testtools.TestCase):
         current = self.hand_over(Box(given, closed))
         current.session = types.SimpleNamespace(
             is_watched=True, note_silence=lambda: None,
-            call=outcome.Call(),
+            call=outcome_mod.MigrateCall(),
             inbox=current.inbox, view=lambda: vocabulary.blank_status(phase='passes'),
             in_force=lambda: {**resolved.to_dict(), 'held': {}, 'retuned': {'on_stall': 'x'}},
             too_late=lambda item: item.reply.give(commands.over('it runs')),
-            journal=journal.Journal(None, 0.0, 0))
+            journal=journal_mod.Journal(None, 0.0, 0))
         return current.session
 
     def hand_over(self, box=None):
@@ -96,7 +96,7 @@ class ControlBase(testtools.TestCase):
             resolve.resolve(resolve.Sources(request=request))))
 
     def write(self, *records, server=SERVER):
-        written = journal.Journal(journal.file_for(self.folder, MIGRATION), 0.0, 1 << 20)
+        written = journal_mod.Journal(journal_mod.file_for(self.folder, MIGRATION), 0.0, 1 << 20)
         written.add('start', 0.0, server=server, **resolve.resolve(resolve.Sources()).to_dict())
         for kind, fields in records:
             written.add(kind, 1.0, **fields)

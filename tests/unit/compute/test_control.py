@@ -7,7 +7,7 @@ import types
 import uuid
 
 from nova_migpolicy.channel import protocol
-from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy import vocabulary
 from tests.unit.compute import controlled
 
@@ -37,7 +37,7 @@ class ControlTest(controlled.ControlBase):
         session = self.run_session(protocol.Answer(protocol.OK))
         session.view = lambda: vocabulary.blank_status(age_seconds=5.0)
         self.control.progress(SERVER, MIGRATION)
-        self.assertIsInstance(session.inbox.asked[0], inbox.Look)
+        self.assertIsInstance(session.inbox.asked[0], inbox_mod.Look)
 
     def test_progress_of_one_that_has_ended(self):
         self.ended()
@@ -76,7 +76,7 @@ class ControlTest(controlled.ControlBase):
         self.wait_in_queue(migration=str(uuid.uuid4()))
         self.assertIsNone(self.control.progress(SERVER, MIGRATION).body)
         self.assertEqual('queued', self.control.act(
-            SERVER, MIGRATION, inbox.CANCEL).body['phase'])
+            SERVER, MIGRATION, vocabulary.CANCEL).body['phase'])
 
     def test_no_name_leads_out_of_the_folder(self):
         for name in ('../../etc/passwd', '', 'x' * 5000, MIGRATION + '/..'):

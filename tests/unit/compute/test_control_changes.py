@@ -9,7 +9,8 @@ import uuid
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import current as current_mod
 from nova_migpolicy import exception
-from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy import vocabulary
 from tests.unit.compute import controlled
 
 SERVER = controlled.SERVER
@@ -51,27 +52,27 @@ class ChangeTest(controlled.ControlBase):
 
     def test_an_order_while_it_is_prepared_waits_for_its_monitor(self):
         current = self.hand_over()
-        found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
+        found = self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)
         self.assertEqual((protocol.ACCEPTED, 'preparing'), (found.status, found.body['phase']))
         self.assertIn('being prepared', found.body['reason'])
-        self.assertTrue(current.is_ordered(inbox.CANCEL))
+        self.assertTrue(current.is_ordered(vocabulary.CANCEL))
         self.assertIsNone(self.early.take(MIGRATION))
-        for refused in (self.control.act(SERVER, MIGRATION, inbox.PAUSE),
+        for refused in (self.control.act(SERVER, MIGRATION, vocabulary.PAUSE),
                         self.control.tune(SERVER, MIGRATION, {}, [])):
             self.assertEqual(protocol.CONFLICT, refused.status)
             self.assertIn('not possible in the phase preparing', refused.message)
 
     def test_a_cancel_of_what_was_cancelled_is_not_refused(self):
         self.write(('end', {'outcome': 'cancelled', 'reason': 'because'}))
-        found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
+        found = self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)
         self.assertEqual((protocol.ACCEPTED, 'because'), (found.status, found.body['reason']))
-        refused = self.control.act(SERVER, MIGRATION, inbox.FORCE_COMPLETE)
+        refused = self.control.act(SERVER, MIGRATION, vocabulary.FORCE_COMPLETE)
         self.assertEqual(protocol.CONFLICT, refused.status)
 
     def test_an_order_that_libvirt_keeps_waiting_says_so(self):
         session = self.run_session()
         session.note_silence = lambda: 'libvirt, which has not answered jobStats since then'
-        for found in (self.control.act(SERVER, MIGRATION, inbox.CANCEL),
+        for found in (self.control.act(SERVER, MIGRATION, vocabulary.CANCEL),
                       self.control.tune(SERVER, MIGRATION, {}, [])):
             self.assertEqual(protocol.ACCEPTED, found.status)
             self.assertIn('has not answered jobStats since then', found.body['reason'])
@@ -84,7 +85,7 @@ class ChangeTest(controlled.ControlBase):
     def test_who_comes_too_late_is_told(self):
         self.run_session(closed=True)
         for found in (self.control.tune(SERVER, MIGRATION, {}, []),
-                      self.control.act(SERVER, MIGRATION, inbox.CANCEL)):
+                      self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)):
             self.assertEqual(protocol.CONFLICT, found.status)
             self.assertIn('over', found.message)
 
@@ -100,10 +101,10 @@ class ChangeTest(controlled.ControlBase):
 
     def test_a_cancel_before_it_begins_is_remembered(self):
         self.assertEqual(protocol.ACCEPTED,
-                         self.control.act(SERVER, MIGRATION, inbox.CANCEL).status)
-        self.assertEqual(inbox.CANCEL, self.early.take(MIGRATION))
+                         self.control.act(SERVER, MIGRATION, vocabulary.CANCEL).status)
+        self.assertEqual(vocabulary.CANCEL, self.early.take(MIGRATION))
         self.recall.add.assert_called_once_with(SERVER, MIGRATION)
-        self.control.act(SERVER, MIGRATION, inbox.FORCE_COMPLETE)
+        self.control.act(SERVER, MIGRATION, vocabulary.FORCE_COMPLETE)
         self.recall.add.assert_called_once()
 
     def test_a_cancel_in_the_moment_in_which_it_begins(self):
@@ -117,9 +118,9 @@ class ChangeTest(controlled.ControlBase):
             remember(migration, command)
 
         self.early.remember = begin
-        found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
+        found = self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)
         self.assertEqual(session.given, found)
-        self.assertEqual([inbox.CANCEL], [one.name for one in session.run.inbox.asked])
+        self.assertEqual([vocabulary.CANCEL], [one.name for one in session.run.inbox.asked])
         self.assertIsNone(self.early.take(MIGRATION))
 
     def test_a_cancel_that_is_found_in_the_moment_in_which_it_begins(self):
@@ -132,35 +133,35 @@ class ChangeTest(controlled.ControlBase):
 
         self.early.remember = begin
         self.assertEqual(protocol.ACCEPTED,
-                         self.control.act(SERVER, MIGRATION, inbox.CANCEL).status)
+                         self.control.act(SERVER, MIGRATION, vocabulary.CANCEL).status)
         self.assertEqual([], self.current[SERVER].inbox.asked)
 
     def test_not_more_changes_than_can_be_made_and_always_a_cancel(self):
         session = self.run_session()
-        for _ in range(inbox.MOST_WAITING):
-            session.inbox.ask(inbox.Tune({}, ()))
+        for _ in range(inbox_mod.MOST_WAITING):
+            session.inbox.ask(inbox_mod.Tune({}, ()))
         refused = self.control.tune(SERVER, MIGRATION, {}, [])
         self.assertEqual(protocol.UNAVAILABLE, refused.status)
         # However often somebody looks or cancels, that waits once.
         for _ in range(3):
             self.control.progress(SERVER, MIGRATION)
             self.assertEqual(protocol.ACCEPTED,
-                             self.control.act(SERVER, MIGRATION, inbox.CANCEL).status)
-        self.assertEqual(inbox.MOST_WAITING + 1, len(session.inbox.asked))
+                             self.control.act(SERVER, MIGRATION, vocabulary.CANCEL).status)
+        self.assertEqual(inbox_mod.MOST_WAITING + 1, len(session.inbox.asked))
 
     def test_a_completion_does_not_take_the_place_of_a_cancel(self):
-        self.control.act(SERVER, MIGRATION, inbox.CANCEL)
-        refused = self.control.act(SERVER, MIGRATION, inbox.FORCE_COMPLETE)
+        self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)
+        refused = self.control.act(SERVER, MIGRATION, vocabulary.FORCE_COMPLETE)
         self.assertEqual(protocol.CONFLICT, refused.status)
         self.assertIn('to be cancelled before it begins', refused.message)
-        self.assertEqual(inbox.CANCEL, self.early.take(MIGRATION))
-        self.control.act(SERVER, MIGRATION, inbox.FORCE_COMPLETE)
-        self.control.act(SERVER, MIGRATION, inbox.CANCEL)
-        self.assertEqual(inbox.CANCEL, self.early.take(MIGRATION))
+        self.assertEqual(vocabulary.CANCEL, self.early.take(MIGRATION))
+        self.control.act(SERVER, MIGRATION, vocabulary.FORCE_COMPLETE)
+        self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)
+        self.assertEqual(vocabulary.CANCEL, self.early.take(MIGRATION))
 
     def test_what_is_refused_after_a_first_answer_is_in_the_timeline(self):
         session = self.run_session()
-        found = self.control.act(SERVER, MIGRATION, inbox.PAUSE)
+        found = self.control.act(SERVER, MIGRATION, vocabulary.PAUSE)
         self.assertEqual(protocol.ACCEPTED, found.status)
         [item] = session.inbox.asked
         item.reply.give(protocol.refusal('not in this phase'))
@@ -169,34 +170,34 @@ class ChangeTest(controlled.ControlBase):
 
     def test_nothing_is_remembered_for_what_is_over(self):
         self.ended()
-        found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
+        found = self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)
         self.assertEqual(protocol.CONFLICT, found.status)
         self.assertIsNone(self.early.take(MIGRATION))
 
     def test_post_copy_and_pause_are_now_or_never(self):
-        for command in (inbox.POST_COPY, inbox.PAUSE):
+        for command in (vocabulary.START_POST_COPY, vocabulary.PAUSE):
             found = self.control.act(SERVER, MIGRATION, command)
             self.assertEqual(protocol.CONFLICT, found.status)
         self.assertIsNone(self.early.take(MIGRATION))
 
     def test_under_novas_own_monitor(self):
         self.leave_to_nova({'profile': 'nova'})
-        found = self.control.act(SERVER, MIGRATION, inbox.CANCEL)
+        found = self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)
         # Nova's answer stands.
         self.assertEqual((protocol.ACCEPTED, None), (found.status, found.body))
         # Its own order may come later than what asks whether it was done.
         for _ in range(2):
-            self.assertIsNone(self.current[SERVER].order(inbox.Command(inbox.CANCEL)))
+            self.assertIsNone(self.current[SERVER].order(inbox_mod.Command(vocabulary.CANCEL)))
         self.assertIsNone(self.early.take(MIGRATION))
         for found in (self.control.tune(SERVER, MIGRATION, {}, []),
-                      self.control.act(SERVER, MIGRATION, inbox.PAUSE)):
+                      self.control.act(SERVER, MIGRATION, vocabulary.PAUSE)):
             self.assertIn('profile nova', found.message)
 
     def test_where_the_policy_could_not_be_applied(self):
         self.hand_over().leave_to_nova(current_mod.Stock(None, 'RuntimeError'))
         for found in (self.control.policy(None, SERVER, MIGRATION),
                       self.control.tune(SERVER, MIGRATION, {}, []),
-                      self.control.act(SERVER, MIGRATION, inbox.PAUSE)):
+                      self.control.act(SERVER, MIGRATION, vocabulary.PAUSE)):
             self.assertEqual(protocol.CONFLICT, found.status)
             self.assertIn('could not be applied: RuntimeError', found.message)
 

@@ -5,7 +5,7 @@ import libvirt
 import testtools
 
 from nova_migpolicy.compute import measure
-from nova_migpolicy.monitor import guest
+from nova_migpolicy.monitor import guest as guest_mod
 from tests.unit.monitor import fakes
 
 MIB = 1 << 20
@@ -35,7 +35,7 @@ class TestMeasurements(testtools.TestCase):
 
     def take(self, stats=MEASURED, begin=None, wait_s=2.0):
         domain = fakes.Domain(startDirtyRateCalc=begin, connect=Connection(stats))
-        one = guest.MigratingGuest(lambda: domain, uuid='a')
+        one = guest_mod.MigratingGuest(lambda: domain, uuid='a')
         self.found.begin(one)
         self.now_s += wait_s
         return self.found.take(one)
@@ -57,12 +57,12 @@ class TestMeasurements(testtools.TestCase):
                 return connection
 
         connection = Connection(MEASURED)
-        self.assertEqual(70 * MIB, guest.MigratingGuest(Proxy).measured())
+        self.assertEqual(70 * MIB, guest_mod.MigratingGuest(Proxy).measured())
         self.assertEqual(['the domain'], connection.asked)
 
     def test_once(self):
         self.take()
-        self.assertIsNone(self.found.take(guest.MigratingGuest(fakes.Domain, uuid='a')))
+        self.assertIsNone(self.found.take(guest_mod.MigratingGuest(fakes.Domain, uuid='a')))
 
     def test_nobody_waits_for_one_that_is_not_over(self):
         self.assertIsNone(self.take({**MEASURED, 'dirtyrate.calc_status':
@@ -86,6 +86,6 @@ class TestMeasurements(testtools.TestCase):
     def test_those_that_were_never_taken_are_forgotten(self):
         for number in range(50):
             self.now_s = 100.0 * number
-            self.found.begin(guest.MigratingGuest(
+            self.found.begin(guest_mod.MigratingGuest(
                 lambda: fakes.Domain(startDirtyRateCalc=None), uuid=str(number)))
         self.assertEqual(4, len(self.found._begun_s))

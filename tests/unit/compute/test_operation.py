@@ -11,7 +11,7 @@ import testtools
 from nova_migpolicy.compute import fits
 from nova_migpolicy.compute import operation
 from nova_migpolicy.compute import plan
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import keys
 from tests.unit.compute import test_plan
 from tests.unit.monitor import fakes
@@ -53,7 +53,7 @@ class PlannedDomainTest(testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.call = outcome.Call()
+        self.call = outcome_mod.MigrateCall()
         self.left_out = {}
         self.may = True
 

@@ -12,7 +12,7 @@ from nova_migpolicy.compute import operation
 from nova_migpolicy.compute import outside
 from nova_migpolicy.compute import plan
 from nova_migpolicy.compute import privileged
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import keys
 from tests.unit.monitor import fakes
 
@@ -64,7 +64,7 @@ class OutsideTest(testtools.TestCase):
             self.assertEqual(([], 'no daemon'), way.close(('tcp://10.77.0.12',)))
 
     def test_the_address_that_is_used_comes_first(self):
-        call = outcome.Call()
+        call = outcome_mod.MigrateCall()
         planned = operation.PlannedDomain(mock.Mock(
             migrateToURI3=mock.Mock(return_value=0)), plan.make(keys.Policy(), plan.Circumstances(
                 paused=False, persistent_memory=False, tunnelled=False, nova_post_copy=False,

@@ -12,14 +12,15 @@ import testtools
 from nova_migpolicy.compute import fits
 from nova_migpolicy.compute import plan
 from nova_migpolicy.compute import session
-from nova_migpolicy.monitor import guest
-from nova_migpolicy.monitor import history
+from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import hung
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import journal
-from nova_migpolicy.monitor import links
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import journal_reader
+from nova_migpolicy.monitor import link_rates
+from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
+from nova_migpolicy import vocabulary
 from tests.unit.compute import test_plan
 from tests.unit.monitor import fakes
 
@@ -43,15 +44,15 @@ class SessionTest(testtools.TestCase):
             said = (answers or {}).get(command, {})
             return json.dumps(said if 'error' in said else {'return': said})
 
-        box = inbox.Inbox()
+        box = inbox_mod.Inbox()
         resolved = resolve.resolve(resolve.Sources(flavor=policy))
         made = session.Session(
             session.Start(
                 instance=types.SimpleNamespace(uuid='s'), migration='m', destination='n2',
                 resolved=resolved, resolver=lambda retune: resolved, memory_bytes=1 << 30,
                 link_mib_s=None, circumstances=test_plan.at(**(circumstances or {}))),
-            guest.MigratingGuest(self.domain, send), box,
-            journal.Journal(None, 0.0, 0), links.Links(None), outside=outside)
+            guest_mod.MigratingGuest(self.domain, send), box,
+            journal_mod.Journal(None, 0.0, 0), link_rates.LinkRates(None), outside=outside)
         made.prepare(None)
         return made
 
@@ -114,8 +115,9 @@ class SessionTest(testtools.TestCase):
         self.assertIn('Userfaultfd', note)
         self.assertIn(note, self.events(made))
         # Also when it is over.
-        made.record_cancel_before_start(outcome.Outcome(outcome.End.CANCELLED, 'because'))
-        self.assertEqual([note], history.policy(history.Kept(made.journal))['notes'])
+        made.record_cancel_before_start(outcome_mod.Outcome(outcome_mod.End.CANCELLED, 'because'))
+        records = journal_reader.MemoryRecords(made.journal)
+        self.assertEqual([note], journal_reader.policy(records)['notes'])
 
     def test_what_follows_from_a_refusal_is_told_as_well_and_each_once(self):
         made = self.make(None, {'libvirt_version': 9_004_000}, compression='zstd',
@@ -140,7 +142,7 @@ class SessionTest(testtools.TestCase):
 
     def test_a_cancel_that_waits_is_not_overtaken(self):
         made = self.make(profile='evacuate')
-        made.inbox.ask(inbox.Command(inbox.CANCEL))
+        made.inbox.ask(inbox_mod.Command(vocabulary.CANCEL))
         error = fakes.error(libvirt.VIR_ERR_INTERNAL_ERROR, NO_USERFAULTFD)
         self.assertRaises(libvirt.libvirtError, self.migrate, made, error)
         self.assertEqual(1, len(self.domain.called('migrateToURI3')))
@@ -186,8 +188,8 @@ class TestLimit(testtools.TestCase):
                     paused=False, persistent_memory=False, tunnelled=False,
                     nova_post_copy=False, allow_qmp=False, libvirt_version=9_000_000,
                     qemu_version=7_002_000)),
-            guest.MigratingGuest(domain), inbox.Inbox(), journal.Journal(None, 0.0, 0),
-            links.Links(None))
+            guest_mod.MigratingGuest(domain), inbox_mod.Inbox(), journal_mod.Journal(None, 0.0, 0),
+            link_rates.LinkRates(None))
         made.prepare(None)
         [(self.asked_ms, _)] = domain.called('migrateSetMaxDowntime')
         return made.facts(made._plan, 0).qemu_limit_ms

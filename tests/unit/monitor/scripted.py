@@ -10,7 +10,7 @@ import libvirt
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
-from nova_migpolicy.monitor import tuning
+from nova_migpolicy.monitor import retune as retune_mod
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import resolve
 from tests.unit.monitor import fakes
@@ -115,4 +115,4 @@ def decide(*actions, reason='because'):
 def no_tuning():
     """The tuning of a migration that nobody tunes."""
     resolved = resolve.resolve(resolve.Sources())
-    return tuning.Tuning(lambda retune: resolved, resolved, lambda policy: None)
+    return retune_mod.PolicyInForce(lambda retune: resolved, resolved, lambda policy: None)

@@ -12,12 +12,13 @@ from nova_migpolicy.channel import protocol
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine.estimation import progress as progress_mod
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.monitor import guest
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import journal
+from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import loop
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import keys
+from nova_migpolicy import vocabulary
 from tests.unit.monitor import fakes
 from tests.unit.monitor import scripted
 
@@ -50,10 +51,10 @@ class AbortsTest(testtools.TestCase):
             domain.answers['jobStats'] = {'type': libvirt.VIR_DOMAIN_JOB_NONE}
             return None
         domain = fakes.Domain(jobStats=scripted.RUNNING_JOB, abortJob=abort)
-        call = outcome.Call(started=True)
-        self.journal = journal.Journal(None, self.clock(), 0)
+        call = outcome_mod.MigrateCall(started=True)
+        self.journal = journal_mod.Journal(None, self.clock(), 0)
         monitor = loop.Monitor(
-            guest=guest.MigratingGuest(domain, clock=self.clock), controller=controller,
+            guest=guest_mod.MigratingGuest(domain, clock=self.clock), controller=controller,
             progress=progress_mod.Progress(1 << 30, 0),
             inbox=scripted.Script(self.clock, call, rounds), journal=self.journal, call=call,
             tuning=scripted.no_tuning(), host=scripted.Host(), sleep=self.clock.sleep)
@@ -77,7 +78,7 @@ class AbortsTest(testtools.TestCase):
 
     def test_by_the_engine(self):
         ended = self.run_loop(self.controller(), [BUSY] * 4, [[]] * 60)
-        self.assertIs(outcome.End.CANCELLED, ended.end)
+        self.assertIs(outcome_mod.End.CANCELLED, ended.end)
         self.assertIn('The deadline of 3.0 s has passed', ended.reason)
         self.assert_pauses(1, 5, 30, 30)
         # Of its statistics, which do not change, more is said.
@@ -92,16 +93,16 @@ class AbortsTest(testtools.TestCase):
 
     def test_by_the_monitor_alone_also_of_a_paused_guest(self):
         ended = self.run_loop(Failing(), [BUSY] * 4, [[]] * 60)
-        self.assertIs(outcome.End.CANCELLED, ended.end)
+        self.assertIs(outcome_mod.End.CANCELLED, ended.end)
         self.assertEqual(1, len(self.domain.called('suspend')))
         self.assertEqual(5, len(self.tries))
         self.assertEqual(2, len(self.kinds('decision')))
         self.assertEqual([True, False, True], [one['done'] for one in self.kinds('action')])
 
     def test_for_an_operator_without_the_engine(self):
-        command = inbox.Command(inbox.CANCEL)
+        command = inbox_mod.Command(vocabulary.CANCEL)
         ended = self.run_loop(Failing(left_s=9000.0), [BUSY] * 3, [[], [], [command]] + [[]] * 60)
-        self.assertIs(outcome.End.CANCELLED, ended.end)
+        self.assertIs(outcome_mod.End.CANCELLED, ended.end)
         self.assertIn('cancelled through the API', ended.reason)
         told = command.reply.wait(0)
         self.assertEqual(protocol.ACCEPTED, told.status)

@@ -11,12 +11,12 @@ from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import samples
 from nova_migpolicy.monitor import actor as actor_mod
 from nova_migpolicy.monitor import commands
-from nova_migpolicy.monitor import guest
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import journal
-from nova_migpolicy.monitor import outcome
-from nova_migpolicy.monitor import tuning
-from nova_migpolicy.monitor import view
+from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy.monitor import retune as retune_mod
+from nova_migpolicy.monitor import status as status_mod
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import vocabulary
 from tests.unit.monitor import fakes
@@ -47,11 +47,11 @@ class CommandsTest(testtools.TestCase):
             bandwidth_mib_s=50, can_post_copy=post_copy,
             can_throttle=can_throttle)
         self.controller = controller_mod.Controller(resolved.policy, facts)
-        self.journal = journal.Journal(None, self.clock(), 0)
+        self.journal = journal_mod.Journal(None, self.clock(), 0)
         self.actor = actor_mod.Actor(
-            guest.MigratingGuest(self.domain, lambda domain, command: '{"return": {}}'),
+            guest_mod.MigratingGuest(self.domain, lambda domain, command: '{"return": {}}'),
             self.controller, self.journal, self.clock, lambda: None)
-        self.tuning = tuning.Tuning(self.resolver, resolved, lambda policy: None)
+        self.tuning = retune_mod.PolicyInForce(self.resolver, resolved, lambda policy: None)
         self.commands = commands.Commands(
             self.controller, self.actor, self.journal, self.tuning, clock=self.clock,
             ask=lambda decide: decide(self.clock()) if self.asking else None,
@@ -76,12 +76,12 @@ class CommandsTest(testtools.TestCase):
                 'memory_bps': 50 * MIB}, boundary=True))
 
     def act(self, name):
-        item = inbox.Command(name)
+        item = inbox_mod.Command(name)
         self.commands.act(item)
         return item.reply.wait(0)
 
     def tune(self, *release, **values):
-        item = inbox.Tune(values, release)
+        item = inbox_mod.Tune(values, release)
         self.commands.tune(item)
         return item.reply.wait(0)
 
@@ -142,14 +142,14 @@ class CommandsTest(testtools.TestCase):
 
     def test_a_command_that_was_done_is_not_done_again(self):
         self.make()
-        first, second = self.act(inbox.CANCEL), self.act(inbox.CANCEL)
+        first, second = self.act(vocabulary.CANCEL), self.act(vocabulary.CANCEL)
         self.assertEqual((protocol.ACCEPTED, first), (first.status, second))
         self.assertEqual(1, len(self.domain.called('abortJob')))
 
     def test_a_cancel_that_libvirt_refuses(self):
         self.make()
         self.refuse('abortJob', libvirt.VIR_ERR_RPC)
-        told = self.act(inbox.CANCEL)
+        told = self.act(vocabulary.CANCEL)
         self.assertEqual(protocol.ACCEPTED, told.status)
         self.assertIn('tried again', told.body['reason'])
         self.domain.answers['abortJob'] = None
@@ -160,7 +160,7 @@ class CommandsTest(testtools.TestCase):
     def test_a_cancel_before_there_is_a_job_waits_for_its_answer(self):
         self.make()
         self.refuse('abortJob')
-        item = inbox.Command(inbox.CANCEL)
+        item = inbox_mod.Command(vocabulary.CANCEL)
         self.commands.act(item)
         self.commands.answer_cancels()
         self.assertIsNone(item.reply.wait(0))
@@ -169,8 +169,8 @@ class CommandsTest(testtools.TestCase):
         self.commands.answer_cancels()
         self.assertEqual(protocol.ACCEPTED, item.reply.wait(0).status)
 
-    def end(self, end=outcome.End.COMPLETED):
-        self.commands.end(outcome.Outcome(end, 'as it is'))
+    def end(self, end=outcome_mod.End.COMPLETED):
+        self.commands.end(outcome_mod.Outcome(end, 'as it is'))
 
     def late(self, item):
         self.commands.too_late(item)
@@ -178,23 +178,23 @@ class CommandsTest(testtools.TestCase):
 
     def test_a_cancel_that_found_no_job_until_the_end(self):
         for code in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
-            for end, status in ((outcome.End.CANCELLED, protocol.ACCEPTED),
-                                (outcome.End.COMPLETED, protocol.CONFLICT)):
+            for end, status in ((outcome_mod.End.CANCELLED, protocol.ACCEPTED),
+                                (outcome_mod.End.COMPLETED, protocol.CONFLICT)):
                 self.make()
                 self.refuse('abortJob', code)
-                item = inbox.Command(inbox.CANCEL)
+                item = inbox_mod.Command(vocabulary.CANCEL)
                 self.commands.act(item)
                 self.actor.cancel_again()
                 self.commands.answer_cancels()
                 self.assertIsNone(item.reply.wait(0))
                 self.end(end)
                 self.assertEqual(status, item.reply.wait(0).status)
-                self.assertIn('as it is', self.late(inbox.Tune({}, ())).message)
+                self.assertIn('as it is', self.late(inbox_mod.Tune({}, ())).message)
 
     def test_a_cancel_that_is_refused_once_there_is_a_job_is_not_lost(self):
         self.make()
         self.refuse('abortJob')
-        item = inbox.Command(inbox.CANCEL)
+        item = inbox_mod.Command(vocabulary.CANCEL)
         self.commands.act(item)
         self.refuse('abortJob', libvirt.VIR_ERR_RPC)
         self.actor.cancel_again()
@@ -208,27 +208,28 @@ class CommandsTest(testtools.TestCase):
     def test_who_asks_too_late_for_what_has_come(self):
         self.make()
         self.all_is_dirty_again()
-        first = self.act(inbox.FORCE_COMPLETE)
+        first = self.act(vocabulary.FORCE_COMPLETE)
         self.end()
-        self.assertEqual(first, self.late(inbox.Command(inbox.FORCE_COMPLETE)))
-        for name in (inbox.CANCEL, inbox.PAUSE, inbox.POST_COPY):
-            self.assertEqual(protocol.CONFLICT, self.late(inbox.Command(name)).status)
+        self.assertEqual(first, self.late(inbox_mod.Command(vocabulary.FORCE_COMPLETE)))
+        for name in (vocabulary.CANCEL, vocabulary.PAUSE, vocabulary.START_POST_COPY):
+            self.assertEqual(protocol.CONFLICT, self.late(inbox_mod.Command(name)).status)
         self.make()
-        self.act(inbox.CANCEL)
+        self.act(vocabulary.CANCEL)
         self.end()
-        self.assertEqual(protocol.CONFLICT, self.late(inbox.Command(inbox.CANCEL)).status)
+        self.assertEqual(protocol.CONFLICT, self.late(inbox_mod.Command(vocabulary.CANCEL)).status)
         self.make()
-        self.end(outcome.End.CANCELLED)
-        told = self.late(inbox.Command(inbox.CANCEL))
+        self.end(outcome_mod.End.CANCELLED)
+        told = self.late(inbox_mod.Command(vocabulary.CANCEL))
         self.assertEqual((protocol.ACCEPTED, 'as it is'), (told.status, told.body['reason']))
-        self.assertEqual(protocol.CONFLICT, self.late(inbox.Command(inbox.FORCE_COMPLETE)).status)
+        refused = self.late(inbox_mod.Command(vocabulary.FORCE_COMPLETE))
+        self.assertEqual(protocol.CONFLICT, refused.status)
 
     def test_a_cancel_in_the_switchover_is_answered_when_its_end_is_known(self):
-        for end, status in ((outcome.End.CANCELLED, protocol.ACCEPTED),
-                            (outcome.End.COMPLETED, protocol.CONFLICT)):
+        for end, status in ((outcome_mod.End.CANCELLED, protocol.ACCEPTED),
+                            (outcome_mod.End.COMPLETED, protocol.CONFLICT)):
             self.make()
             self.phase = vocabulary.SWITCHOVER
-            items = [inbox.Command(inbox.CANCEL) for _ in range(2)]
+            items = [inbox_mod.Command(vocabulary.CANCEL) for _ in range(2)]
             for item in items:
                 self.commands.act(item)
                 self.assertIsNone(item.reply.wait(0))
@@ -238,7 +239,7 @@ class CommandsTest(testtools.TestCase):
     def test_post_copy_that_libvirt_refuses_is_not_tried_again(self):
         self.make(post_copy=True)
         self.refuse('migrateStartPostCopy')
-        told = self.act(inbox.POST_COPY)
+        told = self.act(vocabulary.START_POST_COPY)
         self.assertEqual(protocol.CONFLICT, told.status)
         self.memory_is_sent()
         self.assertEqual(1, len(self.domain.called('migrateStartPostCopy')))
@@ -247,7 +248,7 @@ class CommandsTest(testtools.TestCase):
         self.make()
         self.all_is_dirty_again()
         self.refuse('suspend')
-        told = self.act(inbox.FORCE_COMPLETE)
+        told = self.act(vocabulary.FORCE_COMPLETE)
         self.assertEqual(protocol.ACCEPTED, told.status)
         self.assertIn('tried again', told.body['reason'])
 
@@ -255,25 +256,25 @@ class CommandsTest(testtools.TestCase):
         self.make()
         self.all_is_dirty_again()
         self.refuse('suspend')
-        self.act(inbox.FORCE_COMPLETE)
+        self.act(vocabulary.FORCE_COMPLETE)
         self.clock.sleep(10)
         self.actor.apply(self.controller.observe(samples.Sample.from_stats(self.clock(), {})))
         self.assertEqual(2, len(self.domain.called('suspend')))
         self.domain.answers['suspend'] = None
-        told = self.act(inbox.FORCE_COMPLETE)
+        told = self.act(vocabulary.FORCE_COMPLETE)
         self.assertEqual((protocol.ACCEPTED, 3), (told.status, len(self.domain.called('suspend'))))
         self.assertTrue(self.actor.paused)
 
     def test_a_completion_is_not_done_any_more_once_it_is_cancelled(self):
         self.make()
-        self.act(inbox.FORCE_COMPLETE)
-        self.assertEqual(protocol.ACCEPTED, self.act(inbox.CANCEL).status)
-        self.assertEqual(protocol.CONFLICT, self.act(inbox.FORCE_COMPLETE).status)
+        self.act(vocabulary.FORCE_COMPLETE)
+        self.assertEqual(protocol.ACCEPTED, self.act(vocabulary.CANCEL).status)
+        self.assertEqual(protocol.CONFLICT, self.act(vocabulary.FORCE_COMPLETE).status)
 
     def test_a_held_throttle_is_shown(self):
         self.flavor = {**FLAVOR, 'remedies': ['auto_converge'], 'max_throttle_percent': 50}
         self.make(can_throttle=True)
-        self.assertEqual(50, view.settings(self.controller)['max_throttle_percent'])
+        self.assertEqual(50, status_mod.settings(self.controller)['max_throttle_percent'])
         told = self.tune(max_throttle_percent=20)
         self.assertEqual(20, told.body['settings']['max_throttle_percent'])
         self.assertEqual({'max_throttle_percent': 20}, self.commands.in_force['held'])
@@ -283,10 +284,10 @@ class CommandsTest(testtools.TestCase):
         self.asking = False
         self.refuse('suspend')
         self.refuse('abortJob', libvirt.VIR_ERR_RPC)
-        told = self.act(inbox.FORCE_COMPLETE)
+        told = self.act(vocabulary.FORCE_COMPLETE)
         self.assertEqual((protocol.CONFLICT, []), (told.status, self.owed))
         self.assertIn('refused', told.message)
-        told = self.act(inbox.CANCEL)
+        told = self.act(vocabulary.CANCEL)
         self.assertEqual((protocol.ACCEPTED, 1), (told.status, len(self.owed)))
         self.assertIn('it will be tried again', told.body['reason'])
 
@@ -294,7 +295,7 @@ class CommandsTest(testtools.TestCase):
         self.make()
         self.asking = False
         self.assertIn('engine', self.tune(bandwidth_mib_s=60).message)
-        self.assertIn('engine', self.act(inbox.POST_COPY).message)
-        self.assertEqual(protocol.ACCEPTED, self.act(inbox.FORCE_COMPLETE).status)
+        self.assertIn('engine', self.act(vocabulary.START_POST_COPY).message)
+        self.assertEqual(protocol.ACCEPTED, self.act(vocabulary.FORCE_COMPLETE).status)
         self.assertEqual(1, len(self.domain.called('suspend')))
-        self.assertEqual(protocol.ACCEPTED, self.act(inbox.CANCEL).status)
+        self.assertEqual(protocol.ACCEPTED, self.act(vocabulary.CANCEL).status)

@@ -10,7 +10,7 @@ import testtools
 
 from nova_migpolicy.engine import remedies
 from nova_migpolicy import exception
-from nova_migpolicy.monitor import guest
+from nova_migpolicy.monitor import guest as guest_mod
 from tests.unit.monitor import fakes
 
 CALLS = {
@@ -27,13 +27,13 @@ class GuestTest(testtools.TestCase):
     def test_every_action_is_one_call(self):
         for name, action in CALLS.items():
             domain = fakes.Domain()
-            guest.MigratingGuest(domain).apply(action)
+            guest_mod.MigratingGuest(domain).apply(action)
             self.assertEqual([name], [call[0] for call in domain.calls])
 
     def test_a_cap_of_zero_is_libvirts_unlimited(self):
         domain = fakes.Domain()
-        guest.MigratingGuest(domain).apply(remedies.SetBandwidth(0))
-        self.assertEqual([(guest.UNLIMITED_MIB_S, 0)], domain.called('migrateSetMaxSpeed'))
+        guest_mod.MigratingGuest(domain).apply(remedies.SetBandwidth(0))
+        self.assertEqual([(guest_mod.UNLIMITED_MIB_S, 0)], domain.called('migrateSetMaxSpeed'))
 
     def test_every_call_turns_every_libvirt_error_into_a_guest_error(self):
         kinds = {
@@ -45,7 +45,7 @@ class GuestTest(testtools.TestCase):
         }
         for name, action in CALLS.items():
             for code, kind in kinds.items():
-                migrating = guest.MigratingGuest(fakes.Domain(**{name: fakes.error(code)}))
+                migrating = guest_mod.MigratingGuest(fakes.Domain(**{name: fakes.error(code)}))
                 caught = self.assertRaises(exception.GuestError, migrating.apply, action)
                 self.assertIs(kind, type(caught))
                 self.assertEqual(code, caught.code)
@@ -55,7 +55,7 @@ class GuestTest(testtools.TestCase):
         for code, looks in ((libvirt.VIR_ERR_RPC, 2), (libvirt.VIR_ERR_INTERNAL_ERROR, 2),
                             (libvirt.VIR_ERR_OPERATION_INVALID, 1)):
             domain = fakes.Domain(suspend=[fakes.error(code), 0])
-            migrating = guest.MigratingGuest(domain)
+            migrating = guest_mod.MigratingGuest(domain)
             self.assertRaises(exception.GuestError, migrating.apply, remedies.Pause())
             migrating.apply(remedies.Pause())
             self.assertEqual(looks, domain.found)
@@ -65,14 +65,14 @@ class GuestTest(testtools.TestCase):
             raise fakes.error(libvirt.VIR_ERR_NO_CONNECT, 'no daemon')
 
         caught = self.assertRaises(
-            exception.GuestError, guest.MigratingGuest(find).apply, remedies.Abort())
+            exception.GuestError, guest_mod.MigratingGuest(find).apply, remedies.Abort())
         self.assertIn('no daemon', str(caught))
 
     def test_statistics_of_a_domain_that_has_gone_are_none(self):
         for code in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
-            migrating = guest.MigratingGuest(fakes.Domain(jobStats=fakes.error(code)))
+            migrating = guest_mod.MigratingGuest(fakes.Domain(jobStats=fakes.error(code)))
             self.assertIsNone(migrating.job_stats())
-        migrating = guest.MigratingGuest(
+        migrating = guest_mod.MigratingGuest(
             fakes.Domain(jobStats=fakes.error(libvirt.VIR_ERR_RPC)))
         self.assertRaises(exception.GuestError, migrating.job_stats)
 
@@ -83,10 +83,10 @@ class GuestTest(testtools.TestCase):
         def hang():
             for _ in range(3):
                 seen.append(migrating.silence)
-                clock.sleep(guest.SILENT_S)
+                clock.sleep(guest_mod.SILENT_S)
             return {}
 
-        migrating = guest.MigratingGuest(fakes.Domain(jobStats=hang), clock=clock)
+        migrating = guest_mod.MigratingGuest(fakes.Domain(jobStats=hang), clock=clock)
         self.assertIsNone(migrating.silence)
         migrating.job_stats()
         began_s = fakes.Clock()()
@@ -94,12 +94,12 @@ class GuestTest(testtools.TestCase):
         self.assertIsNone(migrating.silence)
 
     def test_statistics_that_are_no_mapping_are_none(self):
-        self.assertIsNone(guest.MigratingGuest(fakes.Domain(jobStats=-1)).job_stats())
+        self.assertIsNone(guest_mod.MigratingGuest(fakes.Domain(jobStats=-1)).job_stats())
 
     def test_a_throttle_needs_the_monitor_command(self):
         caught = self.assertRaises(
             exception.Unsupported,
-            guest.MigratingGuest(fakes.Domain()).apply, remedies.SetThrottle(40))
+            guest_mod.MigratingGuest(fakes.Domain()).apply, remedies.SetThrottle(40))
         self.assertIn('allow_qmp', str(caught))
 
     def test_a_throttle_never_starts_above_its_maximum(self):
@@ -110,7 +110,7 @@ class GuestTest(testtools.TestCase):
             return '{"return": {}}'
 
         for percent in (1, 15, 60, 99):
-            guest.MigratingGuest(fakes.Domain(), qmp).apply(remedies.SetThrottle(percent))
+            guest_mod.MigratingGuest(fakes.Domain(), qmp).apply(remedies.SetThrottle(percent))
         for command in sent:
             arguments = command['arguments']
             self.assertLessEqual(
@@ -119,7 +119,8 @@ class GuestTest(testtools.TestCase):
 
     def test_qemus_refusal_and_a_garbled_answer_are_errors(self):
         for answer in ('{"error": {"desc": "no"}}', 'garbage', '[]', ''):
-            migrating = guest.MigratingGuest(fakes.Domain(), lambda _domain, _command, a=answer: a)
+            migrating = guest_mod.MigratingGuest(
+                fakes.Domain(), lambda _domain, _command, a=answer: a)
             self.assertRaises(
                 exception.GuestError, migrating.apply, remedies.SetThrottle(40))
 
@@ -128,14 +129,14 @@ class GuestTest(testtools.TestCase):
         for info, size in (([80 * gib, gib, gib], gib), ([80 * gib, 0, 0], 80 * gib),
                            ([80 * gib, 80 * gib, 80 * gib], 80 * gib),
                            ([80 * gib, 81 * gib, 81 * gib], 80 * gib)):
-            self.assertEqual(size, guest.MigratingGuest(
+            self.assertEqual(size, guest_mod.MigratingGuest(
                 fakes.Domain(blockInfo=[info])).disk_bytes(['/dev/a']), info)
 
     def test_the_size_of_disks_survives_one_that_is_not_known(self):
         domain = fakes.Domain(blockInfo=[
             [5 << 30, 0, 0], fakes.error(libvirt.VIR_ERR_INVALID_ARG), [1 << 30, 0, 0]])
         self.assertEqual(
-            6 << 30, guest.MigratingGuest(domain).disk_bytes(['/dev/a', '/x', '/y']))
+            6 << 30, guest_mod.MigratingGuest(domain).disk_bytes(['/dev/a', '/x', '/y']))
 
 
 class TellingTest(testtools.TestCase):
@@ -143,7 +144,7 @@ class TellingTest(testtools.TestCase):
 
     @staticmethod
     def of(xml=None, said=None):
-        return guest.MigratingGuest(
+        return guest_mod.MigratingGuest(
             fakes.Domain(XMLDesc=xml), lambda domain, text: json.dumps(said))
 
     def test_its_definition(self):

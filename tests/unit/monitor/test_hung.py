@@ -8,9 +8,9 @@ import testtools
 
 from nova_migpolicy.engine import remedies
 from nova_migpolicy import exception
-from nova_migpolicy.monitor import guest
+from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import hung
-from nova_migpolicy.monitor import journal
+from nova_migpolicy.monitor import journal as journal_mod
 from tests.unit.monitor import fakes
 
 POST_COPY = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY)
@@ -49,8 +49,8 @@ class HungTest(testtools.TestCase):
                 clock.sleep(5.0)
             watch.look()
             return {}
-        migrating = guest.MigratingGuest(fakes.Domain(**{call: silence}), clock=clock)
-        self.journal = journal.Journal(None, clock(), 0)
+        migrating = guest_mod.MigratingGuest(fakes.Domain(**{call: silence}), clock=clock)
+        self.journal = journal_mod.Journal(None, clock(), 0)
         watch = hung.Hung(migrating, self.journal, clock, outside,
                           lambda: ('tcp://10.0.0.2',), lambda: now, lambda: None)
         watch.look()
@@ -74,8 +74,8 @@ class HungTest(testtools.TestCase):
             clock.sleep(30.0)
             raise fakes.error(libvirt.VIR_ERR_OPERATION_TIMEOUT, 'cannot acquire a lock')
         domain = fakes.Domain(jobStats=timed_out)
-        migrating = guest.MigratingGuest(domain, clock=clock)
-        watch = hung.Hung(migrating, journal.Journal(None, clock(), 0), clock, outside,
+        migrating = guest_mod.MigratingGuest(domain, clock=clock)
+        watch = hung.Hung(migrating, journal_mod.Journal(None, clock(), 0), clock, outside,
                           lambda: ('tcp://10.0.0.2',), lambda: now, lambda: None)
         self.assertRaises(exception.GuestError, migrating.job_stats)
         watch.look()
@@ -127,7 +127,7 @@ class HungTest(testtools.TestCase):
     def test_never_where_post_copy_may_have_begun(self):
         for state in (hung.STOPPED, fakes.RUNNING):
             outside = Outside(state, ([CLOSED], ''))
-            self.hang(500.0, outside, call=guest.START_POST_COPY)
+            self.hang(500.0, outside, call=guest_mod.START_POST_COPY)
             self.assertEqual([], outside.closed)
 
     def test_of_a_guest_that_is_said_to_run_only_for_an_abort(self):
@@ -150,8 +150,8 @@ class HungTest(testtools.TestCase):
             clock.sleep(10.0)
             watch.look()
             return {}
-        migrating = guest.MigratingGuest(fakes.Domain(jobStats=silence), clock=clock)
-        watch = hung.Hung(migrating, journal.Journal(None, start_s, 0), clock, outside,
+        migrating = guest_mod.MigratingGuest(fakes.Domain(jobStats=silence), clock=clock)
+        watch = hung.Hung(migrating, journal_mod.Journal(None, start_s, 0), clock, outside,
                           lambda: ('tcp://10.0.0.2',), lambda: now, lambda: None)
         migrating.job_stats()
         self.assertEqual(1, len(outside.closed))
@@ -168,7 +168,8 @@ class HungTest(testtools.TestCase):
         start_s = clock()
         outside = Outside(state, ([CLOSED], ''))
         watch = hung.Hung(
-            guest.MigratingGuest(fakes.Domain(), clock=clock), journal.Journal(None, start_s, 0),
+            guest_mod.MigratingGuest(fakes.Domain(), clock=clock),
+            journal_mod.Journal(None, start_s, 0),
             clock, outside, lambda: ('tcp://10.0.0.2',), lambda: None,
             lambda: hung.Aborted(
                 start_s, 'cancelled through the API; libvirt took the abort'))

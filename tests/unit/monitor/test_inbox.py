@@ -7,20 +7,21 @@ import threading
 
 import testtools
 
-from nova_migpolicy.monitor import inbox
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy import vocabulary
 
 LONG_S = 30.0
 
 
 class InboxTest(testtools.TestCase):
-    kind = inbox.Inbox
+    kind = inbox_mod.Inbox
 
     def test_nothing_came(self):
         self.assertEqual([], self.kind().wait(0))
 
     def test_in_order_and_once(self):
         box = self.kind()
-        items = [inbox.JobCompleted(float(n), {}) for n in range(5)]
+        items = [inbox_mod.JobCompleted(float(n), {}) for n in range(5)]
         for item in items:
             box.put(item)
         self.assertEqual(items, box.wait(LONG_S))
@@ -28,8 +29,8 @@ class InboxTest(testtools.TestCase):
 
     def test_wakes_for_another_thread(self):
         box = self.kind()
-        for send, item in ((box.put, inbox.CallReturned(1.0)),
-                           (box.ask, inbox.Command(inbox.CANCEL))):
+        for send, item in ((box.put, inbox_mod.CallReturned(1.0)),
+                           (box.ask, inbox_mod.Command(vocabulary.CANCEL))):
             sender = threading.Timer(0.05, send, (item,))
             sender.start()
             self.addCleanup(sender.join)
@@ -37,15 +38,15 @@ class InboxTest(testtools.TestCase):
 
     def test_who_asks_when_nobody_reads_any_more_is_told(self):
         box = self.kind()
-        early, late = inbox.Look(), inbox.Look()
+        early, late = inbox_mod.Look(), inbox_mod.Look()
         self.assertTrue(box.ask(early))
         self.assertEqual([early], box.close())
         self.assertFalse(box.ask(late))
 
     def test_of_the_passes_that_began_the_newest_counts(self):
         box = self.kind()
-        order, newest = inbox.Look(), inbox.PassStarted(9.0, 9)
-        for item in (inbox.PassStarted(7.0, 7), inbox.PassStarted(8.0, 8), newest):
+        order, newest = inbox_mod.Look(), inbox_mod.PassStarted(9.0, 9)
+        for item in (inbox_mod.PassStarted(7.0, 7), inbox_mod.PassStarted(8.0, 8), newest):
             box.put(item)
         box.ask(order)
         self.assertEqual([order, newest], box.wait(LONG_S))
@@ -53,42 +54,43 @@ class InboxTest(testtools.TestCase):
 
     def test_events_crowd_nobody_out(self):
         box = self.kind()
-        for number in range(2 * inbox.MOST_WAITING):
-            box.put(inbox.PassStarted(0.0, number))
+        for number in range(2 * inbox_mod.MOST_WAITING):
+            box.put(inbox_mod.PassStarted(0.0, number))
         self.assertFalse(box.crowded)
-        for _ in range(inbox.MOST_WAITING):
-            box.ask(inbox.Look())
-            box.ask(inbox.Command(inbox.CANCEL))
+        for _ in range(inbox_mod.MOST_WAITING):
+            box.ask(inbox_mod.Look())
+            box.ask(inbox_mod.Command(vocabulary.CANCEL))
         self.assertFalse(box.crowded)
-        for _ in range(inbox.MOST_WAITING):
-            box.ask(inbox.Tune({}, ()))
+        for _ in range(inbox_mod.MOST_WAITING):
+            box.ask(inbox_mod.Tune({}, ()))
         self.assertTrue(box.crowded)
 
     def test_who_wants_the_same_can_wait_for_the_same_answer(self):
         box = self.kind()
-        look, cancel, tune = inbox.Look(), inbox.Command(inbox.CANCEL), inbox.Tune({}, ())
+        look, cancel = inbox_mod.Look(), inbox_mod.Command(vocabulary.CANCEL)
+        tune = inbox_mod.Tune({}, ())
         for item in (look, cancel, tune):
             self.assertIsNone(box.waiting(item))
             box.ask(item)
-        self.assertIs(look, box.waiting(inbox.Look()))
-        self.assertIs(cancel, box.waiting(inbox.Command(inbox.CANCEL)))
-        self.assertIsNone(box.waiting(inbox.Command(inbox.PAUSE)))
+        self.assertIs(look, box.waiting(inbox_mod.Look()))
+        self.assertIs(cancel, box.waiting(inbox_mod.Command(vocabulary.CANCEL)))
+        self.assertIsNone(box.waiting(inbox_mod.Command(vocabulary.PAUSE)))
         self.assertIsNone(box.waiting(tune))
         box.wait(0)
         self.assertIsNone(box.waiting(cancel))
 
     def test_a_command_that_waits_can_be_seen(self):
         box = self.kind()
-        self.assertFalse(box.holds(inbox.CANCEL))
-        box.ask(inbox.Command(inbox.CANCEL))
-        self.assertTrue(box.holds(inbox.CANCEL))
-        self.assertFalse(box.holds(inbox.PAUSE))
+        self.assertFalse(box.holds(vocabulary.CANCEL))
+        box.ask(inbox_mod.Command(vocabulary.CANCEL))
+        self.assertTrue(box.holds(vocabulary.CANCEL))
+        self.assertFalse(box.holds(vocabulary.PAUSE))
 
     def test_loses_nothing_under_many_senders(self):
         box = self.kind()
         senders = [
             threading.Thread(target=lambda n=n: [
-                box.put(inbox.Switchover(n * 1000 + i)) for i in range(200)])
+                box.put(inbox_mod.Switchover(n * 1000 + i)) for i in range(200)])
             for n in range(4)]
         for sender in senders:
             sender.start()
@@ -106,4 +108,4 @@ class InboxTest(testtools.TestCase):
 
 
 class PolledInboxTest(InboxTest):
-    kind = inbox.PolledInbox
+    kind = inbox_mod.PolledInbox

@@ -10,7 +10,7 @@ import uuid
 import fixtures
 import testtools
 
-from nova_migpolicy.monitor import journal
+from nova_migpolicy.monitor import journal as journal_mod
 
 
 class JournalTest(testtools.TestCase):
@@ -18,13 +18,13 @@ class JournalTest(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.path = journal.file_for(self.folder, str(uuid.uuid4()))
+        self.path = journal_mod.file_for(self.folder, str(uuid.uuid4()))
 
     def test_what_was_written_is_read(self):
-        kept = journal.Journal(self.path, 100.0, 10_000)
+        kept = journal_mod.Journal(self.path, 100.0, 10_000)
         kept.add('start', 100.0, policy={'remedies': ('bandwidth',)})
         kept.add('decision', 103.5, at_s=103.5, reason='because')
-        records = list(journal.read(self.path))
+        records = list(journal_mod.read(self.path))
         self.assertEqual(['start', 'decision'], [r['kind'] for r in records])
         self.assertEqual([0.0, 3.5], [r['at'] for r in records])
         self.assertEqual('because', records[1]['reason'])
@@ -32,64 +32,64 @@ class JournalTest(testtools.TestCase):
         self.assertEqual(['bandwidth'], records[0]['policy']['remedies'])
 
     def test_samples_are_bounded_and_decisions_are_not_lost(self):
-        kept = journal.Journal(self.path, 0.0, 4096)
+        kept = journal_mod.Journal(self.path, 0.0, 4096)
         for n in range(1000):
             kept.add('sample', float(n), memory_remaining_bytes=n)
         kept.add('decision', 1000.0, reason='the last word')
         self.assertLess(self.path.stat().st_size, 4096 + 1024)
-        self.assertEqual('the last word', list(journal.read(self.path))[-1]['reason'])
+        self.assertEqual('the last word', list(journal_mod.read(self.path))[-1]['reason'])
 
     def test_all_is_bounded_but_the_end(self):
-        kept = journal.Journal(self.path, 0.0, 4096)
+        kept = journal_mod.Journal(self.path, 0.0, 4096)
         for n in range(1000):
             kept.add('decision', float(n), reason='a person cannot do that')
         kept.add('end', 1000.0, outcome='completed')
         self.assertLess(self.path.stat().st_size, 2 * 4096 + 1024)
-        self.assertEqual('completed', list(journal.read(self.path))[-1]['outcome'])
+        self.assertEqual('completed', list(journal_mod.read(self.path))[-1]['outcome'])
 
     def test_memory_is_bounded(self):
-        kept = journal.Journal(None, 0.0, 0)
-        for n in range(journal.MEMORY_RECORDS + 10):
+        kept = journal_mod.Journal(None, 0.0, 0)
+        for n in range(journal_mod.MEMORY_RECORDS + 10):
             kept.add('sample', float(n))
-        self.assertEqual(journal.MEMORY_RECORDS, len(kept.records()))
+        self.assertEqual(journal_mod.MEMORY_RECORDS, len(kept.records()))
 
     def test_a_line_cut_short_is_left_out(self):
-        kept = journal.Journal(self.path, 0.0, 10_000)
+        kept = journal_mod.Journal(self.path, 0.0, 10_000)
         kept.add('event', 1.0, text='whole')
         with open(self.path, 'a', encoding='utf-8') as out:
             out.write('{"kind": "sam')
-        self.assertEqual(['whole'], [r['text'] for r in journal.read(self.path)])
+        self.assertEqual(['whole'], [r['text'] for r in journal_mod.read(self.path)])
 
     def test_a_file_that_cannot_be_written_is_survived(self):
-        kept = journal.Journal(self.folder / 'no' / 'such', 0.0, 10_000)
+        kept = journal_mod.Journal(self.folder / 'no' / 'such', 0.0, 10_000)
         kept.add('event', 1.0, text='kept in memory')
         self.assertEqual('kept in memory', kept.records()[0]['text'])
 
     def test_what_json_cannot_hold_is_survived(self):
-        kept = journal.Journal(self.path, 0.0, 10_000)
+        kept = journal_mod.Journal(self.path, 0.0, 10_000)
         kept.add('event', 1.0, text='fine')
         kept.add('event', 2.0, circular=_circular())
         self.assertEqual(2, len(kept.records()))
 
     def test_only_a_uuid_becomes_a_file_name(self):
         for bad in ('../../etc/passwd', '', 'x/y', 'nonsense'):
-            self.assertRaises(ValueError, journal.file_for, self.folder, bad)
+            self.assertRaises(ValueError, journal_mod.file_for, self.folder, bad)
 
     def test_old_journals_are_removed_and_other_files_are_not(self):
-        day = journal.SECONDS_PER_DAY
+        day = journal_mod.SECONDS_PER_DAY
         ages = {'old.jsonl': 8, 'new.jsonl': 6, 'old.txt': 8}
         for name, days in ages.items():
             path = self.folder / name
             path.touch()
             os.utime(path, (100 * day - days * day,) * 2)
-        self.assertEqual(1, journal.remove_old(self.folder, 7, now_s=100.0 * day))
+        self.assertEqual(1, journal_mod.remove_old(self.folder, 7, now_s=100.0 * day))
         self.assertEqual({'new.jsonl', 'old.txt'}, set(os.listdir(self.folder)))
 
     def test_a_folder_that_cannot_be_made_is_survived(self):
         blocker = self.folder / 'file'
         blocker.touch()
-        self.assertIsNone(journal.prepare_folder(blocker / 'under'))
-        self.assertEqual(0, journal.remove_old(self.folder / 'none', 1))
+        self.assertIsNone(journal_mod.prepare_folder(blocker / 'under'))
+        self.assertEqual(0, journal_mod.remove_old(self.folder / 'none', 1))
 
 
 def _circular():

@@ -14,13 +14,14 @@ from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine.estimation import progress as progress_mod
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
-from nova_migpolicy.monitor import guest
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import journal
+from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import loop
 from nova_migpolicy.monitor import neighbours as neighbours_mod
-from nova_migpolicy.monitor import outcome
+from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import keys
+from nova_migpolicy import vocabulary
 from tests.unit.monitor import fakes
 from tests.unit.monitor import scripted
 
@@ -30,11 +31,11 @@ class LoopTest(testtools.TestCase):
     def run_loop(self, domain, controller, rounds, error=None, shared=False, too_late=(),
                  was_paused=False, neighbours=None, outside=None):
         self.clock = fakes.Clock()
-        self.call = outcome.Call(started=True)
+        self.call = outcome_mod.MigrateCall(started=True)
         self.host = scripted.Host()
-        self.journal = journal.Journal(None, self.clock(), 0)
+        self.journal = journal_mod.Journal(None, self.clock(), 0)
         self.monitor = loop.Monitor(
-            guest=guest.MigratingGuest(domain, clock=self.clock), controller=controller,
+            guest=guest_mod.MigratingGuest(domain, clock=self.clock), controller=controller,
             progress=progress_mod.Progress(1 << 30, 0),
             inbox=scripted.Script(self.clock, self.call, rounds, error, too_late),
             journal=self.journal,
@@ -51,7 +52,7 @@ class LoopTest(testtools.TestCase):
         actions = (remedies.SetMaxDowntime(100, 90), remedies.SetBandwidth(50))
         controller = scripted.Controller([scripted.decide(*actions)])
         ended = self.run_loop(domain, controller, [[]])
-        self.assertIs(outcome.End.COMPLETED, ended.end)
+        self.assertIs(outcome_mod.End.COMPLETED, ended.end)
         self.assertEqual([('applied', a) for a in actions],
                          [h for h in controller.heard if h[0] == 'applied'])
         self.assertEqual([True, True], [r['done'] for r in self.kinds('action')])
@@ -78,7 +79,7 @@ class LoopTest(testtools.TestCase):
             return scripted.decide(remedies.Pause())
         controller.force_complete = force_complete
         answers = []
-        order = inbox.Command(inbox.FORCE_COMPLETE)
+        order = inbox_mod.Command(vocabulary.FORCE_COMPLETE)
         domain = fakes.Domain(jobStats=lambda: answers.append(len(woken)) or scripted.RUNNING_JOB)
         self.run_loop(domain, controller, [[order], []], neighbours=host)
         # Before the look after it.
@@ -108,7 +109,7 @@ class LoopTest(testtools.TestCase):
     def test_a_change_of_a_neighbour_is_looked_at_at_once(self):
         controller = scripted.Controller()
         domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
-        changed = inbox.NeighbourChanged(1.0)
+        changed = inbox_mod.NeighbourChanged(1.0)
         self.run_loop(domain, controller, [[], [changed], [changed]])
         self.assertEqual(3, len([one for one in controller.heard if one[0] == 'observe']))
 
@@ -153,14 +154,14 @@ class LoopTest(testtools.TestCase):
         controller = scripted.Controller([ValueError('a bug'), scripted.decide(remedies.Abort())])
         domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
         ended = self.run_loop(domain, controller, [[], [], []])
-        self.assertIs(outcome.End.COMPLETED, ended.end)
+        self.assertIs(outcome_mod.End.COMPLETED, ended.end)
         self.assertEqual([], domain.called('abortJob'))
         self.assertIn('engine failed', self.kinds('event')[0]['text'])
         self.assertEqual(3, len(self.kinds('sample')))
 
     def test_without_the_engine_a_persons_commands_are_still_done(self):
-        for command, call in ((inbox.Command(inbox.CANCEL), 'abortJob'),
-                              (inbox.Command(inbox.FORCE_COMPLETE), 'suspend')):
+        for command, call in ((inbox_mod.Command(vocabulary.CANCEL), 'abortJob'),
+                              (inbox_mod.Command(vocabulary.FORCE_COMPLETE), 'suspend')):
             domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB])
             self.run_loop(domain, scripted.Controller([ValueError('a bug')]), [[], [command]])
             self.assertEqual(1, len(domain.called(call)))
@@ -171,7 +172,7 @@ class LoopTest(testtools.TestCase):
         controller.facts = types.SimpleNamespace(
             deadline_s=fakes.Clock()() + 3, started_s=0.0)
         ended = self.run_loop(domain, controller, [[], [], []], scripted.ABORTED)
-        self.assertIs(outcome.End.CANCELLED, ended.end)
+        self.assertIs(outcome_mod.End.CANCELLED, ended.end)
         self.assertIn('deadline', ended.reason)
         self.assertEqual(1, len(domain.called('abortJob')))
 
@@ -179,7 +180,7 @@ class LoopTest(testtools.TestCase):
         now_s = fakes.Clock()()
         controller = scripted.Controller()
         self.run_loop(fakes.Domain(jobStats=scripted.RUNNING_JOB), controller, [
-            [inbox.PassStarted(now_s + late_s, number)]
+            [inbox_mod.PassStarted(now_s + late_s, number)]
             for number, late_s in ((1, 0.0), (2, 0.05), (3, 0.09), (4, 0.12), (5, 0.21))])
         self.assertEqual([True, False, False, True, False],
                          [sample.boundary for what, sample in controller.heard
@@ -198,9 +199,9 @@ class LoopTest(testtools.TestCase):
             fakes.error(libvirt.VIR_ERR_OPERATION_INVALID),
             fakes.error(libvirt.VIR_ERR_OPERATION_INVALID), None])
         ended = self.run_loop(
-            domain, scripted.Controller(), [[inbox.Command(inbox.CANCEL)], [], [], []],
+            domain, scripted.Controller(), [[inbox_mod.Command(vocabulary.CANCEL)], [], [], []],
             scripted.ABORTED)
-        self.assertEqual(outcome.End.CANCELLED, ended.end)
+        self.assertEqual(outcome_mod.End.CANCELLED, ended.end)
         self.assertIn('API', ended.reason)
         self.assertEqual(3, len(domain.called('abortJob')))
         self.assertEqual(1, len(self.kinds('decision')))
@@ -212,7 +213,7 @@ class LoopTest(testtools.TestCase):
             domain = fakes.Domain(
                 jobStats=scripted.RUNNING_JOB, state=states,
                 abortJob=fakes.error(libvirt.VIR_ERR_OPERATION_INVALID))
-            command = inbox.Command(inbox.CANCEL)
+            command = inbox_mod.Command(vocabulary.CANCEL)
             self.run_loop(domain, scripted.Controller(), [[command], [], [], [], []])
             told = command.reply.wait(0)
             self.assertEqual(409, told.status)
@@ -279,7 +280,7 @@ class LoopTest(testtools.TestCase):
             return scripted.RUNNING_JOB
         controller = scripted.Controller()
         controller.facts.deadline_s = fakes.Clock()() + 12
-        switched = inbox.Switchover(fakes.Clock()() + 4)
+        switched = inbox_mod.Switchover(fakes.Clock()() + 4)
         self.run_loop(fakes.Domain(jobStats=stats), controller, [[], [switched], [], [], []])
         self.assertEqual([None, None], [seen[0].since_s, seen[-1]])
         self.assertEqual((switched.at_s, 0.1, None, True, True), dataclasses.astuple(seen[1]))
@@ -292,7 +293,7 @@ class LoopTest(testtools.TestCase):
             seen.append(self.monitor.switchover())
         domain = fakes.Domain(jobStats=scripted.RUNNING_JOB, abortJob=abort)
         self.run_loop(domain, scripted.Controller([scripted.decide(remedies.Abort())]),
-                      [[inbox.Switchover(fakes.Clock()())], [], []])
+                      [[inbox_mod.Switchover(fakes.Clock()())], [], []])
         self.assertEqual(['because'], [one.wanted for one in seen])
 
     def test_a_switchover_whose_call_has_failed_is_told_until_it_is_known_where_the_guest_is(self):
@@ -311,11 +312,11 @@ class LoopTest(testtools.TestCase):
         domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB, {'type': 0}])
         ended = self.run_loop(domain, scripted.Controller(), [[]],
                               fakes.error(libvirt.VIR_ERR_OPERATION_FAILED), outside='closed')
-        self.assertEqual((outcome.End.CANCELLED, 'closed'), (ended.end, ended.reason))
+        self.assertEqual((outcome_mod.End.CANCELLED, 'closed'), (ended.end, ended.reason))
 
     def test_a_cancel_is_acted_on_before_what_the_engine_decides_meanwhile(self):
         domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB, {'type': 0}])
-        command = inbox.Command(inbox.CANCEL)
+        command = inbox_mod.Command(vocabulary.CANCEL)
         self.run_loop(domain, scripted.Controller([scripted.decide(remedies.StartPostCopy())]),
                       [[command], []], scripted.ABORTED)
         self.assertEqual(202, command.reply.wait(0).status)
@@ -338,7 +339,7 @@ class LoopTest(testtools.TestCase):
     def test_post_copy_is_told_to_nova_and_to_the_engine(self):
         domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
         controller = scripted.Controller()
-        self.run_loop(domain, controller, [[inbox.Command(inbox.FORCE_COMPLETE)], []])
+        self.run_loop(domain, controller, [[inbox_mod.Command(vocabulary.FORCE_COMPLETE)], []])
         self.assertEqual(1, self.host.post_copy)
         self.assertTrue(controller.heard[-1][1].post_copy)
 
@@ -347,7 +348,7 @@ class LoopTest(testtools.TestCase):
             jobStats=[scripted.RUNNING_JOB, {'type': 0}], state=(libvirt.VIR_DOMAIN_PAUSED, 1))
         ended = self.run_loop(
             domain, scripted.Controller([scripted.decide(remedies.Pause())]), [[]], fakes.error(1))
-        self.assertIs(outcome.End.FAILED, ended.end)
+        self.assertIs(outcome_mod.End.FAILED, ended.end)
         self.assertEqual([()], domain.called('resume'))
 
     def test_a_guest_that_is_not_resumed_is_said_where_its_operator_looks(self):
@@ -356,11 +357,11 @@ class LoopTest(testtools.TestCase):
                 (libvirt.VIR_DOMAIN_PAUSED_USER, fakes.error(1, 'no lock'), 'no lock')):
             domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB, {'type': 0}], resume=resume,
                                   state=(libvirt.VIR_DOMAIN_PAUSED, reason))
-            late = inbox.Look()
+            late = inbox_mod.Look()
             ended = self.run_loop(
                 domain, scripted.Controller([scripted.decide(remedies.Pause())]), [[]],
                 fakes.error(1), too_late=[late])
-            self.assertIs(outcome.End.FAILED, ended.end)
+            self.assertIs(outcome_mod.End.FAILED, ended.end)
             for told in (ended.reason, self.kinds('event')[-1]['text'],
                          late.reply.wait(0).message):
                 self.assertIn(word, told)
@@ -372,11 +373,11 @@ class LoopTest(testtools.TestCase):
         ended = self.run_loop(
             domain, scripted.Controller([scripted.decide(remedies.Pause())]), [[]], fakes.error(1),
             was_paused=True)
-        self.assertIs(outcome.End.FAILED, ended.end)
+        self.assertIs(outcome_mod.End.FAILED, ended.end)
         self.assertEqual([], domain.called('resume'))
 
     def test_a_look_that_fails_does_not_silence_a_command(self):
-        command = inbox.Command(inbox.CANCEL)
+        command = inbox_mod.Command(vocabulary.CANCEL)
         self.run_loop(
             fakes.Domain(jobStats=RuntimeError('odd')), scripted.Controller(), [[command]])
         self.assertEqual(202, command.reply.wait(0).status)
@@ -390,11 +391,11 @@ class LoopTest(testtools.TestCase):
         self.assertEqual({'finishing'}, set(seen))
 
     def test_a_command_that_fails_is_answered(self):
-        tune = inbox.Tune(None, ())
+        tune = inbox_mod.Tune(None, ())
         ended = self.run_loop(
             fakes.Domain(jobStats=scripted.RUNNING_JOB), scripted.Controller(), [[tune], []])
         self.assertEqual(503, tune.reply.wait(0).status)
-        self.assertIs(outcome.End.COMPLETED, ended.end)
+        self.assertIs(outcome_mod.End.COMPLETED, ended.end)
 
     def test_memory_gets_the_whole_cap_after_the_disks(self):
         domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
@@ -420,20 +421,21 @@ class LoopTest(testtools.TestCase):
         domain = fakes.Domain(
             jobStats=scripted.RUNNING_JOB, migrateStartPostCopy=fakes.error(libvirt.VIR_ERR_RPC),
             state=(libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY))
-        self.run_loop(domain, scripted.Controller(), [[inbox.Command(inbox.FORCE_COMPLETE)], []])
+        self.run_loop(domain, scripted.Controller(),
+                      [[inbox_mod.Command(vocabulary.FORCE_COMPLETE)], []])
         self.assertEqual(1, self.host.post_copy)
         self.assertEqual([True], [r['done'] for r in self.kinds('action')])
 
     def test_the_final_figures_come_from_the_event(self):
         stats = {'downtime': 42}
         self.run_loop(fakes.Domain(jobStats=scripted.RUNNING_JOB), scripted.Controller(),
-                      [[inbox.JobCompleted(0.0, stats)]])
+                      [[inbox_mod.JobCompleted(0.0, stats)]])
         self.assertEqual(stats, self.monitor.final_stats)
 
     def test_the_final_figures_may_come_with_the_last_of_the_inbox(self):
         stats = {'downtime': 42}
         self.run_loop(fakes.Domain(jobStats=scripted.RUNNING_JOB), scripted.Controller(), [[]],
-                      too_late=[inbox.JobCompleted(0.0, stats)])
+                      too_late=[inbox_mod.JobCompleted(0.0, stats)])
         self.assertEqual(stats, self.monitor.final_stats)
 
     def test_progress_that_cannot_be_reported_is_survived(self):
@@ -445,12 +447,12 @@ class LoopTest(testtools.TestCase):
         self.clock = fakes.Clock()
         host = scripted.Host()
         host.report = no_database
-        call = outcome.Call(started=True)
+        call = outcome_mod.MigrateCall(started=True)
         monitor = loop.Monitor(
-            guest=guest.MigratingGuest(fakes.Domain(jobStats=scripted.RUNNING_JOB)),
+            guest=guest_mod.MigratingGuest(fakes.Domain(jobStats=scripted.RUNNING_JOB)),
             controller=controller, progress=progress_mod.Progress(1 << 30, 0),
             inbox=scripted.Script(self.clock, call, [[], []]),
-            journal=journal.Journal(None, 0.0, 0), call=call, tuning=scripted.no_tuning(),
+            journal=journal_mod.Journal(None, 0.0, 0), call=call, tuning=scripted.no_tuning(),
             host=host,
             sleep=self.clock.sleep)
-        self.assertIs(outcome.End.COMPLETED, monitor.run().end)
+        self.assertIs(outcome_mod.End.COMPLETED, monitor.run().end)

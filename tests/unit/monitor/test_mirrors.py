@@ -8,7 +8,7 @@ import testtools
 
 from nova_migpolicy.engine import samples
 from nova_migpolicy.monitor import disk_caps
-from nova_migpolicy.monitor import guest
+from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import mirrors
 from tests.unit.monitor import fakes
 from tests.unit.monitor import scripted
@@ -48,7 +48,7 @@ class TestShares(testtools.TestCase):
 
     def set(self, mib_s, **jobs):
         qemu = Qemu(**jobs)
-        guest.MigratingGuest(fakes.Domain(), qemu).set_disk_bandwidth(mib_s)
+        guest_mod.MigratingGuest(fakes.Domain(), qemu).set_disk_bandwidth(mib_s)
         return qemu
 
     def test_each_gets_the_same_while_all_are_copied(self):
@@ -100,7 +100,7 @@ class TestSharing(testtools.TestCase):
 
     def sharing(self, disks=2, qemu=True):
         return disk_caps.DiskCaps(
-            guest.MigratingGuest(fakes.Domain(), self.qemu if qemu else None), self.controller,
+            guest_mod.MigratingGuest(fakes.Domain(), self.qemu if qemu else None), self.controller,
             self.said.append, disks)
 
     def test_from_look_to_look(self):

@@ -7,7 +7,7 @@ import threading
 
 import testtools
 
-from nova_migpolicy.monitor import neighbours
+from nova_migpolicy.monitor import neighbours as neighbours_mod
 
 
 class NeighboursTest(testtools.TestCase):
@@ -15,22 +15,22 @@ class NeighboursTest(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.now_s = 100.0
-        self.all = neighbours.Neighbours(lambda: self.now_s)
+        self.all = neighbours_mod.Neighbours(lambda: self.now_s)
         self.woken = []
 
     def join(self, name):
         return self.all.join(lambda: self.woken.append(name))
 
     def test_one_is_alone(self):
-        self.assertEqual(neighbours.Seen(0, 0), self.all.seen_by(self.join('a')))
+        self.assertEqual(neighbours_mod.Seen(0, 0), self.all.seen_by(self.join('a')))
 
     def test_those_that_began_before_are_seen_in_need(self):
         first, second, third = self.join('a'), self.join('b'), self.join('c')
         self.all.tell(second, in_need=True, has_given_way=False)
-        self.assertEqual(neighbours.Seen(2, 0), self.all.seen_by(first))
-        self.assertEqual(neighbours.Seen(2, 1), self.all.seen_by(third))
+        self.assertEqual(neighbours_mod.Seen(2, 0), self.all.seen_by(first))
+        self.assertEqual(neighbours_mod.Seen(2, 1), self.all.seen_by(third))
         self.all.tell(third, in_need=False, has_given_way=True)
-        self.assertEqual(neighbours.Seen(1, 0), self.all.seen_by(second))
+        self.assertEqual(neighbours_mod.Seen(1, 0), self.all.seen_by(second))
 
     def test_only_what_is_new_wakes_the_others(self):
         one, _ = self.join('a'), self.join('b')
@@ -65,12 +65,12 @@ class NeighboursTest(testtools.TestCase):
     def test_one_whose_libvirt_is_silent_is_not_waited_for(self):
         first, second = self.join('a'), self.join('b')
         self.all.tell(first, in_need=True, has_given_way=False)
-        self.now_s += neighbours.SILENT_S - 1
-        self.assertEqual(neighbours.Seen(1, 1), self.all.seen_by(second))
+        self.now_s += neighbours_mod.SILENT_S - 1
+        self.assertEqual(neighbours_mod.Seen(1, 1), self.all.seen_by(second))
         self.now_s += 1
-        self.assertEqual(neighbours.Seen(0, 0), self.all.seen_by(second))
+        self.assertEqual(neighbours_mod.Seen(0, 0), self.all.seen_by(second))
         self.all.tell(first, in_need=True, has_given_way=False)
-        self.assertEqual(neighbours.Seen(1, 1), self.all.seen_by(second))
+        self.assertEqual(neighbours_mod.Seen(1, 1), self.all.seen_by(second))
 
     def test_many_threads(self):
         seen = []
@@ -88,4 +88,4 @@ class NeighboursTest(testtools.TestCase):
         for worker in workers:
             worker.join()
         self.assertEqual([True] * 1600, seen)
-        self.assertEqual(neighbours.Seen(0, 0), self.all.seen_by(self.join('last')))
+        self.assertEqual(neighbours_mod.Seen(0, 0), self.all.seen_by(self.join('last')))

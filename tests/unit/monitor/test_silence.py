@@ -7,8 +7,8 @@ import libvirt
 import testtools
 
 from nova_migpolicy import exception
-from nova_migpolicy.monitor import guest
-from nova_migpolicy.monitor import journal
+from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import silence
 from tests.unit.monitor import fakes
 
@@ -23,7 +23,7 @@ class SilenceTest(testtools.TestCase):
     def hang(self):
         for _ in range(3):
             self.said.append(self.silence.note())
-            self.clock.sleep(guest.SILENT_S)
+            self.clock.sleep(guest_mod.SILENT_S)
         if self.ends is not None:
             raise self.ends
         return {}
@@ -31,8 +31,8 @@ class SilenceTest(testtools.TestCase):
     def ask(self, ends=None):
         """Ask for statistics, which takes 15 s; what the journal says of it."""
         self.ends = ends
-        migrating = guest.MigratingGuest(fakes.Domain(jobStats=self.hang), clock=self.clock)
-        kept = journal.Journal(None, self.clock(), 0)
+        migrating = guest_mod.MigratingGuest(fakes.Domain(jobStats=self.hang), clock=self.clock)
+        kept = journal_mod.Journal(None, self.clock(), 0)
         self.silence = silence.Silence(migrating, kept, self.clock)
         if ends is None:
             migrating.job_stats()
@@ -54,8 +54,8 @@ class SilenceTest(testtools.TestCase):
         self.assertEqual('jobStats has failed after 15 s without an answer: keepalive', texts[1])
 
     def test_a_quick_answer_is_none_of_its_business(self):
-        migrating = guest.MigratingGuest(fakes.Domain(jobStats={}), clock=self.clock)
-        kept = journal.Journal(None, self.clock(), 0)
+        migrating = guest_mod.MigratingGuest(fakes.Domain(jobStats={}), clock=self.clock)
+        kept = journal_mod.Journal(None, self.clock(), 0)
         silence.Silence(migrating, kept, self.clock)
         migrating.job_stats()
         self.assertEqual([], kept.records())

@@ -146,9 +146,9 @@ class TestThisTree(testtools.TestCase):
             self.assertLessEqual({'lab', 'stack'}, found.keys(), name)
 
     def test_a_change_of_the_engine(self):
-        found = changed.choose(['nova_migpolicy/engine/forecast.py'], self.tree)
+        found = changed.choose(['nova_migpolicy/engine/estimation/forecast.py'], self.tree)
         self.assertLessEqual({'unit', 'property', 'contract', 'lab', 'stack'}, found.keys())
-        self.assertIn('tests.unit.engine.test_forecast', found['unit'].modules)
+        self.assertIn('tests.unit.engine.estimation.test_forecast', found['unit'].modules)
         self.assertNotIn('tests.unit.osc.test_words', found['unit'].modules)
 
 

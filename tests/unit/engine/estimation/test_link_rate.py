@@ -8,8 +8,8 @@ import testtools
 from nova_migpolicy.engine.estimation import link_rate
 from nova_migpolicy.engine.estimation import passes as passes_mod
 from nova_migpolicy.engine import samples
-from nova_migpolicy.monitor import inbox
-from nova_migpolicy.monitor import sampler
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import sampling
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
@@ -64,12 +64,12 @@ class TestLinkRate(testtools.TestCase):
         tracker = passes_mod.Tracker()
         for number, (at_s, done, rate, left) in enumerate((
                 (0.0, 0, 0, 1000), (10.2, 1000, 300, 100), (11.0, 1080, 0, 100))):
-            tracker.observe(sampler.at_boundary(
+            tracker.observe(sampling.at_boundary(
                 samples.Sample(
                     at_s=at_s, memory_total_bytes=1000 * MIB, memory_processed_bytes=done * MIB,
                     memory_remaining_bytes=left * MIB, memory_rate_bytes_s=rate * MIB,
                     page_size_bytes=4096),
-                inbox.PassStarted(min(at_s, 10.0) if number < 2 else at_s, number + 1)),
+                inbox_mod.PassStarted(min(at_s, 10.0) if number < 2 else at_s, number + 1)),
                 threshold_bytes=0, cap_mib_s=0, changed_s=0.0)
         late = tracker.passes[-1]
         self.assertThat(late.wire_rate / MIB, test_dirtying.near(140, 0.01))

@@ -10,8 +10,8 @@ import uuid
 import fixtures
 import testtools
 
-from nova_migpolicy.monitor import history
-from nova_migpolicy.monitor import journal
+from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import journal_reader
 
 SERVER = str(uuid.uuid4())
 
@@ -21,8 +21,8 @@ class FileTest(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.path = journal.file_for(self.folder, str(uuid.uuid4()))
-        self.kept = journal.Journal(self.path, 0.0, 1 << 30)
+        self.path = journal_mod.file_for(self.folder, str(uuid.uuid4()))
+        self.kept = journal_mod.Journal(self.path, 0.0, 1 << 30)
 
     def write(self, samples):
         self.kept.add('start', 0.0, server=SERVER, policy={'on_stall': 'abort'})
@@ -35,7 +35,7 @@ class FileTest(testtools.TestCase):
         return self.records()
 
     def records(self):
-        return history.File(self.path)
+        return journal_reader.FileRecords(self.path)
 
     def pages(self, limit, *kinds, records=None):
         after, numbers, pages = 0, [], 0
@@ -53,26 +53,26 @@ class FileTest(testtools.TestCase):
 
     def test_places_need_not_be_known(self):
         self.write(95)
-        with mock.patch.object(history, 'PLACES', 0):
+        with mock.patch.object(journal_reader, 'PLACES', 0):
             self.assertEqual(list(range(1, 100)), self.pages(10)[0])
         self.assertEqual(99, self.records().page(98, 10, ())['records'][0]['number'])
 
     def test_places_are_bounded(self):
         self.write(95)
-        with mock.patch.object(history, 'PLACES', 3):
+        with mock.patch.object(journal_reader, 'PLACES', 3):
             self.pages(10)
-        self.assertEqual(3, len(history.File._places))
+        self.assertEqual(3, len(journal_reader.FileRecords._places))
 
     def test_a_page_is_short_rather_than_long_in_coming(self):
         self.write(5000)
-        with mock.patch.object(history, 'PAGE_BYTES', 10_000):
+        with mock.patch.object(journal_reader, 'PAGE_BYTES', 10_000):
             numbers, pages = self.pages(1000, 'start', 'sample', 'end')
         self.assertEqual([1, *range(3, 5003), 5004], numbers)
         self.assertGreater(pages, 20)
 
     def test_kinds_are_looked_for_in_parts(self):
         self.write(5000)
-        with mock.patch.object(history, 'PAGE_BYTES', 10_000):
+        with mock.patch.object(journal_reader, 'PAGE_BYTES', 10_000):
             numbers, pages = self.pages(10, 'decision', 'end')
         self.assertEqual(([5003, 5004], 2), (numbers, pages))
         self.assertEqual(([5003, 5004], 1), self.pages(10, 'decision', 'end'))
@@ -88,30 +88,32 @@ class FileTest(testtools.TestCase):
 
     def test_a_large_one_is_known_by_its_ends(self):
         records = self.write(40_000)
-        self.assertGreater(self.path.stat().st_size, history.HEAD_BYTES + history.TAIL_BYTES)
+        self.assertGreater(self.path.stat().st_size,
+                           journal_reader.HEAD_BYTES + journal_reader.TAIL_BYTES)
         self.assertLess(len(records.ends()), 20_000)
-        self.assertTrue(history.is_of(records, SERVER))
-        found = history.progress(records)
+        self.assertTrue(journal_reader.is_of(records, SERVER))
+        found = journal_reader.progress(records)
         self.assertEqual(('completed', 1, 'because'), (
             found['outcome'], found['memory']['remaining_bytes'],
             found['last_decision']['reason']))
-        self.assertEqual(('pause', {'bandwidth_mib_s': 7}), (
-            history.policy(records)['policy']['on_stall'], history.policy(records)['held']))
+        found = journal_reader.policy(records)
+        self.assertEqual(('pause', {'bandwidth_mib_s': 7}),
+                         (found['policy']['on_stall'], found['held']))
 
     def test_notes_are_those_of_the_end_or_else_of_the_start(self):
-        self.assertEqual([], history.policy(self.write(1))['notes'])
+        self.assertEqual([], journal_reader.policy(self.write(1))['notes'])
         self.path.unlink()
         self.kept.add('start', 0.0, policy={}, notes=['a'])
         self.kept.add('retune', 0.0, policy={})
-        self.assertEqual(['a'], history.policy(self.records())['notes'])
+        self.assertEqual(['a'], journal_reader.policy(self.records())['notes'])
         self.kept.add('end', 0.0, notes=['a', 'b'])
-        self.assertEqual(['a', 'b'], history.policy(self.records())['notes'])
+        self.assertEqual(['a', 'b'], journal_reader.policy(self.records())['notes'])
 
     def test_ends_overlap_in_no_size(self):
         for samples in (0, 5, 50):
             for head, tail in ((1, 300), (1000, 1000), (3000, 300), (100, 3000)):
                 self.path.unlink(missing_ok=True)
-                with mock.patch.multiple(history, HEAD_BYTES=head, TAIL_BYTES=tail):
+                with mock.patch.multiple(journal_reader, HEAD_BYTES=head, TAIL_BYTES=tail):
                     ends = self.write(samples).ends()
                 self.assertEqual(('start', 'end'), (ends[0]['kind'], ends[-1]['kind']))
                 ats = [(record['kind'], record['at']) for record in ends]
@@ -122,18 +124,18 @@ class FileTest(testtools.TestCase):
         with open(self.path, 'ab') as out:
             out.write(b'\xff\xfe\n[]\n' + b'[' * 100_000 + b'\n{"kind": "cut')
         self.assertEqual([1, 2, 3, 4, 5], self.pages(10)[0])
-        self.assertEqual('completed', history.progress(self.records())['outcome'])
-        self.assertFalse(history.is_of(self.records(), str(uuid.uuid4())))
+        self.assertEqual('completed', journal_reader.progress(self.records())['outcome'])
+        self.assertFalse(journal_reader.is_of(self.records(), str(uuid.uuid4())))
 
 
 class KeptTest(testtools.TestCase):
 
     def test_numbers_stay_when_memory_forgets(self):
-        kept = journal.Journal(None, 0.0, 0)
-        for number in range(journal.MEMORY_RECORDS + 10):
+        kept = journal_mod.Journal(None, 0.0, 0)
+        for number in range(journal_mod.MEMORY_RECORDS + 10):
             kept.add('sample', float(number))
-        page = history.Kept(kept).page(0, 2, ())
+        page = journal_reader.MemoryRecords(kept).page(0, 2, ())
         self.assertEqual(([11, 12], 12), ([r['number'] for r in page['records']], page['next']))
-        last = history.Kept(kept).page(journal.MEMORY_RECORDS + 9, 2, ())
-        self.assertEqual(([journal.MEMORY_RECORDS + 10], None),
+        last = journal_reader.MemoryRecords(kept).page(journal_mod.MEMORY_RECORDS + 9, 2, ())
+        self.assertEqual(([journal_mod.MEMORY_RECORDS + 10], None),
                          ([r['number'] for r in last['records']], last['next']))

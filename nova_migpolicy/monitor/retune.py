@@ -25,7 +25,7 @@ HOLDABLE = frozenset((hold.BANDWIDTH, hold.DOWNTIME, hold.THROTTLE))
 
 
 @dataclasses.dataclass(frozen=True)
-class Proposal:
+class RetuneProposal:
     """A change that may be made: what the engine is told, and what is in force afterwards."""
 
     change: retune.Change
@@ -33,7 +33,7 @@ class Proposal:
     retuned: Mapping[str, object]
 
 
-class Tuning:
+class PolicyInForce:
     """What is in force now.
 
     :param resolver: resolves with a retune
@@ -49,7 +49,7 @@ class Tuning:
         self.retuned: Mapping[str, object] = {}
 
     def propose(self, values: Mapping[str, object], release: Sequence[str],
-                held: Mapping[str, int]) -> Proposal:
+                held: Mapping[str, int]) -> RetuneProposal:
         """What a change would mean.
 
         :param held: what is held now
@@ -75,9 +75,9 @@ class Tuning:
             release=frozenset(name for name in release if name in HOLDABLE),
             policy=resolved.policy if changed else None,
             deadline_s=self._deadline_s(resolved.policy) if changed else None)
-        return Proposal(change, resolved, steered)
+        return RetuneProposal(change, resolved, steered)
 
-    def accept(self, proposal: Proposal) -> None:
+    def accept(self, proposal: RetuneProposal) -> None:
         """The change has been made."""
         self.resolved = proposal.resolved
         self.retuned = proposal.retuned

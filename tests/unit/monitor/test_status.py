@@ -12,7 +12,7 @@ import testtools
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import samples
-from nova_migpolicy.monitor import view
+from nova_migpolicy.monitor import status as status_mod
 from nova_migpolicy.policy import keys
 
 MIB = 1 << 20
@@ -34,8 +34,8 @@ class ViewTest(testtools.TestCase):
         sample = None if looked_s is None else samples.Sample(
             looked_s, memory_total_bytes=100 * MIB, memory_remaining_bytes=5 * MIB)
         with mock.patch.object(controller_mod.Controller, 'forecast', forecast):
-            return view.of_running(controller, sample, phase=phase, percent=50.0, at_s=at_s,
-                                   started_at=NOW, last_decision=None)
+            return status_mod.of_running(controller, sample, phase=phase, percent=50.0, at_s=at_s,
+                                         started_at=NOW, last_decision=None)
 
     def eta(self, found):
         eta = found['eta_seconds']
@@ -47,36 +47,37 @@ class ViewTest(testtools.TestCase):
 
     @ddt.data((0.0, 0.01, 0.04), (0.0, 0.0, 0.04))
     def test_something_is_left_so_it_takes_a_while(self, given):
-        for found in (self.view(*given), view.aged(self.view(*given), 0.0)):
+        for found in (self.view(*given), status_mod.aged(self.view(*given), 0.0)):
             self.assertEqual((0.1, 0.1, 0.1), self.eta(found))
 
     def test_no_latest_end(self):
         self.assertEqual((0.1, 0.1, None), self.eta(self.view(0.01, 0.01)))
 
     def test_it_counts_down(self):
-        found = view.aged(self.view(1.0, 5.0, 9.0), 3.0)
+        found = status_mod.aged(self.view(1.0, 5.0, 9.0), 3.0)
         self.assertEqual((0.1, 2.0, 6.0), self.eta(found))
         self.assertEqual((3.0, 13.0, 87.0), (
             found['age_seconds'], found['elapsed_seconds'], found['deadline_in_seconds']))
 
     @ddt.data((0.0, 0.0, 0.0), (0.0, 0.0, None))
     def test_the_engine_has_seen_it_pass(self, given):
-        for found in (self.view(*given), view.aged(self.view(*given), 0.0)):
+        for found in (self.view(*given), status_mod.aged(self.view(*given), 0.0)):
             self.assertIsNone(found['eta_seconds'])
 
     @ddt.data(9.0, 9.04, 50.0)
     def test_an_end_that_has_not_come_is_not_known_any_more(self, age_s):
-        self.assertIsNone(view.aged(self.view(1.0, 5.0, 9.0), age_s)['eta_seconds'])
-        self.assertIsNone(view.aged(self.view(1.0, 9.0, None), age_s)['eta_seconds'])
+        self.assertIsNone(status_mod.aged(self.view(1.0, 5.0, 9.0), age_s)['eta_seconds'])
+        self.assertIsNone(status_mod.aged(self.view(1.0, 9.0, None), age_s)['eta_seconds'])
 
     def test_just_before_the_last_moment(self):
-        self.assertEqual((0.1, 0.1, 0.1), self.eta(view.aged(self.view(1.0, 5.0, 9.0), 8.98)))
+        aged = status_mod.aged(self.view(1.0, 5.0, 9.0), 8.98)
+        self.assertEqual((0.1, 0.1, 0.1), self.eta(aged))
 
     def test_figures_are_as_old_as_the_look_at_them(self):
         found = self.view(1.0, 5.0, 9.0, at_s=14.0, looked_s=10.0)
         self.assertEqual(4.0, found['age_seconds'])
         self.assertEqual((14.0, 86.0), (found['elapsed_seconds'], found['deadline_in_seconds']))
-        found = view.aged(found, 2.5)
+        found = status_mod.aged(found, 2.5)
         self.assertEqual(6.5, found['age_seconds'])
         # The forecast is of that look; the clock is of now.
         self.assertEqual((0.1, 0.1, 2.5), self.eta(found))

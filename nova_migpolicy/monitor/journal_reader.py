@@ -15,7 +15,7 @@ import pathlib
 from typing import Any, BinaryIO, Protocol
 
 from nova_migpolicy.monitor import journal as journal_mod
-from nova_migpolicy.monitor import view
+from nova_migpolicy.monitor import status as status_mod
 from nova_migpolicy import vocabulary
 
 # The most records of one page, and the most bytes that are looked through for more.
@@ -53,7 +53,7 @@ class Records(Protocol):
         """
 
 
-class Kept:
+class MemoryRecords:
     """A journal in memory; records that it has dropped keep their numbers."""
 
     def __init__(self, journal: journal_mod.Journal) -> None:
@@ -76,7 +76,7 @@ class Kept:
         return page.to_dict(None)
 
 
-class File:
+class FileRecords:
     """A journal in a file."""
 
     # Where in a file the records behind a number begin.
@@ -190,7 +190,7 @@ def progress(records: Records) -> dict[str, Any] | None:
     return vocabulary.blank_status(
         phase=vocabulary.DONE, started_at=start.get('time'),
         memory=_sizes(sample, 'memory'), disk=_sizes(sample, 'disk'),
-        last_decision=view.decision(last.get(vocabulary.DECISION)), **ending(end))
+        last_decision=status_mod.decision(last.get(vocabulary.DECISION)), **ending(end))
 
 
 def ending(end: Record) -> dict[str, Any]:

@@ -29,7 +29,7 @@ MAX_HOSTS = 4096
 Seen = dict[str, tuple[link_rate.Observation, ...]]
 
 
-class Links:
+class LinkRates:
     """What was seen of the links, by destination host.
 
     :param clock: seconds since the epoch

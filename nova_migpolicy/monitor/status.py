@@ -22,7 +22,7 @@ MIB = 1 << 20
 # The soonest end of what is not over: figures have one decimal.
 _SOONEST_S = 0.1
 
-View = Mapping[str, Any]
+Status = Mapping[str, Any]
 
 
 def phase_of(phase: Phase, *, switched: bool, ended: bool) -> str:
@@ -112,7 +112,7 @@ def _eta(ends: Mapping[str, float | None], age_s: float) -> dict[str, float | No
             for name, end_s in ends.items()}
 
 
-def aged(view: View, age_s: float) -> dict[str, Any]:
+def aged(view: Status, age_s: float) -> dict[str, Any]:
     """A view that was made `age_s` ago, with what counts down counted down."""
     seen_s = view['age_seconds'] + age_s
     fresh = {**view, 'age_seconds': round(seen_s, 1)}
