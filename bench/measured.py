@@ -33,9 +33,9 @@ from bench import crowd
 from lab import domain as lab_domain
 from lab import hosts
 from lab import libvirtd
-from nova_migpolicy.compute import plan
-from nova_migpolicy.compute import report
-from nova_migpolicy.compute import session
+from nova_migpolicy.compute import migrate_call
+from nova_migpolicy.compute import nova_records
+from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.monitor import events
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
@@ -94,17 +94,17 @@ class Ours:
         def resolver(retune: Any) -> resolve.Resolved:
             return resolve.resolve(resolve.Sources(flavor=POLICY, retune=retune))
 
-        self.session = session.Session(
-            session.Start(
+        self.session = session_mod.Session(
+            session_mod.MigrationFacts(
                 instance=types.SimpleNamespace(uuid=self._domain.UUIDString()),
                 migration=migration, destination='n2', resolved=resolver({}), resolver=resolver,
                 memory_bytes=crowd.MEMORY_MIB << 20, link_mib_s=None,
-                circumstances=plan.Circumstances(
+                circumstances=migrate_call.Circumstances(
                     paused=False, persistent_memory=False, tunnelled=False,
                     nova_post_copy=False, allow_qmp=True,
                     libvirt_version=calls.getLibVersion(), qemu_version=calls.getVersion())),
             guest_mod.MigratingGuest(lambda: calls.lookupByName(name)), box,
-            session.journal_for(folder, migration, box.clock(), JOURNAL_BYTES),
+            session_mod.journal_for(folder, migration, box.clock(), JOURNAL_BYTES),
             link_rates.LinkRates(None))
         self.session.prepare(None)
         threading.Thread(target=self._watch, daemon=True).start()
@@ -120,8 +120,8 @@ class Ours:
 
     def _watch(self) -> None:
         record = types.SimpleNamespace(save=lambda: None)
-        reporter = report.Reporter(record, record, lambda: False, REPORT_S,
-                                   self.session.inbox.clock)
+        reporter = nova_records.Reporter(record, record, lambda: False, REPORT_S,
+                                         self.session.inbox.clock)
         with events.subscribed(self._connection, self._domain,
                                self.session.inbox) as self.session.has_events:
             self.session.watch(reporter, [])

@@ -44,8 +44,8 @@ def factory(global_conf: dict[str, str], **local_conf: str) -> Callable[[App], A
     def put_before(onward: App) -> App:
         try:
             # Only here: an error in it must not be one of Nova's.
-            from nova_migpolicy.api import application
-            ours = application.make(onward)
+            from nova_migpolicy.api import routes
+            ours = routes.make(onward)
         except Exception:
             LOG.exception("The API of nova_migpolicy is off; Nova's own works without it. Its "
                           'paths answer 404 until this is repaired and nova-api started anew')

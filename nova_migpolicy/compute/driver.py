@@ -27,19 +27,16 @@ from nova_migpolicy.channel import protocol
 from nova_migpolicy.channel import server
 from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import connection
-from nova_migpolicy.compute import control
-from nova_migpolicy.compute import current as current_mod
-from nova_migpolicy.compute import early
-from nova_migpolicy.compute import ending
+from nova_migpolicy.compute import dirty_rate
 from nova_migpolicy.compute import fits
-from nova_migpolicy.compute import measure
+from nova_migpolicy.compute import migrate_call
+from nova_migpolicy.compute import migration as migration_mod
+from nova_migpolicy.compute import nova_records
 from nova_migpolicy.compute import outside
-from nova_migpolicy.compute import plan as plan_mod
+from nova_migpolicy.compute import pending
 from nova_migpolicy.compute import policies
-from nova_migpolicy.compute import queue
-from nova_migpolicy.compute import recall
-from nova_migpolicy.compute import report
-from nova_migpolicy.compute import requests
+from nova_migpolicy.compute import request_policies
+from nova_migpolicy.compute import service
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.compute import sighup
 from nova_migpolicy.monitor import commands
@@ -72,17 +69,17 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         compat.check_nova()
         self._policies = policies.Policies(CONF)
         super().__init__(virtapi, read_only=read_only)
-        self._current: dict[str, current_mod.Current] = {}
+        self._current: dict[str, migration_mod.Migration] = {}
         # Servers whose migration Nova has begun to prepare since this process was started.
         self._checked: set[str] = set()
-        self._early = early.Early()
-        self._measurements = measure.Measurements(time.monotonic, time.sleep)
+        self._early = pending.EarlyOrders()
+        self._measurements = dirty_rate.Measurements(time.monotonic, time.sleep)
         self._control = connection.ControlConnection(self._host)
         state = pathlib.Path(CONF.state_path) / 'migpolicy'
         self._journals = journal_mod.prepare_folder(state / 'journal')
         self._neighbours = neighbours_mod.Neighbours()
         self._links = link_rates.LinkRates(state / 'links.json' if self._journals else None)
-        self._requests = requests.Requests(state / 'requests')
+        self._requests = request_policies.RequestPolicies(state / 'requests')
         self._channel: Any = None
 
     def init_host(self, host: str) -> None:
@@ -90,14 +87,14 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         super().init_host(host)
         self._remove_old_journals()
         sighup.install(CONF, self.virtapi._compute.reset)
-        waiting = queue.Queue(lambda: self.virtapi._compute._waiting_live_migrations, host)
-        self._channel = server.serve(host, control.Control(
+        waiting = pending.NovaQueue(lambda: self.virtapi._compute._waiting_live_migrations, host)
+        self._channel = server.serve(host, service.MigrationService(
             self._current, early=self._early, requests=self._requests,
-            queue=waiting, recall=recall.Recall(
+            queue=waiting, recall=pending.QueueAborter(
                 waiting, lambda migration: self._early.command(migration) == vocabulary.CANCEL,
                 self._abort_queued),
             journals=self._journals, resolve_for=self._policies.resolve_for,
-            newest_request=requests.newest))
+            newest_request=request_policies.newest))
         LOG.info('Live migrations are steered by policy; %(policy)s; %(threads)s', {
             'policy': self._policies.describe(),
             'threads': 'native threads' if compat.is_threaded() else 'eventlet'})
@@ -116,7 +113,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         """Check as Nova does, and let QEMU look at what the server dirties meanwhile."""
         found = super().check_can_live_migrate_source(
             context, instance, dest_check_data, block_device_info)
-        while len(self._checked) >= early.MOST:
+        while len(self._checked) >= pending.MOST_ORDERS:
             self._checked.pop()
         self._checked.add(instance.uuid)
         try:
@@ -213,7 +210,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
     ) -> None:
         given = (context, instance, dest, post_method, recover_method, block_migration,
                  migrate_data)
-        current = current_mod.Current(migrate_data.migration.uuid, compat.make_inbox())
+        current = migration_mod.Migration(migrate_data.migration.uuid, compat.make_inbox())
         # Before anything waits: an order that comes from now on is found.
         self._current[instance.uuid] = current
         self._checked.discard(instance.uuid)
@@ -240,7 +237,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 current.session.undo()
 
     @staticmethod
-    def _cancel_before_start(current: current_mod.Current, context: Any, instance: Any,
+    def _cancel_before_start(current: migration_mod.Migration, context: Any, instance: Any,
                              *given: Any) -> None:
         """Undo what Nova has prepared, as Nova itself does for one that it is preparing."""
         LOG.info('%s before it began', commands.CANCELLED, instance=instance)
@@ -248,10 +245,10 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         current.close(outcome)
         if current.session is not None:
             current.session.record_cancel_before_start(outcome)
-        report.explain(context, instance, CONF.host, outcome.reason)
-        ending.conclude(outcome, context, instance, *given)
+        nova_records.explain(context, instance, CONF.host, outcome.reason)
+        nova_records.conclude(outcome, context, instance, *given)
 
-    def _prepare(self, current: current_mod.Current, context: Any, instance: Any,
+    def _prepare(self, current: migration_mod.Migration, context: Any, instance: Any,
                  dest: str, migrate_data: Any) -> None:
         """Make a session for a migration, or leave it to Nova's own monitor."""
         try:
@@ -267,7 +264,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 return
             LOG.info("Profile nova (%s): Nova's own monitor watches this live migration",
                      resolved.origins['profile'], instance=instance)
-            stock = current_mod.Stock(resolved)
+            stock = migration_mod.Unmanaged(resolved)
         except Exception as error:
             # Nothing has begun: stock behaviour is better than a failed
             # request, which would leave a running server in ERROR.
@@ -276,11 +273,11 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             if current.session is not None:
                 current.session.undo()
             current.session = current.resolved = None
-            stock = current_mod.Stock(None, type(error).__name__)
+            stock = migration_mod.Unmanaged(None, type(error).__name__)
         current.leave_to_nova(stock)
 
     def _session(
-        self, instance: Any, dest: str, current: current_mod.Current,
+        self, instance: Any, dest: str, current: migration_mod.Migration,
         resolved: resolve.Resolved, resolver: policies.Resolver, migrate_data: Any,
     ) -> session_mod.Session:
         return session_mod.Session(
@@ -340,16 +337,16 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 block_migration, migrate_data, operation, disk_paths)
             return
         try:
-            with report.Reporter(
+            with nova_records.Reporter(
                     instance, migrate_data.migration, compat.is_done(operation),
                     self._policies.progress_interval_s, session.inbox.clock,
                     session.look_from_outside) as reporter:
                 outcome = session.watch(reporter, disk_paths, time.sleep)
             session.broken = outcome.end is outcome_mod.End.BROKEN
             if outcome.end is not outcome_mod.End.COMPLETED:
-                report.explain(context, instance, CONF.host, outcome.reason)
-            ending.conclude(outcome, context, instance, dest, post_method, recover_method,
-                            block_migration, migrate_data)
+                nova_records.explain(context, instance, CONF.host, outcome.reason)
+            nova_records.conclude(outcome, context, instance, dest, post_method, recover_method,
+                                  block_migration, migrate_data)
         except BaseException:
             current.has_failed = True
             raise
@@ -357,8 +354,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             self._clear_empty_migration(instance)
 
     def _start(self, instance: Any, dest: str, migration: str, resolved: resolve.Resolved,
-               resolver: policies.Resolver, migrate_data: Any) -> session_mod.Start:
-        return session_mod.Start(
+               resolver: policies.Resolver, migrate_data: Any) -> session_mod.MigrationFacts:
+        return session_mod.MigrationFacts(
             instance=instance,
             migration=migration,
             destination=dest,
@@ -387,7 +384,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             destination_memory_in_files=(
                 'dst_wants_file_backed_memory' in migrate_data
                 and bool(migrate_data.dst_wants_file_backed_memory)))
-        if plan_mod.hangs_on(resolved.policy, found, destination_qemu_version=0):
+        if migrate_call.hangs_on(resolved.policy, found, destination_qemu_version=0):
             found = dataclasses.replace(
                 found, destination_qemu_version=self._qemu_version_of(instance, dest))
         return found

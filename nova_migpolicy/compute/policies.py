@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy of a server on this host: settings, flavor and image put together, and logged.
 
-Which value wins is decided in ``policy.resolve``; this is where its problems become warnings.
+Nova freezes the flavor into the server at its boot, and keeps the properties of the image, which
+its own objects would drop, in the server's system metadata. Which value wins is decided in
+``policy.resolve``; this is where its problems become warnings.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from nova import objects
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from nova_migpolicy.compute import metadata
 from nova_migpolicy import exception
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import settings
@@ -23,6 +24,12 @@ from nova_migpolicy import settings
 Resolver = abc.Callable[[abc.Mapping[str, object]], resolve.Resolved]
 
 LOG = logging.getLogger(__name__)
+
+FLAVOR_PREFIX = 'migpolicy:'
+# Nova's prefix for what comes from the image, and ours.
+IMAGE_PREFIX = 'image_migpolicy_'
+# Nova keeps no more than these bytes of a property.
+KEPT_BYTES = 255
 
 
 class Policies:
@@ -82,12 +89,40 @@ class Policies:
         :raises exception.BadRequest: the resolver does, where the request or the retune cannot be
             honoured
         """
-        image, problems = metadata.read_image(instance)
+        image, problems = read_image(instance)
         return functools.partial(
-            _resolve, self._store.settings, flavor=metadata.read_flavor(instance), image=image,
+            _resolve, self._store.settings, flavor=read_flavor(instance), image=image,
             earlier=problems, request=dict(request))
 
 
 def _resolve(now: settings.Settings, retune: abc.Mapping[str, object], **given: Any
              ) -> resolve.Resolved:
     return resolve.resolve(now.sources(retune=retune, **given))
+
+
+def read_flavor(instance: Any) -> dict[str, str]:
+    """The policy keys that the server's flavor sets."""
+    return _read(instance.flavor.extra_specs or {}, FLAVOR_PREFIX)
+
+
+def read_image(instance: Any) -> tuple[dict[str, str], tuple[resolve.Problem, ...]]:
+    """The policy keys that the server's image sets, and problems for those that were cut.
+
+    Half of a value may well be a value, but not the one that was meant.
+    """
+    whole: dict[str, str] = {}
+    problems = []
+    for name, value in _read(instance.system_metadata or {}, IMAGE_PREFIX).items():
+        # A character that did not fit as a whole leaves up to three bytes unused.
+        if len(value.encode('utf-8')) > KEPT_BYTES - 4:
+            problems.append(resolve.Problem(
+                name, value, 'image', f'ignored, Nova keeps {KEPT_BYTES} bytes of a property '
+                'and may have cut it'))
+        else:
+            whole[name] = value
+    return whole, tuple(problems)
+
+
+def _read(given: abc.Mapping[str, Any], prefix: str) -> dict[str, str]:
+    return {name[len(prefix):]: str(value) for name, value in sorted(given.items())
+            if name.startswith(prefix) and value is not None}

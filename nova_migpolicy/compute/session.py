@@ -20,9 +20,8 @@ from typing import Any
 from oslo_log import log as logging
 
 from nova_migpolicy.compute import fits
-from nova_migpolicy.compute import operation
-from nova_migpolicy.compute import plan as plan_mod
-from nova_migpolicy.compute import report
+from nova_migpolicy.compute import migrate_call
+from nova_migpolicy.compute import nova_records
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine.estimation import link_rate
 from nova_migpolicy.engine.estimation import progress as progress_mod
@@ -49,7 +48,7 @@ GIB = 2 ** 30
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
+class MigrationFacts:
     """What the driver knows when it makes a session.
 
     :ivar migration: the UUID of Nova's record.
@@ -66,7 +65,7 @@ class Start:
     resolver: retune_mod.Resolver
     memory_bytes: int
     link_mib_s: float | None
-    circumstances: plan_mod.Circumstances
+    circumstances: migrate_call.Circumstances
 
 
 class Session:
@@ -74,7 +73,7 @@ class Session:
 
     def __init__(
         self,
-        start: Start,
+        start: MigrationFacts,
         guest: guest_mod.MigratingGuest,
         inbox: inbox_mod.Inbox,
         journal: journal_mod.Journal,
@@ -99,7 +98,7 @@ class Session:
         self._circumstances = dataclasses.replace(
             start.circumstances, link_mib_s=self.link_mib_s)
         self._refused: dict[str, str] = {}
-        self._plan = plan_mod.make(self.policy, self._circumstances)
+        self._plan = migrate_call.make(self.policy, self._circumstances)
         self._noted: tuple[str, ...] = ()
         self._dirtied_bytes: int | None = None
         # What QEMU has where it did not take what it was told.
@@ -177,7 +176,7 @@ class Session:
         found = status_mod.aged(monitor.view, max(0.0, self.inbox.clock() - viewed_s))
         return {**found, 'waits_for': self.note_silence() or found['waits_for']}
 
-    def facts(self, plan: plan_mod.Plan, disk_bytes: int) -> controller_mod.Facts:
+    def facts(self, plan: migrate_call.MigrateParams, disk_bytes: int) -> controller_mod.Facts:
         """What the engine is told."""
         facts = controller_mod.Facts(
             memory_bytes=self.start.memory_bytes,
@@ -237,19 +236,19 @@ class Session:
 
         self._try(look)
         # A monitor command leaves its mark on the domain.
-        if self._circumstances.allow_qmp and plan_mod.hangs_on(
+        if self._circumstances.allow_qmp and migrate_call.hangs_on(
                 self.policy, self._circumstances, qemu_version=0):
             self._try(ask)
 
     def _plan_anew(self) -> None:
         """Make the plan with what is known now, and say what is newly left out."""
-        self._plan = plan_mod.make(self.policy, self._circumstances, self._refused)
+        self._plan = migrate_call.make(self.policy, self._circumstances, self._refused)
         for note in self._plan.notes:
             if note not in self._noted:
                 self._say(note)
         self._noted = self._plan.notes
 
-    def _leave_out(self, feature: str, why: str) -> plan_mod.Plan:
+    def _leave_out(self, feature: str, why: str) -> migrate_call.MigrateParams:
         """Go on without something that libvirt or QEMU refused; returns the new plan.
 
         After `prepare` it is called by the thread that makes the migrate call, and by no other.
@@ -278,13 +277,13 @@ class Session:
         if self._throttle_is_held and not self.is_watched:
             self._try(self.guest.free_throttle)
 
-    def planned_domain(self, domain: Any, mirrored_disks: int) -> operation.PlannedDomain:
+    def planned_domain(self, domain: Any, mirrored_disks: int) -> migrate_call.PlannedDomain:
         """Return the domain to hand to Nova's operation."""
-        def without(feature: str, why: str) -> plan_mod.Plan:
+        def without(feature: str, why: str) -> migrate_call.MigrateParams:
             self.call.left_out = (*self.call.left_out, feature)
             return self._leave_out(feature, f'it was refused: {why}').for_disks(mirrored_disks)
 
-        return operation.PlannedDomain(
+        return migrate_call.PlannedDomain(
             domain, self._plan.for_disks(mirrored_disks), self.call, without,
             self._may_call_again)
 
@@ -308,7 +307,7 @@ class Session:
         self.inbox.put(inbox_mod.CallReturned(self.inbox.clock()))
 
     def watch(
-        self, reporter: report.Reporter, disk_paths: Sequence[str],
+        self, reporter: nova_records.Reporter, disk_paths: Sequence[str],
         sleep: Callable[[float], None] = time.sleep,
     ) -> outcome_mod.Outcome:
         """Watch and steer until the migration is over, and keep what was learnt of it."""

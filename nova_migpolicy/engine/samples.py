@@ -75,7 +75,7 @@ class Sample:
         as it is, compressed or as a mark for zeros. Remaining falls by just this between syncs.
     took_s: what is seen may be older than at_s by up to so many seconds, which libvirt took to
         answer.
-    moved_s, moved_bytes: it was told so much later, and then so much more was processed; the bytes
+    moved_s, moved_bytes: it was told this much later, when this much more was processed: the bytes
         are a guess, from the rate.
     xbzrle: pages that were written to but are the same as before are dropped, and counted nowhere:
         remaining falls by them, too.
@@ -145,8 +145,14 @@ class Sample:
 
     @property
     def told_s(self) -> float:
-        """When libvirt can have seen at the earliest what it told."""
-        return self.at_s + self.moved_s - self.took_s
+        """When libvirt had told what it saw."""
+        return self.at_s + self.moved_s
+
+    @property
+    def told_bytes(self) -> int | None:
+        """What was processed then, with no guess in it."""
+        processed = self.memory_processed_bytes
+        return None if processed is None else processed + self.moved_bytes
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for the journal; what was not seen is left out."""

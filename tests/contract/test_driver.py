@@ -13,8 +13,7 @@ from nova.virt.libvirt import guest as libvirt_guest
 from nova.virt.libvirt import host as libvirt_host
 
 from nova_migpolicy.compute import compat
-from nova_migpolicy.compute import operation
-from nova_migpolicy.compute import plan as plan_mod
+from nova_migpolicy.compute import migrate_call
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from tests.contract import base
@@ -110,13 +109,13 @@ class TestMigrateCall(base.ContractCase):
         self.assertEqual(libvirt.VIR_MIGRATE_LIVE, flags)
 
     def test_through_our_domain(self):
-        plan = plan_mod.make(
-            base.policy(bandwidth_mib_s=70, remedies=('post_copy',)), plan_mod.Circumstances(
+        plan = migrate_call.make(
+            base.policy(bandwidth_mib_s=70, remedies=('post_copy',)), migrate_call.Circumstances(
                 paused=False, persistent_memory=False, tunnelled=False,
                 nova_post_copy=False,
                 allow_qmp=True, libvirt_version=9_000_000, qemu_version=7_002_000))
         domain, call = base.FakeDomain(), outcome_mod.MigrateCall()
-        self.call(operation.PlannedDomain(
+        self.call(migrate_call.PlannedDomain(
             domain, plan, call, lambda feature, why: plan, lambda: False))
         [(_, destination, params, flags)] = domain.calls
         self.assertIn('dest', destination)

@@ -5,7 +5,7 @@ import ddt
 from nova.api.validation.extra_specs import validators
 from nova import exception as nova_exception
 
-from nova_migpolicy.compute import extra_specs
+from nova_migpolicy.api import extra_specs
 from nova_migpolicy.policy import keys
 from tests.contract import base
 

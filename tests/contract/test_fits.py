@@ -9,7 +9,7 @@ from nova import exception as nova_exception
 from nova import objects
 
 from nova_migpolicy.compute import driver
-from nova_migpolicy.compute import session
+from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from tests.contract import base
 
@@ -64,7 +64,7 @@ class TestFits(base.ContractCase):
         for name, value in data.items():
             setattr(migrate_data, name, value)
         self.domain.calls.clear()
-        with mock.patch.object(session.Session, 'watch', watch):
+        with mock.patch.object(session_mod.Session, 'watch', watch):
             self.tested._live_migration(
                 self.context, self.instance(extra_specs), 'dest', mock.Mock(), mock.Mock(),
                 False, migrate_data)

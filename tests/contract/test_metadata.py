@@ -5,7 +5,6 @@ from nova import objects
 from nova import utils as nova_utils
 from oslo_serialization import jsonutils
 
-from nova_migpolicy.compute import metadata
 from nova_migpolicy.compute import policies
 from tests.contract import base
 
@@ -15,10 +14,10 @@ class TestFlavor(base.ContractCase):
     def test_only_our_keys(self):
         server = self.instance({'migpolicy:max_downtime_ms': '250', 'hw:cpu_policy': 'shared',
                                 'migpolicy': 'x'})
-        self.assertEqual({'max_downtime_ms': '250'}, metadata.read_flavor(server))
+        self.assertEqual({'max_downtime_ms': '250'}, policies.read_flavor(server))
 
     def test_none(self):
-        self.assertEqual({}, metadata.read_flavor(self.instance()))
+        self.assertEqual({}, policies.read_flavor(self.instance()))
 
     def test_extra_specs_are_kept_with_the_server(self):
         flavor = objects.Flavor(id=1, extra_specs={'migpolicy:profile': 'post_copy'})
@@ -44,16 +43,16 @@ class TestImage(base.ContractCase):
         server = self.booted_from({'migpolicy_profile': 'evacuate', 'hw_machine_type': 'q35',
                                    'migpolicy_timeout_seconds': 90})
         self.assertEqual(({'profile': 'evacuate', 'timeout_seconds': '90'}, ()),
-                         metadata.read_image(server))
+                         policies.read_image(server))
 
     def test_a_long_value_is_not_believed(self):
         for text in ('bandwidth,' * 40, 'ü' * 200, '\N{GRINNING FACE}' * 100):
-            values, problems = metadata.read_image(self.booted_from({'migpolicy_remedies': text}))
+            values, problems = policies.read_image(self.booted_from({'migpolicy_remedies': text}))
             self.assertEqual({}, values)
             self.assertIn('may have cut it', problems[0].sentence)
 
     def test_what_fits_is_believed(self):
-        values, problems = metadata.read_image(
+        values, problems = policies.read_image(
             self.booted_from({'migpolicy_remedies': 'downtime,' * 27}))
         self.assertEqual(({'remedies': 'downtime,' * 27}, ()), (values, problems))
 

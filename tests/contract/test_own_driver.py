@@ -14,10 +14,10 @@ from nova.virt.libvirt import driver as libvirt_driver
 
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import compat
-from nova_migpolicy.compute import current as current_mod
 from nova_migpolicy.compute import driver
-from nova_migpolicy.compute import ending
-from nova_migpolicy.compute import session
+from nova_migpolicy.compute import migration as migration_mod
+from nova_migpolicy.compute import nova_records
+from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
@@ -67,7 +67,7 @@ class TestMigration(base.ContractCase):
             seen.append(watched)
             return outcome_mod.Outcome(end, 'because')
 
-        with mock.patch.object(session.Session, 'watch', watch), \
+        with mock.patch.object(session_mod.Session, 'watch', watch), \
                 mock.patch.object(driver.report, 'explain') as self.explain:
             self.tested._live_migration(
                 self.context, self.server, 'dest', self.post, self.recover, False, self.data)
@@ -185,7 +185,7 @@ class TestMigration(base.ContractCase):
         record = self.migrate_data().migration
 
         def hand_over(*args):
-            current = self.tested._current[base.UUID] = current_mod.Current(
+            current = self.tested._current[base.UUID] = migration_mod.Migration(
                 record.uuid, inbox_mod.Inbox())
             asked.append(current.inbox)
             return record
@@ -198,7 +198,7 @@ class TestMigration(base.ContractCase):
         self.assertIsNone(self.tested._early.command(record.uuid))
 
     def test_where_the_memory_is_on_both_hosts_nothing_is_aborted(self):
-        self.assertRaises(ending.PostCopyBroken, self.run_one, outcome_mod.End.BROKEN)
+        self.assertRaises(nova_records.PostCopyBroken, self.run_one, outcome_mod.End.BROKEN)
         self.post.assert_not_called()
         self.recover.assert_not_called()
         self.assertNotIn(('abort',), self.domain.calls)
@@ -227,7 +227,7 @@ class TestMigration(base.ContractCase):
 
             self.server, self.data = self.instance(), self.migrate_data()
             asker = threading.Timer(0, give)
-            with mock.patch.object(session.Session, 'watch', watch), \
+            with mock.patch.object(session_mod.Session, 'watch', watch), \
                     mock.patch.object(driver.LibvirtDriver, '_events') as events:
                 events.return_value.__enter__.side_effect = lambda *args, a=asker: a.start()
                 self.tested._live_migration(
@@ -253,7 +253,7 @@ class TestMigration(base.ContractCase):
 
             self.server, self.data = self.instance(
                 {'migpolicy:remedies': 'auto_converge'}), self.migrate_data()
-            with mock.patch.object(session.Session, 'watch', watch):
+            with mock.patch.object(session_mod.Session, 'watch', watch):
                 self.tested._live_migration(
                     self.context, self.server, 'dest', self.post, self.recover, False, self.data)
         [(_, _, _, flags)] = [call for call in self.domain.calls if call[0] == 'migrate']
@@ -397,7 +397,7 @@ class TestMigration(base.ContractCase):
             raise RuntimeError('a bug')
 
         self.domain.abortJob = mock.Mock()
-        with mock.patch.object(session.Session, 'watch', die):
+        with mock.patch.object(session_mod.Session, 'watch', die):
             self.assertRaises(
                 RuntimeError, self.tested._live_migration, self.context, self.instance(),
                 'dest', self.post, self.recover, False, self.migrate_data())

@@ -9,7 +9,7 @@ from nova import exception as nova_exception
 from nova import objects
 from nova.virt.libvirt import migration as libvirt_migration
 
-from nova_migpolicy.compute import report
+from nova_migpolicy.compute import nova_records
 from tests.contract import base
 
 
@@ -21,15 +21,15 @@ class TestExplain(base.ContractCase):
                 mock.patch.object(event, 'event_finish', side_effect=finish) as finished, \
                 mock.patch.object(event, 'event_finish_with_failure',
                                   side_effect=finish) as failed:
-            report.explain(self.context, self.instance(), 'source', 'no remedy can work')
+            nova_records.explain(self.context, self.instance(), 'source', 'no remedy can work')
         return started, finished, failed
 
     def test_reason_is_the_failure_of_an_event(self):
         started, finished, failed = self.explain()
         finished.assert_not_called()
-        self.assertEqual((base.UUID, report.EVENT_NAME), started.call_args[0][1:3])
+        self.assertEqual((base.UUID, nova_records.EVENT_NAME), started.call_args[0][1:3])
         self.assertEqual('source', started.call_args[1]['host'])
-        self.assertEqual((base.UUID, report.EVENT_NAME), failed.call_args[0][1:3])
+        self.assertEqual((base.UUID, nova_records.EVENT_NAME), failed.call_args[0][1:3])
         self.assertEqual('no remedy can work', str(failed.call_args[1]['exc_val']))
 
     def test_no_action_to_add_to(self):
@@ -52,7 +52,7 @@ class TestPostCopy(base.ContractCase):
                 guest, server, {server.uuid: collections.deque(['force-complete'])},
                 collections.deque(), migration, True)
         guest.migrate_start_postcopy.assert_called_once_with()
-        self.assertEqual(report.POST_COPY_STATUS, migration.status)
+        self.assertEqual(nova_records.POST_COPY_STATUS, migration.status)
 
     def test_flag(self):
         self.set_option('live_migration_permit_post_copy', True, 'libvirt')

@@ -7,7 +7,7 @@ import time
 import fixtures
 from nova import objects
 
-from nova_migpolicy.compute import report
+from nova_migpolicy.compute import nova_records
 from nova_migpolicy.compute import saver
 from nova_migpolicy.engine import samples
 from tests.contract import base
@@ -58,7 +58,7 @@ class TestReporter(base.ContractCase):
         self.server, self.migration = self.instance(), self.migrate_data().migration
         for thing in (self.server, self.migration):
             thing.obj_reset_changes(recursive=True)
-        self.reporter = report.Reporter(
+        self.reporter = nova_records.Reporter(
             self.server, self.migration, lambda: False, 5.0, lambda: self.now_s)
 
     def begin(self):
@@ -99,7 +99,7 @@ class TestReporter(base.ContractCase):
     def test_novas_objects_have_the_same_with_nothing_to_save_and_its_reset_counts(self):
         self.report(42)
         self.reporter.post_copy_started()
-        self.assertEqual((100, report.POST_COPY_STATUS, 42), (
+        self.assertEqual((100, nova_records.POST_COPY_STATUS, 42), (
             self.migration.memory_total, self.migration.status, self.server.progress))
         # Nova sends them to the destination, which saves what counts as changed.
         self.assertEqual(({}, {}), (
@@ -121,7 +121,7 @@ class TestReporter(base.ContractCase):
         self.reporter.__exit__()
         self.assertEqual([1, 8], self.database.written('progress'))
         self.assertEqual([90, 82], self.database.written('memory_remaining'))
-        self.assertEqual([report.POST_COPY_STATUS], self.database.written('status'))
+        self.assertEqual([nova_records.POST_COPY_STATUS], self.database.written('status'))
 
     def test_a_database_that_fails_is_survived_said_once_and_made_good(self):
         self.database.error = RuntimeError('no database')
@@ -135,7 +135,7 @@ class TestReporter(base.ContractCase):
         self.report(7)
         self.wait_saves(2)
         self.reporter.__exit__()
-        self.assertEqual([report.POST_COPY_STATUS], self.database.written('status'))
+        self.assertEqual([nova_records.POST_COPY_STATUS], self.database.written('status'))
         self.assertEqual([7], self.database.written('progress'))
         self.assertEqual(1, self.log.output.count('no database'))
         self.assertIn('written again', self.log.output)
@@ -165,11 +165,11 @@ class TestReporter(base.ContractCase):
         self.assertEqual([], self.database.saved)
         self.database.answers.set()
         ending.join(LONG_S)
-        self.assertEqual([report.POST_COPY_STATUS], self.database.written('status'))
+        self.assertEqual([nova_records.POST_COPY_STATUS], self.database.written('status'))
 
     def test_what_cannot_be_written_at_all_costs_no_migration(self):
         with fixtures.MockPatchObject(objects.Instance, 'obj_clone', side_effect=RuntimeError):
-            self.reporter = report.Reporter(
+            self.reporter = nova_records.Reporter(
                 self.server, self.migration, lambda: False, 5.0, lambda: self.now_s)
         self.begin()
         self.report(42)

@@ -17,15 +17,14 @@ import uuid
 import libvirt
 import libvirt_qemu
 
-from nova_migpolicy.compute import control
-from nova_migpolicy.compute import current as current_mod
-from nova_migpolicy.compute import early
+from nova_migpolicy.compute import migrate_call
+from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy.compute import outside
-from nova_migpolicy.compute import plan
-from nova_migpolicy.compute import queue
-from nova_migpolicy.compute import requests
+from nova_migpolicy.compute import pending
+from nova_migpolicy.compute import request_policies
 from nova_migpolicy.compute import saver
-from nova_migpolicy.compute import session
+from nova_migpolicy.compute import service
+from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.monitor import events
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
@@ -101,13 +100,13 @@ class Move:
         self.journals = tempfile.TemporaryDirectory()
         self.session = self._session(policy, allow_qmp, versions, link_mib_s)
         self.session.prepare(None)
-        self.current = current_mod.Current(self.migration, self.session.inbox)
+        self.current = migration_mod.Migration(self.migration, self.session.inbox)
         self.current.session = self.session
-        self.control = control.Control(
-            {self.server: self.current}, early=early.Early(),
-            requests=requests.Requests(pathlib.Path(self.journals.name)),
-            queue=queue.Queue(dict, 'n1'), recall=None, journals=pathlib.Path(self.journals.name),
-            resolve_for=None, newest_request=None)
+        self.control = service.MigrationService(
+            {self.server: self.current}, early=pending.EarlyOrders(),
+            requests=request_policies.RequestPolicies(pathlib.Path(self.journals.name)),
+            queue=pending.NovaQueue(dict, 'n1'), recall=None,
+            journals=pathlib.Path(self.journals.name), resolve_for=None, newest_request=None)
         self.report = Report()
         self.outcome = None
         self.error = None
@@ -154,12 +153,12 @@ class Move:
         def resolver(retune):
             return resolve.resolve(resolve.Sources(flavor=policy, retune=retune))
 
-        return session.Session(
-            session.Start(
+        return session_mod.Session(
+            session_mod.MigrationFacts(
                 instance=types.SimpleNamespace(uuid=self.server), migration=self.migration,
                 destination=self.to.name, resolved=resolver({}), resolver=resolver,
                 memory_bytes=self.guest.memory_mib * MIB, link_mib_s=link_mib_s,
-                circumstances=plan.Circumstances(
+                circumstances=migrate_call.Circumstances(
                     paused=False, persistent_memory=False, tunnelled=False,
                     nova_post_copy=False, allow_qmp=allow_qmp, emulated=True,
                     libvirt_version=libvirt_version, qemu_version=qemu_version)),

@@ -16,8 +16,8 @@ import libvirt
 
 from lab import domain as lab_domain
 from nova_migpolicy.compute import fits
-from nova_migpolicy.compute import plan
-from nova_migpolicy.compute import session
+from nova_migpolicy.compute import migrate_call
+from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.monitor import events
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
@@ -60,15 +60,15 @@ class MonitoredTest(base.HostsTest):
         libvirt_version, qemu_version = versions or (
             connection.getLibVersion(), connection.getVersion())
         clock = inbox_mod.Inbox()
-        made = session.Session(
-            session.Start(
+        made = session_mod.Session(
+            session_mod.MigrationFacts(
                 instance=types.SimpleNamespace(uuid=str(uuid.uuid4())),
                 migration=str(uuid.uuid4()), destination='n2',
                 resolved=resolve.resolve(resolve.Sources(flavor=policy)),
                 resolver=lambda retune: resolve.resolve(
                     resolve.Sources(flavor=policy, retune=retune)),
                 memory_bytes=self.guest.guest.memory_mib * MIB, link_mib_s=self.link_mib_s,
-                circumstances=plan.Circumstances(
+                circumstances=migrate_call.Circumstances(
                     paused=False, persistent_memory=False, tunnelled=False,
                     nova_post_copy=False, allow_qmp=True,
                     libvirt_version=libvirt_version, qemu_version=qemu_version)),

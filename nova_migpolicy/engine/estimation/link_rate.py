@@ -69,9 +69,9 @@ def from_pass(seen: passes_mod.Pass) -> float | None:
     It counts as long as it may have been, and nothing that is guessed: what a host was too busy to
     look at for a while would else show a rate that the link does not give.
     """
-    if seen.cap_mib_s or not shows_link(seen) or seen.told_s < LEAST_PASS_S:
+    if seen.cap_mib_s or not shows_link(seen) or seen.told.longest_s < LEAST_PASS_S:
         return None
-    return LOW * seen.told_bytes / seen.told_s / MIB
+    return LOW * seen.told.wire_bytes / seen.told.longest_s / MIB
 
 
 def from_switchover(last: samples.Sample, sent_bytes: int, ended_s: float, cap_mib_s: int,
@@ -82,8 +82,8 @@ def from_switchover(last: samples.Sample, sent_bytes: int, ended_s: float, cap_m
     guest was stopped for the last downtime_ms, which the cap did not bind. Part of that is not
     spent sending memory: the state of devices goes, too, and the destination starts.
     """
-    wire_bytes = sent_bytes - (last.memory_processed_bytes or 0) - last.moved_bytes
-    seconds, stopped_s = ended_s - last.told_s, downtime_ms / 1000
+    wire_bytes = sent_bytes - (last.told_bytes or 0)
+    seconds, stopped_s = ended_s - last.told_s + last.took_s, downtime_ms / 1000
     if stopped_s < LEAST_S or seconds < stopped_s:
         return None
     capped = cap_mib_s * MIB * (seconds - stopped_s)

@@ -24,6 +24,17 @@ LEAST_GAP_S = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
+class Told:
+    """What libvirt told at the ends of a pass, with no guess in it.
+
+    wire_bytes: what went over the wire in between. longest_s: how long that may have taken.
+    """
+
+    wire_bytes: int
+    longest_s: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Pass:
     """One pass that is over. number 0 is the bulk copy; sizes are in bytes.
 
@@ -34,8 +45,7 @@ class Pass:
     steady: the cap did not change in the middle of it.
     count: how many passes it stands for: short ones are taken together.
     shared: other migrations of this host used the link in it.
-    told_s, told_bytes: since libvirt told of its begin, so much went over the wire, and that took
-        so long at most: nothing of it is a guess but at its end, where a guess makes it less.
+    told: of the same bytes and time, what is no guess; both ends may lie a little later.
     """
 
     number: int
@@ -52,8 +62,7 @@ class Pass:
     steady: bool = True
     count: int = 1
     shared: bool = False
-    told_s: float = 0.0
-    told_bytes: int = 0
+    told: Told = Told(0, 0.0)
 
     @property
     def duration_s(self) -> float:
@@ -73,9 +82,10 @@ class Pass:
 
 @dataclasses.dataclass(frozen=True)
 class _Mark:
-    """The counters when a pass began, and where and when they were told at the earliest."""
+    """The counters when a pass began; asked_s, told_s, told_wire: as libvirt told, see Sample."""
 
     at_s: float
+    asked_s: float
     told_s: float
     remaining: int
     sent: int
@@ -89,8 +99,9 @@ def _mark(sample: samples.Sample) -> _Mark | None:
     if remaining is None or wire is None:
         return None
     sent = sample.memory_sent_bytes
-    return _Mark(sample.at_s, sample.told_s, remaining, wire if sent is None else sent,
-                 wire, wire + sample.moved_bytes, sample.throttle_percent or 0)
+    return _Mark(sample.at_s, sample.told_s - sample.took_s, sample.told_s, remaining,
+                 wire if sent is None else sent, wire, wire + sample.moved_bytes,
+                 sample.throttle_percent or 0)
 
 
 def _belong_together(one: Pass, after: Pass) -> bool:
@@ -103,8 +114,9 @@ def _belong_together(one: Pass, after: Pass) -> bool:
 def _joined(one: Pass, after: Pass) -> Pass:
     return dataclasses.replace(
         after, start_s=one.start_s, start_bytes=one.start_bytes, count=one.count + after.count,
-        shared=one.shared or after.shared, told_s=one.told_s + after.duration_s,
-        told_bytes=one.told_bytes + after.wire_bytes,
+        shared=one.shared or after.shared,
+        told=Told(one.told.wire_bytes + after.told.wire_bytes,
+                  one.told.longest_s + after.told.longest_s),
         dirtied_bytes=one.dirtied_bytes + after.dirtied_bytes,
         sent_bytes=one.sent_bytes + after.sent_bytes,
         wire_bytes=one.wire_bytes + after.wire_bytes)
@@ -232,7 +244,7 @@ class Tracker:
         return Pass(number, old.at_s, now.at_s, old.remaining, now.remaining,
                     max(0, old.remaining - sent), max(0, dirtied), sent,
                     wire, old.throttle, 0, count=max(1, skipped if number else 1),
-                    told_s=now.at_s - old.told_s, told_bytes=now.wire - old.told_wire)
+                    told=Told(now.told_wire - old.told_wire, now.told_s - old.asked_s))
 
     @staticmethod
     def _late(now: _Mark | None, sample: samples.Sample) -> bool:

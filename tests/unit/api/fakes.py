@@ -14,11 +14,11 @@ from oslo_messaging import conffixture
 import testtools
 import webob
 
-from nova_migpolicy.api import application
 from nova_migpolicy.api import errors
 from nova_migpolicy.api import filter as filter_mod
-from nova_migpolicy.api import parts as parts_mod
-from nova_migpolicy.api import rbac
+from nova_migpolicy.api import rbac as rbac_mod
+from nova_migpolicy.api import routes
+from nova_migpolicy.api import target as target_mod
 
 CONF = nova.conf.CONF
 SERVER = '11111111-2222-3333-4444-555555555555'
@@ -179,8 +179,8 @@ class ApiCase(testtools.TestCase):
         self.lookup, self.channel, self.rbac = Lookup(), Channel(), Rbac()
         self.nova = Nova()
         self.context = Context()
-        ours = application.Application(
-            self.nova, parts_mod.Parts(self.lookup, self.rbac, self.channel))
+        ours = routes.Application(
+            self.nova, target_mod.Services(self.lookup, self.rbac, self.channel))
         self.app = filter_mod.Filter(ours, self.nova)
         self.base = f'/servers/{SERVER}/migrations/5'
 
@@ -205,4 +205,4 @@ class ApiCase(testtools.TestCase):
         return answer
 
 
-RULES = frozenset(rule.name for rule in rbac.list_rules())
+RULES = frozenset(rule.name for rule in rbac_mod.list_rules())

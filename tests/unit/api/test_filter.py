@@ -10,8 +10,8 @@ from hypothesis import strategies
 import webob
 
 from nova_migpolicy import api
-from nova_migpolicy.api import application
 from nova_migpolicy.api import filter as filter_mod
+from nova_migpolicy.api import routes
 from tests.unit.api import fakes
 
 
@@ -72,7 +72,7 @@ class TestFilter(fakes.ApiCase):
 class TestFactory(fakes.ApiCase):
 
     def make(self, **make):
-        with mock.patch.object(application, 'make', **make):
+        with mock.patch.object(routes, 'make', **make):
             return filter_mod.factory({})(self.nova)
 
     def test_put_before(self):
@@ -89,7 +89,7 @@ class TestFactory(fakes.ApiCase):
 
     def test_ours_is_not_there(self):
         log = self.useFixture(fixtures.FakeLogger())
-        with mock.patch.dict('sys.modules', {application.__name__: None}):
+        with mock.patch.dict('sys.modules', {routes.__name__: None}):
             with mock.patch.dict(api.__dict__):
                 del api.application
                 self.assertIs(self.nova, filter_mod.factory({})(self.nova))

@@ -11,7 +11,7 @@ from nova import objects
 import testtools
 
 from nova_migpolicy.api import errors
-from nova_migpolicy.api import lookup
+from nova_migpolicy.api import lookup as lookup_mod
 from nova_migpolicy import vocabulary
 from tests.unit.api import fakes
 
@@ -26,7 +26,7 @@ class TestLookup(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.useFixture(fakes.NovaConf(self.id()))
-        self.lookup = lookup.Lookup()
+        self.lookup = lookup_mod.Lookup()
         self.context = nova_context.RequestContext('u', 'p', is_admin=False)
         self.server = objects.Instance(self.context, uuid=fakes.SERVER, locked=False)
 
@@ -163,6 +163,6 @@ class TestLookup(testtools.TestCase):
     def test_lock(self, locked, is_admin, refused):
         self.server.locked, self.context.is_admin = locked, is_admin
         if refused:
-            self.refused(409, 'is locked', lookup.check_lock, self.context, self.server)
+            self.refused(409, 'is locked', lookup_mod.check_lock, self.context, self.server)
         else:
-            lookup.check_lock(self.context, self.server)
+            lookup_mod.check_lock(self.context, self.server)

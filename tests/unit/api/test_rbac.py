@@ -12,13 +12,14 @@ from oslo_policy import opts
 import testtools
 
 from nova_migpolicy.api import errors
-from nova_migpolicy.api import rbac
+from nova_migpolicy.api import rbac as rbac_mod
 from tests.unit.api import fakes
 
 ROOT = pathlib.Path(__file__).parents[3]
 _ADMIN = {'admin', 'manager', 'member', 'reader'}
 _MANAGER = {'manager', 'member', 'reader'}
-_ALL = (rbac.SHOW, rbac.TUNE, rbac.POST_COPY, rbac.PAUSE, rbac.REQUEST, rbac.CANCEL_ALL)
+_ALL = (rbac_mod.SHOW, rbac_mod.TUNE, rbac_mod.POST_COPY, rbac_mod.PAUSE, rbac_mod.REQUEST,
+        rbac_mod.CANCEL_ALL)
 
 
 def context(roles, project='p', **more):
@@ -42,7 +43,7 @@ class TestRules(testtools.TestCase):
         if text is not None:
             path.write_text(text)
         conf.set_override('policy_file', str(path), group='oslo_policy')
-        return rbac.Rbac(conf)
+        return rbac_mod.Rbac(conf)
 
     def allowed(self, rules, who, project='p'):
         found = set()
@@ -55,7 +56,7 @@ class TestRules(testtools.TestCase):
                 self.assertIn(f'The rule {rule} does not allow it', error.message)
         return found
 
-    @ddt.data((_ADMIN, set(_ALL)), (_MANAGER, {rbac.POST_COPY, rbac.PAUSE}),
+    @ddt.data((_ADMIN, set(_ALL)), (_MANAGER, {rbac_mod.POST_COPY, rbac_mod.PAUSE}),
               ({'member', 'reader'}, set()), ({'reader'}, set()), (set(), set()),
               ({'service'}, set()))
     @ddt.unpack
@@ -74,9 +75,9 @@ class TestRules(testtools.TestCase):
         rules = self.rules('"migpolicy:show": "role:reader and project_id:%(project_id)s"\n'
                            '"project_manager_or_admin": "role:helpdesk"\n'
                            '"os_compute_api:servers:migrations:delete": "!"\n')
-        self.assertEqual({rbac.SHOW}, self.allowed(rules, context(['reader'])))
+        self.assertEqual({rbac_mod.SHOW}, self.allowed(rules, context(['reader'])))
         self.assertEqual(set(), self.allowed(rules, context(['reader']), 'q'))
-        self.assertEqual({rbac.POST_COPY, rbac.PAUSE},
+        self.assertEqual({rbac_mod.POST_COPY, rbac_mod.PAUSE},
                          self.allowed(rules, context(['helpdesk'])))
 
     def test_what_is_no_projects_is_met_by_no_check_of_a_project(self):
@@ -87,12 +88,12 @@ class TestRules(testtools.TestCase):
                 (context(['manager']), 'p', True), (context(['manager']), 'q', False),
                 (context(['manager']), None, False), (context(['manager'], None), None, False),
                 (context(_ADMIN), None, True), (context(_ADMIN), 'q', True)):
-            self.assertEqual(allowed, rules.allows(who, rbac.CANCEL_ALL, project),
+            self.assertEqual(allowed, rules.allows(who, rbac_mod.CANCEL_ALL, project),
                              (who.roles, project))
 
     def test_each_rule_is_documented(self):
-        self.assertEqual(set(_ALL), {rule.name for rule in rbac.list_rules()})
-        for rule in rbac.list_rules():
+        self.assertEqual(set(_ALL), {rule.name for rule in rbac_mod.list_rules()})
+        for rule in rbac_mod.list_rules():
             self.assertTrue(rule.description and rule.operations)
             self.assertEqual(['project'], rule.scope_types)
 

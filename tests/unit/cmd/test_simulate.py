@@ -13,7 +13,7 @@ import fixtures
 from nova_migpolicy.cmd import cases
 from nova_migpolicy.cmd import table
 from nova_migpolicy.cmd import trial
-from nova_migpolicy.compute import plan
+from nova_migpolicy.compute import migrate_call
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import profiles
 from nova_migpolicy.sim import guests
@@ -125,7 +125,7 @@ class SimulateTest(base.CommandTest):
         self.assertEqual(111, found['policies'][0]['max_downtime_ms'])
 
     def test_what_is_made_ready_is_what_compute_makes_ready(self):
-        circumstances = plan.Circumstances(
+        circumstances = migrate_call.Circumstances(
             paused=False, persistent_memory=False, tunnelled=False,
             nova_post_copy=False, allow_qmp=True, libvirt_version=9_000_000,
             qemu_version=7_002_000)
@@ -133,7 +133,7 @@ class SimulateTest(base.CommandTest):
             for connections in (1, 4):
                 case = cases.of_profile(name, profiles.BUILT_IN, {
                     'parallel_connections': connections})
-                made = plan.make(case.policy, circumstances)
+                made = migrate_call.make(case.policy, circumstances)
                 self.assertEqual((made.can_post_copy, made.can_throttle),
                                  (trial.made_ready(case)[0], case.policy.may_throttle), name)
 

@@ -11,11 +11,10 @@ import uuid
 
 import testtools
 
-from nova_migpolicy.compute import control
-from nova_migpolicy.compute import current as current_mod
-from nova_migpolicy.compute import early
-from nova_migpolicy.compute import queue
-from nova_migpolicy.compute import requests
+from nova_migpolicy.compute import migration as migration_mod
+from nova_migpolicy.compute import pending
+from nova_migpolicy.compute import request_policies
+from nova_migpolicy.compute import service
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
@@ -51,12 +50,12 @@ class ControlBase(testtools.TestCase):
         self.folder = pathlib.Path(scratch.name)
         self.current, self.waiting = {}, {}
         self.newest_request = None
-        self.early = early.Early()
+        self.early = pending.EarlyOrders()
         self.recall = mock.Mock()
-        self.requests = requests.Requests(self.folder / 'requests')
-        self.control = control.Control(
+        self.requests = request_policies.RequestPolicies(self.folder / 'requests')
+        self.control = service.MigrationService(
             self.current, early=self.early, requests=self.requests,
-            queue=queue.Queue(lambda: self.waiting, 'n1'), recall=self.recall,
+            queue=pending.NovaQueue(lambda: self.waiting, 'n1'), recall=self.recall,
             journals=self.folder,
             resolve_for=lambda context, server, request: resolve.resolve(
                 resolve.Sources(request=request)),
@@ -76,7 +75,7 @@ class ControlBase(testtools.TestCase):
 
     def hand_over(self, box=None):
         """Let Nova hand a migration over that is still being prepared."""
-        current = self.current[SERVER] = current_mod.Current(MIGRATION, box or Box())
+        current = self.current[SERVER] = migration_mod.Migration(MIGRATION, box or Box())
         return current
 
     def wait_in_queue(self, *before, running=False, migration=MIGRATION, request=REQUEST):
@@ -92,7 +91,7 @@ class ControlBase(testtools.TestCase):
                 request_id=request)), future('running' if running else 'waiting'))
 
     def leave_to_nova(self, request):
-        self.hand_over().leave_to_nova(current_mod.Stock(
+        self.hand_over().leave_to_nova(migration_mod.Unmanaged(
             resolve.resolve(resolve.Sources(request=request))))
 
     def write(self, *records, server=SERVER):

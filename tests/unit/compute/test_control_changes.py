@@ -7,7 +7,7 @@ import types
 import uuid
 
 from nova_migpolicy.channel import protocol
-from nova_migpolicy.compute import current as current_mod
+from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy import vocabulary
@@ -194,7 +194,7 @@ class ChangeTest(controlled.ControlBase):
             self.assertIn('profile nova', found.message)
 
     def test_where_the_policy_could_not_be_applied(self):
-        self.hand_over().leave_to_nova(current_mod.Stock(None, 'RuntimeError'))
+        self.hand_over().leave_to_nova(migration_mod.Unmanaged(None, 'RuntimeError'))
         for found in (self.control.policy(None, SERVER, MIGRATION),
                       self.control.tune(SERVER, MIGRATION, {}, []),
                       self.control.act(SERVER, MIGRATION, vocabulary.PAUSE)):

@@ -9,15 +9,14 @@ import libvirt
 import testtools
 
 from nova_migpolicy.compute import fits
-from nova_migpolicy.compute import operation
-from nova_migpolicy.compute import plan
+from nova_migpolicy.compute import migrate_call
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import keys
-from tests.unit.compute import test_plan
+from tests.unit.compute import test_migrate_call
 from tests.unit.monitor import fakes
 
-NEW = dataclasses.replace(test_plan.BASE, libvirt_version=11_003_000, qemu_version=10_001_000,
-                          link_mib_s=80.0)
+NEW = dataclasses.replace(test_migrate_call.BASE, libvirt_version=11_003_000,
+                          qemu_version=10_001_000, link_mib_s=80.0)
 ALL = keys.Policy(parallel_connections=4, compression='zstd', bandwidth_mib_s=50,
                   max_bandwidth_mib_s=50, remedies=('auto_converge', 'post_copy'))
 # An error that names each thing, in the order in which this destination finds them.
@@ -58,14 +57,14 @@ class PlannedDomainTest(testtools.TestCase):
         self.may = True
 
     def make(self):
-        return plan.make(ALL, NEW, self.left_out)
+        return migrate_call.make(ALL, NEW, self.left_out)
 
     def leave_out(self, feature, why):
         self.left_out[feature] = why
         return self.make()
 
     def migrate(self, domain):
-        planned = operation.PlannedDomain(
+        planned = migrate_call.PlannedDomain(
             domain, self.make(), self.call, self.leave_out, lambda: self.may)
         planned.migrateToURI3('qemu+tcp://there/system', params={'bandwidth': 1}, flags=0)
 
@@ -74,7 +73,7 @@ class PlannedDomainTest(testtools.TestCase):
         self.migrate(domain)
         [(params, flags)] = domain.seen
         self.assertEqual((80, 'zstd', 50), (
-            params[plan.SWITCHOVER_PARAM], params['compression'], params['bandwidth']))
+            params[migrate_call.SWITCHOVER_PARAM], params['compression'], params['bandwidth']))
         self.assertTrue(flags & libvirt.VIR_MIGRATE_POSTCOPY)
         self.assertTrue(self.call.started)
         self.assertEqual({}, self.left_out)

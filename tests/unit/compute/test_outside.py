@@ -8,9 +8,8 @@ from unittest import mock
 import libvirt
 import testtools
 
-from nova_migpolicy.compute import operation
+from nova_migpolicy.compute import migrate_call
 from nova_migpolicy.compute import outside
-from nova_migpolicy.compute import plan
 from nova_migpolicy.compute import privileged
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import keys
@@ -65,10 +64,12 @@ class OutsideTest(testtools.TestCase):
 
     def test_the_address_that_is_used_comes_first(self):
         call = outcome_mod.MigrateCall()
-        planned = operation.PlannedDomain(mock.Mock(
-            migrateToURI3=mock.Mock(return_value=0)), plan.make(keys.Policy(), plan.Circumstances(
-                paused=False, persistent_memory=False, tunnelled=False, nova_post_copy=False,
-                allow_qmp=True, libvirt_version=9_000_000, qemu_version=7_002_000)), call,
+        circumstances = migrate_call.Circumstances(
+            paused=False, persistent_memory=False, tunnelled=False, nova_post_copy=False,
+            allow_qmp=True, libvirt_version=9_000_000, qemu_version=7_002_000)
+        planned = migrate_call.PlannedDomain(
+            mock.Mock(migrateToURI3=mock.Mock(return_value=0)),
+            migrate_call.make(keys.Policy(), circumstances), call,
             leave_out=mock.Mock(), may_call_again=lambda: False)
         planned.migrateToURI3('qemu+tcp://n2/system', {'migrate_uri': 'tcp://10.77.0.12'}, 0)
         self.assertEqual(('tcp://10.77.0.12', 'qemu+tcp://n2/system'), call.targets)

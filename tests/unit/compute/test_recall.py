@@ -11,9 +11,7 @@ from unittest import mock
 import fixtures
 import testtools
 
-from nova_migpolicy.compute import early
-from nova_migpolicy.compute import queue
-from nova_migpolicy.compute import recall
+from nova_migpolicy.compute import pending
 
 LONG_S = 30.0
 
@@ -23,13 +21,13 @@ class RecallTest(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.waiting, self.aborted = {}, []
-        self.early = early.Early()
+        self.early = pending.EarlyOrders()
         self.looked, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
-        self.recall = recall.Recall(
-            queue.Queue(lambda: self.waiting, 'n1'),
+        self.recall = pending.QueueAborter(
+            pending.NovaQueue(lambda: self.waiting, 'n1'),
             lambda migration: self.early.command(migration) == 'cancel', self.abort, self.sleep)
         self.addCleanup(self.go_on.release, 100)
-        self.useFixture(fixtures.MockPatchObject(recall, 'NOVAS_S', 0.0))
+        self.useFixture(fixtures.MockPatchObject(pending, 'NOVAS_S', 0.0))
 
     def sleep(self, seconds):
         self.looked.release()
@@ -76,7 +74,7 @@ class RecallTest(testtools.TestCase):
         self.assertEqual('cancel', self.early.command('migration 1'))
 
     def test_novas_own_cancel_comes_first(self):
-        with mock.patch.object(recall, 'NOVAS_S', LONG_S):
+        with mock.patch.object(pending, 'NOVAS_S', LONG_S):
             self.put_in_queue(1)
             self.cancel(1)
             self.assertTrue(self.looked.acquire(timeout=LONG_S))

@@ -10,8 +10,8 @@ import libvirt
 import testtools
 
 from nova_migpolicy.compute import fits
-from nova_migpolicy.compute import plan
-from nova_migpolicy.compute import session
+from nova_migpolicy.compute import migrate_call
+from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import hung
 from nova_migpolicy.monitor import inbox as inbox_mod
@@ -21,7 +21,7 @@ from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import vocabulary
-from tests.unit.compute import test_plan
+from tests.unit.compute import test_migrate_call
 from tests.unit.monitor import fakes
 
 NO_USERFAULTFD = ("internal error: unable to execute QEMU command 'migrate-set-capabilities': "
@@ -46,11 +46,11 @@ class SessionTest(testtools.TestCase):
 
         box = inbox_mod.Inbox()
         resolved = resolve.resolve(resolve.Sources(flavor=policy))
-        made = session.Session(
-            session.Start(
+        made = session_mod.Session(
+            session_mod.MigrationFacts(
                 instance=types.SimpleNamespace(uuid='s'), migration='m', destination='n2',
                 resolved=resolved, resolver=lambda retune: resolved, memory_bytes=1 << 30,
-                link_mib_s=None, circumstances=test_plan.at(**(circumstances or {}))),
+                link_mib_s=None, circumstances=test_migrate_call.at(**(circumstances or {}))),
             guest_mod.MigratingGuest(self.domain, send), box,
             journal_mod.Journal(None, 0.0, 0), link_rates.LinkRates(None), outside=outside)
         made.prepare(None)
@@ -180,11 +180,11 @@ class TestLimit(testtools.TestCase):
         domain = fakes.Domain(**answers)
         resolved = resolve.resolve(resolve.Sources(flavor={
             'max_downtime_ms': '200', 'initial_downtime_ms': '200'}))
-        made = session.Session(
-            session.Start(
+        made = session_mod.Session(
+            session_mod.MigrationFacts(
                 instance=types.SimpleNamespace(uuid='5e1f'), migration='9a0b',
                 destination='n2', resolved=resolved, resolver=lambda retune: resolved,
-                memory_bytes=1 << 30, link_mib_s=None, circumstances=plan.Circumstances(
+                memory_bytes=1 << 30, link_mib_s=None, circumstances=migrate_call.Circumstances(
                     paused=False, persistent_memory=False, tunnelled=False,
                     nova_post_copy=False, allow_qmp=False, libvirt_version=9_000_000,
                     qemu_version=7_002_000)),

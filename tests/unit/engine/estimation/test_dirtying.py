@@ -28,7 +28,7 @@ def went(number, seconds, dirtied, end=None, left=0, rate=50, start_s=None, thro
     return passes_mod.Pass(
         number, start_s, start_s + seconds, int((start or sent + left) * MIB), int(end * MIB),
         int(left * MIB), int(dirtied * MIB), int(sent * MIB), int(sent * MIB), throttle, cap,
-        steady, told_s=seconds, told_bytes=int(sent * MIB))
+        steady, told=passes_mod.Told(int(sent * MIB), seconds))
 
 
 def run(curve, *times):

@@ -54,25 +54,32 @@ class TestLinkRate(testtools.TestCase):
             memory_processed_bytes=1160 * MIB, memory_sent_bytes=1160 * MIB,
             memory_remaining_bytes=100 * MIB), threshold_bytes=0, cap_mib_s=0, changed_s=0.0)
         late = tracker.passes[-1]
-        self.assertEqual((120 * MIB, 120 * MIB), (late.wire_bytes, late.told_bytes))
-        self.assertThat(late.told_s, test_dirtying.near(1.2, 0.01))
+        self.assertEqual((120 * MIB, 120 * MIB), (late.wire_bytes, late.told.wire_bytes))
+        self.assertThat(late.told.longest_s, test_dirtying.near(1.2, 0.01))
         self.assertThat(late.wire_rate / MIB, test_dirtying.near(200, 0.01))
         self.assertThat(link_rate.from_pass(late), test_dirtying.near(90, 0.01))
 
-    def test_what_is_guessed_of_a_pass_counts_for_nothing(self):
-        """A pass that was looked at 0.2 s late, and a rate of before that is far too high."""
+    def guessed(self, *looks):
+        """The last pass of looks: when it began, when that was told, MiB by then, its rate."""
         tracker = passes_mod.Tracker()
-        for number, (at_s, done, rate, left) in enumerate((
-                (0.0, 0, 0, 1000), (10.2, 1000, 300, 100), (11.0, 1080, 0, 100))):
+        for number, (began_s, told_s, done, rate) in enumerate(looks, 1):
             tracker.observe(sampling.at_boundary(
                 samples.Sample(
-                    at_s=at_s, memory_total_bytes=1000 * MIB, memory_processed_bytes=done * MIB,
-                    memory_remaining_bytes=left * MIB, memory_rate_bytes_s=rate * MIB,
-                    page_size_bytes=4096),
-                inbox_mod.PassStarted(min(at_s, 10.0) if number < 2 else at_s, number + 1)),
+                    at_s=told_s, memory_total_bytes=1000 * MIB, memory_processed_bytes=done * MIB,
+                    memory_remaining_bytes=(1000 if number == 1 else 100) * MIB,
+                    memory_rate_bytes_s=rate * MIB, page_size_bytes=4096),
+                inbox_mod.PassStarted(began_s, number)),
                 threshold_bytes=0, cap_mib_s=0, changed_s=0.0)
-        late = tracker.passes[-1]
+        return tracker.passes[-1]
+
+    def test_what_is_guessed_of_a_pass_counts_for_nothing(self):
+        # Its begin was looked at late, and the rate of just before was far too high.
+        late = self.guessed((0.0, 0.0, 0, 0), (10.0, 10.2, 1000, 300), (11.0, 11.0, 1080, 0))
         self.assertThat(late.wire_rate / MIB, test_dirtying.near(140, 0.01))
+        self.assertThat(link_rate.from_pass(late), test_dirtying.near(90, 0.01))
+        # Its end was, and the rate of just before was far too low.
+        late = self.guessed((0.0, 0.0, 0, 0), (10.0, 10.0, 1000, 0), (11.0, 11.7, 1170, 1))
+        self.assertThat(late.wire_rate / MIB, test_dirtying.near(169, 0.01))
         self.assertThat(link_rate.from_pass(late), test_dirtying.near(90, 0.01))
 
     @staticmethod

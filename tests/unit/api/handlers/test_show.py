@@ -4,7 +4,7 @@
 import ddt
 import nova.conf
 
-from nova_migpolicy.api import rbac
+from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.channel import client
 from tests.unit.api import fakes
 
@@ -21,13 +21,13 @@ class TestAll(fakes.ApiCase):
         [(host, method, arguments)] = self.channel.asked
         self.assertEqual(('n1', what, fakes.SERVER, fakes.RECORD), (
             host, method, arguments['server'], arguments['migration']))
-        self.assertEqual([(rbac.SHOW, 'p')], self.rbac.checked)
+        self.assertEqual([(rbac_mod.SHOW, 'p')], self.rbac.checked)
         self.assertEqual([], self.nova.seen)
 
     @ddt.data('policy', 'progress', 'timeline')
     def test_who_may_not(self, what):
-        self.rbac.denied.add(rbac.SHOW)
-        self.refused(403, rbac.SHOW, 'GET', f'{self.base}/{what}')
+        self.rbac.denied.add(rbac_mod.SHOW)
+        self.refused(403, rbac_mod.SHOW, 'GET', f'{self.base}/{what}')
         self.assertEqual([], self.channel.asked)
 
     @ddt.data('policy', 'progress', 'timeline')

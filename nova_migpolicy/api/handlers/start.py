@@ -14,11 +14,11 @@ from oslo_log import log as logging
 import webob
 
 from nova_migpolicy.api import errors
-from nova_migpolicy.api import parts as parts_mod
-from nova_migpolicy.api import rbac
+from nova_migpolicy.api import http
+from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.api import schemas
+from nova_migpolicy.api import target as target_mod
 from nova_migpolicy.api import versions
-from nova_migpolicy.api import web
 
 LOG = logging.getLogger(__name__)
 
@@ -26,14 +26,14 @@ _NOVAS = 'os-migrateLive'
 _OURS = 'migpolicy'
 
 
-def migrate(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+def migrate(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
     """``POST /servers/{id}/action``: what is not about us goes on as it came."""
     if not _may_have_policy(call.request):
         return call.pass_on()
     try:
-        body = web.read_json(call.request)
+        body = http.read_json(call.request)
     except errors.Refusal:
-        if not web.is_readable_by_nova(call.request):
+        if not http.is_readable_by_nova(call.request):
             raise
         return call.pass_on()
     wanted = body.get(_NOVAS) if isinstance(body, dict) else None
@@ -43,7 +43,7 @@ def migrate(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
     versions.check(call.request.headers.get(versions.HEADER))
     call.check_project()
     server = parts.lookup.server(call.context, call.server_id)
-    parts.rbac.check(call.context, rbac.REQUEST, server.project_id)
+    parts.rbac.check(call.context, rbac_mod.REQUEST, server.project_id)
     schemas.check('request_policy', values, f'{_NOVAS}.{_OURS}')
     if not server.host:
         raise errors.Refusal(409, f'Server {server.uuid} is on no host yet; wait until it runs.')
@@ -70,11 +70,11 @@ def migrate(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
 
 def _may_have_policy(request: webob.Request) -> bool:
     """Spare all other actions being read twice; JSON may write letters as their numbers."""
-    raw = web.read_body(request)
+    raw = http.read_body(request)
     return _OURS.encode() in raw or (_NOVAS.encode() in raw and b'\\u' in raw)
 
 
-def _drop(context: Any, parts: parts_mod.Parts, host: str, kept: dict[str, str]) -> None:
+def _drop(context: Any, parts: target_mod.Services, host: str, kept: dict[str, str]) -> None:
     try:
         parts.ask(context, host, 'drop_request', **kept)
     except errors.Refusal as error:

@@ -12,8 +12,8 @@ import uuid
 
 import testtools
 
-from nova_migpolicy.compute import early
-from nova_migpolicy.compute import requests
+from nova_migpolicy.compute import pending
+from nova_migpolicy.compute import request_policies
 
 
 def request_id():
@@ -27,12 +27,12 @@ class RequestsTest(testtools.TestCase):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
         self.folder = pathlib.Path(scratch.name) / 'requests'
-        self.requests = requests.Requests(self.folder)
+        self.requests = request_policies.RequestPolicies(self.folder)
         self.server, self.request = str(uuid.uuid4()), request_id()
 
     def test_taken_once_by_its_own_migration(self):
         self.requests.keep(self.server, self.request, {'profile': 'evacuate'})
-        again = requests.Requests(self.folder)      # as after a restart
+        again = request_policies.RequestPolicies(self.folder)      # as after a restart
         self.assertEqual({}, again.read(self.server, request_id()))
         self.assertEqual({}, again.take(str(uuid.uuid4()), self.request))
         self.assertEqual({'profile': 'evacuate'}, again.take(self.server, self.request))
@@ -79,7 +79,7 @@ class RequestsTest(testtools.TestCase):
         self.assertEqual({'profile': 'evacuate'}, self.requests.read(self.server, other))
 
     def test_bounded(self):
-        with mock.patch.object(requests, 'MOST', 2):
+        with mock.patch.object(request_policies, 'MOST', 2):
             for number in range(5):
                 server = str(uuid.uuid4())
                 self.requests.keep(server, self.request, {})
@@ -111,7 +111,7 @@ class RequestsTest(testtools.TestCase):
 
     def test_old_ones_go(self):
         self.requests.keep(self.server, self.request, {'profile': 'evacuate'})
-        old = time.time() - requests.KEEP_S - 1
+        old = time.time() - request_policies.KEEP_S - 1
         os.utime(self.folder / f'{self.server}.{self.request}.json', (old, old))
         self.requests.keep(self.server, request_id(), {})
         self.assertEqual({}, self.requests.take(self.server, self.request))
@@ -120,7 +120,7 @@ class RequestsTest(testtools.TestCase):
 class EarlyTest(testtools.TestCase):
 
     def test_once_and_the_last_counts(self):
-        remembered = early.Early()
+        remembered = pending.EarlyOrders()
         remembered.remember('a', 'force_complete')
         remembered.remember('a', 'cancel')
         self.assertIsNone(remembered.take('b'))
@@ -128,8 +128,8 @@ class EarlyTest(testtools.TestCase):
         self.assertIsNone(remembered.take('a'))
 
     def test_bounded(self):
-        remembered = early.Early()
-        for number in range(early.MOST + 1):
+        remembered = pending.EarlyOrders()
+        for number in range(pending.MOST_ORDERS + 1):
             remembered.remember(str(number), 'cancel')
         self.assertIsNone(remembered.take('0'))
         self.assertEqual('cancel', remembered.take('1'))

@@ -28,7 +28,7 @@ FALLBACK = ("Nova's own monitor watches this migration, which can be neither loo
 
 
 @dataclasses.dataclass(frozen=True)
-class Stock:
+class Unmanaged:
     """Why Nova's own monitor watches a migration.
 
     :ivar resolved: the policy that left it to Nova; None where it could not be applied.
@@ -44,7 +44,7 @@ class Stock:
         return STOCK if self.resolved is not None else FALLBACK.format(self.error)
 
 
-class Current:
+class Migration:
     """One migration: being prepared, then under a session or left to Nova's own monitor.
 
     :ivar migration: the UUID of Nova's record.
@@ -60,7 +60,7 @@ class Current:
         self.inbox = inbox
         self.resolved: resolve.Resolved | None = None
         self.session: session_mod.Session | None = None
-        self.stock: Stock | None = None
+        self.stock: Unmanaged | None = None
         self.completes_at_start = False
         self.has_failed = False
         self._outcome: outcome_mod.Outcome | None = None
@@ -137,7 +137,7 @@ class Current:
         return any(isinstance(item, inbox_mod.Command) and item.name == name
                    for item in self._unanswered)
 
-    def leave_to_nova(self, stock: Stock) -> None:
+    def leave_to_nova(self, stock: Unmanaged) -> None:
         """Let Nova's own monitor watch it; `close` answers the orders that have come."""
         self.stock = stock
         self._unanswered = self.inbox.close()

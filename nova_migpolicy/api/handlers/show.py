@@ -14,19 +14,19 @@ import nova.conf
 import webob
 
 from nova_migpolicy.api import errors
-from nova_migpolicy.api import parts as parts_mod
-from nova_migpolicy.api import rbac
+from nova_migpolicy.api import http
+from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.api import schemas
-from nova_migpolicy.api import web
+from nova_migpolicy.api import target as target_mod
 from nova_migpolicy.policy import keys
 from nova_migpolicy import vocabulary
 
 CONF = nova.conf.CONF
 
 
-def policy(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+def policy(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
     """The policy in force, and where each of its values came from."""
-    target = parts.target(call, rbac.SHOW)
+    target = parts.target(call, rbac_mod.SHOW)
     _, found = target.ask('policy')
     is_over = target.migration.status not in vocabulary.UNDER_WAY_STATUSES
     if is_over and not (found or {}).get('begun', True):
@@ -35,7 +35,7 @@ def policy(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
             404, f'The policy of migration {target.migration.id} is not known any more: its '
             'journal is gone, or it never had one (profile nova).')
     values, origins, held = (found or {}).get('policy', {}), found or {}, (found or {}).get('held')
-    return web.answer(200, {'policy': {
+    return http.answer(200, {'policy': {
         'server_id': target.server.uuid,
         'migration_id': target.migration.id,
         'profile': values.get('profile'),
@@ -57,12 +57,12 @@ def _fields(values: Mapping[str, Any], origins: Mapping[str, str],
     return fields
 
 
-def progress(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+def progress(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
     """How far it is, how fast, and when it is expected to end."""
-    target = parts.target(call, rbac.SHOW)
+    target = parts.target(call, rbac_mod.SHOW)
     _, found = target.ask('progress')
     migration = target.migration
-    return web.answer(200, {'progress': {
+    return http.answer(200, {'progress': {
         'server_id': target.server.uuid,
         'migration_id': migration.id,
         'migration_uuid': migration.uuid,
@@ -94,10 +94,10 @@ def _from_record(migration: Any) -> dict[str, Any]:
             0.0 if phase in vocabulary.BEFORE else None))
 
 
-def timeline(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+def timeline(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
     """A page of what was seen, decided and done, oldest first."""
-    target = parts.target(call, rbac.SHOW)
-    query = web.read_query(call.request)
+    target = parts.target(call, rbac_mod.SHOW)
+    query = http.read_query(call.request)
     schemas.check('timeline_query', query)
     limit = int(query.get('limit', [str(schemas.DEFAULT_LIMIT)])[0])
     _, found = target.ask('timeline', after=int(query.get('marker', ['0'])[0]), limit=limit,
@@ -108,7 +108,7 @@ def timeline(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
         fields = {**query, 'limit': [str(limit)], 'marker': [str(following)]}
         body['timeline_links'] = [{
             'rel': 'next', 'href': f'{_link(call.request)}?{parse.urlencode(fields, doseq=True)}'}]
-    return web.answer(200, body)
+    return http.answer(200, body)
 
 
 def _link(request: webob.Request) -> str:

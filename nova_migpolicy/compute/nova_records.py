@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a running migration writes into Nova's database, and how often.
+"""What Nova is told of a migration: how it stands, why, and at last which of Nova's ends it has.
 
 A database or message bus that does not answer costs a line of log, never the
 monitor: nothing here waits for one, and every write is one that a later one makes good.
@@ -17,6 +17,7 @@ from oslo_log import log as logging
 
 from nova_migpolicy.compute import saver
 from nova_migpolicy.engine import samples
+from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
@@ -151,3 +152,33 @@ def explain(context: Any, instance: Any, host: str, reason: str) -> None:
     except Exception as error:
         LOG.warning('The reason was not written to the instance action: %s', error,
                     instance=instance)
+
+
+End = outcome_mod.End
+
+
+class PostCopyBroken(nova_exception.NovaException):
+    """The guest's memory is on two hosts: neither copy may be removed."""
+
+    msg_fmt = ('%(reason)s. Its memory is on both hosts: do not delete either domain; once the '
+               'link is back, continue with "virsh migrate --postcopy-resume" on the source.')
+
+
+def conclude(
+    outcome: outcome_mod.Outcome, context: Any, instance: Any, dest: str,
+    post_method: Callable[..., None], recover_method: Callable[..., None],
+    block_migration: bool, migrate_data: Any,
+) -> None:
+    """Let Nova finish or undo it.
+
+    :raises PostCopyBroken: either would lose the guest
+    """
+    if outcome.end is End.COMPLETED:
+        post_method(context, instance, dest, block_migration, migrate_data)
+    elif outcome.end is End.CANCELLED:
+        recover_method(context, instance, dest, migrate_data, migration_status='cancelled')
+    elif outcome.end is End.FAILED:
+        recover_method(context, instance, dest, migrate_data)
+    else:
+        # Nova's wrapper asks for an abort then, which must not be tried.
+        raise PostCopyBroken(reason=outcome.reason)

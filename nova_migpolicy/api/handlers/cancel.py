@@ -15,9 +15,9 @@ from oslo_log import log as logging
 import webob
 
 from nova_migpolicy.api import errors
-from nova_migpolicy.api import parts as parts_mod
+from nova_migpolicy.api import http
+from nova_migpolicy.api import target as target_mod
 from nova_migpolicy.api import versions
-from nova_migpolicy.api import web
 from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
@@ -49,22 +49,22 @@ _CANCEL = _Way(vocabulary.CANCEL, servers_migrations.POLICY_ROOT % 'delete')
 _COMPLETE = _Way(vocabulary.FORCE_COMPLETE, servers_migrations.POLICY_ROOT % 'force_complete')
 
 
-def cancel(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+def cancel(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
     """``DELETE …/migrations/{id}``."""
     return _both(call, parts, _CANCEL).response
 
 
-def force_complete(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+def force_complete(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
     """``POST …/migrations/{id}/action`` with force_complete."""
     return _both(call, parts, _COMPLETE).response
 
 
-def cancel_with_outcome(call: web.Call, parts: parts_mod.Parts) -> Outcome:
+def cancel_with_outcome(call: http.ApiCall, parts: target_mod.Services) -> Outcome:
     """As `cancel`, with what the source host told."""
     return _both(call, parts, _CANCEL)
 
 
-def _both(call: web.Call, parts: parts_mod.Parts, way: _Way) -> Outcome:
+def _both(call: http.ApiCall, parts: target_mod.Services, way: _Way) -> Outcome:
     """Ask Nova and then the source host."""
     target = _find(call, parts, way)
     if target is not None:
@@ -95,7 +95,7 @@ def _both(call: web.Call, parts: parts_mod.Parts, way: _Way) -> Outcome:
     return Outcome(response, found.get('phase'))
 
 
-def _find(call: web.Call, parts: parts_mod.Parts, way: _Way) -> parts_mod.Target | None:
+def _find(call: http.ApiCall, parts: target_mod.Services, way: _Way) -> target_mod.Target | None:
     """The migration, if it is under way and Nova's rule allows this; else Nova says what is."""
     if not call.is_for_own_project():
         return None

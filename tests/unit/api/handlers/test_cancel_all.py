@@ -6,10 +6,10 @@ from unittest import mock
 
 import ddt
 
-from nova_migpolicy.api import bulk
 from nova_migpolicy.api import errors
+from nova_migpolicy.api.handlers import cancel_all
 from nova_migpolicy.api import parallel
-from nova_migpolicy.api import rbac
+from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.channel import client
 from tests.unit.api import fakes
 
@@ -47,7 +47,7 @@ class TestBulk(fakes.ApiCase):
             ('DELETE', f'/servers/{fakes.SERVER}/migrations/{number}', b'', 'compute 2.65')
             for number in numbers], self.nova.seen)
         # No project's: hosts are nobody's.
-        self.assertEqual([(rbac.CANCEL_ALL, None)], self.rbac.checked)
+        self.assertEqual([(rbac_mod.CANCEL_ALL, None)], self.rbac.checked)
 
     def test_of_a_project(self):
         self.lookup.migrations[0].instance_uuid = fakes.OTHER
@@ -56,7 +56,7 @@ class TestBulk(fakes.ApiCase):
         self.assertEqual({'cancelled': [], 'failed': [], 'remaining': []},
                          self.cancel(project_id='nobody'))
         # Not the caller's, which is p in both.
-        self.assertEqual([(rbac.CANCEL_ALL, 'p'), (rbac.CANCEL_ALL, 'nobody')],
+        self.assertEqual([(rbac_mod.CANCEL_ALL, 'p'), (rbac_mod.CANCEL_ALL, 'nobody')],
                          self.rbac.checked)
 
     def test_some_servers_alone(self):
@@ -95,8 +95,8 @@ class TestBulk(fakes.ApiCase):
                                   for number in range(1, count + 1)]
 
     def test_many_at_once(self):
-        together = threading.Barrier(bulk.BOUNDS.per_host)
-        self.many(5 * bulk.BOUNDS.per_host)
+        together = threading.Barrier(cancel_all.BOUNDS.per_host)
+        self.many(5 * cancel_all.BOUNDS.per_host)
 
         def ask(*args, **kwargs):
             together.wait(LONG_S)
@@ -104,7 +104,7 @@ class TestBulk(fakes.ApiCase):
 
         self.channel.ask = ask
         found = self.cancel(host='n1')
-        self.assertEqual(list(range(1, 5 * bulk.BOUNDS.per_host + 1)),
+        self.assertEqual(list(range(1, 5 * cancel_all.BOUNDS.per_host + 1)),
                          [one['migration_id'] for one in found['cancelled']])
 
     def test_each_has_a_context_of_its_own(self):
@@ -130,7 +130,7 @@ class TestBulk(fakes.ApiCase):
             return 202, {}
 
         self.channel.ask = ask
-        with mock.patch.object(bulk, 'BOUNDS', parallel.Bounds(2, 2, 3.0, 3.1)):
+        with mock.patch.object(cancel_all, 'BOUNDS', parallel.Bounds(2, 2, 3.0, 3.1)):
             found = self.cancel(host='n1')
         self.assertEqual(([], []), (found['cancelled'], found['failed']))
         self.assertEqual([(1, True), (2, True), (3, False)], [
@@ -156,7 +156,7 @@ class TestBulk(fakes.ApiCase):
         silent = client.Unreachable(503, 'nova-compute on n1 did not answer')
         self.channel.answers['act'] = silent
         self.many(50)
-        with mock.patch.object(bulk, 'BOUNDS', parallel.Bounds(1, 1, LONG_S, LONG_S)):
+        with mock.patch.object(cancel_all, 'BOUNDS', parallel.Bounds(1, 1, LONG_S, LONG_S)):
             found = self.cancel(host='n1')
         self.assertEqual(1, len(self.channel.asked))
         # Nova has been asked to cancel each: it is done when the host is back.
@@ -220,7 +220,7 @@ class TestBulk(fakes.ApiCase):
 
         self.lookup.check_up = check_up
         self.many(8)
-        with mock.patch.object(bulk, 'BOUNDS', parallel.Bounds(1, 1, LONG_S, LONG_S)):
+        with mock.patch.object(cancel_all, 'BOUNDS', parallel.Bounds(1, 1, LONG_S, LONG_S)):
             found = self.cancel(host='n1')
         self.assertEqual([503] * 8, [one['code'] for one in found['failed']])
         self.assertEqual(['n1'], looked)
@@ -229,9 +229,9 @@ class TestBulk(fakes.ApiCase):
         self.refused(404, 'no such host', 'POST', PATH, {'cancel': {'host': 'n9'}})
 
     def test_who_may_not(self):
-        self.rbac.denied.add(rbac.CANCEL_ALL)
+        self.rbac.denied.add(rbac_mod.CANCEL_ALL)
         for what in ({'host': 'n9'}, {'project_id': 'p'}):
-            self.refused(403, rbac.CANCEL_ALL, 'POST', PATH, {'cancel': what})
+            self.refused(403, rbac_mod.CANCEL_ALL, 'POST', PATH, {'cancel': what})
         self.assertEqual([], self.nova.seen)
 
     @ddt.data(b'', b'{', b'null', b'{"cancel": {}}', b'{"cancel": {"host": 5}}')

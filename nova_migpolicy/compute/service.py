@@ -15,11 +15,9 @@ import pathlib
 from typing import Any
 
 from nova_migpolicy.channel import protocol
-from nova_migpolicy.compute import current as current_mod
-from nova_migpolicy.compute import early as early_mod
-from nova_migpolicy.compute import queue as queue_mod
-from nova_migpolicy.compute import recall as recall_mod
-from nova_migpolicy.compute import requests as requests_mod
+from nova_migpolicy.compute import migration as migration_mod
+from nova_migpolicy.compute import pending
+from nova_migpolicy.compute import request_policies
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import inbox as inbox_mod
@@ -38,7 +36,7 @@ CANCELLED = outcome_mod.End.CANCELLED.value
 Answer = protocol.Answer
 
 
-class Control:
+class MigrationService:
     """The migrations of this host, for those who ask.
 
     :param current: by the server's UUID, those that Nova has handed over
@@ -51,12 +49,12 @@ class Control:
 
     def __init__(
         self,
-        current: Mapping[str, current_mod.Current],
+        current: Mapping[str, migration_mod.Migration],
         *,
-        early: early_mod.Early,
-        requests: requests_mod.Requests,
-        queue: queue_mod.Queue,
-        recall: recall_mod.Recall,
+        early: pending.EarlyOrders,
+        requests: request_policies.RequestPolicies,
+        queue: pending.NovaQueue,
+        recall: pending.QueueAborter,
         journals: pathlib.Path | None,
         resolve_for: Callable[[Any, str, Mapping[str, object]], resolve.Resolved],
         newest_request: Callable[[Any, str], str | None],
@@ -205,12 +203,12 @@ class Control:
         return Answer(protocol.ACCEPTED, {
             'action': command, 'phase': ended['phase'], 'reason': ended['reason']})
 
-    def _here(self, server: str, migration: str) -> current_mod.Current | None:
+    def _here(self, server: str, migration: str) -> migration_mod.Migration | None:
         """Return a migration that Nova has handed over and is not done with."""
         current = self._current.get(server)
         return current if current is not None and current.migration == migration else None
 
-    def _stock_of(self, server: str, migration: str) -> current_mod.Stock | None:
+    def _stock_of(self, server: str, migration: str) -> migration_mod.Unmanaged | None:
         current = self._here(server, migration)
         return current.stock if current is not None else None
 
@@ -266,7 +264,7 @@ class Control:
                 'over; see its status')
 
 
-def _phase(place: queue_mod.Place | None) -> str:
+def _phase(place: pending.Place | None) -> str:
     """Where a migration is that has not begun; the conductor has those that are not here."""
     if place is None:
         return vocabulary.QUEUED

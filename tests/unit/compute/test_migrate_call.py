@@ -8,10 +8,10 @@ import dataclasses
 import libvirt
 import testtools
 
-from nova_migpolicy.compute import plan
+from nova_migpolicy.compute import migrate_call
 from nova_migpolicy.policy import keys
 
-BASE = plan.Circumstances(
+BASE = migrate_call.Circumstances(
     paused=False, persistent_memory=False, tunnelled=False,
     nova_post_copy=False,
     allow_qmp=True, libvirt_version=9_000_000, qemu_version=7_002_000)
@@ -22,8 +22,8 @@ def at(**circumstances):
     return dataclasses.replace(BASE, **circumstances)
 
 
-def make(circumstances=None, refused=plan.NOTHING, **policy):
-    return plan.make(keys.Policy(**policy), at(**circumstances or {}), refused)
+def make(circumstances=None, refused=migrate_call.NOTHING, **policy):
+    return migrate_call.make(keys.Policy(**policy), at(**circumstances or {}), refused)
 
 
 class PlanTest(testtools.TestCase):
@@ -108,10 +108,10 @@ class PlanTest(testtools.TestCase):
     def test_what_a_plan_hangs_on(self):
         policy = keys.Policy(remedies=('post_copy',), parallel_connections=4)
         new = at(qemu_version=10_001_000)
-        self.assertTrue(plan.hangs_on(policy, new, qemu_version=0))
-        self.assertTrue(plan.hangs_on(policy, new, destination_qemu_version=0))
-        self.assertFalse(plan.hangs_on(policy, BASE, qemu_version=0))
-        self.assertFalse(plan.hangs_on(keys.Policy(), new, qemu_version=0))
+        self.assertTrue(migrate_call.hangs_on(policy, new, qemu_version=0))
+        self.assertTrue(migrate_call.hangs_on(policy, new, destination_qemu_version=0))
+        self.assertFalse(migrate_call.hangs_on(policy, BASE, qemu_version=0))
+        self.assertFalse(migrate_call.hangs_on(keys.Policy(), new, qemu_version=0))
 
     def test_qemu_is_told_of_the_link_where_it_can_be(self):
         new = {'libvirt_version': 11_003_000, 'qemu_version': 10_000_000}
@@ -121,6 +121,6 @@ class PlanTest(testtools.TestCase):
                 ({**new, 'link_mib_s': 0.5}, None), ({**new, 'link_mib_s': 20}, 50)):
             made = make(circumstances, bandwidth_mib_s=50)
             self.assertEqual(told, made.switchover_mib_s)
-            self.assertEqual(told, made.params.get(plan.SWITCHOVER_PARAM))
+            self.assertEqual(told, made.params.get(migrate_call.SWITCHOVER_PARAM))
         # Without a cap it sees for itself.
         self.assertIsNone(make({**new, 'link_mib_s': 123.9}).switchover_mib_s)

@@ -4,7 +4,7 @@
 import libvirt
 import testtools
 
-from nova_migpolicy.compute import measure
+from nova_migpolicy.compute import dirty_rate
 from nova_migpolicy.monitor import guest as guest_mod
 from tests.unit.monitor import fakes
 
@@ -31,7 +31,7 @@ class TestMeasurements(testtools.TestCase):
         super().setUp()
         self.now_s = 0.0
         self.slept = []
-        self.found = measure.Measurements(lambda: self.now_s, self.slept.append)
+        self.found = dirty_rate.Measurements(lambda: self.now_s, self.slept.append)
 
     def take(self, stats=MEASURED, begin=None, wait_s=2.0):
         domain = fakes.Domain(startDirtyRateCalc=begin, connect=Connection(stats))

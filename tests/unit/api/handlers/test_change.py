@@ -5,7 +5,7 @@ import json
 
 import ddt
 
-from nova_migpolicy.api import rbac
+from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.channel import client
 from tests.unit.api import fakes
 
@@ -25,7 +25,7 @@ class TestTuning(fakes.ApiCase):
         self.assertEqual([('n1', 'tune', {
             'server': fakes.SERVER, 'migration': fakes.RECORD, 'changes': {'bandwidth_mib_s': 9},
             'release': ['max_downtime_ms']})], self.channel.asked)
-        self.assertEqual([(rbac.TUNE, 'p')], self.rbac.checked)
+        self.assertEqual([(rbac_mod.TUNE, 'p')], self.rbac.checked)
 
     def test_libvirt_has_not_answered(self):
         self.channel.answers['tune'] = 202, {'pending': True}
@@ -63,14 +63,14 @@ class TestTuning(fakes.ApiCase):
                      environ={'CONTENT_TYPE': 'text/xml'})
 
     def test_who_may_not_learns_nothing_of_the_body(self):
-        self.rbac.denied.add(rbac.TUNE)
-        self.refused(403, rbac.TUNE, 'PUT', f'{self.base}/tuning', raw=b'{')
+        self.rbac.denied.add(rbac_mod.TUNE)
+        self.refused(403, rbac_mod.TUNE, 'PUT', f'{self.base}/tuning', raw=b'{')
 
 
 @ddt.ddt
 class TestAction(fakes.ApiCase):
 
-    @ddt.data(('post_copy', rbac.POST_COPY), ('pause', rbac.PAUSE))
+    @ddt.data(('post_copy', rbac_mod.POST_COPY), ('pause', rbac_mod.PAUSE))
     @ddt.unpack
     def test_ours(self, name, rule):
         self.channel.answers['act'] = 202, {'action': name, 'phase': 'passes', 'reason': 'so'}
@@ -123,7 +123,7 @@ class TestAction(fakes.ApiCase):
             self.rbac.denied = set()
             self.channel.answers['act'] = client.Refused(409, said)
             self.refused(409, said, 'POST', f'{self.base}/action', {'pause': None})
-            self.rbac.denied = {rbac.SHOW}
+            self.rbac.denied = {rbac_mod.SHOW}
             told = self.refused(409, 'the ', 'POST', f'{self.base}/action', {'pause': None})
             self.assertNotIn(host, told.message)
             self.channel.answers['act'] = 202, {'phase': 'passes', 'reason': said}
@@ -131,7 +131,7 @@ class TestAction(fakes.ApiCase):
             self.assertNotIn(host, told.body['action']['reason'])
 
     def test_words_like_a_host_stay(self):
-        self.rbac.denied = {rbac.SHOW}
+        self.rbac.denied = {rbac_mod.SHOW}
         self.channel.answers['act'] = client.Refused(409, 'n10, xn1, n1-b and n2.other')
         self.refused(409, 'n10, xn1, n1-b and n2.other', 'POST', f'{self.base}/action',
                      {'pause': None})

@@ -10,17 +10,17 @@ import re
 from typing import Any, TypeVar
 
 from nova_migpolicy.api import errors
+from nova_migpolicy.api import http
 from nova_migpolicy.api import lookup as lookup_mod
 from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.api import versions
-from nova_migpolicy.api import web
 from nova_migpolicy.channel import client
 
 T = TypeVar('T')
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
+class Services:
     """Made once for a process; used by all of its threads.
 
     :ivar unreachable: within a request about many migrations: what could not be asked of which
@@ -32,7 +32,7 @@ class Parts:
     channel: client.Channel
     unreachable: dict[tuple[str, str], tuple[int, str]] | None = None
 
-    def target(self, call: web.Call, rule: str) -> Target:
+    def target(self, call: http.ApiCall, rule: str) -> Target:
         """The migration that a call of ours is about, if whoever asks may do that to it.
 
         In Nova's order: what cannot be seen is not found, then the rule, then the rest.
@@ -85,7 +85,7 @@ class Parts:
 class Target:
     """A live migration, and the context that is targeted at its cell."""
 
-    parts: Parts
+    parts: Services
     context: Any
     server: Any
     migration: Any

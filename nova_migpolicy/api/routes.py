@@ -17,23 +17,23 @@ import nova.conf
 from oslo_log import log as logging
 import webob
 
-from nova_migpolicy.api import bulk
-from nova_migpolicy.api import changing
 from nova_migpolicy.api import errors
-from nova_migpolicy.api import lookup
-from nova_migpolicy.api import parts as parts_mod
-from nova_migpolicy.api import rbac
-from nova_migpolicy.api import reading
-from nova_migpolicy.api import start
-from nova_migpolicy.api import upstream
-from nova_migpolicy.api import web
+from nova_migpolicy.api.handlers import cancel
+from nova_migpolicy.api.handlers import cancel_all
+from nova_migpolicy.api.handlers import change
+from nova_migpolicy.api.handlers import show
+from nova_migpolicy.api.handlers import start
+from nova_migpolicy.api import http
+from nova_migpolicy.api import lookup as lookup_mod
+from nova_migpolicy.api import rbac as rbac_mod
+from nova_migpolicy.api import target as target_mod
 from nova_migpolicy.channel import client
 from nova_migpolicy import exception
 from nova_migpolicy import nova_contract
 
 LOG = logging.getLogger(__name__)
 
-Handler = Callable[[web.Call, parts_mod.Parts], webob.Response]
+Handler = Callable[[http.ApiCall, target_mod.Services], webob.Response]
 
 _PROJECT = r'(?:/(?P<project>[0-9a-f-]+))?'
 _SERVER = _PROJECT + r'/servers/(?P<server>[^/]+)'
@@ -60,18 +60,18 @@ def _route(path: str, ours: bool = True, **handlers: Handler) -> Route:
 
 
 ROUTES = (
-    _route(_MIGRATION + '/policy', GET=reading.policy, HEAD=reading.policy),
-    _route(_MIGRATION + '/progress', GET=reading.progress, HEAD=reading.progress),
-    _route(_MIGRATION + '/timeline', GET=reading.timeline, HEAD=reading.timeline),
-    _route(_MIGRATION + '/tuning', PUT=changing.tuning),
-    _route(_MIGRATION + '/action', ours=False, POST=changing.action),
-    _route(_SERVER + r'/migrations/(?P<migration>[0-9]+)', ours=False, DELETE=upstream.cancel),
+    _route(_MIGRATION + '/policy', GET=show.policy, HEAD=show.policy),
+    _route(_MIGRATION + '/progress', GET=show.progress, HEAD=show.progress),
+    _route(_MIGRATION + '/timeline', GET=show.timeline, HEAD=show.timeline),
+    _route(_MIGRATION + '/tuning', PUT=change.tuning),
+    _route(_MIGRATION + '/action', ours=False, POST=change.action),
+    _route(_SERVER + r'/migrations/(?P<migration>[0-9]+)', ours=False, DELETE=cancel.cancel),
     _route(_SERVER + '/action', ours=False, POST=start.migrate),
-    _route(_PROJECT + '/os-migrations/cancel', POST=bulk.cancel),
+    _route(_PROJECT + '/os-migrations/cancel', POST=cancel_all.cancel_all),
 )
 
 
-def make(onward: web.App) -> Application:
+def make(onward: http.App) -> Application:
     """The application for this nova-api.
 
     :raises exception.UnsupportedNova: what is needed of Nova is not there any more.
@@ -79,7 +79,8 @@ def make(onward: web.App) -> Application:
     wrong = nova_contract.mismatches(nova_contract.API_NAMES)
     if wrong:
         raise exception.UnsupportedNova(f'this Nova does not match: {"; ".join(wrong)}')
-    parts = parts_mod.Parts(lookup.Lookup(), rbac.Rbac(nova.conf.CONF), client.Channel())
+    parts = target_mod.Services(lookup_mod.Lookup(), rbac_mod.Rbac(nova.conf.CONF),
+                                client.Channel())
     return Application(onward, parts)
 
 
@@ -89,7 +90,7 @@ class Application:
     :param onward: that rest.
     """
 
-    def __init__(self, onward: web.App, parts: parts_mod.Parts) -> None:
+    def __init__(self, onward: http.App, parts: target_mod.Services) -> None:
         self._onward = onward
         self._parts = parts
 
@@ -108,11 +109,11 @@ class Application:
                 LOG.error('The filter of nova_migpolicy has to come after keystonecontext in '
                           'api-paste.ini; without it nothing of it works')
                 break
-            call = web.Call(webob.Request(environ), context, found.groupdict(), self._onward)
+            call = http.ApiCall(webob.Request(environ), context, found.groupdict(), self._onward)
             return self._answer(call, route, handler)(environ, start_response)
         return self._onward(environ, start_response)
 
-    def _answer(self, call: web.Call, route: Route, handler: Handler | None) -> webob.Response:
+    def _answer(self, call: http.ApiCall, route: Route, handler: Handler | None) -> webob.Response:
         try:
             if handler is None:
                 allowed = ', '.join(route.handlers)
@@ -123,7 +124,7 @@ class Application:
         except errors.Refusal as error:
             LOG.info('%s %s: %s: %s', call.request.environ['REQUEST_METHOD'],
                      ascii(call.request.environ['PATH_INFO']), error.code, error.message)
-            return web.fault(error)
+            return http.fault(error)
         except webob.exc.HTTPException as error:
             # What was in the way of reading the body: it is too large, or was cut off.
-            return web.fault(errors.Refusal(error.code, str(error.detail or error.title)))
+            return http.fault(errors.Refusal(error.code, str(error.detail or error.title)))

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a policy to the flags and parameters of libvirt's migrate call.
+"""From a policy to the flags and parameters of libvirt's migrate call, and into the call.
 
-A pure function of what is known at the start; it calls nothing. What the
-policy asked for and does not fit (see ``compute.fits``), or was refused, is
-left out, and said in `notes`.
+What the policy asked for and does not fit (see ``compute.fits``), or was refused, is left out,
+and said in `notes`. Nova builds the call (destination, XML, disks); a thin domain in between
+edits flags and parameters on their way to libvirt. Where libvirt or QEMU refuses a part of it
+before anything was sent, the call is made again without that part: most of what a policy asks for
+only helps, and a migration does not hang on it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
 import types
@@ -16,7 +19,9 @@ from typing import Any
 import libvirt
 
 from nova_migpolicy.compute import fits
+from nova_migpolicy.compute import refusals
 from nova_migpolicy.engine import settings as settings_mod
+from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import keys
 
 Circumstances = fits.Circumstances
@@ -37,7 +42,7 @@ OWNED_FLAGS = (libvirt.VIR_MIGRATE_POSTCOPY | libvirt.VIR_MIGRATE_AUTO_CONVERGE 
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class MigrateParams:
     """What the migrate call gets, and what can be done during it.
 
     :ivar used: what of `fits` the migration is started with.
@@ -66,7 +71,7 @@ class Plan:
         """Whether auto-converge is armed."""
         return fits.THROTTLE in self.used
 
-    def for_disks(self, copied_disks: int) -> Plan:
+    def for_disks(self, copied_disks: int) -> MigrateParams:
         """The same, with the cap shared among the disks that are copied; 0 on shared storage."""
         cap = self.bandwidth_mib_s
         share = max(1, cap // max(1, copied_disks)) if cap else 0
@@ -87,7 +92,7 @@ class Plan:
 
 
 def make(policy: keys.Policy, circumstances: Circumstances,
-         refused: Mapping[str, str] = NOTHING) -> Plan:
+         refused: Mapping[str, str] = NOTHING) -> MigrateParams:
     """The plan for a migration under `policy`.
 
     :param refused: what cannot be used although it seemed to fit, and why not
@@ -108,7 +113,7 @@ def make(policy: keys.Policy, circumstances: Circumstances,
     for feature in used:
         flags |= _FLAGS.get(feature, 0)
     cap = policy.bandwidth_mib_s
-    return Plan(
+    return MigrateParams(
         used=tuple(used), flags=flags, params=params, bandwidth_mib_s=cap,
         start_bandwidth_mib_s=cap, switchover_mib_s=params.get(SWITCHOVER_PARAM),
         notes=tuple(notes))
@@ -153,3 +158,48 @@ def _params(policy: keys.Policy, circumstances: Circumstances,
     for feature in used:
         params.update(values.get(feature, {}))
     return params
+
+
+class PlannedDomain:
+    """A libvirt domain whose migrate call follows a plan; all else passes through.
+
+    :param leave_out: takes what was refused and why, and returns a plan without it
+    :param may_call_again: whether the guest is as it was, and nobody wants the migration to end
+    """
+
+    def __init__(self, domain: Any, plan: MigrateParams, call: outcome_mod.MigrateCall,
+                 leave_out: Callable[[str, str], MigrateParams],
+                 may_call_again: Callable[[], bool]) -> None:
+        self._domain = domain
+        self._plan = plan
+        self._call = call
+        self._leave_out = leave_out
+        self._may_call_again = may_call_again
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._domain, name)
+
+    def migrateToURI3(  # noqa: N802 - libvirt's name
+        self, destination: str, params: dict[str, Any], flags: int,
+    ) -> int:
+        """libvirt's call, with the plan's flags and parameters.
+
+        It is made again at most once for each thing that is in use.
+
+        :raises libvirt.libvirtError: it failed for something else, or too late
+        """
+        while True:
+            plan = self._plan
+            edited = plan.edit_params(params)
+            self._call.targets = tuple(
+                uri for uri in (edited.get(libvirt.VIR_MIGRATE_PARAM_URI), destination) if uri)
+            self._call.started = True
+            try:
+                return int(self._domain.migrateToURI3(
+                    destination, params=edited, flags=plan.edit_flags(flags)))
+            except libvirt.libvirtError as error:
+                # What fails at its start is undone by libvirt on both sides before it returns.
+                refused = refusals.named(error, plan.used)
+                if refused is None or not self._may_call_again():
+                    raise
+                self._plan = self._leave_out(refused, refusals.said(error))

@@ -9,7 +9,7 @@ import types
 import nova.conf
 import testtools
 
-from nova_migpolicy.compute import queue
+from nova_migpolicy.compute import pending
 
 CONF = nova.conf.CONF
 
@@ -21,7 +21,7 @@ class QueueTest(testtools.TestCase):
         CONF([], project='nova', default_config_files=[], default_config_dirs=[])
         self.addCleanup(CONF.reset)
         self.waiting = {}
-        self.queue = queue.Queue(lambda: self.waiting, 'n1')
+        self.queue = pending.NovaQueue(lambda: self.waiting, 'n1')
 
     def add(self, server, state='waiting'):
         future = futures.Future()
@@ -41,7 +41,7 @@ class QueueTest(testtools.TestCase):
                               ('d', 'waiting'), ('e', 'waiting')):
             self.add(server, state)
         self.waiting['f'] = (None, None)
-        self.assertEqual(queue.Place(None, 'request of a'), self.find('a'))
+        self.assertEqual(pending.Place(None, 'request of a'), self.find('a'))
         # Nova leaves those behind whose preparation failed.
         self.assertIsNone(self.find('b'))
         self.assertIn('it is the next', self.find('c').waits_for)

@@ -34,7 +34,7 @@ SUFFIX = '.json'
 _REQUEST_ID = re.compile(r'req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 
 
-class Requests:
+class RequestPolicies:
     """The requests that are on their way to this host.
 
     :param folder: where they are kept; it is made when it is needed

@@ -16,13 +16,13 @@ from oslo_log import log as logging
 import webob
 
 from nova_migpolicy.api import errors
+from nova_migpolicy.api.handlers import cancel
+from nova_migpolicy.api import http
 from nova_migpolicy.api import parallel
-from nova_migpolicy.api import parts as parts_mod
-from nova_migpolicy.api import rbac
+from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.api import schemas
-from nova_migpolicy.api import upstream
+from nova_migpolicy.api import target as target_mod
 from nova_migpolicy.api import versions
-from nova_migpolicy.api import web
 
 LOG = logging.getLogger(__name__)
 
@@ -39,15 +39,15 @@ _NOT_KEPT = ('wsgi.input', 'wsgi.input_terminated', 'HTTP_X_OPENSTACK_NOVA_API_V
 Told = tuple[str, dict[str, Any]]
 
 
-def cancel(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+def cancel_all(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
     """Cancel them, those of a source host the oldest first."""
     versions.check(call.request.headers.get(versions.HEADER))
     call.check_project()
-    body = web.read_json(call.request)
+    body = http.read_json(call.request)
     schemas.check('cancel', body)
     wanted = body['cancel']
     # A host is no project's: what a rule allows within a project does not allow this.
-    parts.rbac.check(call.context, rbac.CANCEL_ALL, wanted.get('project_id'))
+    parts.rbac.check(call.context, rbac_mod.CANCEL_ALL, wanted.get('project_id'))
     LOG.info('User %s cancels all live migrations of %s', call.context.user_id, wanted)
     found = _find(call.context, parts, wanted)
     # What is still under way after the answer has nothing in common with this request.
@@ -60,10 +60,10 @@ def cancel(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
         name, facts = _told(migration, state)
         answer[name].append({
             'server_id': migration.instance_uuid, 'migration_id': migration.id, **facts})
-    return web.answer(200, answer)
+    return http.answer(200, answer)
 
 
-def _find(context: Any, parts: parts_mod.Parts, wanted: Mapping[str, Any]) -> list[Any]:
+def _find(context: Any, parts: target_mod.Services, wanted: Mapping[str, Any]) -> list[Any]:
     host = wanted.get('host')
     if host is not None:
         parts.lookup.check_host(context, host)
@@ -80,7 +80,7 @@ def _find(context: Any, parts: parts_mod.Parts, wanted: Mapping[str, Any]) -> li
     return [one for one in found if servers is None or one.instance_uuid in servers]
 
 
-def _one(call: web.Call, parts: parts_mod.Parts, migration: Any) -> Told:
+def _one(call: http.ApiCall, parts: target_mod.Services, migration: Any) -> Told:
     """Cancel one migration; returns in which list it is told, and with what."""
     # Each is targeted at its own cell, several at the same time.
     context = parts.lookup.own(call.context)
@@ -91,7 +91,7 @@ def _one(call: web.Call, parts: parts_mod.Parts, migration: Any) -> Told:
     return told
 
 
-def _is_cancelled(context: Any, parts: parts_mod.Parts, migration: Any) -> bool:
+def _is_cancelled(context: Any, parts: target_mod.Services, migration: Any) -> bool:
     try:
         server = parts.lookup.server(context, migration.instance_uuid)
         found = parts.lookup.migration(context, server, str(migration.id))
@@ -100,11 +100,11 @@ def _is_cancelled(context: Any, parts: parts_mod.Parts, migration: Any) -> bool:
     return bool(found.status == 'cancelled')
 
 
-def _ask(call: web.Call, context: Any, parts: parts_mod.Parts, migration: Any) -> Told:
-    single = web.Call(_request(call.request, migration, context), context, {
+def _ask(call: http.ApiCall, context: Any, parts: target_mod.Services, migration: Any) -> Told:
+    single = http.ApiCall(_request(call.request, migration, context), context, {
         'server': migration.instance_uuid, 'migration': str(migration.id)}, call.onward)
     try:
-        done = upstream.cancel_with_outcome(single, parts)
+        done = cancel.cancel_with_outcome(single, parts)
     except errors.Refusal as error:
         return 'failed', {'code': error.code, 'message': error.message}
     taken = done.response.status_int < 400

@@ -10,7 +10,7 @@ import testtools
 import webob
 
 from nova_migpolicy.api import errors
-from nova_migpolicy.api import web
+from nova_migpolicy.api import http
 
 _JSON = strategies.recursive(
     strategies.none() | strategies.booleans() | strategies.integers()
@@ -35,42 +35,42 @@ class TestJson(testtools.TestCase):
     @ddt.data('application/json', 'application/json; charset=UTF-8', 'Application/JSON', '',
               'text/plain', 'application/vnd.openstack.compute+json')
     def test_types_that_are_json(self, kind):
-        self.assertEqual({'a': [1]}, web.read_json(request(b'{"a": [1]}', kind)))
+        self.assertEqual({'a': [1]}, http.read_json(request(b'{"a": [1]}', kind)))
 
     @ddt.data('application/xml', 'multipart/form-data; boundary=x', 'json', '\xff\x00', '*/*')
     def test_types_that_are_not(self, kind):
-        self.assertEqual(415, self.refused(web.read_json, request(b'{}', kind)).code)
+        self.assertEqual(415, self.refused(http.read_json, request(b'{}', kind)).code)
 
     def test_who_reads_next_finds_it_whole(self):
         made = request(b'{"a": 1}')
-        web.read_json(made)
+        http.read_json(made)
         self.assertEqual(b'{"a": 1}', made.environ['wsgi.input'].read())
 
     @ddt.data(b'', b' \n', b'{', b'{"a": }', b'\xff\xfe', b'{"a": "\xff"}', b'nul', b'{"a": 1}x',
               b'{"a": "\\ud800"}', b'{"\\udfff": 1}', b'1' * 5000,
               *('{"a": 1}'.encode(name) for name in ('utf-8-sig', 'utf-16', 'utf-32-le')))
     def test_no_json(self, raw):
-        error = self.refused(web.read_json, request(raw))
+        error = self.refused(http.read_json, request(raw))
         self.assertEqual(400, error.code)
         self.assertIn('The body is', error.message)
 
     @ddt.data(b'[' * 90_000, b'{"a":' * 50_000, b'[' * 40 + b']' * 40,
               b'{"a":' * 17 + b'1' + b'}' * 17)
     def test_nested_deep(self, raw):
-        error = self.refused(web.parse_json, raw)
+        error = self.refused(http.parse_json, raw)
         self.assertEqual((400, 'The body is nested more than 16 deep'),
                          (error.code, error.message))
 
     def test_too_many_values(self):
         self.assertIn('more than 1000', self.refused(
-            web.parse_json, json.dumps([[]] * 1001).encode()).message)
-        self.assertEqual(1000, len(web.parse_json(json.dumps([[]] * 1000).encode())))
+            http.parse_json, json.dumps([[]] * 1001).encode()).message)
+        self.assertEqual(1000, len(http.parse_json(json.dumps([[]] * 1000).encode())))
 
     def test_a_length_that_is_none(self):
         self.assertEqual('The body is empty; write JSON', self.refused(
-            web.read_json, request(CONTENT_LENGTH='many')).message)
+            http.read_json, request(CONTENT_LENGTH='many')).message)
 
-    @ddt.data(web.read_json, web.is_readable_by_nova)
+    @ddt.data(http.read_json, http.is_readable_by_nova)
     def test_body_that_is_cut_off(self, read):
         made = request(b'{"a": 1}')
         made.environ.update({'CONTENT_LENGTH': '500', 'webob.is_body_seekable': False})
@@ -79,13 +79,13 @@ class TestJson(testtools.TestCase):
         self.assertIn('ends before its Content-Length', error.message)
 
     def test_what_nova_can_cope_with(self):
-        self.assertTrue(web.is_readable_by_nova(request(b'{"a": ')))
-        self.assertFalse(web.is_readable_by_nova(request(b'[' * 201)))
+        self.assertTrue(http.is_readable_by_nova(request(b'{"a": ')))
+        self.assertFalse(http.is_readable_by_nova(request(b'[' * 201)))
 
     @hypothesis.given(strategies.binary())
     def test_bytes_are_json_or_refused(self, raw):
         try:
-            found = web.parse_json(raw)
+            found = http.parse_json(raw)
         except errors.Refusal as error:
             self.assertEqual(400, error.code)
         else:
@@ -96,7 +96,7 @@ class TestJson(testtools.TestCase):
         hypothesis.assume(value == value)
         raw = json.dumps(value).encode()
         try:
-            self.assertEqual(json.loads(raw), web.parse_json(raw))
+            self.assertEqual(json.loads(raw), http.parse_json(raw))
         except errors.Refusal as error:
             self.assertEqual(400, error.code)
 
@@ -105,7 +105,7 @@ class TestJson(testtools.TestCase):
 class TestQuery(testtools.TestCase):
 
     def read(self, text):
-        return web.read_query(request(QUERY_STRING=text))
+        return http.read_query(request(QUERY_STRING=text))
 
     def test_fields_with_all_their_values(self):
         self.assertEqual({'kind': ['a', 'b'], 'limit': ['']}, self.read('kind=a&limit=&kind=b'))
@@ -126,7 +126,7 @@ class TestAnswers(testtools.TestCase):
               (415, 'badMediaType'), (503, 'serviceUnavailable'))
     @ddt.unpack
     def test_form_of_errors_is_novas(self, code, name):
-        response = web.fault(errors.Refusal(code, 'no', {'Allow': 'GET'}))
+        response = http.fault(errors.Refusal(code, 'no', {'Allow': 'GET'}))
         self.assertEqual({name: {'code': code, 'message': 'no'}}, response.json)
         self.assertEqual((code, 'application/json', 'GET'), (
             response.status_int, response.content_type, response.headers['Allow']))
@@ -137,4 +137,4 @@ class TestAnswers(testtools.TestCase):
         self.assertEqual(2000, len(errors.body(400, 'x' * 5000)['badRequest']['message']))
 
     def test_any_text_can_be_sent(self):
-        self.assertEqual({'a': 'ä\ud800'}, web.answer(200, {'a': 'ä\ud800'}).json)
+        self.assertEqual({'a': 'ä\ud800'}, http.answer(200, {'a': 'ä\ud800'}).json)

@@ -33,7 +33,7 @@ _MOST_BRACKETS = 200
 
 
 @dataclasses.dataclass(frozen=True)
-class Call:
+class ApiCall:
     """One request to a path that the filter knows.
 
     :ivar request: the request itself.

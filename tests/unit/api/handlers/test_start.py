@@ -5,7 +5,7 @@ import json
 
 import ddt
 
-from nova_migpolicy.api import rbac
+from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.channel import client
 from tests.unit.api import fakes
 
@@ -30,7 +30,7 @@ class TestStart(fakes.ApiCase):
         self.assertEqual((202, 'compute 2.90'),
                          (answer.code, answer.headers['OpenStack-API-Version']))
         self.assertEqual([self.held()], self.channel.asked)
-        self.assertEqual([(rbac.REQUEST, 'p')], self.rbac.checked)
+        self.assertEqual([(rbac_mod.REQUEST, 'p')], self.rbac.checked)
         [(method, path, raw, _)] = self.nova.seen
         self.assertEqual(('POST', PATH, body()), (method, path, json.loads(raw)))
 
@@ -70,7 +70,7 @@ class TestStart(fakes.ApiCase):
         self.assertEqual(([], []), (self.channel.asked, self.nova.seen))
 
     def test_the_host_is_not_told_to_who_may_not_look(self):
-        self.rbac.denied.add(rbac.SHOW)
+        self.rbac.denied.add(rbac_mod.SHOW)
         self.lookup.down.add('n1')
         self.refused(503, 'the source host is down', 'POST', PATH, body(migpolicy=POLICY))
 
@@ -79,8 +79,8 @@ class TestStart(fakes.ApiCase):
         self.refused(409, 'on no host yet', 'POST', PATH, body(migpolicy=POLICY))
 
     def test_who_may_not(self):
-        self.rbac.denied.add(rbac.REQUEST)
-        self.refused(403, rbac.REQUEST, 'POST', PATH, body(migpolicy={'wrong': 1}))
+        self.rbac.denied.add(rbac_mod.REQUEST)
+        self.refused(403, rbac_mod.REQUEST, 'POST', PATH, body(migpolicy={'wrong': 1}))
         self.refused(404, 'no such server', 'POST', f'/servers/{fakes.OTHER}/action',
                      body(migpolicy=POLICY))
         self.assertEqual(([], []), (self.channel.asked, self.nova.seen))

@@ -10,24 +10,24 @@ from oslo_log import log as logging
 import webob
 
 from nova_migpolicy.api import errors
-from nova_migpolicy.api import lookup
-from nova_migpolicy.api import parts as parts_mod
-from nova_migpolicy.api import rbac
+from nova_migpolicy.api.handlers import cancel
+from nova_migpolicy.api import http
+from nova_migpolicy.api import lookup as lookup_mod
+from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.api import schemas
-from nova_migpolicy.api import upstream
-from nova_migpolicy.api import web
+from nova_migpolicy.api import target as target_mod
 from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
 
-_RULES = {vocabulary.START_POST_COPY: rbac.POST_COPY, vocabulary.PAUSE: rbac.PAUSE}
+_RULES = {vocabulary.START_POST_COPY: rbac_mod.POST_COPY, vocabulary.PAUSE: rbac_mod.PAUSE}
 
 
-def tuning(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+def tuning(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
     """Change the policy, hold settings or give them back; answered once libvirt took it."""
-    target = parts.target(call, rbac.TUNE)
-    lookup.check_lock(call.context, target.server)
-    body = web.read_json(call.request)
+    target = parts.target(call, rbac_mod.TUNE)
+    lookup_mod.check_lock(call.context, target.server)
+    body = http.read_json(call.request)
     schemas.check('tuning', body)
     changes = dict(body['tuning'])
     release = changes.pop('release', [])
@@ -39,30 +39,30 @@ def tuning(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
     code, found = target.ask('tune', changes=changes, release=release)
     LOG.info('User %s retuned migration %s: %s, released: %s', call.context.user_id,
              target.migration.id, changes, release, instance=target.server)
-    return web.answer(code, {'tuning': found or {}})
+    return http.answer(code, {'tuning': found or {}})
 
 
-def action(call: web.Call, parts: parts_mod.Parts) -> webob.Response:
+def action(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
     """Do something to it now."""
     try:
-        body = web.read_json(call.request)
+        body = http.read_json(call.request)
     except errors.Refusal:
-        if not web.is_readable_by_nova(call.request):
+        if not http.is_readable_by_nova(call.request):
             raise
         return call.pass_on()
     # Any other form of it is refused by Nova, and must not be taken for a refusal of the state.
     if body == {vocabulary.FORCE_COMPLETE: None}:
-        return upstream.force_complete(call, parts)
+        return cancel.force_complete(call, parts)
     if not isinstance(body, dict) or not set(schemas.ACTIONS) & set(body):
         return call.pass_on()
     name = next(name for name in schemas.ACTIONS if name in body)
     target = parts.target(call, _RULES[name])
     schemas.check('action', body)
-    lookup.check_lock(call.context, target.server)
+    lookup_mod.check_lock(call.context, target.server)
     _, found = target.ask('act', action=name)
     LOG.info('User %s: %s of migration %s', call.context.user_id, name, target.migration.id,
              instance=target.server)
     done = found or {}
-    return web.answer(202, {'action': {
+    return http.answer(202, {'action': {
         'name': name, 'phase': done.get('phase'),
         'reason': target.without_hosts(str(done.get('reason') or ''))}})

@@ -3,7 +3,7 @@
 
 import ddt
 
-from nova_migpolicy.api import rbac
+from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.channel import client
 from tests.unit.api import fakes
 
@@ -87,7 +87,7 @@ class TestBoth(fakes.ApiCase):
 
     @ddt.data(*_WAYS)
     def test_the_host_is_not_told_to_who_may_not_look(self, way):
-        self.rbac.denied.add(rbac.SHOW)
+        self.rbac.denied.add(rbac_mod.SHOW)
         self.lookup.down.add('n1')
         self.assertEqual('the source host is down', self.send(way).message)
 
