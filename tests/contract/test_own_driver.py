@@ -68,7 +68,7 @@ class TestMigration(base.ContractCase):
             return outcome_mod.Outcome(end, 'because')
 
         with mock.patch.object(session_mod.Session, 'watch', watch), \
-                mock.patch.object(driver.report, 'explain') as self.explain:
+                mock.patch.object(driver.nova_records, 'explain') as self.explain:
             self.tested._live_migration(
                 self.context, self.server, 'dest', self.post, self.recover, False, self.data)
         [self.session] = seen
@@ -78,7 +78,7 @@ class TestMigration(base.ContractCase):
         self.server, self.data = self.instance(extra_specs), self.migrate_data()
         if command is not None:
             self.tested._early.remember(self.data.migration.uuid, command)
-        with mock.patch.object(driver.report, 'explain') as self.explain:
+        with mock.patch.object(driver.nova_records, 'explain') as self.explain:
             self.tested._live_migration(
                 self.context, self.server, 'dest', self.post, self.recover, False, self.data)
 

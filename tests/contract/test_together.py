@@ -27,7 +27,7 @@ class TogetherCase(base.ContractCase):
             'nova_migpolicy.engine.estimation.passes.LEAST_GAP_S', 0.0))
         self.explained = []
         self.useFixture(fixtures.MockPatchObject(
-            driver.report, 'explain', lambda *args: self.explained.append(args[-1])))
+            driver.nova_records, 'explain', lambda *args: self.explained.append(args[-1])))
         self.qmp = []
         self.useFixture(fixtures.MockPatchObject(
             libvirt_qemu, 'qemuMonitorCommand', self.monitor_command))

@@ -91,7 +91,7 @@ class TestFactory(fakes.ApiCase):
         log = self.useFixture(fixtures.FakeLogger())
         with mock.patch.dict('sys.modules', {routes.__name__: None}):
             with mock.patch.dict(api.__dict__):
-                del api.application
+                del api.routes
                 self.assertIs(self.nova, filter_mod.factory({})(self.nova))
         self.assertIn('ModuleNotFoundError', log.output)
 
