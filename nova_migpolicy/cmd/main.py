@@ -13,8 +13,8 @@ import os
 import sys
 import typing
 
-from nova_migpolicy.cmd import simulate
-from nova_migpolicy.cmd import wrong
+from nova_migpolicy.cmd.simulate import command
+from nova_migpolicy.cmd.simulate import inputs
 from nova_migpolicy import exception
 
 PROGRAM = 'nova-migpolicy'
@@ -32,15 +32,15 @@ class Parser(argparse.ArgumentParser):
         text = message.removeprefix('argument ')
         if text.startswith('--') and ": '" in text and 'choice' not in text:
             # What a check of ours says already names option, value and reason.
-            raise wrong.Usage(text.replace(": '", " '", 1))
-        raise wrong.Usage(f'{text} (see {self.prog} --help)')
+            raise inputs.Usage(text.replace(": '", " '", 1))
+        raise inputs.Usage(f'{text} (see {self.prog} --help)')
 
 
 def _parser() -> Parser:
     parser = Parser(prog=PROGRAM, allow_abbrev=False,
                     description='Tools for designing live-migration policies.')
     commands = parser.add_subparsers(metavar='COMMAND', required=True)
-    simulate.add_to(commands)
+    command.add_to(commands)
     return parser
 
 

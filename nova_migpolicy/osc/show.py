@@ -13,7 +13,7 @@ from nova_migpolicy.osc import base
 from nova_migpolicy.osc import errors
 from nova_migpolicy.osc import find
 from nova_migpolicy.osc import http
-from nova_migpolicy.osc import telling
+from nova_migpolicy.osc.watching import sentences
 from nova_migpolicy.osc import words
 from nova_migpolicy import vocabulary
 
@@ -114,8 +114,8 @@ def _progress(found: Mapping[str, Any]) -> dict[str, Any]:
     shown.update({name: get(name) for name in (
         'deadline_at', 'deadline_in_seconds', 'makes_deadline')})
     last = get('last_decision')
-    shown['last_decision'] = telling.sentence({**last, 'kind': vocabulary.DECISION}) if isinstance(
-        last, Mapping) else None
+    shown['last_decision'] = None if not isinstance(last, Mapping) else (
+        sentences.sentence({**last, 'kind': vocabulary.DECISION}))
     shown.update({name: get(name) for name in ('outcome', 'reason')})
     final = get('final')
     for name, value in (final.items() if isinstance(final, Mapping) else ()):
@@ -161,7 +161,7 @@ class ListTimeline(base.Lister):
                    base.Column('Record', base.NESTED))
         return base.table(parsed_args, columns, (
             (one.get('number'), one.get('at'), one.get('time'), one.get('kind'),
-             words.Sentence(telling.sentence(one), 42), words.Plain(one)) for one in records))
+             words.Sentence(sentences.sentence(one), 42), words.Plain(one)) for one in records))
 
 
 def timeline(api: http.Api, migration: find.Migration, kinds: tuple[str, ...], marker: int,

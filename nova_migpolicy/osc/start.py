@@ -9,12 +9,11 @@ from typing import Any
 from nova_migpolicy.osc import base
 from nova_migpolicy.osc import errors
 from nova_migpolicy.osc import find
-from nova_migpolicy.osc import follow
 from nova_migpolicy.osc import launch
 from nova_migpolicy.osc import options
-from nova_migpolicy.osc import source as source_mod
-from nova_migpolicy.osc import watch as watch_mod
-from nova_migpolicy.osc import watcher
+from nova_migpolicy.osc import watch
+from nova_migpolicy.osc.watching import polling
+from nova_migpolicy.osc.watching import watched
 from nova_migpolicy.osc import words
 
 _BEGUN = (base.Column('Server ID', base.MACHINES), base.Column('Server'),
@@ -24,7 +23,7 @@ _ENDED = (*_BEGUN[:4], base.Column('Seconds'), base.Column('Blackout ms'),
 _PROFILE = 'profile'
 
 
-class Start(watch_mod.Watching, base.Lister):
+class Start(watch.Watching, base.Lister):
     """Start a live migration, or those of all servers of a host.
 
     A policy may go with it, for these migrations alone; its keys end in their units. Without one
@@ -65,19 +64,19 @@ class Start(watch_mod.Watching, base.Lister):
         if bool(parsed_args.server) == bool(parsed_args.from_host):
             raise errors.Failed('Name either a server or, with --from-host, a host to empty.')
         policy = self._policy(parsed_args)
-        api = self.api(watch_mod.TIMEOUT_S)
+        api = self.api(watch.TIMEOUT_S)
         launcher = launch.Launcher(self.api(), parsed_args.host, policy)
         many = bool(parsed_args.from_host)
         started = (launcher.drain(parsed_args.from_host, self.log.warning) if many
                    else [launcher.start(find.server(api, parsed_args.server))])
-        targets = {one.server.id: source_mod.Target(one.migration)
+        targets = {one.server.id: polling.Target(one.migration)
                    for one in started if one.migration}
         wait = many if parsed_args.wait is None else parsed_args.wait
         if wait and targets:
             self.follow(parsed_args, api, list(targets.values()), many)
-        self.status = follow.worst([
+        self.status = polling.worst([
             *(one.watch.exit_status for one in targets.values() if wait),
-            *(watcher.OTHER_ERROR for one in started if one.error)])
+            *(watched.OTHER_ERROR for one in started if one.error)])
         if not wait:
             return base.table(parsed_args, _BEGUN, [_begun(one) for one in started])
         return base.table(parsed_args, _ENDED, [
@@ -98,8 +97,8 @@ def _begun(one: launch.Started) -> tuple[Any, ...]:
         'not started' if one.error else 'started', words.Sentence(one.error or None, 64))
 
 
-def _ended(one: launch.Started, target: source_mod.Target | None) -> tuple[Any, ...]:
-    end = watch_mod.summary(target) if target else {}
+def _ended(one: launch.Started, target: polling.Target | None) -> tuple[Any, ...]:
+    end = watch.summary(target) if target else {}
     reason = one.error or (target.watch.lost if target else '') or end.get('reason')
     memory, disk = end.get('memory_sent_mib'), end.get('disk_sent_mib')
     sent = None if memory is None else round(memory + (disk or 0), 1)

@@ -9,11 +9,10 @@ from typing import Any
 
 from nova_migpolicy.osc import base
 from nova_migpolicy.osc import errors
-from nova_migpolicy.osc import follow
 from nova_migpolicy.osc import http
-from nova_migpolicy.osc import screen
-from nova_migpolicy.osc import source as source_mod
-from nova_migpolicy.osc import watcher
+from nova_migpolicy.osc.watching import polling
+from nova_migpolicy.osc.watching import screen
+from nova_migpolicy.osc.watching import watched
 from nova_migpolicy.osc import words
 from nova_migpolicy import vocabulary
 
@@ -41,13 +40,13 @@ class Watching(base.Base):
         try:
             return super().run(parsed_args) or self.status
         except _Stopped:
-            return watcher.STOPPED
+            return watched.STOPPED
         except KeyboardInterrupt:
             self.log.warning('Stopped; what was started goes on.')
-            return watcher.STOPPED
+            return watched.STOPPED
 
     def follow(self, parsed_args: argparse.Namespace, api: http.Api,
-               targets: Sequence[source_mod.Target], many: bool = False) -> None:
+               targets: Sequence[polling.Target], many: bool = False) -> None:
         """Watch until all are over.
 
         :param many: a line for each, even if it is only one
@@ -55,7 +54,7 @@ class Watching(base.Base):
         stream = (self.app.stdout if parsed_args.formatter == 'table' else self.app.stderr)
         shown = screen.choose(stream, many)
         try:
-            follow.follow(source_mod.Source(api), targets, shown)
+            polling.follow(polling.Source(api), targets, shown)
         except KeyboardInterrupt:
             shown.close()
             shown.tell(_stopped([one for one in targets if not one.watch.over]))
@@ -89,7 +88,7 @@ class Watch(Watching, base.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
         """Watch, then return the summary."""
         api = self.api(TIMEOUT_S)
-        target = source_mod.Target(self.migration(api, parsed_args))
+        target = polling.Target(self.migration(api, parsed_args))
         self.follow(parsed_args, api, [target])
         self.status = target.watch.exit_status
         if target.watch.lost:
@@ -97,7 +96,7 @@ class Watch(Watching, base.ShowOne):
         return base.fields(parsed_args, summary(target))
 
 
-def summary(target: source_mod.Target) -> dict[str, Any]:
+def summary(target: polling.Target) -> dict[str, Any]:
     """Return how a migration ended, field by field."""
     now = target.watch.view
     final = now.final if now else {}
@@ -116,7 +115,7 @@ def summary(target: source_mod.Target) -> dict[str, Any]:
     }
 
 
-def _reason(target: source_mod.Target) -> str | None:
+def _reason(target: polling.Target) -> str | None:
     now = target.watch.view
     if now is None or now.outcome == vocabulary.COMPLETED:
         return None
@@ -134,7 +133,7 @@ class _Stopped(Exception):
     """A person pressed Ctrl-C."""
 
 
-def _stopped(left: Sequence[source_mod.Target]) -> str:
+def _stopped(left: Sequence[polling.Target]) -> str:
     if len(left) == 1:
         only = left[0].migration
         named = f'{only.server.id} {only.id}'

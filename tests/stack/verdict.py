@@ -149,8 +149,8 @@ def _is_handed_over(trouble: logs.Trouble, ours: pathlib.Path, *, passed_on: boo
     :param passed_on: it may have been after a look of ours
     """
     found = _of(trouble, ours)
-    last = ('api/filter.py __call__', 'api/application.py __call__')
-    return not found or found[-1] in (*last, *(['api/web.py pass_on'] if passed_on else []))
+    last = ('api/filter.py __call__', 'api/routes.py __call__')
+    return not found or found[-1] in (*last, *(['api/http.py pass_on'] if passed_on else []))
 
 
 def judge(request: hostile.Request, answer: wire.Answer, *, novas_own: bool = False

@@ -9,7 +9,7 @@ import ddt
 import fixtures
 
 from nova_migpolicy.cmd import main
-from nova_migpolicy.cmd import patterns
+from nova_migpolicy.cmd.simulate import patterns
 from tests.unit.cmd import base
 
 MEMORY = ('--memory-mib', '1024')

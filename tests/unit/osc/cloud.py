@@ -21,8 +21,8 @@ import requests_mock
 from requests_mock.contrib import fixture as mock_fixture
 import testtools
 
-from nova_migpolicy.osc import follow
 from nova_migpolicy.osc import launch
+from nova_migpolicy.osc.watching import polling
 
 SERVER = '4bc2b32e-ceaa-4975-80d4-e1a4e004af9f'
 OTHER = '98663977-2512-450a-b50c-34e364ca1f13'
@@ -112,10 +112,10 @@ class CloudTest(testtools.TestCase):
 
     def hurry(self) -> None:
         """Let nothing wait, whoever asks again and again."""
-        for module, name in ((follow, 'EVERY_S'), (follow, 'WAITING_EVERY_S'),
+        for module, name in ((polling, 'EVERY_S'), (polling, 'WAITING_EVERY_S'),
                              (launch, 'LOOK_EVERY_S'), (launch, 'PACE_S')):
             self._patch(mock.patch.object(module, name, 0.0))
-        self._patch(mock.patch.object(follow, 'REQUESTS_PER_S', 1e9))
+        self._patch(mock.patch.object(polling, 'REQUESTS_PER_S', 1e9))
 
     def newest(self, version: str) -> None:
         """Say which microversion is the newest that Nova has."""

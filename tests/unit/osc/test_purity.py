@@ -31,8 +31,8 @@ class PurityTest(testtools.TestCase):
                               capture_output=True, text=True, check=False, cwd=ROOT)
 
     def test_every_module_loads(self):
-        names = [f'nova_migpolicy.osc.{path.stem}'.removesuffix('.__init__')
-                 for path in sorted((ROOT / 'nova_migpolicy/osc').glob('*.py'))]
+        names = ['.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__')
+                 for path in sorted((ROOT / 'nova_migpolicy/osc').rglob('*.py'))]
         self.assertGreater(len(names), 10)
         done = self.load(*names)
         self.assertEqual((0, ''), (done.returncode, done.stderr))

@@ -10,9 +10,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from nova_migpolicy.cmd import numbers
-from nova_migpolicy.cmd import patterns
-from nova_migpolicy.cmd import wrong
+from nova_migpolicy.cmd.simulate import inputs
+from nova_migpolicy.cmd.simulate import patterns
 from nova_migpolicy import exception
 from nova_migpolicy.sim import guests
 
@@ -49,7 +48,7 @@ class Guest:
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the options that describe a guest."""
     group = parser.add_argument_group('the server')
-    group.add_argument('--memory-mib', type=numbers.MEMORY_MIB, metavar='MIB',
+    group.add_argument('--memory-mib', type=inputs.MEMORY_MIB, metavar='MIB',
                        help='its memory; a flavor and a journal say it, too')
     group.add_argument(
         '--pattern', choices=tuple(patterns.PATTERNS), metavar='PATTERN',
@@ -67,7 +66,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         '--phase', action='append', type=_phase, metavar='SECONDS:MIB_S:SET_MIB[:uniform]',
         help='a time in which it writes to the first SET_MIB of its memory, in order or at '
         'random; repeat it (phases)')
-    group.add_argument('--untouched-mib', type=numbers.UNTOUCHED_MIB, metavar='MIB',
+    group.add_argument('--untouched-mib', type=inputs.UNTOUCHED_MIB, metavar='MIB',
                        help='memory that was never written to, and costs nothing to send '
                        '(default: none)')
 
@@ -78,8 +77,8 @@ def _phase(text: str) -> guests.Stretch:
         raise argparse.ArgumentTypeError(
             f'{exception.shown(text)}: write it as SECONDS:MIB_S:SET_MIB or '
             'SECONDS:MIB_S:SET_MIB:uniform, like 60:400:2048')
-    return guests.Stretch(numbers.SECONDS(seconds), numbers.WRITE_MIB_S(rate),
-                          numbers.SET_MIB(size), sweep=how[0] != 'uniform')
+    return guests.Stretch(inputs.SECONDS(seconds), inputs.WRITE_MIB_S(rate),
+                          inputs.SET_MIB(size), sweep=how[0] != 'uniform')
 
 
 def given(args: argparse.Namespace) -> list[str]:
@@ -98,10 +97,10 @@ def build(args: argparse.Namespace, memory_mib: int) -> Guest:
     values = _values(args, name)
     phases = tuple(args.phase or ())
     if name == 'phases' and not phases:
-        raise wrong.BadInput('--pattern', name,
-                             '--phase is missing: what it does, one after the other')
+        raise inputs.BadInput('--pattern', name,
+                              '--phase is missing: what it does, one after the other')
     if phases and name != 'phases':
-        raise wrong.BadInput('--pattern', name, 'it has no use for --phase; phases has')
+        raise inputs.BadInput('--pattern', name, 'it has no use for --phase; phases has')
     _check_sizes(values, phases, memory_mib, int(args.untouched_mib or 0))
     found = patterns.PATTERNS[name]
     load = found.make(memory_mib, values, phases)
@@ -126,10 +125,10 @@ def _values(args: argparse.Namespace, pattern: str) -> dict[str, float]:
         if pattern in one.patterns:
             value = one.default if typed is None else typed
             if value is None:
-                raise wrong.BadInput('--pattern', pattern, f'{one.flag} is missing: {one.help}')
+                raise inputs.BadInput('--pattern', pattern, f'{one.flag} is missing: {one.help}')
             values[one.name] = value
         elif typed is not None:
-            raise wrong.BadInput(one.flag, typed, (
+            raise inputs.BadInput(one.flag, typed, (
                 f'pattern {pattern} has no use for it; {", ".join(one.patterns)} has'))
     return values
 
@@ -143,12 +142,12 @@ def _check_sizes(values: patterns.Values, phases: patterns.Phases, memory_mib: i
     field = '--phase' if phases else '--writable-set-mib'
     largest = max((one.set_mib for one in phases), default=values.get('writable_set_mib', 0.0))
     if largest > memory_mib:
-        raise wrong.BadInput(field, largest, (
+        raise inputs.BadInput(field, largest, (
             f'larger than the memory of the server, {memory_mib} MiB'))
     if values.get('hot_mib', 0.0) >= largest > 0:
-        raise wrong.BadInput('--hot-mib', values['hot_mib'], (
+        raise inputs.BadInput('--hot-mib', values['hot_mib'], (
             f'not smaller than the set that it is a part of, {largest:g} MiB'))
     if untouched_mib + largest > memory_mib:
-        raise wrong.BadInput('--untouched-mib', untouched_mib, (
+        raise inputs.BadInput('--untouched-mib', untouched_mib, (
             f'with the {largest:g} MiB that are written to it is more than the memory of the '
             f'server, {memory_mib} MiB'))

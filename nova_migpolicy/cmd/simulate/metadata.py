@@ -10,9 +10,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 
-from nova_migpolicy.cmd import files
-from nova_migpolicy.cmd import numbers
-from nova_migpolicy.cmd import wrong
+from nova_migpolicy.cmd.simulate import inputs
 
 FLAVOR_PREFIX = 'migpolicy:'
 IMAGE_PREFIX = 'migpolicy_'
@@ -37,9 +35,9 @@ def flavor(path: str) -> Entry:
 
     :raises wrong.BadInput: if the file does not hold one.
     """
-    found = files.json_object('--flavor', path)
+    found = inputs.json_object('--flavor', path)
     memory = found.get('ram')
-    memory_mib = None if memory is None else int(numbers.MEMORY_MIB.read(
+    memory_mib = None if memory is None else int(inputs.MEMORY_MIB.read(
         f'--flavor {path}, ram', memory))
     return Entry(_name(found, 'flavor'), _keys('--flavor', path, found, FLAVOR_PREFIX),
                  memory_mib)
@@ -50,7 +48,7 @@ def image(path: str) -> Entry:
 
     :raises wrong.BadInput: if the file does not hold one.
     """
-    found = files.json_object('--image', path)
+    found = inputs.json_object('--image', path)
     # The image API has them beside its own fields, the openstack command in a place of their own.
     return Entry(_name(found, 'image'), {
         **_taken(found, IMAGE_PREFIX), **_keys('--image', path, found, IMAGE_PREFIX)})
@@ -68,7 +66,7 @@ def _keys(field: str, path: str, found: dict[str, typing.Any], prefix: str) -> d
     if properties is None:
         properties = {}
     if not isinstance(properties, dict):
-        raise wrong.BadInput(f'{field} {path}, properties', properties, (
+        raise inputs.BadInput(f'{field} {path}, properties', properties, (
             'not an object with names and values'))
     return _taken(properties, prefix)
 

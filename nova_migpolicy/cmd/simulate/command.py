@@ -12,17 +12,15 @@ import json
 import sys
 import typing
 
-from nova_migpolicy.cmd import cases
-from nova_migpolicy.cmd import catalog
-from nova_migpolicy.cmd import guest_of
-from nova_migpolicy.cmd import numbers
-from nova_migpolicy.cmd import patterns
-from nova_migpolicy.cmd import picture
-from nova_migpolicy.cmd import recorded
-from nova_migpolicy.cmd import table
-from nova_migpolicy.cmd import trial as trial_mod
-from nova_migpolicy.cmd import verdict
-from nova_migpolicy.cmd import wrong
+from nova_migpolicy.cmd.simulate import guest_options
+from nova_migpolicy.cmd.simulate import inputs
+from nova_migpolicy.cmd.simulate import metadata
+from nova_migpolicy.cmd.simulate import patterns
+from nova_migpolicy.cmd.simulate import plot
+from nova_migpolicy.cmd.simulate import policies
+from nova_migpolicy.cmd.simulate import recorded_guest
+from nova_migpolicy.cmd.simulate import report
+from nova_migpolicy.cmd.simulate import trial as trial_mod
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import profiles
 
@@ -50,7 +48,7 @@ def add_to(commands: typing.Any) -> None:
         'by side. It needs no cloud, no libvirt and no root.')
     parser.set_defaults(run=run)
     _add_policy(parser)
-    guest_of.add_to(parser)
+    guest_options.add_to(parser)
     _add_scene(parser)
     group = parser.add_argument_group('the output')
     group.add_argument('-f', '--format', choices=('table', 'json'), default='table',
@@ -80,9 +78,9 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
 
 def _add_scene(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('the hosts')
-    group.add_argument('--disk-mib', type=numbers.DISK_MIB, metavar='MIB',
+    group.add_argument('--disk-mib', type=inputs.DISK_MIB, metavar='MIB',
                        help='disks that are copied, too; none on shared storage (default)')
-    group.add_argument('--link-mib-s', type=numbers.LINK_MIB_S, metavar='MIB_S',
+    group.add_argument('--link-mib-s', type=inputs.LINK_MIB_S, metavar='MIB_S',
                        help='the rate of the link between the hosts (default: '
                        f'{DEFAULT_LINK_MIB_S:g}, what 10 Gbit/s carry)')
     group.add_argument('--link-known', action=argparse.BooleanOptionalAction,
@@ -90,12 +88,12 @@ def _add_scene(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--qemu', choices=trial_mod.QEMU, default=trial_mod.QEMU[0],
                        help='7.2 (default) stands for all before 9.2. 10.0 is told the rate of '
                        'the link, and looks every 5 s under auto-converge')
-    group.add_argument('--jitter', type=numbers.JITTER_PERCENT, default=0.0, metavar='PERCENT',
+    group.add_argument('--jitter', type=inputs.JITTER_PERCENT, default=0.0, metavar='PERCENT',
                        help='how far the link and the guest waver from pass to pass (default: '
                        'not at all)')
-    group.add_argument('--seed', type=numbers.SEED, default=0, metavar='NUMBER',
+    group.add_argument('--seed', type=inputs.SEED, default=0, metavar='NUMBER',
                        help='another seed, other wavering')
-    group.add_argument('--until-seconds', type=numbers.SECONDS, metavar='SECONDS',
+    group.add_argument('--until-seconds', type=inputs.SECONDS, metavar='SECONDS',
                        help='look no longer than this (default: some time past the deadline)')
 
 
@@ -109,59 +107,59 @@ def run(args: argparse.Namespace) -> None:
     intro = _intro(scene, notes)
     # Before the text: whoever sees the text has the picture, too.
     if args.plot:
-        picture.draw(trials, intro[0], args.plot)
+        plot.draw(trials, intro[0], args.plot)
     if args.format == 'json':
         json.dump(_document(scene, notes, trials), sys.stdout, indent=2)
         sys.stdout.write('\n')
     else:
-        table.show(table.lines(intro, trials, table.width()), sys.stdout)
+        report.show(report.lines(intro, trials, report.width()), sys.stdout)
 
 
 def _prepared(args: argparse.Namespace
-              ) -> tuple[list[cases.Case], trial_mod.Scene, tuple[str, ...]]:
+              ) -> tuple[list[policies.Case], trial_mod.Scene, tuple[str, ...]]:
     """The policies, the scene, and what is to be said of them."""
     known = profiles.load(args.profiles_file) if args.profiles_file else profiles.BUILT_IN
-    request = cases.settings(args.pairs)
+    request = policies.settings(args.pairs)
     if args.journal:
         first, scene, notes = _from_journal(args, known, request)
     else:
         first, scene, notes = _from_options(args, known, request)
     names = list(dict.fromkeys(args.profile)) or ([] if first else [keys.DEFAULT_PROFILE])
-    return [*first, *(cases.of_profile(name, known, request) for name in names)], scene, notes
+    return [*first, *(policies.of_profile(name, known, request) for name in names)], scene, notes
 
 
-Prepared = tuple[list[cases.Case], trial_mod.Scene, tuple[str, ...]]
+Prepared = tuple[list[policies.Case], trial_mod.Scene, tuple[str, ...]]
 
 
-def _from_options(args: argparse.Namespace, known: cases.Known,
-                  request: cases.Given) -> Prepared:
-    flavor = catalog.flavor(args.flavor) if args.flavor else None
-    image = catalog.image(args.image) if args.image else None
+def _from_options(args: argparse.Namespace, known: policies.Known,
+                  request: policies.Given) -> Prepared:
+    flavor = metadata.flavor(args.flavor) if args.flavor else None
+    image = metadata.image(args.image) if args.image else None
     memory_mib = args.memory_mib or (flavor.memory_mib if flavor else None)
     if memory_mib is None:
-        raise wrong.Usage('--memory-mib is missing: how much memory the server has'
-                          + (' (the flavor has no ram)' if flavor else ''))
-    scene = _scene(args, guest_of.build(args, memory_mib))
-    first = [cases.of_server(flavor, image, known, request)] if flavor or image else []
+        raise inputs.Usage('--memory-mib is missing: how much memory the server has'
+                           + (' (the flavor has no ram)' if flavor else ''))
+    scene = _scene(args, guest_options.build(args, memory_mib))
+    first = [policies.of_server(flavor, image, known, request)] if flavor or image else []
     return first, scene, ()
 
 
-def _from_journal(args: argparse.Namespace, known: cases.Known,
-                  request: cases.Given) -> Prepared:
-    beside = [*guest_of.given(args), *(f'--{name}' for name in ('flavor', 'image')
-                                       if getattr(args, name))]
+def _from_journal(args: argparse.Namespace, known: policies.Known,
+                  request: policies.Given) -> Prepared:
+    beside = [*guest_options.given(args), *(f'--{name}' for name in ('flavor', 'image')
+                                            if getattr(args, name))]
     if beside:
-        raise wrong.Usage(f'{beside[0]} does not go with --journal, which says that itself')
-    found = recorded.read(args.journal)
+        raise inputs.Usage(f'{beside[0]} does not go with --journal, which says that itself')
+    found = recorded_guest.read(args.journal)
     scene = _scene(args, found.guest, found)
     notes = found.notes
     if not args.link_mib_s and not found.link_mib_s:
         notes += ('The journal does not tell the rate of the link; give it with --link-mib-s.',)
-    return [cases.of_recording(found.policy, known, request)], scene, notes
+    return [policies.of_recording(found.policy, known, request)], scene, notes
 
 
-def _scene(args: argparse.Namespace, guest: guest_of.Guest,
-           found: recorded.Recording | None = None) -> trial_mod.Scene:
+def _scene(args: argparse.Namespace, guest: guest_options.Guest,
+           found: recorded_guest.Recording | None = None) -> trial_mod.Scene:
     known = found.link_was_known if found else True
     disk_mib = found.disk_mib if found else 0
     return trial_mod.Scene(
@@ -187,4 +185,4 @@ def _document(scene: trial_mod.Scene, notes: tuple[str, ...],
         'guest': scene.guest.to_dict(), 'disk_mib': scene.disk_mib,
         'link_mib_s': scene.link_mib_s, 'link_known': scene.link_known, 'qemu': scene.qemu,
         'seed': scene.seed, 'jitter_percent': scene.jitter * 100, 'notes': list(notes),
-        'policies': [verdict.figures(trial) for trial in trials]}
+        'policies': [report.figures(trial) for trial in trials]}

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from nova_migpolicy.cmd import cases
-from nova_migpolicy.cmd import guest_of
+from nova_migpolicy.cmd.simulate import guest_options
+from nova_migpolicy.cmd.simulate import policies
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.sim import counters
 from nova_migpolicy.sim import precopy
@@ -36,7 +36,7 @@ class Scene:
     some time after the deadline. jitter: how far rates waver, as a share.
     """
 
-    guest: guest_of.Guest
+    guest: guest_options.Guest
     disk_mib: int
     link_mib_s: float
     link_known: bool = True
@@ -55,7 +55,7 @@ class Trial:
     :ivar notes: what the model leaves out for this policy.
     """
 
-    case: cases.Case
+    case: policies.Case
     run: sim_run.Run | None = None
     deadline_s: float | None = None
     points: tuple[Point, ...] = ()
@@ -100,7 +100,7 @@ class Recorded(precopy.Migration):
         return synced
 
 
-def play(case: cases.Case, scene: Scene) -> Trial:
+def play(case: policies.Case, scene: Scene) -> Trial:
     """Run one migration to its end, or until it is plain that there is none."""
     policy = case.policy
     if policy.is_stock:
@@ -128,7 +128,7 @@ def play(case: cases.Case, scene: Scene) -> Trial:
     return Trial(case, ran, controller.facts.deadline_s, tuple(recorded.points), notes)
 
 
-def made_ready(case: cases.Case) -> tuple[bool, tuple[str, ...]]:
+def made_ready(case: policies.Case) -> tuple[bool, tuple[str, ...]]:
     """Whether post-copy is made ready, and what is not as the policy has it."""
     policy = case.policy
     notes = []
@@ -142,7 +142,7 @@ def made_ready(case: cases.Case) -> tuple[bool, tuple[str, ...]]:
     return can_post_copy, tuple(notes)
 
 
-def _until_s(case: cases.Case, scene: Scene) -> float:
+def _until_s(case: policies.Case, scene: Scene) -> float:
     """When there is nothing new to be seen any more."""
     cap = case.policy.bandwidth_mib_s
     rate = min(scene.link_mib_s, cap) if cap else scene.link_mib_s

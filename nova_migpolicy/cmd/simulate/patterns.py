@@ -10,7 +10,7 @@ from collections import abc
 import dataclasses
 import types
 
-from nova_migpolicy.cmd import numbers
+from nova_migpolicy.cmd.simulate import inputs
 from nova_migpolicy.engine import words
 from nova_migpolicy.sim import guests
 
@@ -36,7 +36,7 @@ class Option:
     """An option and the patterns that use it; without a default they cannot do without it."""
 
     name: str
-    kind: numbers.Number
+    kind: inputs.Number
     help: str
     patterns: tuple[str, ...]
     default: float | None = None
@@ -126,17 +126,17 @@ PATTERNS: abc.Mapping[str, Pattern] = types.MappingProxyType({
 
 _WRITING = tuple(name for name in PATTERNS if name not in ('idle', 'phases'))
 OPTIONS = (
-    Option('writable_set_mib', numbers.SET_MIB, 'how much of its memory it writes to', _WRITING),
-    Option('dirty_mib_s', numbers.WRITE_MIB_S,
+    Option('writable_set_mib', inputs.SET_MIB, 'how much of its memory it writes to', _WRITING),
+    Option('dirty_mib_s', inputs.WRITE_MIB_S,
            'how much it writes in a second; a page that is written twice counts twice',
            _WRITING),
-    Option('hot_mib', numbers.SET_MIB, 'the small part of the set', ('hot_cold',)),
-    Option('hot_share', numbers.SHARE, 'the share of the writes that goes there, 0 to 1',
+    Option('hot_mib', inputs.SET_MIB, 'the small part of the set', ('hot_cold',)),
+    Option('hot_share', inputs.SHARE, 'the share of the writes that goes there, 0 to 1',
            ('hot_cold',), 0.9),
-    Option('skew', numbers.SKEW, 'the exponent of the law: 0 is evenly, 1 is usual',
+    Option('skew', inputs.SKEW, 'the exponent of the law: 0 is evenly, 1 is usual',
            ('zipf',), 1.0),
-    Option('on_seconds', numbers.SECONDS, 'how long it writes', ('bursts',), 30.0),
-    Option('off_seconds', numbers.SECONDS, 'how long it does not', ('bursts',), 30.0),
-    Option('to_mib_s', numbers.WRITE_MIB_S, 'the rate at the end', ('ramp',)),
-    Option('seconds', numbers.SECONDS, 'how long the rate takes to get there', ('ramp',)),
+    Option('on_seconds', inputs.SECONDS, 'how long it writes', ('bursts',), 30.0),
+    Option('off_seconds', inputs.SECONDS, 'how long it does not', ('bursts',), 30.0),
+    Option('to_mib_s', inputs.WRITE_MIB_S, 'the rate at the end', ('ramp',)),
+    Option('seconds', inputs.SECONDS, 'how long the rate takes to get there', ('ramp',)),
 )

@@ -10,9 +10,9 @@ import json
 
 import fixtures
 
-from nova_migpolicy.cmd import cases
-from nova_migpolicy.cmd import table
-from nova_migpolicy.cmd import trial
+from nova_migpolicy.cmd.simulate import policies
+from nova_migpolicy.cmd.simulate import report
+from nova_migpolicy.cmd.simulate import trial as trial_mod
 from nova_migpolicy.compute import migrate_call
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import profiles
@@ -99,7 +99,7 @@ class SimulateTest(base.CommandTest):
             self.assertIn(sentence, flat(self.simulate(*words)))
 
     def test_it_does_not_go_round_for_ever(self):
-        self.useFixture(fixtures.MonkeyPatch('nova_migpolicy.cmd.trial.MOST_PASSES', 50))
+        self.useFixture(fixtures.MonkeyPatch('nova_migpolicy.cmd.simulate.trial.MOST_PASSES', 50))
         out = flat(self.simulate(
             '--memory-mib', 64, '--writable-set-mib', 32, '--dirty-mib-s', 9000,
             '--set', 'on_stall=continue', '--set', 'max_downtime_ms=1'))
@@ -131,11 +131,11 @@ class SimulateTest(base.CommandTest):
             qemu_version=7_002_000)
         for name in profiles.BUILT_IN:
             for connections in (1, 4):
-                case = cases.of_profile(name, profiles.BUILT_IN, {
+                case = policies.of_profile(name, profiles.BUILT_IN, {
                     'parallel_connections': connections})
                 made = migrate_call.make(case.policy, circumstances)
                 self.assertEqual((made.can_post_copy, made.can_throttle),
-                                 (trial.made_ready(case)[0], case.policy.may_throttle), name)
+                                 (trial_mod.made_ready(case)[0], case.policy.may_throttle), name)
 
     def test_what_the_model_leaves_out_is_said(self):
         out = flat(self.simulate(*base.SERVER, '--profile', 'post_copy', '--set',
@@ -144,7 +144,7 @@ class SimulateTest(base.CommandTest):
         self.assertIn('note: compression zstd is not simulated', out)
 
     def test_without_rich(self):
-        lines = [table.Line('one', 'bold'), table.Line('two [red]', '')]
+        lines = [report.Line('one', 'bold'), report.Line('two [red]', '')]
         blocked, real = io.StringIO(), builtins.__import__
 
         def refuse(name, *args, **more):
@@ -153,9 +153,9 @@ class SimulateTest(base.CommandTest):
             return real(name, *args, **more)
 
         with fixtures.MonkeyPatch('builtins.__import__', refuse):
-            table.show(lines, blocked)
+            report.show(lines, blocked)
         out = io.StringIO()
-        table.show(lines, out)
+        report.show(lines, out)
         self.assertEqual('one\ntwo [red]\n', out.getvalue())
         self.assertEqual(out.getvalue(), blocked.getvalue())
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies
 import testtools
 
-from nova_migpolicy.osc import telling
-from nova_migpolicy.osc import view
+from nova_migpolicy.osc.watching import sentences
+from nova_migpolicy.osc.watching import status as status_mod
 from tests.unit.osc import cloud
 from tests.unit.osc import test_words
 
@@ -16,7 +16,7 @@ FIELDS = tuple(cloud.progress()['progress'])
 
 
 def plugin(**facts):
-    return view.of_plugin(cloud.progress(**facts)['progress'])
+    return status_mod.of_plugin(cloud.progress(**facts)['progress'])
 
 
 class PluginTest(testtools.TestCase):
@@ -26,28 +26,28 @@ class PluginTest(testtools.TestCase):
         self.assertEqual(
             'passes, 41 %, 50 MiB/s, pass 3, 96 MiB left, ends in 12-30 s, '
             'blackout 340 of 500 ms, deadline in 250 s',
-            f'{now.phase}, {telling.where(now)}')
+            f'{now.phase}, {sentences.where(now)}')
         self.assertEqual((('bandwidth_mib_s',), 'n1', 'n2', False, False),
                          (now.held, now.source, now.destination, now.over, now.waiting))
 
     def test_nothing_of_it(self):
-        now = view.of_plugin({})
-        self.assertEqual(('', '', False), (telling.where(now), now.outcome, now.over))
+        now = status_mod.of_plugin({})
+        self.assertEqual(('', '', False), (sentences.where(now), now.outcome, now.over))
 
     @given(strategies.dictionaries(strategies.sampled_from(FIELDS), test_words.ANYTHING))
     def test_anything_in_any_field(self, body):
-        now = view.of_plugin(body)
-        for shown in (telling.where(now), telling.ending(now)):
+        now = status_mod.of_plugin(body)
+        for shown in (sentences.where(now), sentences.ending(now)):
             self.assertTrue(all(one.isprintable() for one in shown), shown)
         self.assertTrue(now.percent is None or 0 <= now.percent <= 100)
 
     def test_what_is_expected_badly(self):
-        self.assertIn('does not converge as it is', telling.where(plugin(converges=False)))
-        self.assertIn('ends any moment', telling.where(plugin(
+        self.assertIn('does not converge as it is', sentences.where(plugin(converges=False)))
+        self.assertIn('ends any moment', sentences.where(plugin(
             eta_seconds={'low': 0.2, 'expected': 0.3, 'high': 0.9})))
         self.assertIn('deadline in 250 s, will miss it',
-                      telling.where(plugin(makes_deadline=False)))
-        self.assertIn('deadline passed 3 s ago', telling.where(plugin(deadline_in_seconds=-3)))
+                      sentences.where(plugin(makes_deadline=False)))
+        self.assertIn('deadline passed 3 s ago', sentences.where(plugin(deadline_in_seconds=-3)))
 
     def test_an_end_that_was_missed(self):
         for facts, words in (({'phase': 'passes'}, 'takes longer than expected'),
@@ -55,9 +55,9 @@ class PluginTest(testtools.TestCase):
                              ({'phase': 'passes', 'converges': None}, ''),
                              # There no rate is known at first.
                              ({'phase': 'bulk copy'}, '')):
-            self.assertEqual(words, telling.eta(plugin(eta_seconds=None, **facts))[:len(words)])
+            self.assertEqual(words, sentences.eta(plugin(eta_seconds=None, **facts))[:len(words)])
             if not words:
-                self.assertEqual('', telling.eta(plugin(eta_seconds=None, **facts)))
+                self.assertEqual('', sentences.eta(plugin(eta_seconds=None, **facts)))
 
     def test_old_figures(self):
         for facts, words in (({'age_seconds': 23.4}, ', no news for 23 s'),
@@ -66,8 +66,8 @@ class PluginTest(testtools.TestCase):
                              # libvirt is done with it, and has no more to tell.
                              ({'age_seconds': 23.4, 'phase': 'finishing'}, ', deadline in 250 s'),
                              ({'age_seconds': None, 'phase': 'queued'}, ', deadline in 250 s')):
-            self.assertEqual(words, telling.where(plugin(**facts))[-len(words):])
-        self.assertEqual('', telling.where(plugin(**dict.fromkeys(FIELDS))))
+            self.assertEqual(words, sentences.where(plugin(**facts))[-len(words):])
+        self.assertEqual('', sentences.where(plugin(**dict.fromkeys(FIELDS))))
 
     def test_it_is_over_when_nova_says_so(self):
         self.assertFalse(plugin(outcome='completed', status='running', phase='finishing').over)
@@ -92,9 +92,9 @@ class NovaTest(testtools.TestCase):
         row = {**cloud.migration(), 'memory_total_bytes': 300 * cloud.MIB,
                'memory_processed_bytes': 500 * cloud.MIB, 'memory_remaining_bytes': 75 * cloud.MIB,
                'disk_total_bytes': 0, 'disk_processed_bytes': 0, 'disk_remaining_bytes': 0}
-        now = view.of_nova(row)
-        self.assertEqual(('running', '75 %, 75 MiB left'), (now.phase, telling.where(now)))
-        later = view.of_nova({**row, 'memory_remaining_bytes': 150 * cloud.MIB}, now)
+        now = status_mod.of_nova(row)
+        self.assertEqual(('running', '75 %, 75 MiB left'), (now.phase, sentences.where(now)))
+        later = status_mod.of_nova({**row, 'memory_remaining_bytes': 150 * cloud.MIB}, now)
         self.assertEqual(75, later.percent)
 
     def test_its_words(self):
@@ -102,13 +102,13 @@ class NovaTest(testtools.TestCase):
                 ('accepted', 'queued', False), ('queued', 'waiting for a slot', False),
                 ('running (post-copy)', 'post-copy', False), ('cancelled', 'done', True),
                 ('something new', 'running', False)):
-            now = view.of_nova(cloud.migration(status=status))
+            now = status_mod.of_nova(cloud.migration(status=status))
             self.assertEqual((phase, over), (now.phase, now.over))
 
     @given(strategies.dictionaries(
         strategies.sampled_from(['status', 'memory_total_bytes', 'memory_remaining_bytes',
                                  'disk_total_bytes', 'source_compute']), test_words.ANYTHING))
     def test_anything_in_any_field(self, row):
-        now = view.of_nova(row)
+        now = status_mod.of_nova(row)
         self.assertTrue(now.percent is None or 0 <= now.percent <= 100)
-        self.assertTrue(all(one.isprintable() for one in telling.where(now)))
+        self.assertTrue(all(one.isprintable() for one in sentences.where(now)))

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
-from nova_migpolicy.osc import telling
-from nova_migpolicy.osc import view as view_mod
+from nova_migpolicy.osc.watching import sentences
+from nova_migpolicy.osc.watching import status as status_mod
 from nova_migpolicy.osc import words
 from nova_migpolicy import vocabulary
 
-View = view_mod.View
+View = status_mod.View
 
 #: Seconds between two lines about where it is.
 LINE_EVERY_S = 5.0
@@ -95,9 +95,9 @@ class Watch:
             lines.append(Line('held', f'by a person: {", ".join(now.held)}' if now.held
                               else 'nothing by a person any more'))
         if now.over:
-            lines.append(Line('outcome', telling.ending(now)))
+            lines.append(Line('outcome', sentences.ending(now)))
         elif (now.phase not in vocabulary.QUIET and now_s >= self._next_line_s
-              and (where := telling.where(now))):
+              and (where := sentences.where(now))):
             self._next_line_s = now_s + LINE_EVERY_S
             lines.append(Line('progress', where))
         return lines
@@ -111,7 +111,7 @@ class Watch:
                 continue
             self.heard = int(number)
             if record.get('kind') in vocabulary.NEWS:
-                lines.append(Line(str(record['kind']), telling.sentence(record),
+                lines.append(Line(str(record['kind']), sentences.sentence(record),
                                   words.text(record.get('time'))))
         self.story.extend(lines)
         return lines

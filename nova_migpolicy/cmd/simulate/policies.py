@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import abc
 import dataclasses
 
-from nova_migpolicy.cmd import catalog
-from nova_migpolicy.cmd import wrong
+from nova_migpolicy.cmd.simulate import inputs
+from nova_migpolicy.cmd.simulate import metadata
 from nova_migpolicy import exception
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import profiles
@@ -44,12 +44,12 @@ def settings(pairs: abc.Iterable[str]) -> dict[str, object]:
         name, equals, value = pair.partition('=')
         name = name.strip()
         if not equals or not name:
-            raise wrong.BadInput('--set', pair, (
+            raise inputs.BadInput('--set', pair, (
                 'write it as KEY=VALUE, like --set max_downtime_ms=300'))
         if name in found:
-            raise wrong.BadInput('--set', pair, f'{name} is there twice')
+            raise inputs.BadInput('--set', pair, f'{name} is there twice')
         if name == 'profile':
-            raise wrong.BadInput('--set', pair, 'use --profile')
+            raise inputs.BadInput('--set', pair, 'use --profile')
         found[name] = value
     return found
 
@@ -61,13 +61,13 @@ def of_profile(name: str, known: Known, request: Given) -> Case:
     :raises exception.PolicyError: if what is requested cannot be.
     """
     if name not in known:
-        raise wrong.BadInput('--profile', name, (
+        raise inputs.BadInput('--profile', name, (
             f'there is no such profile; there are {", ".join(sorted(known))}'))
     return _case(name, resolve.Sources(profiles=known, operator={'profile': name},
                                        request=request))
 
 
-def of_server(flavor: catalog.Entry | None, image: catalog.Entry | None, known: Known,
+def of_server(flavor: metadata.Entry | None, image: metadata.Entry | None, known: Known,
               request: Given) -> Case:
     """A server's own: what its flavor and its image say.
 

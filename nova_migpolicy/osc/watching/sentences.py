@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nova_migpolicy.osc import view as view_mod
+from nova_migpolicy.osc.watching import status as status_mod
 from nova_migpolicy.osc import words
 from nova_migpolicy import vocabulary
 
-View = view_mod.View
+View = status_mod.View
 
 #: Seconds from which on figures are old: those who watch make the monitor look each second, and
 #: it looks each five seconds in any case.

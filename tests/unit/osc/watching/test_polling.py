@@ -10,11 +10,10 @@ import testtools
 
 from nova_migpolicy.osc import errors
 from nova_migpolicy.osc import find
-from nova_migpolicy.osc import follow
-from nova_migpolicy.osc import source as source_mod
-from nova_migpolicy.osc import view
+from nova_migpolicy.osc.watching import polling
+from nova_migpolicy.osc.watching import status as status_mod
 from tests.unit.osc import cloud
-from tests.unit.osc import test_view
+from tests.unit.osc.watching import test_status
 
 
 class Clock:
@@ -62,9 +61,9 @@ class Screen:
         self.drawn += 1
 
 
-RUNS = test_view.plugin()
-DONE = view.of_plugin(cloud.done()['progress'])
-WAITS = test_view.plugin(phase='waiting for a slot')
+RUNS = test_status.plugin()
+DONE = status_mod.of_plugin(cloud.done()['progress'])
+WAITS = test_status.plugin(phase='waiting for a slot')
 
 
 class FollowTest(testtools.TestCase):
@@ -72,10 +71,10 @@ class FollowTest(testtools.TestCase):
     def follow(self, cost=2, **servers):
         self.clock, self.screen = Clock(), Screen()
         self.script = Script(self.clock, cost, **servers)
-        targets = [source_mod.Target(find.Migration(find.Server(name, name), 7))
+        targets = [polling.Target(find.Migration(find.Server(name, name), 7))
                    for name in servers]
-        follow.follow(self.script, targets, self.screen, clock=self.clock,
-                      sleep=self.clock.sleep)
+        polling.follow(self.script, targets, self.screen, clock=self.clock,
+                       sleep=self.clock.sleep)
         return [one.watch for one in targets]
 
     def test_one_is_looked_at_each_second_until_it_is_over(self):
@@ -94,7 +93,7 @@ class FollowTest(testtools.TestCase):
 
     def test_errors_that_stay_are_given_up(self):
         watch, = self.follow(a=[RUNS, errors.Unreachable('gone')])
-        self.assertEqual(follow.PATIENCE_S, self.clock() - 1)
+        self.assertEqual(polling.PATIENCE_S, self.clock() - 1)
         self.assertEqual(1, watch.exit_status)
         self.assertEqual(2, len([line for line in self.screen.lines if 'trouble' in line]))
 
@@ -111,19 +110,19 @@ class FollowTest(testtools.TestCase):
         self.assertEqual(700, len(looks))
         for begin_s in looks:
             asked = 2 * len([one for one in looks if begin_s <= one < begin_s + 10])
-            self.assertLessEqual(asked, 10 * follow.REQUESTS_PER_S + 2)
+            self.assertLessEqual(asked, 10 * polling.REQUESTS_PER_S + 2)
         # None of them is left waiting much longer than the others.
         waits = [later - earlier for one in self.script.looks.values()
                  for earlier, later in itertools.pairwise(one)]
-        self.assertLess(max(waits), 100 * 2 / follow.REQUESTS_PER_S + 2 * follow.WAITING_EVERY_S)
+        self.assertLess(max(waits), 100 * 2 / polling.REQUESTS_PER_S + 2 * polling.WAITING_EVERY_S)
 
     def test_those_that_wait_are_looked_at_less_often(self):
         self.follow(a=[WAITS, WAITS, DONE], b=[RUNS] * 8 + [DONE])
         self.assertEqual(3, len(self.script.looks['a']))
         self.assertEqual(9, len(self.script.looks['b']))
-        self.assertGreaterEqual(self.script.looks['a'][1], follow.WAITING_EVERY_S)
+        self.assertGreaterEqual(self.script.looks['a'][1], polling.WAITING_EVERY_S)
 
     def test_the_worst_outcome_counts(self):
         for statuses, worst in (([0, 0], 0), ([0, 3, 1], 3), ([3, 4, 0], 4), ([4, 5, 3, 1], 5),
                                 ([1, 0], 1), ([], 0)):
-            self.assertEqual(worst, follow.worst(statuses), statuses)
+            self.assertEqual(worst, polling.worst(statuses), statuses)

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import testtools
 
-from nova_migpolicy.osc import telling
-from nova_migpolicy.osc import watcher
+from nova_migpolicy.osc.watching import sentences
+from nova_migpolicy.osc.watching import status as status_mod
+from nova_migpolicy.osc.watching import watched
 from tests.unit.osc import cloud
-from tests.unit.osc import test_view
+from tests.unit.osc.watching import test_status
 
 
 def said(lines):
@@ -19,10 +20,10 @@ class WatchTest(testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.watch = watcher.Watch('db-1', 7)
+        self.watch = watched.Watch('db-1', 7)
 
     def see(self, now_s=0.0, **facts):
-        return said(self.watch.see(now_s, test_view.plugin(**facts)))
+        return said(self.watch.see(now_s, test_status.plugin(**facts)))
 
     def test_the_first_look(self):
         lines = self.see()
@@ -31,13 +32,13 @@ class WatchTest(testtools.TestCase):
         self.assertEqual(2, len(lines))
 
     def test_it_says_once_what_is_watched(self):
-        now = test_view.plugin()
+        now = test_status.plugin()
         self.assertEqual(['watching: migration 7 of db-1 from n1 to n2'],
                          said(self.watch.greet(now)))
         self.see()
         self.assertEqual([], self.watch.greet(now))
-        unknown = test_view.plugin(destination_host=None)
-        self.assertEqual([], watcher.Watch('db-1', 7).greet(unknown))
+        unknown = test_status.plugin(destination_host=None)
+        self.assertEqual([], watched.Watch('db-1', 7).greet(unknown))
 
     def assertStartsWith(self, text, start):
         self.assertEqual(start, text[:len(start)])
@@ -70,9 +71,9 @@ class WatchTest(testtools.TestCase):
     def test_how_it_ends(self):
         for outcome, status, ends in (('completed', 'completed', 0), ('cancelled', 'cancelled', 3),
                                       ('failed', 'error', 4), ('broken', 'error', 5)):
-            self.watch = watcher.Watch('db-1', 7)
+            self.watch = watched.Watch('db-1', 7)
             self.assertEqual(1, self.watch.exit_status)
-            lines = said(self.watch.see(0.0, test_view.view.of_plugin(
+            lines = said(self.watch.see(0.0, status_mod.of_plugin(
                 cloud.done(outcome, status)['progress'])))
             self.assertStartsWith(
                 lines[-1], f'outcome: {outcome} after 31 s, blackout 286 ms, 501 MiB sent')
@@ -142,4 +143,4 @@ class SentenceTest(testtools.TestCase):
                  'pass 3, 96 MiB of memory left, 50 MiB/s, ends in 2-4 s'),
                 (cloud.record(1, 'sample', forecast='?'), ''),
                 ({}, '')):
-            self.assertEqual(sentence, telling.sentence(record))
+            self.assertEqual(sentence, sentences.sentence(record))

@@ -13,11 +13,9 @@ import dataclasses
 import math
 import typing
 
-from nova_migpolicy.cmd import files
-from nova_migpolicy.cmd import guest_of
-from nova_migpolicy.cmd import numbers
-from nova_migpolicy.cmd import patterns
-from nova_migpolicy.cmd import wrong
+from nova_migpolicy.cmd.simulate import guest_options
+from nova_migpolicy.cmd.simulate import inputs
+from nova_migpolicy.cmd.simulate import patterns
 from nova_migpolicy.engine.estimation import dirtying
 from nova_migpolicy.engine.estimation import observer
 from nova_migpolicy.engine.estimation import passes as passes_mod
@@ -49,7 +47,7 @@ class Recording:
     :ivar notes: what is not as it was, in sentences.
     """
 
-    guest: guest_of.Guest
+    guest: guest_options.Guest
     policy: keys.Policy
     disk_mib: int
     link_mib_s: float | None
@@ -62,16 +60,16 @@ def read(path: str) -> Recording:
 
     :raises wrong.BadInput: if it is none, or tells too little.
     """
-    records = list(files.json_lines(FIELD, path))
+    records = list(inputs.json_lines(FIELD, path))
     start = next((one for one in records if one.get('kind') == vocabulary.START), None)
     if start is None:
-        raise wrong.BadInput(FIELD, path, (
+        raise inputs.BadInput(FIELD, path, (
             'it has no record of a start, so it is not a journal of a migration'))
     facts = start.get('facts')
     if not isinstance(facts, dict):
-        raise wrong.BadInput(FIELD, path, (
+        raise inputs.BadInput(FIELD, path, (
             'its start has no facts: the migration was over before it was watched'))
-    memory_mib = int(numbers.MEMORY_MIB.read(
+    memory_mib = int(inputs.MEMORY_MIB.read(
         f'{FIELD} {path}, memory in MiB', (_count(facts.get('memory_bytes')) or 0) >> 20))
     notes: list[str] = []
     policy = _policy(path, start.get('policy'), notes)
@@ -85,7 +83,7 @@ def read(path: str) -> Recording:
         notes.append('A person retuned this migration; that is not repeated here.')
     return Recording(
         guest, policy, min((_count(facts.get('disk_bytes')) or 0) >> 20,
-                           int(numbers.DISK_MIB.maximum)),
+                           int(inputs.DISK_MIB.maximum)),
         known or (seen[-1] if seen else None), known is not None, tuple(notes))
 
 
@@ -97,13 +95,13 @@ def _count(value: object) -> int | None:
 
 def _rate(value: object) -> float | None:
     """A rate in MiB/s; None for what is not one."""
-    return None if numbers.LINK_MIB_S.trouble(value) else float(str(value))
+    return None if inputs.LINK_MIB_S.trouble(value) else float(str(value))
 
 
 def _policy(path: str, found: object, notes: list[str]) -> keys.Policy:
     """The recorded policy; a key that another release had is left out, and so are junk values."""
     if not isinstance(found, dict):
-        raise wrong.BadInput(FIELD, path, 'its start has no policy')
+        raise inputs.BadInput(FIELD, path, 'its start has no policy')
     values: dict[str, typing.Any] = {}
     for name, given in found.items():
         try:
@@ -168,14 +166,14 @@ def _action(found: Record) -> remedies.Action | None:
 
 
 def _guest(path: str, eyes: observer.Watch, memory_mib: int, policy: keys.Policy,
-           records: abc.Iterable[Record], notes: list[str]) -> guest_of.Guest:
+           records: abc.Iterable[Record], notes: list[str]) -> guest_options.Guest:
     """A guest that writes like the recorded one."""
     found = _curve(eyes.tracker.passes)
     if found is None:
         done = any(one.get('kind') == vocabulary.END and one.get('outcome') == 'completed'
                    for one in records)
         if not done or eyes.last is None:
-            raise wrong.BadInput(FIELD, path, (
+            raise inputs.BadInput(FIELD, path, (
                 'no copy of the memory came to its end in it, so it does not show how the guest '
                 'writes; describe the guest with --memory-mib and the options beside it'))
         notes.append('It was over with the first copy of the memory, so the guest counts as '
@@ -187,14 +185,14 @@ def _guest(path: str, eyes: observer.Watch, memory_mib: int, policy: keys.Policy
             notes.append('Each pass saw the whole set dirty again, so the rate at which the '
                          'guest writes is a guess.')
     set_mib = min(curve.set_bytes / MIB, float(memory_mib))
-    rate_mib_s = min(curve.rate / MIB, numbers.WRITE_MIB_S.maximum)
+    rate_mib_s = min(curve.rate / MIB, inputs.WRITE_MIB_S.maximum)
     load = guests.Workload(memory_mib, zero_mib=_untouched_mib(eyes, policy, memory_mib, set_mib))
     pattern = 'idle'
     if set_mib > 0 and rate_mib_s > 0:
         pattern = 'sweep' if curve.sweep else 'uniform'
         load = dataclasses.replace(load, writers=(
             (guests.Stretch(guests.FOR_EVER, rate_mib_s, set_mib, sweep=curve.sweep),),))
-    return guest_of.Guest(pattern, load, patterns.writes(
+    return guest_options.Guest(pattern, load, patterns.writes(
         set_mib, rate_mib_s if set_mib > 0 else 0.0, curve.sweep))
 
 

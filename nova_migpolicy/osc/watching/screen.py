@@ -12,11 +12,11 @@ import os
 import time
 from typing import Any, TextIO
 
-from nova_migpolicy.osc import watcher
+from nova_migpolicy.osc.watching import watched
 from nova_migpolicy.osc import words
 from nova_migpolicy import vocabulary
 
-Watch = watcher.Watch
+Watch = watched.Watch
 
 
 class Lines:
@@ -29,7 +29,7 @@ class Lines:
         self._stream = stream
         self._many = many
 
-    def say(self, watch: Watch, lines: Sequence[watcher.Line]) -> None:
+    def say(self, watch: Watch, lines: Sequence[watched.Line]) -> None:
         """Print what is new about a migration."""
         for line in lines:
             who = f'{watch.name}: ' if self._many else ''
@@ -58,17 +58,17 @@ class Live:
         from rich import console
         from rich import live
 
-        from nova_migpolicy.osc import picture
+        from nova_migpolicy.osc.watching import live as live_mod
 
-        self._picture = picture
+        self._picture = live_mod
         self._many = many
         self._console = console.Console(file=stream, highlight=False, markup=False, emoji=False)
         self._live = live.Live(console=self._console, auto_refresh=False)
-        self._story: list[tuple[str, watcher.Line]] = []
+        self._story: list[tuple[str, watched.Line]] = []
         self._began_s = time.monotonic()
         self._started = False
 
-    def say(self, watch: Watch, lines: Sequence[watcher.Line]) -> None:
+    def say(self, watch: Watch, lines: Sequence[watched.Line]) -> None:
         """Keep what is new for the next picture; where it is now is in the picture anyway."""
         name = watch.name if self._many else ''
         told = (*vocabulary.NEWS, 'note', 'trouble')
@@ -111,6 +111,6 @@ def choose(stream: TextIO, many: bool = False) -> Lines | Live:
     return Lines(stream, many)
 
 
-def _stamped(line: watcher.Line) -> watcher.Line:
+def _stamped(line: watched.Line) -> watched.Line:
     now = time.strftime('%Y-%m-%dT%H:%M:%S+00:00', time.gmtime())
-    return watcher.Line(line.kind, line.text, now)
+    return watched.Line(line.kind, line.text, now)

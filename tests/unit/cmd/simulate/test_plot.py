@@ -7,10 +7,10 @@ import sys
 
 import fixtures
 
-from nova_migpolicy.cmd import cases
-from nova_migpolicy.cmd import guest_of
-from nova_migpolicy.cmd import picture
-from nova_migpolicy.cmd import trial
+from nova_migpolicy.cmd.simulate import guest_options
+from nova_migpolicy.cmd.simulate import plot
+from nova_migpolicy.cmd.simulate import policies
+from nova_migpolicy.cmd.simulate import trial as trial_mod
 from nova_migpolicy.policy import profiles
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
@@ -25,8 +25,8 @@ PNG = b'\x89PNG'
 
 
 def tried(profile, load, **request):
-    scene = trial.Scene(guest_of.Guest('', load, ''), 0, 400.0)
-    return trial.play(cases.of_profile(profile, profiles.BUILT_IN, request), scene)
+    scene = trial_mod.Scene(guest_options.Guest('', load, ''), 0, 400.0)
+    return trial_mod.play(policies.of_profile(profile, profiles.BUILT_IN, request), scene)
 
 
 class PictureTest(base.CommandTest):
@@ -82,12 +82,12 @@ class PictureTest(base.CommandTest):
     def test_a_rescaled_limit_alone_is_no_news(self):
         found = tried('balanced', guests.sweep(256, 128, 80), bandwidth_mib_s=50,
                       max_bandwidth_mib_s=100)
-        self.assertEqual(['100 MiB/s'], [text for _, text in picture.labels(found)])
+        self.assertEqual(['100 MiB/s'], [text for _, text in plot.labels(found)])
 
     def test_labels(self):
         load = guests.uniform(512, 256, 2000)
         for name, last in (('balanced', 'abort'), ('post_copy', 'post-copy'),
                            ('suspend_if_needed', 'pause')):
-            self.assertEqual(last, picture.labels(tried(name, load))[-1][1])
-        self.assertIn('no remedy is enough', [text for _, text in picture.labels(
+            self.assertEqual(last, plot.labels(tried(name, load))[-1][1])
+        self.assertIn('no remedy is enough', [text for _, text in plot.labels(
             tried('balanced', load, on_stall='continue', timeout_seconds=30))])

@@ -14,13 +14,13 @@ from rich import progress_bar
 from rich import table as rich_table
 from rich import text as rich_text
 
-from nova_migpolicy.osc import telling
-from nova_migpolicy.osc import view as view_mod
-from nova_migpolicy.osc import watcher
+from nova_migpolicy.osc.watching import sentences
+from nova_migpolicy.osc.watching import status as status_mod
+from nova_migpolicy.osc.watching import watched
 from nova_migpolicy.osc import words
 from nova_migpolicy import vocabulary
 
-Story = Sequence[tuple[str, watcher.Line]]
+Story = Sequence[tuple[str, watched.Line]]
 _COLOURS = {vocabulary.DECISION: 'magenta', vocabulary.RETUNE: 'cyan', vocabulary.ACTION: 'dim',
             'trouble': 'red', 'outcome': 'bold', 'note': 'dim'}
 _ENDS = {vocabulary.COMPLETED: 'green', vocabulary.CANCELLED: 'yellow', vocabulary.FAILED: 'red',
@@ -33,7 +33,7 @@ _BAR = 12
 _NARROW = 90
 
 
-def single(watch: watcher.Watch, story: Story, width: int, height: int,
+def single(watch: watched.Watch, story: Story, width: int, height: int,
            ) -> rich_console.RenderableType:
     """Draw one migration in full.
 
@@ -48,7 +48,7 @@ def single(watch: watcher.Watch, story: Story, width: int, height: int,
         *_story(story, width, max(3, height - _FRAME_LINES)))
 
 
-def several(watches: Sequence[watcher.Watch], story: Story, width: int, height: int,
+def several(watches: Sequence[watched.Watch], story: Story, width: int, height: int,
             ) -> rich_console.RenderableType:
     """Draw a line for each of many migrations; first those that run."""
     room = max(3, int(height * _SERVERS_PART))
@@ -66,25 +66,25 @@ def several(watches: Sequence[watcher.Watch], story: Story, width: int, height: 
         *_story(story, width, max(3, height - len(shown) - 4)))
 
 
-def _title(watch: watcher.Watch, now: view_mod.View) -> rich_text.Text:
+def _title(watch: watched.Watch, now: status_mod.View) -> rich_text.Text:
     hosts = f'{now.source} to {now.destination}' if now.source and now.destination else ''
     title = rich_text.Text.assemble(
         (watch.name, 'bold'), f', migration {watch.migration}', f', {hosts}' if hosts else '',
         ': ', _phase(now))
-    if old := telling.news(now):
+    if old := sentences.news(now):
         title.append(f'  ({old})', style='red')
     if watch.trouble:
         title.append(f'  (no news: {watch.trouble})', style='red')
     return title
 
 
-def _phase(now: view_mod.View) -> tuple[str, str]:
+def _phase(now: status_mod.View) -> tuple[str, str]:
     if now.over:
         return now.outcome or now.status, f'bold {_ENDS.get(now.outcome, "red")}'
     return now.phase, 'bold cyan'
 
 
-def _bar(now: view_mod.View, width: int) -> rich_table.Table:
+def _bar(now: status_mod.View, width: int) -> rich_table.Table:
     percent = 100.0 if now.outcome == vocabulary.COMPLETED else now.percent
     row = rich_table.Table.grid(padding=(0, 1))
     row.add_row(progress_bar.ProgressBar(total=100, completed=percent or 0.0, width=width - 8),
@@ -92,16 +92,16 @@ def _bar(now: view_mod.View, width: int) -> rich_table.Table:
     return row
 
 
-def _figures(now: view_mod.View, width: int) -> rich_console.RenderableType:
+def _figures(now: status_mod.View, width: int) -> rich_console.RenderableType:
     if now.over:
-        return rich_text.Text(telling.ending(now))
+        return rich_text.Text(sentences.ending(now))
     left = [('rate', words.figure(now.bandwidth_mib_s, 'MiB/s')),
             ('pass', words.figure(now.pass_number or None)),
             ('left', words.figure(words.mib(now.remaining_bytes), 'MiB')),
             ('throttle', words.figure(now.throttle_percent or None, '% of CPU'))]
-    right = [('ends', telling.eta(now).removeprefix('ends ')),
-             ('blackout', telling.blackout(now).removeprefix('blackout ')),
-             ('deadline', telling.deadline(now).removeprefix('deadline ')),
+    right = [('ends', sentences.eta(now).removeprefix('ends ')),
+             ('blackout', sentences.blackout(now).removeprefix('blackout ')),
+             ('deadline', sentences.deadline(now).removeprefix('deadline ')),
              ('held', ', '.join(now.held))]
     grid = rich_table.Table.grid(padding=(0, 2))
     for column in (8, 14, 8, max(12, width - 36)):
@@ -135,7 +135,7 @@ def _story(story: Story, width: int, room: int) -> list[rich_console.RenderableT
     return [rich_text.Text(), grid]
 
 
-def _row(one: watcher.Watch) -> tuple[rich_console.RenderableType, ...]:
+def _row(one: watched.Watch) -> tuple[rich_console.RenderableType, ...]:
     now = one.view
     name = rich_text.Text(one.name, style='bold')
     if now is None or one.lost:
@@ -143,22 +143,22 @@ def _row(one: watcher.Watch) -> tuple[rich_console.RenderableType, ...]:
         return (name, '', '', rich_text.Text('given up' if one.lost else '', style='red'), '',
                 rich_text.Text(said))
     percent = 100.0 if now.outcome == vocabulary.COMPLETED else now.percent
-    more = (telling.ending(now) if now.over else telling.news(now) or telling.eta(now)
-            or now.waits_for or telling.blackout(now))
+    more = (sentences.ending(now) if now.over else sentences.news(now) or sentences.eta(now)
+            or now.waits_for or sentences.blackout(now))
     return (name, progress_bar.ProgressBar(total=100, completed=percent or 0.0, width=_BAR),
             rich_text.Text('' if percent is None else f'{percent:.0f} %', justify='right'),
             rich_text.Text(*_phase(now)), words.figure(now.bandwidth_mib_s, 'MiB/s'),
             rich_text.Text(more))
 
 
-def _order(one: watcher.Watch) -> tuple[int, str]:
+def _order(one: watched.Watch) -> tuple[int, str]:
     now = one.view
     if one.over:
         return 3, one.name
     return (2 if now is None or now.waiting else 0), one.name
 
 
-def _count(watches: Sequence[watcher.Watch]) -> str:
+def _count(watches: Sequence[watched.Watch]) -> str:
     running = waiting = 0
     ends: dict[str, int] = {}
     for one in watches:

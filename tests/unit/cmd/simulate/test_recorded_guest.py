@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import random
 
-from nova_migpolicy.cmd import recorded
+from nova_migpolicy.cmd.simulate import recorded_guest
 from nova_migpolicy.sim import guests
 from tests.unit.cmd import base
 from tests.unit.cmd import journals
@@ -37,8 +37,8 @@ class RecordedTest(base.CommandTest):
         self.assertEqual(50, policy['values']['bandwidth_mib_s'])
 
     def test_at_random_with_untouched_memory(self):
-        found = recorded.read(str(self.journal(guests.uniform(512, 128, 80, zero_mib=256),
-                                               max_bandwidth_mib_s=50)))
+        found = recorded_guest.read(str(self.journal(guests.uniform(512, 128, 80, zero_mib=256),
+                                                     max_bandwidth_mib_s=50)))
         self.assertEqual('uniform', found.guest.pattern)
         self.assertAlmostEqual(256, found.guest.load.zero_mib, delta=4)
         self.assertAlmostEqual(128, found.guest.load.writable_set_mib, delta=15)

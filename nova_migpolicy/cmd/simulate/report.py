@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a trial comes to, in words and figures for people.
+"""Prints trials: a row for each policy, then what was decided under each, and why.
 
-The reasons of decisions are the engine's own sentences and are not written here.
+The reasons of decisions are the engine's own sentences and are not written here. The text is the
+same with or without rich; where that is installed and the output is a terminal, it has colours.
 """
 
 from __future__ import annotations
 
-from nova_migpolicy.cmd import trial as trial_mod
+from collections import abc
+import dataclasses
+import shutil
+import textwrap
+import typing
+
+from nova_migpolicy.cmd.simulate import trial as trial_mod
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import words
 from nova_migpolicy.policy import keys
@@ -19,6 +26,17 @@ STOCK_SENTENCE = (
 # Less of a guest's work is not worth a word.
 _LITTLE_S = 0.5
 _MANY_S = 1000.0
+COLUMNS = ('policy', 'outcome', 'time', 'deadline', 'blackout', 'promised', 'lost work', 'sent',
+           'passes')
+WIDTH = 100
+NARROWEST = 60
+_NAME, _SHORT_NAME = 30, 16
+_LEAST_COLUMNS = 3
+_LEFT = ('policy', 'outcome')
+_STYLES = {'completes': 'green', 'is aborted': 'yellow', 'runs on': 'red'}
+_TIME = 12
+# Somebody who reads more than this of one policy wants JSON.
+_MOST_DECISIONS = 40
 
 
 def outcome(trial: trial_mod.Trial) -> str:
@@ -98,10 +116,6 @@ def figures(trial: trial_mod.Trial) -> dict[str, object]:
     return found
 
 
-COLUMNS = ('policy', 'outcome', 'time', 'deadline', 'blackout', 'promised', 'lost work', 'sent',
-           'passes')
-
-
 def cells(trial: trial_mod.Trial) -> tuple[str, ...]:
     """A row under COLUMNS."""
     ran = trial.run
@@ -113,3 +127,92 @@ def cells(trial: trial_mod.Trial) -> tuple[str, ...]:
             words.blackout(trial.case.policy.max_downtime_ms),
             f'{ran.lost_s:.1f} s' if ran.lost_s < _MANY_S else words.span(ran.lost_s),
             words.size(ran.wire_bytes), f'{ran.passes:,}')
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line and how it looks on a terminal: '' for plainly."""
+
+    text: str = ''
+    style: str = ''
+
+
+def width() -> int:
+    """How wide the output may be."""
+    return max(NARROWEST, min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns))
+
+
+def lines(intro: abc.Sequence[str], trials: abc.Sequence[trial_mod.Trial],
+          room: int) -> abc.Iterator[Line]:
+    """All lines, none of them wider than the room."""
+    for text in intro:
+        yield from (Line(one) for one in _wrapped(text, room))
+    yield Line()
+    yield from _table(trials, room)
+    for trial in trials:
+        yield Line()
+        yield from _story(trial, room)
+
+
+def _wrapped(text: str, room: int, indent: str = '', hang: str | None = None) -> list[str]:
+    return textwrap.wrap(text, room, initial_indent=indent, break_on_hyphens=False,
+                         subsequent_indent=indent if hang is None else hang)
+
+
+def _short(name: str, room: int) -> str:
+    return name if len(name) <= room else name[:room - 3] + '...'
+
+
+def _table(trials: abc.Sequence[trial_mod.Trial], room: int) -> abc.Iterator[Line]:
+    """The row of each policy; where there is no room, the last columns are left out."""
+    rows = list(map(cells, trials))
+    heads = COLUMNS
+    wide = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    wide[0] = min(wide[0], _NAME)
+    while sum(wide) + 2 * (len(wide) - 1) > room and len(wide) > _LEAST_COLUMNS:
+        if wide[0] > _SHORT_NAME and len(wide) == len(COLUMNS):
+            wide[0] -= 1
+        else:
+            wide.pop()
+
+    def joined(row: abc.Iterable[str]) -> str:
+        return '  '.join(
+            _short(cell, size).ljust(size) if head in _LEFT else cell.rjust(size)
+            for head, cell, size in zip(heads, row, wide, strict=False)).rstrip()
+
+    yield Line(joined(heads), 'bold')
+    yield Line('  '.join('-' * size for size in wide), 'dim')
+    for row in rows:
+        yield Line(joined(row), _STYLES.get(row[1], 'dim'))
+
+
+def _story(trial: trial_mod.Trial, room: int) -> abc.Iterator[Line]:
+    yield from (Line(one, 'bold') for one in _wrapped(
+        f'{trial.case.name} {verdict(trial)}', room))
+    for warning in (*trial.case.warnings, *trial.notes):
+        yield from (Line(one, 'yellow') for one in _wrapped(
+            f'  note: {warning}', room, hang=' ' * 8))
+    if trial.run is None:
+        return
+    decisions = trial.run.decisions
+    if not decisions:
+        yield Line('  nothing had to be decided', 'dim')
+    for decision in decisions[:_MOST_DECISIONS]:
+        when = f'{decision.at_s:,.1f} s'.rjust(_TIME - 2)
+        yield from (Line(one) for one in _wrapped(
+            f'{when}  {decision.reason}', room, hang=' ' * _TIME))
+    if len(decisions) > _MOST_DECISIONS:
+        yield Line(f'  ... and {len(decisions) - _MOST_DECISIONS} more decisions (see -f json)',
+                   'dim')
+
+
+def show(found: abc.Iterable[Line], stream: typing.TextIO) -> None:
+    """Print lines, with colours where the stream and the machine have them."""
+    try:
+        from rich import console as rich_console
+    except ImportError:
+        stream.writelines(f'{line.text}\n' for line in found)
+        return
+    console = rich_console.Console(file=stream, highlight=False, markup=False, emoji=False)
+    for line in found:
+        console.print(line.text, style=line.style or None, soft_wrap=True)

@@ -12,9 +12,9 @@ import itertools
 import textwrap
 import typing
 
-from nova_migpolicy.cmd import trial as trial_mod
-from nova_migpolicy.cmd import verdict
-from nova_migpolicy.cmd import wrong
+from nova_migpolicy.cmd.simulate import inputs
+from nova_migpolicy.cmd.simulate import report
+from nova_migpolicy.cmd.simulate import trial as trial_mod
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.engine import words
@@ -41,13 +41,13 @@ def draw(trials: abc.Sequence[trial_mod.Trial], title: str, path: str) -> None:
     """
     shown = [trial for trial in trials if trial.run is not None]
     if not shown:
-        raise wrong.BadInput('--plot', path, 'there is nothing to draw: no policy was simulated')
+        raise inputs.BadInput('--plot', path, 'there is nothing to draw: no policy was simulated')
     try:
         import matplotlib
         matplotlib.use('Agg')
         from matplotlib import pyplot
     except ImportError as error:
-        raise wrong.BadInput('--plot', path, (
+        raise inputs.BadInput('--plot', path, (
             "drawing needs matplotlib: pip install 'nova_migpolicy[simulate]'")) from error
     columns = 2 if len(shown) == 4 else min(COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
@@ -70,7 +70,7 @@ def draw(trials: abc.Sequence[trial_mod.Trial], title: str, path: str) -> None:
     try:
         figure.savefig(path, dpi=110, format='png')
     except (OSError, ValueError) as error:
-        raise wrong.BadInput('--plot', path, (
+        raise inputs.BadInput('--plot', path, (
             f'it cannot be written: {getattr(error, "strerror", None) or error}')) from error
     finally:
         pyplot.close(figure)
@@ -104,7 +104,7 @@ def _panel(axis: typing.Any, trial: trial_mod.Trial) -> None:
     axis.fill_between(times, sizes, _LEAST_MIB, color=REMAINING, alpha=0.2, linewidth=0)
     axis.plot(times, sizes, color=REMAINING, linewidth=0.9)
     axis.grid(alpha=0.25)
-    axis.set_title(f'{trial.case.name}: {verdict.outcome(trial)} after '
+    axis.set_title(f'{trial.case.name}: {report.outcome(trial)} after '
                    f'{words.span(ran.seconds)}', fontsize=11, color=ENDS[ran.end], loc='left')
     _after(axis, trial, ran.seconds)
     _blackout(axis, trial)
