@@ -2,7 +2,7 @@
 """The options in nova.conf's [migpolicy] group.
 
 The ones that set a policy key for all servers are generated from ``policy.keys``; the others
-are the operator's own.  What is read from them, and when, is in ``nova_migpolicy.settings``.
+are the operator's own.  What is read from them, and when, is in ``nova_migpolicy.site_settings``.
 """
 
 from __future__ import annotations

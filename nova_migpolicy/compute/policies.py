@@ -19,7 +19,7 @@ from oslo_log import log as logging
 
 from nova_migpolicy import exception
 from nova_migpolicy.policy import resolve
-from nova_migpolicy import settings
+from nova_migpolicy import site_settings
 
 Resolver = abc.Callable[[abc.Mapping[str, object]], resolve.Resolved]
 
@@ -39,7 +39,7 @@ class Policies:
     """
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
-        self._store = settings.Store(conf)
+        self._store = site_settings.Store(conf)
         self._store.reload_on_sighup()
 
     def describe(self) -> str:
@@ -95,7 +95,7 @@ class Policies:
             earlier=problems, request=dict(request))
 
 
-def _resolve(now: settings.Settings, retune: abc.Mapping[str, object], **given: Any
+def _resolve(now: site_settings.Settings, retune: abc.Mapping[str, object], **given: Any
              ) -> resolve.Resolved:
     return resolve.resolve(now.sources(retune=retune, **given))
 

@@ -19,7 +19,7 @@ from nova_migpolicy.compute import driver
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import nova_options
 from nova_migpolicy.policy import nova_values
-from nova_migpolicy import settings
+from nova_migpolicy import site_settings
 from tests.contract import base
 
 ABOUT = re.compile(r'live[-_ ]migrat', re.IGNORECASE)
@@ -107,7 +107,7 @@ class TestTable(base.ContractCase):
                 self.assertEqual(default, opts[option.group, option.name].default, option.title)
 
     def test_unset_ones_are_not_spoken_of(self):
-        found = settings.Store(base.CONF).settings
+        found = site_settings.Store(base.CONF).settings
         self.assertEqual(((), {}, 5.0), (
             found.remarks, dict(found.libvirt), found.progress_interval_s))
 

@@ -67,7 +67,7 @@ class OddOptionsTests:
         for host, odd in self.odd.items():
             for name, (value, taken) in odd.items():
                 [line] = self.told(host, name)
-                self.assertIn(' WARNING nova_migpolicy.settings ', line)
+                self.assertIn(' WARNING nova_migpolicy.site_settings ', line)
                 self.assertIn(f'{name} = {value}: ', line)
                 self.assertIn(taken, line)
         for name, value in WITHOUT_EFFECT.items():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import collections
 from collections import abc
 import pathlib
 
@@ -29,6 +30,9 @@ FORBIDDEN = {
     'osc': (ROOMS - {'osc', 'policy'}, 'it runs on a laptop'),
     'cmd': ({'api', 'channel', 'compute', 'monitor', 'osc'}, 'it runs without Nova'),
 }
+#: the same thing seen from two sides
+TWICE = {'cancel', 'change', 'disk_caps', 'disks', 'errors', 'http', 'policies', 'retune', 'show',
+         'start', 'status'}
 
 
 def imports(source: str) -> set[str]:
@@ -62,6 +66,13 @@ class TestImports(testtools.TestCase):
 
     def test_every_room_has_a_rule(self):
         self.assertEqual(set(), ROOMS - set(FORBIDDEN))
+
+    def test_a_name_in_two_rooms_is_one_thing_seen_from_two_sides(self):
+        rooms = collections.defaultdict(set)
+        for path in PACKAGE.rglob('*.py'):
+            rooms[path.stem].add(path.parent)
+        twice = {name for name, found in rooms.items() if len(found) > 1}
+        self.assertEqual(TWICE, twice - {'__init__'})
 
     def test_the_check_itself(self):
         self.assertEqual({'compute.session', 'api', 'exception'}, imports(

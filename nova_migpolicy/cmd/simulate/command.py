@@ -185,4 +185,4 @@ def _document(scene: trial_mod.Scene, notes: tuple[str, ...],
         'guest': scene.guest.to_dict(), 'disk_mib': scene.disk_mib,
         'link_mib_s': scene.link_mib_s, 'link_known': scene.link_known, 'qemu': scene.qemu,
         'seed': scene.seed, 'jitter_percent': scene.jitter * 100, 'notes': list(notes),
-        'policies': [report.figures(trial) for trial in trials]}
+        'policies': [report.values(trial) for trial in trials]}

@@ -11,7 +11,7 @@ import dataclasses
 import types
 
 from nova_migpolicy.cmd.simulate import inputs
-from nova_migpolicy.engine import words
+from nova_migpolicy.engine import figures
 from nova_migpolicy.sim import guests
 
 MIB = guests.MIB
@@ -49,12 +49,12 @@ class Option:
 
 def size(mib: float) -> str:
     """MiB in words."""
-    return words.size(mib * MIB)
+    return figures.size(mib * MIB)
 
 
 def rate(mib_s: float) -> str:
     """MiB/s in words."""
-    return words.rate(mib_s * MIB)
+    return figures.rate(mib_s * MIB)
 
 
 def writes(set_mib: float, mib_s: float, sweep: bool) -> str:

@@ -15,9 +15,9 @@ import typing
 from nova_migpolicy.cmd.simulate import inputs
 from nova_migpolicy.cmd.simulate import report
 from nova_migpolicy.cmd.simulate import trial as trial_mod
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_mod
-from nova_migpolicy.engine import words
 
 REMAINING, DECISION, BLACKOUT, POST_COPY = '#3b6ea8', '#7a3b8f', '#c0392b', '#2f8f5b'
 ENDS = {'completed': '#1e7d45', 'aborted': '#b36b00', 'running': '#c0392b'}
@@ -105,7 +105,7 @@ def _panel(axis: typing.Any, trial: trial_mod.Trial) -> None:
     axis.plot(times, sizes, color=REMAINING, linewidth=0.9)
     axis.grid(alpha=0.25)
     axis.set_title(f'{trial.case.name}: {report.outcome(trial)} after '
-                   f'{words.span(ran.seconds)}', fontsize=11, color=ENDS[ran.end], loc='left')
+                   f'{figures.span(ran.seconds)}', fontsize=11, color=ENDS[ran.end], loc='left')
     _after(axis, trial, ran.seconds)
     _blackout(axis, trial)
     _decisions(axis, labels(trial), ran.seconds)
@@ -137,7 +137,7 @@ def _blackout(axis: typing.Any, trial: trial_mod.Trial) -> None:
     promised = f'promised {trial.case.policy.max_downtime_ms} ms'
     if trial.did(remedies.Pause) is not None:
         promised = f'a pause is outside of the {promised[9:]} promised'
-    said = f'blackout {words.blackout(ran.blackout_ms)}\n({promised})'
+    said = f'blackout {figures.blackout(ran.blackout_ms)}\n({promised})'
     begin_s = trial.did(remedies.StartPostCopy)
     begin_s = max(0.0, ran.seconds - ran.blackout_ms / 1000) if begin_s is None else begin_s
     axis.axvline(begin_s, color=BLACKOUT, linewidth=1.6)

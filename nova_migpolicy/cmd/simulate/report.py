@@ -14,8 +14,8 @@ import textwrap
 import typing
 
 from nova_migpolicy.cmd.simulate import trial as trial_mod
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import words
 from nova_migpolicy.policy import keys
 
 OUTCOMES = {'completed': 'completes', 'aborted': 'is aborted', 'running': 'runs on'}
@@ -49,13 +49,13 @@ def verdict(trial: trial_mod.Trial) -> str:
     ran = trial.run
     if ran is None:
         return STOCK_SENTENCE
-    took = words.span(ran.seconds)
-    sent = words.size(ran.wire_bytes)
+    took = figures.span(ran.seconds)
+    sent = figures.size(ran.wire_bytes)
     if ran.end == 'completed':
         return f'completes {_in_time(trial, took)}{_blackout(trial)}{_lost(trial)}.'
     if ran.end == 'aborted':
         early = '' if trial.deadline_s is None or trial.deadline_s - ran.seconds < 1 else (
-            f', {words.span(trial.deadline_s - ran.seconds)} before its deadline')
+            f', {figures.span(trial.deadline_s - ran.seconds)} before its deadline')
         return (f'is aborted after {took}{early}: the server stays where it is, and {sent} were '
                 'sent for nothing.')
     late = ', past its deadline' if trial.deadline_s and ran.seconds > trial.deadline_s else ''
@@ -68,15 +68,15 @@ def _in_time(trial: trial_mod.Trial, took: str) -> str:
     if deadline_s is None or ran is None:
         return f'{by_itself.lstrip()} in {took}'.lstrip()
     if ran.seconds > deadline_s:
-        return f'in {took}, {words.span(ran.seconds - deadline_s)} after its deadline'
-    return f'{by_itself.lstrip()} in {took} of the {words.span(deadline_s)} it has'.lstrip()
+        return f'in {took}, {figures.span(ran.seconds - deadline_s)} after its deadline'
+    return f'{by_itself.lstrip()} in {took} of the {figures.span(deadline_s)} it has'.lstrip()
 
 
 def _blackout(trial: trial_mod.Trial) -> str:
     ran, promised_ms = trial.run, trial.case.policy.max_downtime_ms
     if ran is None or ran.blackout_ms is None:
         return ''
-    felt = words.blackout(ran.blackout_ms)
+    felt = figures.blackout(ran.blackout_ms)
     if trial.did(remedies.Pause) is not None:
         return (f'; the server stands still for {felt}, since a pause is outside of '
                 f'max_downtime_ms ({promised_ms} ms)')
@@ -92,10 +92,10 @@ def _lost(trial: trial_mod.Trial) -> str:
         return ''
     lost_s = ran.lost_s - (ran.blackout_ms or 0.0) / 1000
     return '' if lost_s < _LITTLE_S else (
-        f'; on the way it loses {words.span(lost_s)} of the work of each busy processor')
+        f'; on the way it loses {figures.span(lost_s)} of the work of each busy processor')
 
 
-def figures(trial: trial_mod.Trial) -> dict[str, object]:
+def values(trial: trial_mod.Trial) -> dict[str, object]:
     """The figures of a trial for JSON; None for what there is not."""
     ran, case = trial.run, trial.case
     found: dict[str, object] = {
@@ -121,12 +121,12 @@ def cells(trial: trial_mod.Trial) -> tuple[str, ...]:
     ran = trial.run
     if ran is None:
         return (trial.case.name, STOCK, *[''] * (len(COLUMNS) - 2))
-    return (trial.case.name, outcome(trial), words.span(ran.seconds),
-            'none' if trial.deadline_s is None else words.span(trial.deadline_s),
-            'none' if ran.blackout_ms is None else words.blackout(ran.blackout_ms),
-            words.blackout(trial.case.policy.max_downtime_ms),
-            f'{ran.lost_s:.1f} s' if ran.lost_s < _MANY_S else words.span(ran.lost_s),
-            words.size(ran.wire_bytes), f'{ran.passes:,}')
+    return (trial.case.name, outcome(trial), figures.span(ran.seconds),
+            'none' if trial.deadline_s is None else figures.span(trial.deadline_s),
+            'none' if ran.blackout_ms is None else figures.blackout(ran.blackout_ms),
+            figures.blackout(trial.case.policy.max_downtime_ms),
+            f'{ran.lost_s:.1f} s' if ran.lost_s < _MANY_S else figures.span(ran.lost_s),
+            figures.size(ran.wire_bytes), f'{ran.passes:,}')
 
 
 @dataclasses.dataclass(frozen=True)

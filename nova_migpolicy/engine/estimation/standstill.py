@@ -13,9 +13,9 @@ from __future__ import annotations
 import collections
 import dataclasses
 
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import samples
-from nova_migpolicy.engine import words
 
 MIB = record.MIB
 Phase = samples.Phase
@@ -82,9 +82,9 @@ class Standstill:
     @property
     def sentence(self) -> str:
         """What has not moved, and for how long; it begins in lower case."""
-        what = f'only {words.size(self.moved)} have' if self.moved else 'nothing has'
+        what = f'only {figures.size(self.moved)} have' if self.moved else 'nothing has'
         return (f'{what} moved over the link to the destination for '
-                f'{words.span(self.seconds)}')
+                f'{figures.span(self.seconds)}')
 
     def observe(self, sample: samples.Sample, phase: Phase, left: int | None,
                 cap_mib_s: int) -> None:

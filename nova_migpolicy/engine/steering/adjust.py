@@ -13,6 +13,7 @@ import math
 
 from nova_migpolicy.engine.estimation import observer
 from nova_migpolicy.engine.estimation import outlook
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
@@ -21,7 +22,6 @@ from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.engine.steering import convergence
 from nova_migpolicy.engine.steering import planner as planner_mod
 from nova_migpolicy.engine import terms as terms_mod
-from nova_migpolicy.engine import words
 from nova_migpolicy import vocabulary
 
 MIB = record.MIB
@@ -153,9 +153,9 @@ class Steering:
         does = 'makes it' if cap >= needed else 'is the most that is permitted'
         return Decision(
             at_s, settings_mod.changes(now, settings), vocabulary.RAISE_BANDWIDTH, (
-                f'{words.size(left)} of {what} are left and need '
-                f'{words.span(left / rate)} at {now.cap_mib_s} MiB/s, but the deadline is in '
-                f'{words.span(time_left)}; {cap} MiB/s {does}'), watch.forecast)
+                f'{figures.size(left)} of {what} are left and need '
+                f'{figures.span(left / rate)} at {now.cap_mib_s} MiB/s, but the deadline is in '
+                f'{figures.span(time_left)}; {cap} MiB/s {does}'), watch.forecast)
 
     def with_cap(self, cap_mib_s: int, means: planner_mod.Means) -> settings_mod.Settings | None:
         """The settings with another cap and the same promise; None where they cannot be had."""
@@ -187,9 +187,9 @@ class Steering:
             return None
         return Decision(
             at_s, settings_mod.changes(now, settings), vocabulary.RAISE_BANDWIDTH, (
-                f'In {words.span(before.seconds)} before the start the guest dirtied '
-                f'{words.size(before.dirtied)}, which {now.cap_mib_s} MiB/s cannot catch up with; '
-                f'{cap} MiB/s can'), watch.forecast)
+                f'In {figures.span(before.seconds)} before the start the guest dirtied '
+                f'{figures.size(before.dirtied)}, which {now.cap_mib_s} MiB/s cannot catch up '
+                f'with; {cap} MiB/s can'), watch.forecast)
 
     def _set_refused_limit(self, at_s: float) -> Decision | None:
         """Set what could not be set before the start, once there is a job to set it for."""
@@ -201,8 +201,8 @@ class Steering:
         action = remedies.SetMaxDowntime(limit, now.promised_ms)
         return Decision(at_s, (action,), vocabulary.KEEP_PROMISE, (
             f'The limit of {limit} ms, which stands for a blackout of '
-            f'{words.blackout(now.promised_ms)}, could not be set before the start, and QEMU has '
-            f'{now.limit_ms} ms; it is set now'), self._watch.forecast)
+            f'{figures.blackout(now.promised_ms)}, could not be set before the start, and QEMU '
+            f'has {now.limit_ms} ms; it is set now'), self._watch.forecast)
 
     def keep_promise(self, at_s: float) -> Decision | None:
         """Bring the limit in line with the promise, which a changed link or cap has bent.
@@ -221,14 +221,15 @@ class Steering:
         promised = min(now.promised_ms, most)
         limit = settings_mod.limit_ms(promised, now.cap_mib_s, link)
         if now.limit_ms > highest * SLACK + 1:
-            effect = f'would break the promised {words.blackout(most)} blackout'
+            effect = f'would break the promised {figures.blackout(most)} blackout'
         elif (self._terms.limit_is_held and limit > now.limit_ms * SLACK + 1) or (
                 link.switchover_mib_s and limit > now.limit_ms * TOLD_SLACK):
-            effect = f'does not use the {words.blackout(promised)} of blackout that are permitted'
+            effect = (f'does not use the {figures.blackout(promised)} of blackout that are '
+                      'permitted')
         else:
             return None
         rate = link.mib_s or link.switchover_mib_s
-        where = f'With the link at {words.rate(rate * MIB)}' if rate else (
+        where = f'With the link at {figures.rate(rate * MIB)}' if rate else (
             'With the rate of the link unknown')
         does = 'keeps it' if limit < now.limit_ms else 'does'
         action = remedies.SetMaxDowntime(limit, promised)

@@ -11,6 +11,7 @@ import dataclasses
 
 from nova_migpolicy.engine.estimation import end_cost
 from nova_migpolicy.engine.estimation import observer
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
@@ -18,7 +19,6 @@ from nova_migpolicy.engine import samples
 from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.engine.steering import ending
 from nova_migpolicy.engine import terms as terms_mod
-from nova_migpolicy.engine import words
 from nova_migpolicy import vocabulary
 
 Decision = record.Decision
@@ -214,7 +214,7 @@ class Closing:
         if until_s is None or at_s >= until_s:
             return None
         return _Wait('end', f'it is expected to end by itself in about '
-                            f'{words.span(forecast.eta_s)}', until_s=until_s)
+                            f'{figures.span(forecast.eta_s)}', until_s=until_s)
 
     def _patience(self, at_s: float) -> ending.Wait:
         """How long what is due waits for the memory to be sent."""
@@ -236,7 +236,7 @@ class Closing:
             return False        # It may go at a trickle, for another migration.
         self.begin(ending.Ending(
             (ending.ABORT,), vocabulary.ON_TIMEOUT if due.rule == OPERATOR else due.rule,
-            f'{due.reason}; {words.span(at_s - wait.since_s)} later {self._held_up()}'))
+            f'{due.reason}; {figures.span(at_s - wait.since_s)} later {self._held_up()}'))
         return True
 
     def _held_up(self) -> str:
@@ -245,9 +245,9 @@ class Closing:
         left = last.disk_remaining_bytes if last is not None else None
         if not left:
             return 'its memory is still not being sent'
-        wrote = f', to which the guest writes {words.rate(rates.anew)} anew,' if (
+        wrote = f', to which the guest writes {figures.rate(rates.anew)} anew,' if (
             rates is not None and rates.is_written) else ''
-        return f'{words.size(left)} of the disks{wrote} are still not in sync'
+        return f'{figures.size(left)} of the disks{wrote} are still not in sync'
 
     def actions(self, step: remedies.Action) -> tuple[remedies.Action, ...]:
         """A step, and before a pause all the bandwidth that is permitted.
@@ -299,10 +299,10 @@ class Closing:
             return None
         self.now = dataclasses.replace(self.now, deadline_done=True)
         still = self._watch.left_in_all(at_s)
-        whole = words.span(at_s + left - self._facts.started_s)
+        whole = figures.span(at_s + left - self._facts.started_s)
         reason = f'The deadline of {whole} has passed'
         if still is not None:
-            reason += f' {words.still_to_send(still)}'
+            reason += f' {figures.still_to_send(still)}'
         if self._watch.standstill.lasts:
             reason += f', and {self._watch.standstill.sentence}'
         if self._terms.policy.on_timeout == 'continue':

@@ -17,10 +17,11 @@ import dataclasses
 from nova_migpolicy.engine.estimation import dirtying
 from nova_migpolicy.engine.estimation import outlook
 from nova_migpolicy.engine.estimation import passes as passes_mod
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.engine.steering import planner as planner_mod
-from nova_migpolicy.engine import words
+from nova_migpolicy.engine.steering import reasons
 from nova_migpolicy import vocabulary
 
 Verdict = outlook.Verdict
@@ -205,8 +206,8 @@ def _quiet(case: Case, planner: planner_mod.Planner, why: str) -> Judgement | No
     if plan is None:
         return None
     return Judgement(plan, vocabulary.AWAIT_QUIET, (
-        f'{why}, but only {words.size(case.seen.low_bytes)} remained in a quieter time; with a '
-        f'blackout of up to {words.blackout(plan.settings.promised_ms)} allowed it will switch '
+        f'{why}, but only {figures.size(case.seen.low_bytes)} remained in a quieter time; with a '
+        f'blackout of up to {figures.blackout(plan.settings.promised_ms)} allowed it will switch '
         f'over in the next one'))
 
 
@@ -214,9 +215,9 @@ def _for_devices(case: Case, beside: float) -> Judgement:
     """Allow all of the blackout that is permitted, or give up: no other remedy helps."""
     now, means = case.now, case.means
     left = max(one.end_bytes for one in case.passes[-case.settled:])
-    remains = 'Next to no memory remains' if words.is_little(left) else (
-        f'No more than {words.size(left)} of memory remain')
-    why = (f'{remains} after each pass, but QEMU holds back for {words.size(beside)} or more of '
+    remains = 'Next to no memory remains' if figures.is_little(left) else (
+        f'No more than {figures.size(left)} of memory remain')
+    why = (f'{remains} after each pass, but QEMU holds back for {figures.size(beside)} or more of '
            f'other state, as that of devices is')
     most = means.max_downtime_ms
     if may_stop_longer(case):
@@ -225,10 +226,11 @@ def _for_devices(case: Case, beside: float) -> Judgement:
         plan = planner_mod.Plan(
             (remedies.DOWNTIME,), settings, False, 0.0, float(most))
         return Judgement(plan, _rule(plan), (
-            f'{why}; with a blackout of up to {words.blackout(most)} allowed it may switch over'))
+            f'{why}; with a blackout of up to {figures.blackout(most)} allowed it may switch '
+            'over'))
     return Judgement(None, vocabulary.ON_STALL, (
-        f'{why}, and a blackout of up to {words.blackout(now.promised_ms)} is too short for that; '
-        f'permit a higher max_downtime_ms'))
+        f'{why}, and a blackout of up to {figures.blackout(now.promised_ms)} is too short for '
+        f'that; permit a higher max_downtime_ms'))
 
 
 def judge(case: Case) -> Judgement | None:
@@ -248,7 +250,7 @@ def _for_memory(case: Case) -> Judgement | None:
     newest = case.passes[-1]
     planner = planner_mod.Planner(seen, case.now, means, case.throttle_percent or 0,
                                   newest.end_s - case.passes[0].start_s)
-    why = words.evidence(list(case.passes), case.now.cap_mib_s, case.plateau_bytes)
+    why = reasons.evidence(list(case.passes), case.now.cap_mib_s, case.plateau_bytes)
     pass_s = max(seen.remaining / (seen.wire_rate * seen.drain), 0.1)
     if seen.restless and case.verdict is not Verdict.LATE:
         quiet = _quiet(case, planner, why)
@@ -263,23 +265,23 @@ def _for_memory(case: Case) -> Judgement | None:
         harsh = any(one not in planner_mod.MILD for one in plan.used)
         if harsh and not clear(case):
             return None
-        return Judgement(plan, _rule(plan), f'{why}; {words.prospect(plan, case.now, seen)}')
+        return Judgement(plan, _rule(plan), f'{why}; {reasons.prospect(plan, case.now, seen)}')
     if case.verdict is Verdict.LATE:
         return None
     plan = _best_effort(case, pass_s)
     if plan is not None:
         return Judgement(plan, _rule(plan), (
-            f'{why}; {words.prospect(plan, case.now, seen)}, which the deadline may not leave '
+            f'{why}; {reasons.prospect(plan, case.now, seen)}, which the deadline may not leave '
             f'time for'))
     if not sure(case) or (falling(case) and not hopeless(case, MUCH_FASTER)):
         return None     # what still falls may get there, and will not fall for long if it cannot
     plan = planner.last_rate()
     if plan is not None:
-        return Judgement(plan, _rule(plan), f'{why}; {words.prospect(plan, case.now, seen)}')
+        return Judgement(plan, _rule(plan), f'{why}; {reasons.prospect(plan, case.now, seen)}')
     anew = 100 * newest.dirtied_bytes / max(newest.sent_bytes, 1)
     return Judgement(None, vocabulary.ON_STALL, (
         f'{why}, for the guest dirties {anew:.0f} % as much anew as is sent, and '
-        f'{words.permitted(means, case.now)}'))
+        f'{reasons.exhausted(means, case.now)}'))
 
 
 def _best_effort(case: Case, pass_s: float) -> planner_mod.Plan | None:

@@ -13,6 +13,7 @@ import math
 from nova_migpolicy.engine.estimation import disk_sync
 from nova_migpolicy.engine.estimation import observer
 from nova_migpolicy.engine.estimation import outlook
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
@@ -20,8 +21,8 @@ from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.engine.steering import adjust
 from nova_migpolicy.engine.steering import closing as closing_mod
 from nova_migpolicy.engine.steering import planner as planner_mod
+from nova_migpolicy.engine.steering import reasons
 from nova_migpolicy.engine.steering import share
-from nova_migpolicy.engine import words
 from nova_migpolicy import vocabulary
 
 MIB = record.MIB
@@ -96,7 +97,7 @@ class Disks:
         does = 'makes it' if cap >= needed else 'is the most that is permitted'
         return Decision(
             at_s, settings_mod.changes(now, settings), vocabulary.RAISE_BANDWIDTH, (
-                f'{words.size(left)} of the disks and the memory are left{_written(seen)} and '
+                f'{figures.size(left)} of the disks and the memory are left{_written(seen)} and '
                 f'{_needs(needs_s, now.cap_mib_s, time_left)}; {cap} MiB/s {does}'),
             watch.forecast)
 
@@ -115,9 +116,10 @@ class Disks:
         if not self._highest(means, seen.gross):
             return None
         reason = (
-            f'{words.size(left)} of the disks stays to be copied after {words.span(seen.seconds)} '
-            f'at {words.rate(seen.gross)}, for the guest writes {words.rate(seen.anew)} of it '
-            f'anew, and {words.permitted(means, self._books.now)}')
+            f'{figures.size(left)} of the disks stays to be copied after '
+            f'{figures.span(seen.seconds)} at {figures.rate(seen.gross)}, for the guest writes '
+            f'{figures.rate(seen.anew)} of it anew, and '
+            f'{reasons.exhausted(means, self._books.now)}')
         if not self._binds(seen.gross):
             waits, said = self._sharing.instead(reason, at_s)
             if waits:
@@ -127,7 +129,7 @@ class Disks:
 
 def _written(seen: disk_sync.Rates) -> str:
     """What the guest writes, where it writes anything."""
-    return f', to which the guest writes {words.rate(seen.written)} or more,' if (
+    return f', to which the guest writes {figures.rate(seen.written)} or more,' if (
         seen.is_written) else ''
 
 
@@ -135,5 +137,5 @@ def _needs(needs_s: float, cap_mib_s: int, time_left_s: float | None) -> str:
     if math.isinf(needs_s):
         return f'are never in sync at {cap_mib_s} MiB/s'
     deadline = '' if time_left_s is None else (
-        f', but the deadline is in {words.span(max(time_left_s, 0.0))}')
-    return f'need {words.span(needs_s)} at {cap_mib_s} MiB/s{deadline}'
+        f', but the deadline is in {figures.span(max(time_left_s, 0.0))}')
+    return f'need {figures.span(needs_s)} at {cap_mib_s} MiB/s{deadline}'

@@ -11,10 +11,10 @@ import dataclasses
 import math
 
 from nova_migpolicy.engine.estimation import end_cost
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
-from nova_migpolicy.engine import words
 
 RETRY_S = 5.0
 # So long an end waits for disks that are not in sync, in seconds, and longer where they come on.
@@ -129,7 +129,7 @@ def says(action: remedies.Action, cost: end_cost.Cost | None, raised_to: int | N
     """
     left, about = 'memory', ''
     if cost is not None:
-        left = f'{words.size(cost.left)}{" or more" if cost.at_least else ""}'
+        left = f'{figures.size(cost.left)}{" or more" if cost.at_least else ""}'
         about = f' in {_span(cost)}'
     if isinstance(action, remedies.StartPostCopy):
         return (f'post-copy runs the guest at the destination now and fetches the other {left}'
@@ -146,7 +146,7 @@ def says(action: remedies.Action, cost: end_cost.Cost | None, raised_to: int | N
 def _span(cost: end_cost.Cost) -> str:
     """How long it takes, with what is not known of it."""
     if cost.at_least != cost.at_most:
-        return f'{"no less than" if cost.at_least else "at most"} {words.span(cost.seconds)}'
+        return f'{"no less than" if cost.at_least else "at most"} {figures.span(cost.seconds)}'
     if not cost.is_known:
-        return f'{words.span(cost.least_seconds)} to {words.span(cost.most_seconds)}'
-    return f'about {words.span(cost.seconds)}'
+        return f'{figures.span(cost.least_seconds)} to {figures.span(cost.most_seconds)}'
+    return f'about {figures.span(cost.seconds)}'

@@ -14,12 +14,12 @@ from nova_migpolicy.engine.estimation import disk_sync
 from nova_migpolicy.engine.estimation import observer
 from nova_migpolicy.engine.estimation import progress as progress_mod
 from nova_migpolicy.engine.estimation import standstill
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
 from nova_migpolicy.engine import terms as terms_mod
-from nova_migpolicy.engine import words
 from nova_migpolicy import vocabulary
 
 Decision = record.Decision
@@ -62,11 +62,11 @@ class Foregone:
         if needed_s <= time_left:
             return None
         self._said = True
-        rate = f'the {top} MiB/s that are permitted' if binds else words.rate(best)
+        rate = f'the {top} MiB/s that are permitted' if binds else figures.rate(best)
         takes = (f'to which the guest writes more than {rate} copy' if math.isinf(needed_s) else
-                 f'for which {rate} take no less than {words.span(needed_s)}')
-        reason = (f'{words.size(left)} are left, {takes}, but the deadline is in '
-                  f'{words.span(time_left)}; permit more bandwidth or give it more time')
+                 f'for which {rate} take no less than {figures.span(needed_s)}')
+        reason = (f'{figures.size(left)} are left, {takes}, but the deadline is in '
+                  f'{figures.span(time_left)}; permit more bandwidth or give it more time')
         return Decision(at_s, (), RULE, reason, watch.forecast)
 
     def _needed_s(self, left: int, rate: float) -> float:

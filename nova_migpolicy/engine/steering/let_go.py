@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from nova_migpolicy.engine.estimation import end_cost
 from nova_migpolicy.engine.estimation import observer
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
@@ -18,7 +19,6 @@ from nova_migpolicy.engine import samples
 from nova_migpolicy.engine.steering import closing as closing_mod
 from nova_migpolicy.engine.steering import ending
 from nova_migpolicy.engine import terms as terms_mod
-from nova_migpolicy.engine import words
 from nova_migpolicy import vocabulary
 
 Decision = record.Decision
@@ -98,7 +98,7 @@ class Release:
                 at_s - since_s >= max(LEAST_S, HUNG * self._books.now.promised_ms / 1000)):
             return self._end(LET_GO, (
                 f'The guest has been standing still in its switchover for '
-                f'{words.span(at_s - since_s)}, and {still.sentence}'), at_s)
+                f'{figures.span(at_s - since_s)}, and {still.sentence}'), at_s)
         if self._said_s is None:
             self._said_s = at_s
             return self._say(at_s, f'{self._sentence()}; {self._prospect()}')
@@ -112,11 +112,11 @@ class Release:
 
     def _stood(self, at_s: float) -> str:
         text = (f'The guest has been standing still for '
-                f'{words.span(at_s - (self._paused_s or at_s))} for the rest of its transfer, '
-                f'which was to take {words.span(self._expected_s)}')
+                f'{figures.span(at_s - (self._paused_s or at_s))} for the rest of its transfer, '
+                f'which was to take {figures.span(self._expected_s)}')
         left = self._watch.left()
         if left is not None:
-            text += f', {words.still_to_send(left)}'
+            text += f', {figures.still_to_send(left)}'
         still = self._watch.standstill
         return f'{text}, and {still.sentence}' if still.lasts else text
 
@@ -125,7 +125,7 @@ class Release:
             return None
         self._said_s = None
         return self._say(at_s, 'It moves again over the link to the destination, after some '
-                               f'{words.span(self._stood_s)}')
+                               f'{figures.span(self._stood_s)}')
 
     def _ends_by(self, at_s: float) -> str:
         """By which rule it is to be ended now, also where another end waits; empty for none."""
@@ -147,7 +147,7 @@ class Release:
         text = self._watch.standstill.sentence
         left = self._watch.left()
         if left is not None:
-            text += f', {words.still_to_send(left)}'
+            text += f', {figures.still_to_send(left)}'
         return text[0].upper() + text[1:]
 
     def _prospect(self) -> str:
@@ -157,7 +157,7 @@ class Release:
                     'nothing can be taken back, so see to the network')
         if not self._acts:
             return 'it goes on as the policy says'
-        seconds = words.span(self._watch.standstill.to_end_s)
+        seconds = figures.span(self._watch.standstill.to_end_s)
         return f'it will be aborted when that has lasted for {seconds}'
 
     def _say(self, at_s: float, reason: str) -> Decision:

@@ -18,12 +18,9 @@ from nova_migpolicy.engine.estimation import end_cost
 from nova_migpolicy.engine.estimation import forecast
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_mod
-from nova_migpolicy.engine.steering import means as means_mod
 
 MIB = settings_mod.MIB
 Settings = settings_mod.Settings
-Means = means_mod.Means
-Plan = means_mod.Plan
 STEP = 1.06
 UNKNOWN_CEILING = 16
 MILD = (remedies.BANDWIDTH, remedies.DOWNTIME)
@@ -34,6 +31,42 @@ HARD_STOP_S = 86_400.0
 # 0.1, 0.2 and without it (1.31); guests lost 0.134 of auto-converge's work with it, 0.161 without.
 SOON_SHARE = 0.1
 NEARLY_AS_SOON = 1.25
+
+
+@dataclasses.dataclass(frozen=True)
+class Means:
+    """What may be used, and its bounds (max_bandwidth_mib_s 0: none).
+
+    remedies: in the order of the policy, less what a person holds and what was refused.
+    highest_cap_mib_s: what a guest that is paused is sent with; 0 for no cap.
+    can_rescale: QEMU's limit can still be set, which a change of the cap may need.
+    link_bound: the cap is not what holds the transfer down.
+    """
+
+    remedies: tuple[str, ...]
+    max_bandwidth_mib_s: int
+    max_downtime_ms: int
+    max_throttle_percent: int
+    link: settings_mod.Link
+    can_rescale: bool = True
+    link_bound: bool = False
+    highest_cap_mib_s: int = 0
+    time_left_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The remedies used, the settings they lead to (or the step that ends it), and what to expect.
+
+    certain: the forecast says that it will do; otherwise it may.
+    """
+
+    used: tuple[str, ...]
+    settings: settings_mod.Settings
+    certain: bool
+    seconds: float
+    blackout_ms: float
+    step: remedies.Action | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import abc
 
 from nova_migpolicy.engine.estimation import observer
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import hold
 from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import record
@@ -23,7 +24,6 @@ from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
 from nova_migpolicy.engine.steering import closing as closing_mod
 from nova_migpolicy.engine import terms as terms_mod
-from nova_migpolicy.engine import words
 from nova_migpolicy import vocabulary
 
 Decision = record.Decision
@@ -106,7 +106,7 @@ class Sharing:
         # What has been sent once is over soon with the link to itself: one after the other.
         self.in_need |= phase is samples.Phase.PASSES
         return Decision(at_s, (remedies.SetBandwidth(TRICKLE_MIB_S),), RULE, (
-            f'{words.count(needed_by, "migration")} of this host that began before it, or that '
+            f'{figures.count(needed_by, "migration")} of this host that began before it, or that '
             f'cannot wait any longer for their deadline, cannot end while others use the link; '
             f'it goes on at {TRICKLE_MIB_S} MiB/s until then'), self._watch.forecast)
 
@@ -131,9 +131,9 @@ class Sharing:
         self.is_urgent = self.in_need = True
         left, time_left = self._watch.left() or 0, self._watch.time_left(at_s) or 0.0
         return self._say(at_s, (
-            f'{words.size(left)} are left, and the deadline is in '
-            f'{words.span(max(time_left, 0.0))}; it goes before the migrations of this host that '
-            f'can wait'))
+            f'{figures.size(left)} are left, and the deadline is in '
+            f'{figures.span(max(time_left, 0.0))}; it goes before the migrations of this host '
+            f'that can wait'))
 
     def instead(self, reason: str, at_s: float) -> tuple[bool, Decision | None]:
         """Whether to wait in place of doing something to the guest, and what is said of it.
@@ -146,7 +146,7 @@ class Sharing:
         if others:
             said, self.in_need = self.in_need, True
             return True, None if said else self._say(at_s, (
-                f'{reason}, beside {words.count(others, "other migration")} of this host; those '
+                f'{reason}, beside {figures.count(others, "other migration")} of this host; those '
                 'that began after it give way until it has ended'))
         if not self._is_taken():
             self._waits_since_s = None
@@ -155,8 +155,8 @@ class Sharing:
         if since_s is None:
             self._waits_since_s = at_s
             return True, self._say(at_s, (
-                f'{reason}, of {words.rate(self._given())} that the link has given; others seem '
-                f'to use it, and it waits for them for up to {words.span(PATIENCE_S)}'))
+                f'{reason}, of {figures.rate(self._given())} that the link has given; others seem '
+                f'to use it, and it waits for them for up to {figures.span(PATIENCE_S)}'))
         return at_s - since_s < PATIENCE_S, None
 
     def _say(self, at_s: float, reason: str) -> Decision:

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections import abc
 import dataclasses
 
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import hold
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.engine.steering import ending
 from nova_migpolicy.engine import terms as terms_mod
-from nova_migpolicy.engine import words
 from nova_migpolicy.policy import keys
 from nova_migpolicy import vocabulary
 
@@ -82,9 +82,9 @@ def _policy(tuned: Tuned, facts: record.Facts, due: ending.Ending | None,
         if deadline_s is None:
             yield 'there is no deadline any more'
         elif deadline_s > at_s:
-            yield f'the deadline is in {words.span(deadline_s - at_s)}'
+            yield f'the deadline is in {figures.span(deadline_s - at_s)}'
         else:
-            yield f'the deadline passed {words.span(at_s - deadline_s)} ago'
+            yield f'the deadline passed {figures.span(at_s - deadline_s)} ago'
 
 
 def _follows(tuned: Tuned) -> abc.Iterator[str]:
@@ -95,9 +95,9 @@ def _follows(tuned: Tuned) -> abc.Iterator[str]:
         cap = f'{wanted.cap_mib_s} MiB/s' if wanted.cap_mib_s else 'no cap'
         yield f'the transfer goes on with {cap}'
     if wanted.promised_ms != now.promised_ms and hold.DOWNTIME not in held:
-        yield f'a blackout of up to {words.blackout(wanted.promised_ms)} is tried for'
+        yield f'a blackout of up to {figures.blackout(wanted.promised_ms)} is tried for'
     if wanted.throttle_percent != now.throttle_percent and hold.THROTTLE not in held:
         yield f'the guest is slowed by {wanted.throttle_percent} % at most'
     if wanted.limit_ms != now.limit_ms:
         yield (f"QEMU's own limit goes from {now.limit_ms} to {wanted.limit_ms} ms, which keeps "
-               f'the blackout within {words.blackout(wanted.promised_ms)}')
+               f'the blackout within {figures.blackout(wanted.promised_ms)}')

@@ -1,61 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reasons in plain English, with numbers and units; nothing is decided here."""
+"""The sentences of a judgement, with numbers and units; nothing is decided here."""
 
 from __future__ import annotations
 
 from nova_migpolicy.engine.estimation import dirtying
 from nova_migpolicy.engine.estimation import outlook
 from nova_migpolicy.engine.estimation import passes as passes_mod
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.engine.steering import planner as planner_mod
-
-MIB = settings_mod.MIB
-
-
-def size(number: float) -> str:
-    """Bytes as MiB or GiB."""
-    mib = number / MIB
-    if mib >= 10_000:
-        return f'{mib / 1024:.0f} GiB'
-    return f'{mib:.0f} MiB' if mib >= 10 else f'{mib:.1f} MiB'
-
-
-def is_little(number: float) -> bool:
-    """Whether so many bytes would be told as 0.0 MiB."""
-    return number < 0.05 * MIB
-
-
-def still_to_send(number: float) -> str:
-    """What is left, where that may be nothing that is counted, as the state of devices is not."""
-    return f'with {"next to nothing" if is_little(number) else size(number)} still to be sent'
-
-
-def count(number: int, thing: str) -> str:
-    """So many of a thing."""
-    return f'{number} {thing}{"" if number == 1 else "s"}'
-
-
-def rate(bytes_s: float) -> str:
-    """Bytes per second as MiB/s."""
-    mib = bytes_s / MIB
-    return f'{mib:.0f} MiB/s' if mib >= 10 else f'{mib:.1f} MiB/s'
-
-
-def span(seconds: float) -> str:
-    """Seconds, or minutes when there are many."""
-    if seconds < 10:
-        return f'{max(seconds, 0.1):.1f} s'
-    if seconds < 600:
-        return f'{seconds:.0f} s'
-    return f'{seconds / 60:.0f} min'
-
-
-def blackout(milliseconds: float) -> str:
-    """A blackout in ms, or in seconds when it is long."""
-    if milliseconds < 10_000:
-        return f'{milliseconds:.0f} ms'
-    return span(milliseconds / 1000)
 
 
 def evidence(seen: list[passes_mod.Pass], cap_mib_s: int, plateau_bytes: int | None) -> str:
@@ -63,14 +17,14 @@ def evidence(seen: list[passes_mod.Pass], cap_mib_s: int, plateau_bytes: int | N
     after = [one for one in seen if one.number > 0]
     if not after:
         return 'No pass is over yet'
-    sent = rate(after[-1].wire_rate)
+    sent = figures.rate(after[-1].wire_rate)
     flat = outlook.plateau(after)
-    stays = size(sum(one.end_bytes for one in flat) / len(flat))
+    stays = figures.size(sum(one.end_bytes for one in flat) / len(flat))
     if len(flat) > 1:
         return f'{stays} stays to be sent after each of the last {len(flat)} passes at {sent}'
     text = f'{stays} stays to be sent after pass {after[-1].number} at {sent}'
     if plateau_bytes is not None and plateau_bytes < 0.9 * after[-1].end_bytes:
-        text += f' and it would level off at about {size(plateau_bytes)}'
+        text += f' and it would level off at about {figures.size(plateau_bytes)}'
     return text
 
 
@@ -81,7 +35,7 @@ def measures(plan: planner_mod.Plan, now: settings_mod.Settings) -> str:
     if new.cap_mib_s != now.cap_mib_s:
         parts.append(f'at {new.cap_mib_s} MiB/s' if new.cap_mib_s else 'without a bandwidth cap')
     if new.promised_ms != now.promised_ms:
-        parts.append(f'with a blackout of up to {blackout(new.promised_ms)} allowed')
+        parts.append(f'with a blackout of up to {figures.blackout(new.promised_ms)} allowed')
     if new.throttle_percent != now.throttle_percent:
         parts.append(f'with the guest slowed by up to {new.throttle_percent} %')
     return ' and '.join(parts)
@@ -90,22 +44,22 @@ def measures(plan: planner_mod.Plan, now: settings_mod.Settings) -> str:
 def prospect(plan: planner_mod.Plan, now: settings_mod.Settings,
              seen: dirtying.Estimate) -> str:
     """What a plan is expected to do and to cost."""
-    left = size(seen.remaining)
+    left = figures.size(seen.remaining)
     if isinstance(plan.step, remedies.StartPostCopy):
         return (f'post-copy runs the guest at the destination now and fetches the {left} in '
-                f'about {span(plan.seconds)}')
+                f'about {figures.span(plan.seconds)}')
     if isinstance(plan.step, remedies.Pause):
         sent = measures(plan, now)
-        return (f'pausing the guest ends it in about {span(plan.seconds)}'
+        return (f'pausing the guest ends it in about {figures.span(plan.seconds)}'
                 f'{" " + sent if sent else ""}, and all of that is blackout')
     will = 'will' if plan.certain else 'may'
-    when = f'in about {span(plan.seconds)}' if plan.certain else (
-        f'in {span(plan.seconds)} at best,')
+    when = f'in about {figures.span(plan.seconds)}' if plan.certain else (
+        f'in {figures.span(plan.seconds)} at best,')
     return (f'{measures(plan, now)} it {will} finish {when} with a blackout of about '
-            f'{blackout(plan.blackout_ms)}')
+            f'{figures.blackout(plan.blackout_ms)}')
 
 
-def permitted(means: planner_mod.Means, now: settings_mod.Settings) -> str:
+def exhausted(means: planner_mod.Means, now: settings_mod.Settings) -> str:
     """What was to be had, for saying that it is not enough."""
     parts = []
     for remedy in means.remedies:
@@ -113,7 +67,7 @@ def permitted(means: planner_mod.Means, now: settings_mod.Settings) -> str:
             top = means.max_bandwidth_mib_s
             parts.append(f'bandwidth up to {top} MiB/s' if top else 'any bandwidth')
         elif remedy == remedies.DOWNTIME:
-            parts.append(f'a blackout of up to {blackout(means.max_downtime_ms)}')
+            parts.append(f'a blackout of up to {figures.blackout(means.max_downtime_ms)}')
         elif remedy == remedies.AUTO_CONVERGE:
             parts.append(f'a throttle of up to {means.max_throttle_percent} %')
     if not parts:

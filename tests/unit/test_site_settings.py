@@ -13,7 +13,7 @@ from nova_migpolicy import exception
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import limit
 from nova_migpolicy.policy import resolve
-from nova_migpolicy import settings
+from nova_migpolicy import site_settings
 
 # With Nova's own types, ranges and defaults; the real ones are read by the contract tests.
 LIBVIRT_OPTS = [
@@ -60,7 +60,7 @@ class Base(testtools.TestCase):
         return conf
 
     def store(self, text='', **more):
-        return settings.Store(self.conf(text, **more))
+        return site_settings.Store(self.conf(text, **more))
 
     def policy(self, store, **sources):
         return resolve.resolve(store.settings.sources(**sources))
@@ -359,7 +359,7 @@ class TestOddValues(Base):
 
     def test_sighup(self):
         conf = self.conf()
-        store = settings.Store(conf)
+        store = site_settings.Store(conf)
         store.reload_on_sighup()
         self.write(self.path, '[libvirt]\nlive_migration_completion_timeout = soon\n')
         conf.mutate_config_files()
@@ -455,7 +455,7 @@ class TestOptionsWithoutEffect(Base):
     def test_at_sighup_only_what_is_new(self):
         conf = self.conf('[libvirt]\nlive_migration_completion_timeout = 100\n'
                          '[migpolicy]\nprofile = nova\n')
-        settings.Store(conf).reload_on_sighup()
+        site_settings.Store(conf).reload_on_sighup()
         name = 'live_migration_completion_timeout'
 
         def told(text):
@@ -478,7 +478,7 @@ class TestReload(Base):
     def reloading(self, text):
         self.write(self.profiles, 'gold:\n  max_downtime_ms: 60\n')
         conf = self.conf(text)
-        store = settings.Store(conf)
+        store = site_settings.Store(conf)
         store.reload_on_sighup()
         return conf, store
 
