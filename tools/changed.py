@@ -23,6 +23,7 @@ ENVIRONMENT = ('requirements/*', 'requirements.txt', 'setup.cfg', 'setup.py', 't
 STATIC = {
     'style': ('*.py', 'pyproject.toml', 'tox.ini', 'releasenotes/*'),
     'types': ('*.py', 'pyproject.toml'),
+    'docs': ('doc/source/*',),
 }
 #: tiers of tests, which are in folders of the same name
 TESTED = ('unit', 'simulation', 'property', 'contract', 'lab', 'stack')

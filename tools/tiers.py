@@ -101,6 +101,10 @@ TIERS = (
         tool('reno', '--quiet', 'lint', '.'),
     ), 900),
     Tier('types', 'mypy --strict', (tool('mypy'),), 900),
+    Tier('docs', 'all pages with Sphinx, where a warning is an error', (
+        tool('sphinx-build', '-E', '-W', '--keep-going', '-q', '-b', 'html', 'doc/source',
+             'doc/build'),
+    ), 900),
     Tier('unit', 'the parts, one by one', folder('unit'), 3600),
     Tier('simulation', 'the model of QEMU against recordings of real migrations',
          folder('simulation'), 900),

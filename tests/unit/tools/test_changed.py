@@ -105,7 +105,8 @@ class TestChoose(testtools.TestCase):
                          self.choose('.stestr.conf'))
 
     def test_words_for_readers_touch_no_test(self):
-        self.assertEqual({}, self.choose('LICENSE', 'doc/source/admin.rst'))
+        self.assertEqual({}, self.choose('LICENSE', 'README.rst'))
+        self.assertEqual({'docs': None}, self.choose('doc/source/admin.rst'))
         self.assertEqual({'style': None}, self.choose('releasenotes/notes/one.yaml'))
 
     def test_it_says_why(self):
