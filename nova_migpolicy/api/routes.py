@@ -2,7 +2,8 @@
 """Which paths are answered by whom, and how errors leave.
 
 The paths under a migration that Nova does not have are ours; three of Nova's own are looked at on
-their way (``upstream``, ``start``) and otherwise go on untouched, as all the rest does.
+their way (``handlers.cancel``, ``change``, ``start``) and otherwise go on untouched, as all the
+rest does.
 """
 
 from __future__ import annotations
@@ -79,9 +80,9 @@ def make(onward: http.App) -> Application:
     wrong = nova_contract.mismatches(nova_contract.API_NAMES)
     if wrong:
         raise exception.UnsupportedNova(f'this Nova does not match: {"; ".join(wrong)}')
-    parts = target_mod.Services(lookup_mod.Lookup(), rbac_mod.Rbac(nova.conf.CONF),
-                                client.Channel())
-    return Application(onward, parts)
+    services = target_mod.Services(lookup_mod.Lookup(), rbac_mod.Rbac(nova.conf.CONF),
+                                   client.Channel())
+    return Application(onward, services)
 
 
 class Application:
@@ -90,9 +91,9 @@ class Application:
     :param onward: that rest.
     """
 
-    def __init__(self, onward: http.App, parts: target_mod.Services) -> None:
+    def __init__(self, onward: http.App, services: target_mod.Services) -> None:
         self._onward = onward
-        self._parts = parts
+        self._services = services
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Answer, or let Nova answer."""
@@ -120,7 +121,7 @@ class Application:
                 raise errors.Refusal(
                     405, f'{call.request.environ["REQUEST_METHOD"]!r:.20}: this path takes '
                     f'{allowed}', {'Allow': allowed})
-            return handler(call, self._parts)
+            return handler(call, self._services)
         except errors.Refusal as error:
             LOG.info('%s %s: %s: %s', call.request.environ['REQUEST_METHOD'],
                      ascii(call.request.environ['PATH_INFO']), error.code, error.message)

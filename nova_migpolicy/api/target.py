@@ -85,7 +85,7 @@ class Services:
 class Target:
     """A live migration, and the context that is targeted at its cell."""
 
-    parts: Services
+    services: Services
     context: Any
     server: Any
     migration: Any
@@ -101,7 +101,7 @@ class Target:
         :raises errors.Unreachable: 503
         """
         try:
-            self._once('up', lambda: self.parts.lookup.check_up(self.context, self.host))
+            self._once('up', lambda: self.services.lookup.check_up(self.context, self.host))
         except errors.Unreachable as error:
             error.message = self.without_hosts(error.message)
             raise
@@ -109,7 +109,7 @@ class Target:
     def without_hosts(self, text: str) -> str:
         """A sentence about this migration, as far as whoever asks may read it."""
         found = self.migration
-        return self.parts.without_hosts(self.context, self.server, text, {
+        return self.services.without_hosts(self.context, self.server, text, {
             found.dest_host: 'the destination', found.dest_node: 'the destination',
             found.dest_compute: 'the destination', found.source_node: 'the source host',
             found.source_compute: 'the source host'})
@@ -122,7 +122,7 @@ class Target:
         """
         self.check_up()
         try:
-            return self._once(method, lambda: self.parts.ask(
+            return self._once(method, lambda: self.services.ask(
                 self.context, self.host, method, server=self.server.uuid,
                 migration=self.migration.uuid, **arguments))
         except errors.Refusal as error:
@@ -131,7 +131,7 @@ class Target:
 
     def _once(self, what: str, ask: Callable[[], T]) -> T:
         """Ask, unless this host could not be asked the same a moment ago."""
-        known, key = self.parts.unreachable, (self.host, what)
+        known, key = self.services.unreachable, (self.host, what)
         if known is not None and key in known:
             raise errors.Unreachable(*known[key])
         try:

@@ -58,7 +58,7 @@ class Channel:
         :param context: targeted at the host's cell.
         :raises Unreachable: 409 or 503: it cannot be asked.
         :raises Refused: it was asked, and refused.
-        :raises TypeError: the arguments are not those of the protocol.
+        :raises KeyError, TypeError: the protocol has no such method, or other arguments for it.
         """
         declared = protocol.METHODS[method]
         declared.check_names(arguments)

@@ -6,7 +6,9 @@ The monitor does it on a real QEMU, the model on its own; who sets what is not k
 
 from __future__ import annotations
 
-MIB = 1 << 20
+from nova_migpolicy.engine import figures
+
+MIB = figures.MIB
 # What a disk in sync keeps, in bytes/s: QEMU lets it follow the guest's writes at any speed, and
 # holds it to this only for the little that is left when its job is ended.
 READY_BYTES_S = float(MIB)

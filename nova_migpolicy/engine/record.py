@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import remedies
 
-MIB = 1 << 20
+MIB = figures.MIB
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 """Requests to Nova's API and to the paths that the plugin adds to it.
 
 Answers are JSON objects; everything else is an error of `errors`. There is no retry here: who asks
-again and again (`follow`) has its own pace.
+again and again (`watching.polling`) has its own pace.
 """
 
 from __future__ import annotations

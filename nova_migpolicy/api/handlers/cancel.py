@@ -49,31 +49,31 @@ _CANCEL = _Way(vocabulary.CANCEL, servers_migrations.POLICY_ROOT % 'delete')
 _COMPLETE = _Way(vocabulary.FORCE_COMPLETE, servers_migrations.POLICY_ROOT % 'force_complete')
 
 
-def cancel(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
+def cancel(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
     """``DELETE …/migrations/{id}``."""
-    return _both(call, parts, _CANCEL).response
+    return _both(call, services, _CANCEL).response
 
 
-def force_complete(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
+def force_complete(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
     """``POST …/migrations/{id}/action`` with force_complete."""
-    return _both(call, parts, _COMPLETE).response
+    return _both(call, services, _COMPLETE).response
 
 
-def cancel_with_outcome(call: http.ApiCall, parts: target_mod.Services) -> Outcome:
+def cancel_with_outcome(call: http.ApiCall, services: target_mod.Services) -> Outcome:
     """As `cancel`, with what the source host told."""
-    return _both(call, parts, _CANCEL)
+    return _both(call, services, _CANCEL)
 
 
-def _both(call: http.ApiCall, parts: target_mod.Services, way: _Way) -> Outcome:
+def _both(call: http.ApiCall, services: target_mod.Services, way: _Way) -> Outcome:
     """Ask Nova and then the source host."""
-    target = _find(call, parts, way)
+    target = _find(call, services, way)
     if target is not None:
         target.check_up()
     response = call.pass_on()
     if target is None or not _leaves_it_open(response):
         return Outcome(response)
     # It may have ended meanwhile; what is remembered for one that has not begun would stay.
-    status = parts.known(call.context, target.server, call.migration_id).migration.status
+    status = services.known(call.context, target.server, call.migration_id).migration.status
     if status == 'completed' and way is _CANCEL and response.status_int < 300:
         raise errors.Refusal(
             409, f'Migration {target.migration.id} was not cancelled: it has just completed.')
@@ -95,13 +95,14 @@ def _both(call: http.ApiCall, parts: target_mod.Services, way: _Way) -> Outcome:
     return Outcome(response, found.get('phase'))
 
 
-def _find(call: http.ApiCall, parts: target_mod.Services, way: _Way) -> target_mod.Target | None:
+def _find(call: http.ApiCall, services: target_mod.Services,
+          way: _Way) -> target_mod.Target | None:
     """The migration, if it is under way and Nova's rule allows this; else Nova says what is."""
     if not call.is_for_own_project():
         return None
     try:
-        server = parts.lookup.server(call.context, call.server_id)
-        target = parts.known(call.context, server, call.migration_id)
+        server = services.lookup.server(call.context, call.server_id)
+        target = services.known(call.context, server, call.migration_id)
     except errors.Refusal:
         return None
     allowed = call.context.can(way.rule, target={'project_id': server.project_id}, fatal=False)

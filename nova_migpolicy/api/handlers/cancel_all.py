@@ -39,7 +39,7 @@ _NOT_KEPT = ('wsgi.input', 'wsgi.input_terminated', 'HTTP_X_OPENSTACK_NOVA_API_V
 Told = tuple[str, dict[str, Any]]
 
 
-def cancel_all(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
+def cancel_all(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
     """Cancel them, those of a source host the oldest first."""
     versions.check(call.request.headers.get(versions.HEADER))
     call.check_project()
@@ -47,14 +47,14 @@ def cancel_all(call: http.ApiCall, parts: target_mod.Services) -> webob.Response
     schemas.check('cancel', body)
     wanted = body['cancel']
     # A host is no project's: what a rule allows within a project does not allow this.
-    parts.rbac.check(call.context, rbac_mod.CANCEL_ALL, wanted.get('project_id'))
+    services.rbac.check(call.context, rbac_mod.CANCEL_ALL, wanted.get('project_id'))
     LOG.info('User %s cancels all live migrations of %s', call.context.user_id, wanted)
-    found = _find(call.context, parts, wanted)
+    found = _find(call.context, services, wanted)
     # What is still under way after the answer has nothing in common with this request.
     call = dataclasses.replace(call, request=webob.Request(dict(call.request.environ)))
-    parts = dataclasses.replace(parts, unreachable={})
+    services = dataclasses.replace(services, unreachable={})
     states = parallel.run(found, lambda migration: migration.source_compute,
-                          lambda migration: _one(call, parts, migration), BOUNDS)
+                          lambda migration: _one(call, services, migration), BOUNDS)
     answer: dict[str, list[dict[str, Any]]] = {'cancelled': [], 'failed': [], 'remaining': []}
     for migration, state in zip(found, states, strict=True):
         name, facts = _told(migration, state)
@@ -63,48 +63,48 @@ def cancel_all(call: http.ApiCall, parts: target_mod.Services) -> webob.Response
     return http.answer(200, answer)
 
 
-def _find(context: Any, parts: target_mod.Services, wanted: Mapping[str, Any]) -> list[Any]:
+def _find(context: Any, services: target_mod.Services, wanted: Mapping[str, Any]) -> list[Any]:
     host = wanted.get('host')
     if host is not None:
-        parts.lookup.check_host(context, host)
+        services.lookup.check_host(context, host)
         direction = wanted.get('direction', 'both')
-        found = [one for one in parts.lookup.under_way(context, host)
+        found = [one for one in services.lookup.under_way(context, host)
                  if (direction != 'to' and one.source_compute == host)
                  or (direction != 'from' and one.dest_compute == host)]
     else:
-        under_way = parts.lookup.under_way(context, None)
-        projects = parts.lookup.projects(context, [one.instance_uuid for one in under_way])
+        under_way = services.lookup.under_way(context, None)
+        projects = services.lookup.projects(context, [one.instance_uuid for one in under_way])
         found = [one for one in under_way
                  if projects.get(one.instance_uuid) == wanted['project_id']]
     servers = wanted.get('servers')
     return [one for one in found if servers is None or one.instance_uuid in servers]
 
 
-def _one(call: http.ApiCall, parts: target_mod.Services, migration: Any) -> Told:
+def _one(call: http.ApiCall, services: target_mod.Services, migration: Any) -> Told:
     """Cancel one migration; returns in which list it is told, and with what."""
     # Each is targeted at its own cell, several at the same time.
-    context = parts.lookup.own(call.context)
-    told = _ask(call, context, parts, migration)
-    if told[0] == 'failed' and _is_cancelled(context, parts, migration):
+    context = services.lookup.own(call.context)
+    told = _ask(call, context, services, migration)
+    if told[0] == 'failed' and _is_cancelled(context, services, migration):
         # It was before its turn came: by somebody else, or by this caller's request before.
         return 'cancelled', {'phase': None}
     return told
 
 
-def _is_cancelled(context: Any, parts: target_mod.Services, migration: Any) -> bool:
+def _is_cancelled(context: Any, services: target_mod.Services, migration: Any) -> bool:
     try:
-        server = parts.lookup.server(context, migration.instance_uuid)
-        found = parts.lookup.migration(context, server, str(migration.id))
+        server = services.lookup.server(context, migration.instance_uuid)
+        found = services.lookup.migration(context, server, str(migration.id))
     except errors.Refusal:
         return False
     return bool(found.status == 'cancelled')
 
 
-def _ask(call: http.ApiCall, context: Any, parts: target_mod.Services, migration: Any) -> Told:
+def _ask(call: http.ApiCall, context: Any, services: target_mod.Services, migration: Any) -> Told:
     single = http.ApiCall(_request(call.request, migration, context), context, {
         'server': migration.instance_uuid, 'migration': str(migration.id)}, call.onward)
     try:
-        done = cancel.cancel_with_outcome(single, parts)
+        done = cancel.cancel_with_outcome(single, services)
     except errors.Refusal as error:
         return 'failed', {'code': error.code, 'message': error.message}
     taken = done.response.status_int < 400

@@ -23,9 +23,9 @@ LOG = logging.getLogger(__name__)
 _RULES = {vocabulary.START_POST_COPY: rbac_mod.POST_COPY, vocabulary.PAUSE: rbac_mod.PAUSE}
 
 
-def tuning(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
+def tuning(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
     """Change the policy, hold settings or give them back; answered once libvirt took it."""
-    target = parts.target(call, rbac_mod.TUNE)
+    target = services.target(call, rbac_mod.TUNE)
     lookup_mod.check_lock(call.context, target.server)
     body = http.read_json(call.request)
     schemas.check('tuning', body)
@@ -42,7 +42,7 @@ def tuning(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
     return http.answer(code, {'tuning': found or {}})
 
 
-def action(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
+def action(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
     """Do something to it now."""
     try:
         body = http.read_json(call.request)
@@ -52,11 +52,11 @@ def action(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
         return call.pass_on()
     # Any other form of it is refused by Nova, and must not be taken for a refusal of the state.
     if body == {vocabulary.FORCE_COMPLETE: None}:
-        return cancel.force_complete(call, parts)
+        return cancel.force_complete(call, services)
     if not isinstance(body, dict) or not set(schemas.ACTIONS) & set(body):
         return call.pass_on()
     name = next(name for name in schemas.ACTIONS if name in body)
-    target = parts.target(call, _RULES[name])
+    target = services.target(call, _RULES[name])
     schemas.check('action', body)
     lookup_mod.check_lock(call.context, target.server)
     _, found = target.ask('act', action=name)

@@ -24,9 +24,9 @@ from nova_migpolicy import vocabulary
 CONF = nova.conf.CONF
 
 
-def policy(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
+def policy(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
     """The policy in force, and where each of its values came from."""
-    target = parts.target(call, rbac_mod.SHOW)
+    target = services.target(call, rbac_mod.SHOW)
     _, found = target.ask('policy')
     is_over = target.migration.status not in vocabulary.UNDER_WAY_STATUSES
     if is_over and not (found or {}).get('begun', True):
@@ -57,9 +57,9 @@ def _fields(values: Mapping[str, Any], origins: Mapping[str, str],
     return fields
 
 
-def progress(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
+def progress(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
     """How far it is, how fast, and when it is expected to end."""
-    target = parts.target(call, rbac_mod.SHOW)
+    target = services.target(call, rbac_mod.SHOW)
     _, found = target.ask('progress')
     migration = target.migration
     return http.answer(200, {'progress': {
@@ -94,9 +94,9 @@ def _from_record(migration: Any) -> dict[str, Any]:
             0.0 if phase in vocabulary.BEFORE else None))
 
 
-def timeline(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
+def timeline(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
     """A page of what was seen, decided and done, oldest first."""
-    target = parts.target(call, rbac_mod.SHOW)
+    target = services.target(call, rbac_mod.SHOW)
     query = http.read_query(call.request)
     schemas.check('timeline_query', query)
     limit = int(query.get('limit', [str(schemas.DEFAULT_LIMIT)])[0])

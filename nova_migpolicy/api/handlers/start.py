@@ -26,7 +26,7 @@ _NOVAS = 'os-migrateLive'
 _OURS = 'migpolicy'
 
 
-def migrate(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
+def migrate(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
     """``POST /servers/{id}/action``: what is not about us goes on as it came."""
     if not _may_have_policy(call.request):
         return call.pass_on()
@@ -42,17 +42,17 @@ def migrate(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
     values = wanted.pop(_OURS)
     versions.check(call.request.headers.get(versions.HEADER))
     call.check_project()
-    server = parts.lookup.server(call.context, call.server_id)
-    parts.rbac.check(call.context, rbac_mod.REQUEST, server.project_id)
+    server = services.lookup.server(call.context, call.server_id)
+    services.rbac.check(call.context, rbac_mod.REQUEST, server.project_id)
     schemas.check('request_policy', values, f'{_NOVAS}.{_OURS}')
     if not server.host:
         raise errors.Refusal(409, f'Server {server.uuid} is on no host yet; wait until it runs.')
     kept = {'server': server.uuid, 'request_id': call.context.request_id}
     try:
-        parts.lookup.check_up(call.context, server.host)
-        parts.ask(call.context, server.host, 'hold_request', values=values, **kept)
+        services.lookup.check_up(call.context, server.host)
+        services.ask(call.context, server.host, 'hold_request', values=values, **kept)
     except errors.Refusal as error:
-        error.message = parts.without_hosts(call.context, server, error.message, {
+        error.message = services.without_hosts(call.context, server, error.message, {
             server.host: 'the source host'})
         raise
     LOG.info('User %s gives a policy for one migration: %s', call.context.user_id, values,
@@ -64,7 +64,7 @@ def migrate(call: http.ApiCall, parts: target_mod.Services) -> webob.Response:
         taken = response.status_int < 300
     finally:
         if not taken:
-            _drop(call.context, parts, server.host, kept)
+            _drop(call.context, services, server.host, kept)
     return response
 
 
@@ -74,9 +74,9 @@ def _may_have_policy(request: webob.Request) -> bool:
     return _OURS.encode() in raw or (_NOVAS.encode() in raw and b'\\u' in raw)
 
 
-def _drop(context: Any, parts: target_mod.Services, host: str, kept: dict[str, str]) -> None:
+def _drop(context: Any, services: target_mod.Services, host: str, kept: dict[str, str]) -> None:
     try:
-        parts.ask(context, host, 'drop_request', **kept)
+        services.ask(context, host, 'drop_request', **kept)
     except errors.Refusal as error:
         # It was for this one request: no other will find it.
         LOG.info('The policy of a refused request stays on %s: %s', host, error)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tries one policy on one guest: the engine itself steers the model, and all is written down.
 
-Nothing is decided here. What a policy makes ready at the start follows `compute.plan`, which
-cannot be imported without libvirt; a test holds the two against each other.
+Nothing is decided here. What a policy makes ready at the start follows `compute.migrate_call`,
+which cannot be imported without libvirt; a test holds the two against each other.
 """
 
 from __future__ import annotations

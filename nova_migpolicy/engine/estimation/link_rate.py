@@ -14,9 +14,10 @@ from collections import abc
 import dataclasses
 
 from nova_migpolicy.engine.estimation import passes as passes_mod
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import samples
 
-MIB = 1 << 20
+MIB = figures.MIB
 LOW = 0.9
 LEAST_BYTES = 8 * MIB
 LEAST_S = 0.02

@@ -2,7 +2,7 @@
 """How watching is shown: redrawn in place on a terminal, plain lines anywhere else.
 
 A plain line is a time, the server's name where there are several, a word that says what the line
-is, and a sentence. The drawing is in `picture`.
+is, and a sentence. The drawing is in `live`.
 """
 
 from __future__ import annotations
