@@ -254,12 +254,14 @@ class Migration:
 
 
 def wait_until(condition: Callable[[], Any], timeout: float = 30.0, what: str = 'a condition',
-               still: Callable[[], bool] = lambda: True) -> Any:
+               still: Callable[[], bool] = lambda: True, *,
+               found: Callable[[], object] | None = None) -> Any:
     """Wait until a function returns something true, and return that.
 
     :param timeout: seconds
     :param what: for the error
     :param still: gives up early when this is no longer true
+    :param found: what there is instead, for the error
     :raises LabError: if it does not happen
     """
     end = time.monotonic() + timeout
@@ -268,7 +270,8 @@ def wait_until(condition: Callable[[], Any], timeout: float = 30.0, what: str = 
         if result:
             return result
         if time.monotonic() > end or not still():
-            raise needs.LabError(f'waited for {what}, in vain')
+            instead = f': there is {found()}' if found else ''
+            raise needs.LabError(f'waited for {what}, in vain{instead}')
         time.sleep(0.005)
 
 

@@ -26,7 +26,7 @@ BIN = ROOT / '.venv/bin'
 #: where no test may be skipped, a reason that begins so is accepted all the same
 ALLOWED_SKIP = 'this kernel'
 #: how many characters of an error the summary repeats
-WHY = 240
+WHY = 400
 #: what runs in the background gets a third of the processor time of what it is in the way of
 NICE = 5
 #: how long tests that are interrupted have to take down what they have up
@@ -101,10 +101,12 @@ class Count:
     def fail(self, name: str, said: str = '') -> None:
         """Count a failure.
 
-        :param said: what it said, of which the last error, or else the last line, is kept
+        :param said: what it said, of which the last error and what follows it, or else the last
+            line, is kept
         """
-        errors = re.findall(r'^[ |]*([\w.]*(?:Error|Exception)\b.*)', said, re.MULTILINE)
-        why = (errors or said.strip().split('\n'))[-1].strip()
+        errors = list(re.finditer(r'^[ |]*([\w.]*(?:Error|Exception)\b)', said, re.MULTILINE))
+        why = said[errors[-1].start(1):] if errors else said.strip().split('\n')[-1]
+        why = ' '.join(why.split())
         self.failed += 1
         self.failures.append(f'{name}: {why[:WHY]}' if why else name)
 

@@ -17,7 +17,8 @@ class RetuneTest(retunes.RetuneTests, steering.SteeringTest):
         told = self.tune(run, max_downtime_ms=2500)
         self.assertEqual(2500, told['settings']['max_downtime_ms'])
         self.assert_moved(self.finish(run))
-        self.assertEqual(['set_max_downtime'], run.actions)
+        # More than once where the machine was so busy that it needed a longer one after all.
+        self.assertEqual({'set_max_downtime'}, set(run.actions))
         self.assert_promise(run, 2500)
 
     def test_another_profile_and_deadline(self):

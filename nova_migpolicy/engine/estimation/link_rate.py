@@ -20,6 +20,9 @@ from nova_migpolicy.engine import samples
 MIB = figures.MIB
 LOW = 0.9
 LEAST_BYTES = 8 * MIB
+# What QEMU has sent may still wait in its socket: the most by default, net.ipv4.tcp_wmem. It is
+# empty where QEMU was busy with its bitmap, and full again at the end of what is looked at.
+IN_SOCKET_BYTES = 4 * MIB
 LEAST_S = 0.02
 LEAST_PASS_S = 0.5
 # Of what a cap let through until a switchover, the share that has to have been sent beyond it.
@@ -72,7 +75,7 @@ def from_pass(seen: passes_mod.Pass) -> float | None:
     """
     if seen.cap_mib_s or not shows_link(seen) or seen.told.longest_s < LEAST_PASS_S:
         return None
-    return LOW * seen.told.wire_bytes / seen.told.longest_s / MIB
+    return LOW * (seen.told.wire_bytes - IN_SOCKET_BYTES) / seen.told.longest_s / MIB
 
 
 def from_switchover(last: samples.Sample, sent_bytes: int, ended_s: float, cap_mib_s: int,
@@ -83,7 +86,7 @@ def from_switchover(last: samples.Sample, sent_bytes: int, ended_s: float, cap_m
     guest was stopped for the last downtime_ms, which the cap did not bind. Part of that is not
     spent sending memory: the state of devices goes, too, and the destination starts.
     """
-    wire_bytes = sent_bytes - (last.told_bytes or 0)
+    wire_bytes = sent_bytes - (last.told_bytes or 0) - IN_SOCKET_BYTES
     seconds, stopped_s = ended_s - last.told_s + last.took_s, downtime_ms / 1000
     if stopped_s < LEAST_S or seconds < stopped_s:
         return None
