@@ -278,14 +278,22 @@ def wait(look: Callable[[], Any], settled: Callable[[Any], bool], timeout: float
          what: str) -> Any:
     """Look again and again until it is settled; returns what was seen then.
 
+    A host that is too busy to answer is asked again.
+
+    :param timeout: seconds on an idle machine
     :param what: completes the sentence 'waited 60 s for ...'
     :raises LabError: after the timeout, with what was last seen
     """
+    timeout *= needs.PATIENCE
     end = time.monotonic() + timeout
+    seen: Any = None
     while True:
-        seen = look()
-        if settled(seen):
-            return seen
+        try:
+            seen = look()
+            if settled(seen):
+                return seen
+        except exceptions.ServiceUnavailable as error:
+            seen = error
         if time.monotonic() > end:
             raise needs.LabError(f'waited {timeout:g} s for {what}; last seen: {seen}')
         time.sleep(_POLL)

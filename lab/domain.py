@@ -98,7 +98,7 @@ class LabDomain:
                     f.write(block)
         with self.recorder() as recorder:
             self.host.connect().defineXML(self.xml()).create()
-            if not recorder.wait_for_beats(1, timeout=timeout):
+            if not recorder.wait_for_beats(1, timeout=timeout * needs.PATIENCE):
                 raise needs.LabError(f'{self.name} does not beat after {timeout:g} s')
         return self
 
@@ -258,13 +258,13 @@ def wait_until(condition: Callable[[], Any], timeout: float = 30.0, what: str = 
                found: Callable[[], object] | None = None) -> Any:
     """Wait until a function returns something true, and return that.
 
-    :param timeout: seconds
+    :param timeout: seconds on an idle machine
     :param what: for the error
     :param still: gives up early when this is no longer true
     :param found: what there is instead, for the error
     :raises LabError: if it does not happen
     """
-    end = time.monotonic() + timeout
+    end = time.monotonic() + timeout * needs.PATIENCE
     while True:
         result = condition()
         if result:

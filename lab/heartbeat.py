@@ -187,7 +187,7 @@ class Recorder:
         return max(0, round((until_s - since_s - dark) / BEAT_S) - len(seen))
 
     def wait_for_beats(self, count: int = 1, log: int | None = None,
-                       timeout: float = 30.0) -> bool:
+                       timeout: float = 120.0) -> bool:
         """Wait until that many more beats have come; returns False if they do not in time (s)."""
         goal = len(self.beats(log)) + count
         end = time.monotonic() + timeout

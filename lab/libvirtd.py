@@ -83,19 +83,19 @@ def configure(node: machine.Machine) -> None:
 def start(node: machine.Machine) -> processes.Process:
     """Start libvirtd in a machine; it may take some 100 ms more until it answers."""
     return node.spawn(['libvirtd', '--listen', '-p', '/run/libvirtd.pid'],
-                      node.folder / 'libvirtd.out')
+                      node.folder / 'libvirtd.out', first=True)
 
 
 def connect(node: machine.Machine, timeout: float = 20.0) -> libvirt.virConnect:
     """Open a connection from outside, with events delivered on a thread of their own.
 
-    :param timeout: seconds to wait for a libvirtd that is starting
+    :param timeout: seconds to wait for a libvirtd that is starting, on an idle machine
     :raises LabError: if it does not answer in that time
     """
     start_events()
     libvirt.registerErrorHandler(lambda *_: None, None)
     uri = f'qemu+unix:///system?socket={node.path(SOCKET)}'
-    end = time.monotonic() + timeout
+    end = time.monotonic() + timeout * needs.PATIENCE
     while True:
         try:
             connection = libvirt.open(uri)

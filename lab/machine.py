@@ -21,6 +21,7 @@ import subprocess
 from typing import Any
 
 from lab import needs
+from lab import priority
 from lab import processes
 
 Process = processes.Process
@@ -178,12 +179,17 @@ class Machine:
         return self._do(['nsenter', '-t', str(self.pid), '-n', '--', *argv], argv, check)
 
     def spawn(self, argv: Sequence[str], log: pathlib.Path, *, cwd: str | None = None,
-              env: Mapping[str, str] | None = None) -> processes.Process:
-        """Start a command inside and leave it running; its output is appended to log."""
+              env: Mapping[str, str] | None = None, first: bool = False) -> processes.Process:
+        """Start a command inside and leave it running; its output is appended to log.
+
+        :param first: it, and what it starts, get the processors before others
+        """
+        words = self.argv(argv, cwd)
         with open(log, 'ab') as out:
             popen = subprocess.Popen(
-                self.argv(argv, cwd), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                env=dict(env) if env is not None else None, start_new_session=True)
+                priority.first(words) if first else words, stdin=subprocess.DEVNULL, stdout=out,
+                stderr=out, env=dict(env) if env is not None else None,
+                start_new_session=True)
         return processes.Process(popen, shlex.join(argv))
 
     def processes(self) -> list[int]:

@@ -23,6 +23,11 @@ BOOTSTRAP = {'debootstrap': 'debootstrap'}
 _PATH = os.pathsep.join((os.environ.get('PATH', ''), '/usr/local/sbin', '/usr/sbin', '/sbin'))
 
 
+#: A wait's time is one for an idle machine. One that does other things as well is given this many
+#: times as long: what has failed for good is mostly seen sooner, by the end of a program.
+PATIENCE = 4
+
+
 class LabError(Exception):
     """The lab cannot do what was asked; the text says why, and what to do where that is known."""
 

@@ -65,9 +65,10 @@ class Services:
     def wait(self, name: str, ready: Callable[[], bool], timeout: float = 60.0) -> None:
         """Wait until a started program is ready.
 
-        :param timeout: seconds
+        :param timeout: seconds on an idle machine
         :raises LabError: with the end of its log, if it dies or takes longer
         """
+        timeout *= needs.PATIENCE
         end = time.monotonic() + timeout
         while not ready():
             if not self._started[name].alive():

@@ -17,6 +17,7 @@ import uuid
 import libvirt
 import libvirt_qemu
 
+from lab import needs
 from nova_migpolicy.compute import migrate_call
 from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy.compute import outside
@@ -136,7 +137,7 @@ class Move:
 
     def wait(self, timeout=90.0):
         """Wait for the end; the guest's host is then where it is."""
-        self._thread.join(timeout)
+        self._thread.join(timeout * needs.PATIENCE)
         if self._thread.is_alive():
             raise AssertionError(f'the monitor is still there: {self.progress()}')
         self.journals.cleanup()

@@ -110,7 +110,7 @@ class MonitoredTest(base.HostsTest):
         if operation.is_alive():
             with contextlib.suppress(libvirt.libvirtError):
                 self.guest.domain.abortJob()
-        operation.join(30)
+        operation.join(120)
 
     def records(self, made, kind):
         return [record for record in made.journal.records() if record['kind'] == kind]
