@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from nova_migpolicy.engine import course as course_mod
 from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import remedies
 
@@ -92,8 +93,9 @@ class Decision:
     rule is a short fixed label for metrics. The actions are to be applied in their order; a
     decision without actions only says something that an operator should know.
 
-    refused: a person's command cannot be done; the reason names the phase and what to do next.
+    refused: an operator's order cannot be done; the reason names the phase and what to do next.
     again: an earlier decision, tried again after a refusal: there is nothing new to say.
+    course: what the rules have begun and said from now on; None for as before.
     """
 
     at_s: float
@@ -103,6 +105,18 @@ class Decision:
     forecast: Forecast | None = None
     refused: bool = False
     again: bool = False
+    course: course_mod.Course | None = dataclasses.field(
+        default=None, compare=False, repr=False)
+
+    @classmethod
+    def silent(cls, at_s: float, course: course_mod.Course) -> Decision:
+        """Nothing is said or done, but another course is entered."""
+        return cls(at_s, (), '', '', course=course)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it says and does nothing."""
+        return not self.reason
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for the journal."""

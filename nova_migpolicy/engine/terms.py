@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a migration is bound by: the policy in force, its deadline, and what a person holds.
+"""What a migration is bound by: the policy in force, its deadline, and what an operator holds.
 
-A held value is the person's own responsibility: it is not bound by the policy, but the limit
+A held value is the operator's own responsibility: it is not bound by the policy, but the limit
 handed to QEMU still follows the bandwidth cap and the link, so that a blackout that was promised
 stays what it means. Nothing is asked or refused here.
 """
@@ -12,22 +12,58 @@ from collections import abc
 import dataclasses
 import types
 
-from nova_migpolicy.engine import hold
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.policy import keys
 
 GIB = 1 << 30
+# The settings that may be held, by the policy's keys: they are not steered until released.
+BANDWIDTH = 'bandwidth_mib_s'
+DOWNTIME = 'max_downtime_ms'
+THROTTLE = 'max_throttle_percent'
+_REMEDIES = {BANDWIDTH: remedies.BANDWIDTH, DOWNTIME: remedies.DOWNTIME,
+             THROTTLE: remedies.AUTO_CONVERGE}
+HOLDABLE = frozenset(_REMEDIES)
 # Auto-converge that may not be used any more is left armed, and slows the guest by no more.
 ARMED_PERCENT = 1
 
 
-@dataclasses.dataclass
+def remedy_of(setting: str) -> str:
+    """Return the remedy that a setting belongs to.
+
+    :raises KeyError: for a setting that cannot be held.
+    """
+    return _REMEDIES[setting]
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """One retune by an operator.
+
+    hold: settings of HOLDABLE to hold, with their values. release: settings to give back to the
+    engine; one that is not held stays so. policy: replaces the one in force; None keeps it, and
+    its deadline. deadline_s: that policy's deadline, absolute, on the clock of the samples; None
+    for no deadline.
+    """
+
+    hold: abc.Mapping[str, int] = dataclasses.field(
+        default_factory=lambda: types.MappingProxyType({}))
+    release: frozenset[str] = frozenset()
+    policy: keys.Policy | None = None
+    deadline_s: float | None = None
+
+    @property
+    def is_of_bandwidth(self) -> bool:
+        """Whether it is of nothing but the bandwidth, which a paused guest is sent with, too."""
+        return self.policy is None and {BANDWIDTH}.issuperset({*self.hold, *self.release})
+
+
+@dataclasses.dataclass(frozen=True)
 class Terms:
-    """The terms now; one object that the controller and its parts share.
+    """The terms as they are now.
 
     deadline_s: absolute, on the clock of the samples; None for no deadline. held: values by
-    setting (see `hold`); replaced as a whole, never changed in place.
+    setting, of HOLDABLE.
     """
 
     policy: keys.Policy
@@ -35,22 +71,26 @@ class Terms:
     held: abc.Mapping[str, int] = dataclasses.field(
         default_factory=lambda: types.MappingProxyType({}))
 
-    def copy(self) -> Terms:
-        """The terms as they are now."""
-        return dataclasses.replace(self)
+    def resized(self, more_bytes: int) -> Terms:
+        """The terms when this many more bytes are to be copied than was known, or fewer."""
+        if self.deadline_s is None or not more_bytes:
+            return self
+        later_s = self.policy.timeout_seconds_per_gib * more_bytes / GIB
+        return dataclasses.replace(self, deadline_s=self.deadline_s + later_s)
 
-    def take(self, other: Terms) -> None:
-        """From now on be as the other."""
-        self.policy, self.deadline_s, self.held = other.policy, other.deadline_s, other.held
-
-    def resize(self, more_bytes: int) -> None:
-        """There is so much more to copy than was known, or less: the deadline goes with it."""
-        if self.deadline_s is not None:
-            self.deadline_s += self.policy.timeout_seconds_per_gib * more_bytes / GIB
+    def changed(self, change: Change) -> Terms:
+        """The terms with a change made."""
+        held = {setting: value for setting, value in self.held.items()
+                if setting not in change.release}
+        held.update(change.hold)
+        new = dataclasses.replace(self, held=types.MappingProxyType(held))
+        if change.policy is None:
+            return new
+        return dataclasses.replace(new, policy=change.policy, deadline_s=change.deadline_s)
 
     def frees(self, remedy: str) -> bool:
         """Whether the engine may use a remedy, as far as holds go."""
-        return all(hold.remedy_of(setting) != remedy for setting in self.held)
+        return all(remedy_of(setting) != remedy for setting in self.held)
 
     def highest_cap(self, cap_mib_s: int) -> int:
         """The highest cap that is permitted, where this one is in force; 0 for none at all."""
@@ -63,12 +103,12 @@ class Terms:
     @property
     def limit_is_held(self) -> bool:
         """Whether the limit handed to QEMU is not the engine's to choose."""
-        return hold.BANDWIDTH in self.held or hold.DOWNTIME in self.held
+        return BANDWIDTH in self.held or DOWNTIME in self.held
 
     @property
     def most_downtime_ms(self) -> int:
         """The longest blackout that the server may suffer now."""
-        return self.held.get(hold.DOWNTIME, self.policy.max_downtime_ms)
+        return self.held.get(DOWNTIME, self.policy.max_downtime_ms)
 
     def fit(self, now: settings_mod.Settings, wanted: settings_mod.Settings,
             link: settings_mod.Link) -> settings_mod.Settings:
@@ -82,10 +122,10 @@ class Terms:
         cap, promised, throttle = wanted.cap_mib_s, wanted.promised_ms, wanted.throttle_percent
         if top and not 0 < cap <= top:
             cap = top
-        cap = self.held.get(hold.BANDWIDTH, cap)
-        promised = self.held.get(hold.DOWNTIME, min(promised, policy.max_downtime_ms))
+        cap = self.held.get(BANDWIDTH, cap)
+        promised = self.held.get(DOWNTIME, min(promised, policy.max_downtime_ms))
         highest = policy.max_throttle_percent if policy.may_throttle else ARMED_PERCENT
-        throttle = self.held.get(hold.THROTTLE, min(throttle, highest))
+        throttle = self.held.get(THROTTLE, min(throttle, highest))
         limit = wanted.limit_ms
         if self.limit_is_held or (cap, promised) != (now.cap_mib_s, now.promised_ms):
             limit = settings_mod.limit_ms(promised, cap, link)

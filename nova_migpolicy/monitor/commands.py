@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carries out what persons ask of a running migration, in its monitor's thread, and answers.
+"""Carries out what operators ask of a running migration, in its monitor's thread, and answers.
 
 An answer is given when libvirt has taken the command or refused it, never before. What may be
 done is the engine's decision; what a new value may be is the policy's.
@@ -8,14 +8,13 @@ done is the engine's decision; what a new value may be is the policy's.
 from __future__ import annotations
 
 from collections.abc import Callable
-import functools
 from typing import Any
 
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import remedies
 from nova_migpolicy import exception
-from nova_migpolicy.monitor import actor as actor_mod
+from nova_migpolicy.monitor import executor as executor_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
@@ -34,39 +33,36 @@ PLAINLY: dict[str, tuple[remedies.Action, str]] = {
     vocabulary.FORCE_COMPLETE: (remedies.Pause(), 'A person asked to complete it'),
 }
 
-Decide = Callable[[float], controller_mod.Decision | None]
+Decide = Callable[[controller_mod.Controller, float], controller_mod.Decision]
+# What each order asks of the engine.
+ORDERS: dict[str, Decide] = {
+    vocabulary.CANCEL: lambda controller, at_s: controller.abort(at_s, CANCELLED),
+    vocabulary.FORCE_COMPLETE: lambda controller, at_s: controller.force_complete(at_s),
+    vocabulary.START_POST_COPY: lambda controller, at_s: controller.post_copy(at_s),
+    vocabulary.PAUSE: lambda controller, at_s: controller.pause(at_s),
+}
+# Who orders these is told what came of it; the engine tries the others again, and takes the next
+# way if it must.
+TRIED_ONCE = frozenset({vocabulary.START_POST_COPY, vocabulary.PAUSE})
 
 
 class Commands:
-    """The hands of persons on one migration.
+    """What operators ask of one migration.
 
     :ivar in_force: the policy with its origins, and what is held and retuned; any thread may
         read it
-    :ivar changed: whether a person has changed it
-    :param ask: calls the engine with the time, and survives its errors
-    :param owe: takes over an abort that was refused while the engine could not be asked
+    :ivar changed: whether an operator has changed it
     :param phase: the phase now, in words
     """
 
-    def __init__(
-        self,
-        controller: controller_mod.Controller,
-        actor: actor_mod.Actor,
-        journal: journal_mod.Journal,
-        tuning: retune_mod.PolicyInForce,
-        *,
-        clock: Callable[[], float],
-        ask: Callable[[Decide], controller_mod.Decision | None],
-        owe: Callable[[controller_mod.Decision, float], object],
-        phase: Callable[[], str],
-    ) -> None:
+    def __init__(self, controller: controller_mod.Controller, executor: executor_mod.Executor,
+                 journal: journal_mod.Journal, tuning: retune_mod.PolicyInForce, *,
+                 clock: Callable[[], float], phase: Callable[[], str]) -> None:
         self._controller = controller
-        self._actor = actor
+        self._executor = executor
         self._journal = journal
         self._tuning = tuning
         self._clock = clock
-        self._ask = ask
-        self._owe = owe
         self._phase = phase
         self._cancels: list[inbox_mod.Reply] = []
         self._at_the_end: list[inbox_mod.Reply] = []
@@ -77,53 +73,56 @@ class Commands:
 
     def act(self, item: inbox_mod.Command) -> None:
         """Do one of vocabulary.ORDERS; what was done before is not done twice."""
-        if self._is_done(item.name):
-            item.reply.give(self._accepted[item.name])
+        name, phase = item.name, self._phase()
+        if self._is_done(name):
+            item.reply.give(self._accepted[name])
             return
-        phase = self._phase()
-        decision = self._ask(functools.partial(self._decide, item.name))
-        # Those who ordered these are told what came of it; the engine tries the others again,
-        # and takes the next way if it must. A cancel is tried again without it, too.
-        without_engine = decision is None
-        once = item.name in (vocabulary.START_POST_COPY, vocabulary.PAUSE) or (
-            without_engine and item.name != vocabulary.CANCEL)
-        if decision is None:
-            if item.name not in PLAINLY or self._actor.post_copy:
-                item.reply.give(protocol.refusal(
-                    IN_POST_COPY if self._actor.post_copy else ENGINE_FAILED))
-                return
-            action, reason = PLAINLY[item.name]
-            decision = controller_mod.Decision(
-                self._clock(), (action,), vocabulary.OPERATOR, reason)
-        error = self._actor.apply(decision)
-        if decision.refused:
-            item.reply.give(protocol.refusal(decision.reason))
-        elif self._actor.cancel_is_due and item.name == vocabulary.CANCEL:
-            # Whether there will be a job, or there was one, shows in a moment.
-            self._cancels.append(item.reply)
-        elif (not error and item.name == vocabulary.CANCEL
-                and self._phase() == vocabulary.SWITCHOVER):
-            # libvirt takes it, but QEMU may have sent all by then: the end tells.
-            self._at_the_end.append(item.reply)
-        elif error and item.name == vocabulary.CANCEL and self._actor.post_copy:
-            item.reply.give(protocol.refusal(f'{item.name}: {IN_POST_COPY}'))
-        elif error and once:
+        did = self._executor.decide(lambda at_s: ORDERS[name](self._controller, at_s))
+        once = name in TRIED_ONCE
+        if did.decision is None:
+            did, once = self._plainly(name), name != vocabulary.CANCEL
+        if did.decision is None:
             item.reply.give(protocol.refusal(
-                f'{item.name} was refused in the phase {phase}: {error}'))
+                IN_POST_COPY if self._executor.post_copy else ENGINE_FAILED))
+        elif did.decision.refused:
+            item.reply.give(protocol.refusal(did.decision.reason))
+        elif name == vocabulary.CANCEL and self._shows_later(item.reply, did.error):
+            pass
+        elif name == vocabulary.CANCEL and did.error and self._executor.post_copy:
+            item.reply.give(protocol.refusal(f'{name}: {IN_POST_COPY}'))
+        elif did.error and once:
+            item.reply.give(protocol.refusal(
+                f'{name} was refused in the phase {phase}: {did.error}'))
         else:
-            if error and without_engine:
-                self._owe(decision, self._clock())
-            again = f'; libvirt refused at first ({error}), it will be tried again'
+            again = f'; libvirt refused at first ({did.error}), it will be tried again'
             item.reply.give(self._accept(
-                item.name, phase, decision.reason + (again if error else '')))
+                name, phase, did.decision.reason + (again if did.error else '')))
+
+    def _plainly(self, name: str) -> executor_mod.Applied:
+        """Do an order where the engine has failed and cannot be asked."""
+        if name not in PLAINLY or self._executor.post_copy:
+            return executor_mod.Applied(None)
+        return self._executor.do(*PLAINLY[name])
+
+    def _shows_later(self, reply: inbox_mod.Reply, error: str) -> bool:
+        """Whether a cancel can only be answered later; the reply is kept until then."""
+        if self._executor.cancel_is_due:
+            # Whether there will be a job, or there was one, shows in a moment.
+            self._cancels.append(reply)
+            return True
+        if not error and self._phase() == vocabulary.SWITCHOVER:
+            # libvirt takes it, but QEMU may have sent all by then: the end tells.
+            self._at_the_end.append(reply)
+            return True
+        return False
 
     def _is_done(self, name: str) -> bool:
         """Whether a command was accepted, and what it wanted is so."""
-        actor = self._actor
-        paused = actor.paused and actor.abort_reason is None
-        so = {vocabulary.CANCEL: actor.abort_reason is not None, vocabulary.PAUSE: paused,
-              vocabulary.START_POST_COPY: actor.post_copy,
-              vocabulary.FORCE_COMPLETE: paused or actor.post_copy}
+        executor = self._executor
+        paused = executor.paused and executor.abort_reason is None
+        so = {vocabulary.CANCEL: executor.abort_reason is not None, vocabulary.PAUSE: paused,
+              vocabulary.START_POST_COPY: executor.post_copy,
+              vocabulary.FORCE_COMPLETE: paused or executor.post_copy}
         return name in self._accepted and so[name]
 
     def _accept(self, name: str, phase: str, reason: str) -> protocol.Answer:
@@ -132,21 +131,15 @@ class Commands:
             'action': name, 'phase': phase, 'reason': reason})
         return accepted
 
-    def _decide(self, name: str, at_s: float) -> controller_mod.Decision:
-        if name == vocabulary.CANCEL:
-            return self._controller.abort(at_s, CANCELLED)
-        decision: controller_mod.Decision = getattr(self._controller, name)(at_s)
-        return decision
-
     def answer_cancels(self) -> None:
         """Answer those whose cancel came before there was a job to end, if it is clear now."""
-        if self._actor.cancel_is_due:
+        if self._executor.cancel_is_due:
             return
         replies, self._cancels = self._cancels, []
         for reply in replies:
-            if self._actor.abort_reason is not None:
+            if self._executor.abort_reason is not None:
                 reply.give(self._accept(vocabulary.CANCEL, self._phase(), CANCELLED))
-            elif self._actor.post_copy:
+            elif self._executor.post_copy:
                 reply.give(protocol.refusal(f'{vocabulary.CANCEL}: {IN_POST_COPY}'))
             else:
                 # There is a job now, and libvirt refused.
@@ -178,23 +171,21 @@ class Commands:
         except exception.PolicyError as error:
             item.reply.give(protocol.refusal(str(error), protocol.BAD_REQUEST))
             return
-        decision = self._ask(lambda at_s: self._controller.tune(proposal.change, at_s))
-        if decision is None:
+        did = self._executor.decide(
+            lambda at_s: self._controller.retune(proposal.change, at_s))
+        if did.decision is None:
             item.reply.give(protocol.refusal(ENGINE_FAILED))
-            return
-        refused = self._actor.apply(decision)
-        if decision.refused:
-            item.reply.give(protocol.refusal(decision.reason))
-        elif refused:
-            self._actor.apply(self._ask(
-                lambda at_s: self._controller.withdraw(proposal.change, at_s)))
+        elif did.decision.refused:
+            item.reply.give(protocol.refusal(did.decision.reason))
+        elif did.error:
+            self._executor.decide(lambda at_s: self._controller.withdraw(proposal.change, at_s))
             now = self._controller.settings
             item.reply.give(protocol.refusal(
-                f'It was refused in the phase {self._phase()}: {refused}. In force are '
+                f'It was refused in the phase {self._phase()}: {did.error}. In force are '
                 f'bandwidth_mib_s {now.cap_mib_s} and max_downtime_ms {now.promised_ms}'))
         else:
             self._tuning.accept(proposal)
-            item.reply.give(protocol.Answer(protocol.OK, self._tuned(item, decision)))
+            item.reply.give(protocol.Answer(protocol.OK, self._tuned(item, did.decision)))
 
     def _tuned(self, item: inbox_mod.Tune, decision: controller_mod.Decision) -> dict[str, Any]:
         now = self.in_force = self._policy()

@@ -24,10 +24,9 @@ from nova_migpolicy.engine.estimation import progress as progress_mod
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
 from nova_migpolicy import exception
-from nova_migpolicy.monitor import actor as actor_mod
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import disk_caps
-from nova_migpolicy.monitor import engine
+from nova_migpolicy.monitor import executor as executor_mod
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import hung
 from nova_migpolicy.monitor import inbox as inbox_mod
@@ -111,10 +110,9 @@ class Monitor:
         :param ended_outside: why it was ended past libvirt; None if it was not
         """
         self._guest = guest
-        self._actor = actor_mod.Actor(
+        self._executor = executor_mod.Executor(
             guest, controller, journal, inbox.clock, host.post_copy_started)
         self._controller = controller
-        self._engine = engine.Engine(controller, inbox.clock, self._event, guest.uuid)
         self._progress, self._inbox, self._journal = progress, inbox, journal
         self._call, self._host, self._sleep = call, host, sleep
         self._sampler = sampling.Sampler(has_events)
@@ -139,8 +137,8 @@ class Monitor:
         self._started_at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(
             seconds=max(0.0, inbox.clock() - controller.facts.started_s))
         self.commands = commands.Commands(
-            controller, self._actor, journal, tuning, clock=inbox.clock, ask=self._engine.ask,
-            owe=self._engine.owe, phase=lambda: self.phase)
+            controller, self._executor, journal, tuning, clock=inbox.clock,
+            phase=lambda: self.phase)
         self.view: status_mod.Status = {}
         self.viewed_s = inbox.clock()
         self._publish()
@@ -153,23 +151,23 @@ class Monitor:
         try:
             while not self._over():
                 items = self._inbox.wait(self._patience_s())
-                self._actor.survive('the monitor', functools.partial(self._round, items))
+                self._executor.survive('the monitor', functools.partial(self._round, items))
         finally:
             self._neighbours.leave(self._member)
         self._over_s = self._inbox.clock()
-        self._actor.survive('the monitor', self._publish)
+        self._executor.survive('the monitor', self._publish)
         outcome = outcome_mod.settle(
             self._guest, self._call,
-            abort_reason=self._ended_outside() or self._actor.abort_reason,
-            may_abort=not self._actor.post_copy, sleep=self._sleep,
-            say=lambda why: self._actor.survive(
+            abort_reason=self._ended_outside() or self._executor.abort_reason,
+            may_abort=not self._executor.post_copy, sleep=self._sleep,
+            say=lambda why: self._executor.survive(
                 'the monitor', functools.partial(self._wait_for_the_end, why)))
         self._is_settled = True
-        if self._actor.paused and not self._was_paused and outcome.end in (
+        if self._executor.paused and not self._was_paused and outcome.end in (
                 outcome_mod.End.CANCELLED, outcome_mod.End.FAILED):
             outcome = self._resumed(outcome)
-        self._actor.survive('a command', functools.partial(self._close, outcome))
-        self._actor.survive('the final statistics', functools.partial(
+        self._executor.survive('a command', functools.partial(self._close, outcome))
+        self._executor.survive('the final statistics', functools.partial(
             self._collect_final_stats, outcome))
         return outcome
 
@@ -184,7 +182,7 @@ class Monitor:
 
     def _patience_s(self) -> float:
         """How long to wait for the next item: to the tick, or to what is due before it."""
-        if self._actor.cancel_is_due:
+        if self._executor.cancel_is_due:
             return CANCEL_AGAIN_S
         now_s = self._inbox.clock()
         due_s = self._controller.next_due_s(now_s)
@@ -201,8 +199,8 @@ class Monitor:
     def may_begin_anew(self) -> bool:
         """Whether no memory was seen on its way and nothing is to end it; any thread may ask."""
         return (self._controller.phase in BEFORE_MEMORY
-                and self._switched_s is None and not self._actor.ended
-                and not self._actor.cancel_is_due)
+                and self._switched_s is None and not self._executor.ended
+                and not self._executor.cancel_is_due)
 
     @property
     def _is_gone(self) -> bool:
@@ -211,7 +209,7 @@ class Monitor:
         Where its call has failed, as when libvirtd was restarted, QEMU may still be at it.
         """
         failed = self._call.done and self._call.error is not None
-        return self._actor.post_copy or self._is_settled or (self._over() and not failed)
+        return self._executor.post_copy or self._is_settled or (self._over() and not failed)
 
     def switchover(self) -> hung.Switchover | None:
         """How its switchover stands; None where it is over, or the guest is not the source's.
@@ -222,7 +220,7 @@ class Monitor:
         facts, policy = self._controller.facts, self._controller.policy
         if self._is_gone:
             return None
-        wanted = self._actor.aborting or self._controller.abort_due
+        wanted = self._executor.aborting or self._controller.abort_due
         late = facts.deadline_s is not None and facts.deadline_s <= self._inbox.clock()
         if self._inbox.holds(vocabulary.CANCEL):
             wanted = commands.CANCELLED
@@ -239,12 +237,12 @@ class Monitor:
 
         A migration whose call has failed is ended by libvirt itself, as when it was restarted.
         """
-        actor_ = self._actor
+        executor = self._executor
         if self._is_gone:
             return None
-        if actor_.abort_reason is not None and actor_.aborted_s is not None:
+        if executor.abort_reason is not None and executor.aborted_s is not None:
             return hung.Aborted(
-                actor_.aborted_s, f'{actor_.abort_reason}; libvirt took the abort')
+                executor.aborted_s, f'{executor.abort_reason}; libvirt took the abort')
         if self._over_s is not None:
             return hung.Aborted(self._over_s, CALL_FAILED)
         return None
@@ -252,7 +250,7 @@ class Monitor:
     def _publish(self) -> None:
         """Put a new view in place of the last one; other threads read it."""
         now_s, phase = self._inbox.clock(), self.phase
-        if self._actor.abort_reason is not None and phase != vocabulary.FINISHING:
+        if self._executor.abort_reason is not None and phase != vocabulary.FINISHING:
             phase = vocabulary.ABORTING
         self.view = status_mod.of_running(
             self._controller, self.last_look, phase=phase, percent=self._progress.percent,
@@ -278,8 +276,8 @@ class Monitor:
                 self._happened(item)
         looked = False
         if not self._over():
-            self._actor.cancel_again()
-            self._actor.survive('a command', self.commands.answer_cancels)
+            self._executor.cancel_again()
+            self._executor.survive('a command', self.commands.answer_cancels)
         # Before the look: what the engine decides on it might be what a cancel is to prevent.
         self._answer_each(cancels)
         if not self._over():
@@ -301,17 +299,17 @@ class Monitor:
             self._completed(event)
         elif isinstance(event, inbox_mod.Switchover):
             self._switched_s = event.at_s
-            self._actor.survive('engine', functools.partial(
+            self._executor.survive('engine', functools.partial(
                 self._controller.switched_over, event.at_s))
         elif isinstance(event, inbox_mod.DiskReady):
-            self._actor.survive('the disks', self._disk_caps.redo)
+            self._executor.survive('the disks', self._disk_caps.redo)
 
     def _answer_each(self, requests: list[inbox_mod.Request]) -> None:
         for request in requests:
             if self._over():
                 self._too_late.append(request)
             else:
-                self._actor.survive('a command', functools.partial(self._answer, request))
+                self._executor.survive('a command', functools.partial(self._answer, request))
 
     def _look_if_due(self, boundary: inbox_mod.PassStarted | None,
                      requests: list[inbox_mod.Request], *, wanted: bool) -> bool:
@@ -323,7 +321,7 @@ class Monitor:
         if boundary is None and not wanted and now_s - self._looked_s < self._due_s(requests):
             return False
         # Whatever goes wrong with it, those who ask are answered.
-        self._actor.survive('a look', functools.partial(self._look, boundary, now_s))
+        self._executor.survive('a look', functools.partial(self._look, boundary, now_s))
         return True
 
     def _due_s(self, requests: list[inbox_mod.Request]) -> float:
@@ -370,14 +368,14 @@ class Monitor:
             return
         self._controller.leave_out(self._call.left_out)
         sample = self._sampler.make(stats, boundary, now_s, self._inbox.clock(),
-                                    self._actor.post_copy)
-        if self._actor.abort_reason is not None and not sample.memory_total_bytes:
+                                    self._executor.post_copy)
+        if self._executor.abort_reason is not None and not sample.memory_total_bytes:
             # A job that is being ended has no sizes any more; the last ones stay.
             return
         if self._member is not None:
             seen = self._neighbours.seen_by(self._member)
             sample = dataclasses.replace(sample, others=seen.others, needed_by=seen.needed_by)
-        decision = self._engine.observe(sample, ended=self._actor.ended)
+        decision = self._executor.observe(sample)
         forecast = self._controller.forecast
         self.last_look = sample
         self._journal.add(vocabulary.SAMPLE, sample.at_s, **sample.to_dict(),
@@ -385,17 +383,17 @@ class Monitor:
         if self._cap_is_shared and self._controller.phase in (
                 samples.Phase.BULK, samples.Phase.PASSES):
             self._give_memory_the_whole_cap(sample.at_s)
-        self._actor.apply(decision)
-        self._actor.survive('the disks', self._disk_caps.redo)
+        self._executor.apply(decision)
+        self._executor.survive('the disks', self._disk_caps.redo)
         if sample.memory_remaining_bytes:
             self.last_sample = sample
-        self._actor.survive('progress', lambda: self._host.report(
+        self._executor.survive('progress', lambda: self._host.report(
             sample, int(self._progress.observe(sample))))
 
     def _give_memory_the_whole_cap(self, at_s: float) -> None:
         """libvirt gives the cap to each disk, so they began with a share of it."""
         cap_mib_s = self._controller.settings.cap_mib_s
-        self._cap_is_shared = bool(self._actor.apply(controller_mod.Decision(
+        self._cap_is_shared = bool(self._executor.apply(controller_mod.Decision(
             at_s=at_s, actions=(remedies.SetBandwidth(cap_mib_s),), rule=vocabulary.MEMORY_BEGINS,
             reason=f'the disks are in sync: memory gets the whole {cap_mib_s} MiB/s',
             forecast=None)))

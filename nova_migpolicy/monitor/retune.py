@@ -13,22 +13,20 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 
-from nova_migpolicy.engine import hold
-from nova_migpolicy.engine.steering import retune
+from nova_migpolicy.engine import terms
 from nova_migpolicy import exception
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import resolve
 
 # Resolves the policy again, with these keys as a retune.
 Resolver = Callable[[Mapping[str, object]], resolve.Resolved]
-HOLDABLE = frozenset((hold.BANDWIDTH, hold.DOWNTIME, hold.THROTTLE))
 
 
 @dataclasses.dataclass(frozen=True)
 class RetuneProposal:
     """A change that may be made: what the engine is told, and what is in force afterwards."""
 
-    change: retune.Change
+    change: terms.Change
     resolved: resolve.Resolved
     retuned: Mapping[str, object]
 
@@ -67,12 +65,12 @@ class PolicyInForce:
         # Judged with all of it in place, since one key may bound another.
         whole = self._resolver({**retuned, **{
             name: value for name, value in kept.items() if name not in values}})
-        steered = {name: value for name, value in retuned.items() if name not in HOLDABLE}
+        steered = {name: value for name, value in retuned.items() if name not in terms.HOLDABLE}
         resolved = self._resolver(steered)
         changed = resolved.policy != self.resolved.policy
-        change = retune.Change(
-            hold={name: getattr(whole.policy, name) for name in values if name in HOLDABLE},
-            release=frozenset(name for name in release if name in HOLDABLE),
+        change = terms.Change(
+            hold={name: getattr(whole.policy, name) for name in values if name in terms.HOLDABLE},
+            release=frozenset(name for name in release if name in terms.HOLDABLE),
             policy=resolved.policy if changed else None,
             deadline_s=self._deadline_s(resolved.policy) if changed else None)
         return RetuneProposal(change, resolved, steered)

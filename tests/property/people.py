@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """People who command a migration on the model, and check what comes of it."""
 
-from nova_migpolicy.engine import hold
 from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import terms
 
-SETTINGS = {remedies.SetBandwidth: hold.BANDWIDTH, remedies.SetThrottle: hold.THROTTLE,
-            remedies.SetMaxDowntime: hold.DOWNTIME}
+SETTINGS = {remedies.SetBandwidth: terms.BANDWIDTH, remedies.SetThrottle: terms.THROTTLE,
+            remedies.SetMaxDowntime: terms.DOWNTIME}
 
 
 def value_of(action):
@@ -69,7 +69,7 @@ class Persons:
             self._controller = controller
             self._before = self._now()
             self._failed = False
-            decision = controller.tune(change, at_s)
+            decision = controller.retune(change, at_s)
             self._refused_by_engine = decision.refused
             held, policy, _ = self._before
             wanted = {name: value for name, value in held.items() if name not in change.release}

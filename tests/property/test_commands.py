@@ -9,10 +9,9 @@ from hypothesis import strategies
 import testtools
 
 from nova_migpolicy.engine import controller as controller_mod
-from nova_migpolicy.engine import hold
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
-from nova_migpolicy.engine.steering import retune
+from nova_migpolicy.engine import terms
 from nova_migpolicy.policy import keys
 from tests.property import people
 from tests.property import test_steering
@@ -24,14 +23,14 @@ held_values = strategies.fixed_dictionaries({}, optional={
     'bandwidth_mib_s': strategies.integers(0, 2000),
     'max_downtime_ms': test_steering.blackouts(5000),
     'max_throttle_percent': strategies.integers(1, 99)})
-released = strategies.frozensets(strategies.sampled_from([*sorted(hold.HOLDABLE), 'on_stall']))
+released = strategies.frozensets(strategies.sampled_from([*sorted(terms.HOLDABLE), 'on_stall']))
 moments = strategies.floats(-50, 500)
 
 
 @strategies.composite
 def changes(draw):
     policy = draw(strategies.none() | test_steering.policies())
-    return retune.Change(draw(held_values), draw(released), policy, draw(
+    return terms.Change(draw(held_values), draw(released), policy, draw(
         strategies.none() | moments) if policy is not None else None)
 
 
@@ -71,7 +70,7 @@ class TestWithTheModel(testtools.TestCase):
     @hypothesis.settings(max_examples=150)
     def test_what_is_held_is_not_steered(self, world, policy, held, at_s):
         world[1]['can_throttle'] = True
-        persons = people.Persons(self, [(at_s, retune.Change(held))], ())
+        persons = people.Persons(self, [(at_s, terms.Change(held))], ())
         _, seen = test_steering.play(
             world, policy, until_s=400.0, commands=persons.commands, refuse=persons.refuse)
         told = [one for one in seen.decisions if one.rule == 'operator']
@@ -88,7 +87,7 @@ class TestWithTheModel(testtools.TestCase):
                                      remedies=())
 
         def tune(controller, at_s):
-            return controller.tune(retune.Change(policy=dataclasses.replace(
+            return controller.retune(terms.Change(policy=dataclasses.replace(
                 policy, on_timeout='abort'), deadline_s=at_s + left_s), at_s)
         _, seen = test_steering.play(world, policy, commands=[(5.0, tune)])
         self.assertIn(seen.end, ('completed', 'aborted'))
@@ -126,7 +125,7 @@ class Interleaving(stateful.RuleBasedStateMachine):
             setting = people.SETTINGS.get(type(action))
             if setting in controller.held:
                 assert people.value_of(action) == controller.held[setting] or (
-                    setting == hold.DOWNTIME and by_engine
+                    setting == terms.DOWNTIME and by_engine
                     and people.value_of(action) <= controller.held[setting])
             elif setting:
                 assert not people.above_the_ceiling(action, controller.policy)
@@ -155,7 +154,7 @@ class Interleaving(stateful.RuleBasedStateMachine):
     def tune(self, change):
         before = (dict(self.controller.held), self.controller.policy, self.controller.facts)
         over = self.controller.over
-        decision = self.controller.tune(change, self.now_s)
+        decision = self.controller.retune(change, self.now_s)
         after = (dict(self.controller.held), self.controller.policy, self.controller.facts)
         if decision.refused:
             assert before == after
@@ -222,7 +221,7 @@ class Interleaving(stateful.RuleBasedStateMachine):
             return
         controller = self.controller
         assert controller.state
-        assert set(controller.held) <= hold.HOLDABLE
+        assert set(controller.held) <= terms.HOLDABLE
         dataclasses.asdict(controller.settings)
         assert isinstance(controller.policy, keys.Policy)
         if controller.forecast is not None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real migration's journal as a guest to simulate: what the engine would have learnt of it.
 
-The samples go through the engine's own eyes, so the guest is the curve that fits its passes best.
-It is not a replay: what the guest did between the passes, and what persons did, is not in it.
-The format is `monitor.journal`'s; nothing of it is trusted.
+The samples go through the engine's own observer, so the guest is the curve that fits its passes
+best. It is not a replay: what the guest did between the passes, and what operators did, is not in
+it. The format is `monitor.journal`'s; nothing of it is trusted.
 """
 
 from __future__ import annotations
@@ -17,14 +17,12 @@ from nova_migpolicy.cmd.simulate import guest_options
 from nova_migpolicy.cmd.simulate import inputs
 from nova_migpolicy.cmd.simulate import patterns
 from nova_migpolicy.engine.estimation import dirtying
-from nova_migpolicy.engine.estimation import observer
+from nova_migpolicy.engine.estimation import observer as observer_mod
 from nova_migpolicy.engine.estimation import passes as passes_mod
-from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
-from nova_migpolicy.engine import settings as settings_mod
-from nova_migpolicy.engine import terms as terms_mod
+from nova_migpolicy.engine import state as state_mod
 from nova_migpolicy import exception
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
@@ -73,18 +71,18 @@ def read(path: str) -> Recording:
         f'{FIELD} {path}, memory in MiB', (_count(facts.get('memory_bytes')) or 0) >> 20))
     notes: list[str] = []
     policy = _policy(path, start.get('policy'), notes)
-    eyes = _look(records, policy, facts)
+    seen = _look(records, policy, facts)
     guest = dataclasses.replace(
-        _guest(path, eyes, memory_mib, policy, records, notes),
+        _guest(path, seen, memory_mib, policy, records, notes),
         measured=_count(facts.get('dirtied_bytes')) is not None)
     known = _rate(facts.get('link_mib_s')) or _rate(facts.get('switchover_mib_s'))
-    seen = [_rate(one.get('seen_mib_s')) for one in records if one.get('kind') == vocabulary.LINK]
+    rates = [_rate(one.get('seen_mib_s')) for one in records if one.get('kind') == vocabulary.LINK]
     if any(one.get('kind') == vocabulary.RETUNE for one in records):
         notes.append('A person retuned this migration; that is not repeated here.')
     return Recording(
         guest, policy, min((_count(facts.get('disk_bytes')) or 0) >> 20,
                            int(inputs.DISK_MIB.maximum)),
-        known or (seen[-1] if seen else None), known is not None, tuple(notes))
+        known or (rates[-1] if rates else None), known is not None, tuple(notes))
 
 
 def _count(value: object) -> int | None:
@@ -112,31 +110,28 @@ def _policy(path: str, found: object, notes: list[str]) -> keys.Policy:
 
 
 def _look(records: abc.Iterable[Record], policy: keys.Policy,
-          facts: abc.Mapping[str, typing.Any]) -> observer.Watch:
-    """Show the engine's eyes what was sampled, and what was done meanwhile."""
-    cap = _count(facts.get('bandwidth_mib_s')) or 0
-    limit_ms = _count(facts.get('qemu_limit_ms')) or 300
-    books = ledger.Ledger(settings_mod.Settings(
-        cap, limit_ms, settings_mod.initial_promise_ms(policy)), 0.0)
-    eyes = observer.Watch(
-        record.Facts(
-            memory_bytes=_count(facts.get('memory_bytes')) or 0,
-            disk_bytes=_count(facts.get('disk_bytes')) or 0, started_s=0.0,
-            link_mib_s=_rate(facts.get('link_mib_s')),
-            switchover_mib_s=_rate(facts.get('switchover_mib_s'))),
-        books, terms_mod.Terms(policy, None))
+          facts: abc.Mapping[str, typing.Any]) -> observer_mod.Observation:
+    """Show the engine's observer what was sampled, and what was done in the meantime."""
+    known = record.Facts(
+        memory_bytes=_count(facts.get('memory_bytes')) or 0,
+        disk_bytes=_count(facts.get('disk_bytes')) or 0, started_s=0.0,
+        link_mib_s=_rate(facts.get('link_mib_s')),
+        switchover_mib_s=_rate(facts.get('switchover_mib_s')),
+        qemu_limit_ms=_count(facts.get('qemu_limit_ms')) or 300,
+        bandwidth_mib_s=_count(facts.get('bandwidth_mib_s')) or 0)
+    state, observer = state_mod.State(policy, known), observer_mod.Observer(known)
     for one in records:
         at_s = one.get('at')
         if isinstance(at_s, bool) or not isinstance(at_s, (int, float)) or not (
                 math.isfinite(at_s)):
             continue
         if one.get('kind') == vocabulary.SAMPLE:
-            eyes.observe(_sample(at_s, one))
+            observer.observe(_sample(at_s, one), state)
         elif one.get('kind') == vocabulary.ACTION and one.get('done') is True:
             action = _action(one)
             if action is not None:
-                books.applied(action, at_s)
-    return eyes
+                state.applied(action, at_s)
+    return observer.now
 
 
 def _sample(at_s: float, found: Record) -> samples.Sample:
@@ -154,7 +149,7 @@ def _sample(at_s: float, found: Record) -> samples.Sample:
 
 
 def _action(found: Record) -> remedies.Action | None:
-    """What was done, as far as the eyes have to know it."""
+    """What was done, as far as the observer has to know it."""
     name = found.get('action')
     mib_s, limit_ms = _count(found.get('mib_s')), _count(found.get('limit_ms'))
     if name == remedies.SetBandwidth.name and mib_s is not None:
@@ -165,14 +160,14 @@ def _action(found: Record) -> remedies.Action | None:
     return next((one for one in ends if one.name == name), None)
 
 
-def _guest(path: str, eyes: observer.Watch, memory_mib: int, policy: keys.Policy,
+def _guest(path: str, seen: observer_mod.Observation, memory_mib: int, policy: keys.Policy,
            records: abc.Iterable[Record], notes: list[str]) -> guest_options.Guest:
     """A guest that writes like the recorded one."""
-    found = _curve(eyes.tracker.passes)
+    found = _curve(seen.passes)
     if found is None:
         done = any(one.get('kind') == vocabulary.END and one.get('outcome') == 'completed'
                    for one in records)
-        if not done or eyes.last is None:
+        if not done or seen.sample is None:
             raise inputs.BadInput(FIELD, path, (
                 'no copy of the memory came to its end in it, so it does not show how the guest '
                 'writes; describe the guest with --memory-mib and the options beside it'))
@@ -186,7 +181,7 @@ def _guest(path: str, eyes: observer.Watch, memory_mib: int, policy: keys.Policy
                          'guest writes is a guess.')
     set_mib = min(curve.set_bytes / MIB, float(memory_mib))
     rate_mib_s = min(curve.rate / MIB, inputs.WRITE_MIB_S.maximum)
-    load = guests.Workload(memory_mib, zero_mib=_untouched_mib(eyes, policy, memory_mib, set_mib))
+    load = guests.Workload(memory_mib, zero_mib=_untouched_mib(seen, policy, memory_mib, set_mib))
     pattern = 'idle'
     if set_mib > 0 and rate_mib_s > 0:
         pattern = 'sweep' if curve.sweep else 'uniform'
@@ -219,10 +214,10 @@ def _curve(seen: abc.Sequence[passes_mod.Pass]) -> tuple[dirtying.Curve, bool] |
     return curve.holding(seen[-1].end_bytes), guess
 
 
-def _untouched_mib(eyes: observer.Watch, policy: keys.Policy, memory_mib: int,
+def _untouched_mib(seen: observer_mod.Observation, policy: keys.Policy, memory_mib: int,
                    set_mib: float) -> int:
     """Memory that cost nothing to send in the first copy, as pages of zeros do."""
-    bulk = next((one for one in eyes.tracker.passes if one.number == 0), None)
+    bulk = next((one for one in seen.passes if one.number == 0), None)
     if bulk is None or policy.compression != 'none':
         return 0
     free_mib = max(0, bulk.sent_bytes - bulk.wire_bytes) // MIB

@@ -10,7 +10,6 @@ What to do about it is not decided here.
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import math
 
@@ -72,27 +71,33 @@ class Rates:
         return max(self.anew, self.written) >= (1 - LEVEL) * self.gross
 
 
+@dataclasses.dataclass(frozen=True)
 class Mirroring:
-    """The disks of one migration, from sample to sample."""
+    """The disks of one migration, as they came on up to a sample.
 
-    def __init__(self) -> None:
-        self._seen: collections.deque[tuple[float, int, int]] = collections.deque()
-        self._first_s: float | None = None
+    seen: when, and the bytes processed and remaining then; nothing of the first moments.
+    first_s: when the first sample was.
+    """
 
-    def add(self, sample: samples.Sample, keep_s: float) -> None:
+    seen: tuple[tuple[float, int, int], ...] = ()
+    first_s: float | None = None
+
+    def add(self, sample: samples.Sample, keep_s: float) -> Mirroring:
         """Take in a sample; what is older than keep_s before it is forgotten."""
         done, left = sample.disk_processed_bytes, sample.disk_remaining_bytes
         if done is None or left is None or not sample.disk_total_bytes:
-            return
-        if self._first_s is None:
-            self._first_s = sample.at_s
-        if sample.at_s - self._first_s < SETTLE_S:
-            return
-        if self._seen and (sample.at_s <= self._seen[-1][0] or done < self._seen[-1][1]):
-            self._seen.clear()
-        self._seen.append((sample.at_s, done, left))
-        while len(self._seen) > 2 and sample.at_s - self._seen[1][0] >= keep_s:
-            self._seen.popleft()
+            return self
+        first_s = sample.at_s if self.first_s is None else self.first_s
+        if sample.at_s - first_s < SETTLE_S:
+            return Mirroring(self.seen, first_s)
+        seen = self.seen
+        if seen and (sample.at_s <= seen[-1][0] or done < seen[-1][1]):
+            seen = ()
+        seen = (*seen, (sample.at_s, done, left))
+        old = 0
+        while len(seen) - old > 2 and sample.at_s - seen[old + 1][0] >= keep_s:
+            old += 1
+        return Mirroring(seen[old:], first_s)
 
     def rates(self, since_s: float, size: float, window_s: float = WINDOW_S) -> Rates | None:
         """The rates in the window before the last sample; None where too little was seen.
@@ -100,10 +105,10 @@ class Mirroring:
         :param since_s: nothing from before counts
         :param size: of all disks together, in bytes
         """
-        if not self._seen:
+        if not self.seen:
             return None
-        end_s = self._seen[-1][0]
-        seen = [one for one in self._seen if one[0] >= max(since_s, end_s - window_s)]
+        end_s = self.seen[-1][0]
+        seen = [one for one in self.seen if one[0] >= max(since_s, end_s - window_s)]
         seconds = end_s - seen[0][0] if seen else 0.0
         if seconds < LEAST_S:
             return None

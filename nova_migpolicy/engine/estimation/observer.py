@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the engine knows of a migration so far: phase, passes, estimate and forecast.
+"""What the engine knows of a migration: from sample to sample, one frozen observation of it.
 
-It only looks. What it sees is kept up to date from sample to sample for the controller, which
-decides by it.
+The `Observer` follows the samples; it decides nothing and changes nothing but itself. What an
+`Observation` says of rates and costs hangs on the settings in force as well, which may have been
+changed since the sample; so those questions take the state.
 """
 
 from __future__ import annotations
 
+from collections import abc
 import dataclasses
 import math
+from typing import Any
 
 from nova_migpolicy.engine.estimation import dirtying
 from nova_migpolicy.engine.estimation import disk_sync
@@ -18,11 +21,11 @@ from nova_migpolicy.engine.estimation import outlook
 from nova_migpolicy.engine.estimation import passes as passes_mod
 from nova_migpolicy.engine.estimation import progress as progress_mod
 from nova_migpolicy.engine.estimation import standstill
-from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import record
+from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
 from nova_migpolicy.engine import settings as settings_mod
-from nova_migpolicy.engine import terms as terms_mod
+from nova_migpolicy.engine import state as state_mod
 
 MIB = record.MIB
 Phase = samples.Phase
@@ -32,87 +35,57 @@ GUESS_MIB_S = 100.0
 LINK_BOUND = 0.8
 # For so long it is kept how the disks came on.
 DISKS_KEPT_S = 60.0
+# What leave_out knows beside remedies: that QEMU was told of the link's rate.
+SWITCHOVER = 'switchover'
+# What is known before anything is seen.
+NO_DISKS = disk_sync.Mirroring()
+MOVES = standstill.Standstill()
 
 
-class Watch:
-    """The eyes of one migration's controller."""
+@dataclasses.dataclass(frozen=True)
+class Observation:
+    """All that is known of a migration as of its last sample.
 
-    def __init__(self, facts: record.Facts, books: ledger.Ledger,
-                 terms: terms_mod.Terms) -> None:
-        self.facts = facts
-        self.known_link = settings_mod.Link(
-            facts.link_mib_s, facts.switchover_mib_s, facts.reach_mib_s)
-        # What the link gave this migration where no cap held it down, in MiB/s.
-        self._shown_mib_s: float | None = None
-        self.tracker = passes_mod.Tracker()
-        self.pace = progress_mod.Pace()
-        self.standstill = standstill.Standstill()
-        self.mirroring = disk_sync.Mirroring()
-        # Since when the guest is stopped for its switchover, as far as it is known.
-        self.switched_s: float | None = None
-        self.disk_bytes = facts.disk_bytes
-        self._disks_seen = False
-        self.last: samples.Sample | None = None
-        self.seen: dirtying.Estimate | None = None
-        self.forecast: record.Forecast | None = None
-        self.verdict = outlook.Verdict.FINE
-        self.throttle_percent: int | None = None
-        self._ends: outlook.Ends | None = None
-        self._ends_of: tuple[object, ...] = ()
-        self._books = books
-        self._terms = terms
+    sample: None before the first one. facts: what was known at the start, less what was left out.
+    passes: those that are over, the bulk copy first. ended_pass: the one that this sample ended.
+    pass_number: of the one that runs. mark_s: when the dirty bitmap was last synced.
+    estimate: how the guest dirties its memory; None before a pass is over. pace: by how many
+    bytes/s what remains shrinks; None where that is not known. shown_mib_s: what the link gave
+    this migration where no cap held it down. switched_s: since when the guest is stopped for its
+    switchover, as far as it is known.
+    """
 
-    def observe(self, sample: samples.Sample) -> passes_mod.Pass | None:
-        """Take in a sample; the pass that it ended, if it did.
-
-        A sample from before the last one is ignored.
-        """
-        if self.last is not None and sample.at_s < self.last.at_s:
-            return None
-        self.last = sample
-        throttle = sample.throttle_percent
-        if throttle is not None:
-            # An auto-converge that is armed but not wanted yet slows the guest by 1 %.
-            if abs(throttle - (self.throttle_percent or 0)) > 1:
-                self._books.changed_s = max(self._books.changed_s, sample.at_s)
-            self.throttle_percent = throttle
-        ended = self.tracker.observe(
-            sample, threshold_bytes=self.threshold(), cap_mib_s=self._books.now.cap_mib_s,
-            changed_s=self._books.changed_s)
-        if self.tracker.phase is Phase.DISKS:
-            self._size_disks(sample)
-            self.mirroring.add(sample, DISKS_KEPT_S)
-        if self._books.ended_by is not None or self.tracker.phase in (
-                Phase.DISKS, Phase.BULK, Phase.POST_COPY):
-            # A guest that is paused, or runs at the destination, writes nothing here any more.
-            self._look_at_copy(sample)
-        elif self.tracker.phase is Phase.PASSES and self.tracker.passes:
-            self._look_at_passes(sample.at_s, ended is not None)
-        left = self.left()
-        if left is not None and self.switched_s is not None:
-            # What QEMU has handed to the kernel is not at the destination for that.
-            left = max(left, 1)
-        self.standstill.observe(sample, self.tracker.phase, left, self._books.now.cap_mib_s)
-        if self.standstill.lasts and self.forecast is not None:
-            self.forecast = standstill.forecast(self.forecast)
-        return ended
-
-    def _size_disks(self, sample: samples.Sample) -> None:
-        """Learn how much there is to copy of the disks, once QEMU knows.
-
-        Its total grows with what the guest writes, for which nobody gets more time: what is left
-        does not grow beyond the disks.
-        """
-        total, left = sample.disk_total_bytes, sample.disk_remaining_bytes
-        if not total or left is None:
-            return
-        size = max(self.disk_bytes, left) if self._disks_seen else total
-        self._disks_seen = True
-        self._terms.resize(size - self.disk_bytes)
-        self.disk_bytes = size
+    facts: record.Facts
+    known_link: settings_mod.Link
+    phase: Phase = Phase.SETUP
+    sample: samples.Sample | None = None
+    passes: tuple[passes_mod.Pass, ...] = ()
+    ended_pass: passes_mod.Pass | None = None
+    pass_number: int = 0
+    mark_s: float | None = None
+    estimate: dirtying.Estimate | None = None
+    forecast: record.Forecast | None = None
+    verdict: outlook.Verdict = outlook.Verdict.FINE
+    throttle_percent: int | None = None
+    pace: float | None = None
+    shown_mib_s: float | None = None
+    mirroring: disk_sync.Mirroring = NO_DISKS
+    disk_bytes: int = 0
+    standstill: standstill.Standstill = MOVES
+    switched_s: float | None = None
 
     @property
-    def before(self) -> dirtying.Point | None:
+    def at_s(self) -> float:
+        """When the sample was taken; the start before the first one."""
+        return self.facts.started_s if self.sample is None else self.sample.at_s
+
+    @property
+    def ended_a_pass(self) -> bool:
+        """Whether it ended a pass after the bulk copy: then the passes may be judged."""
+        return self.ended_pass is not None and self.ended_pass.number > 0
+
+    @property
+    def measured_before(self) -> dirtying.Point | None:
         """What was measured of the guest before the start."""
         facts = self.facts
         if facts.dirtied_bytes is None or facts.dirtied_seconds <= 0:
@@ -122,133 +95,57 @@ class Watch:
     @property
     def link(self) -> settings_mod.Link:
         """What is known of the link; what the passes show beats what was believed before."""
-        known, shown = self.known_link, self._shown_mib_s
+        known, shown, seen = self.known_link, self.shown_mib_s, self.estimate
         if shown is not None:
             return dataclasses.replace(known, mib_s=shown, reach_mib_s=shown)
-        if not known.mib_s or self.seen is None or not self.seen.measured:
+        if not known.mib_s or seen is None or not seen.measured:
             return known
-        return dataclasses.replace(known, mib_s=max(known.mib_s, self.seen.wire_rate / MIB))
+        return dataclasses.replace(known, mib_s=max(known.mib_s, seen.wire_rate / MIB))
 
     @property
-    def link_bound(self) -> bool:
-        """Whether the passes show that something slower than the cap holds the rate down."""
-        seen, cap = self.seen, self._books.now.cap_mib_s
-        return (seen is not None and seen.measured and cap > 0
-                and seen.wire_rate < LINK_BOUND * cap * MIB)
-
-    @property
-    def others(self) -> int:
-        """How many others of this host send at their full rate, where the link is what binds."""
-        last, seen, cap = self.last, self.seen, self._books.now.cap_mib_s
-        if last is None or not last.others:
-            return 0
-        if cap and seen is not None and seen.measured and not self.link_bound:
-            return 0
-        return last.others
-
-    def time_left(self, at_s: float) -> float | None:
-        """Seconds to the deadline; None when there is none."""
-        deadline_s = self._terms.deadline_s
-        return None if deadline_s is None else deadline_s - at_s
-
-    def rate(self) -> float:
-        """Bytes/s sent, as seen in the passes or else as expected."""
-        return self.seen.wire_rate if self.seen else self._expected()
-
-    def rate_at(self, cap_mib_s: int) -> float | None:
-        """Bytes/s expected under a cap; None where there is to be none and the link is unknown."""
-        if cap_mib_s == self._books.now.cap_mib_s or self.link_bound:
-            return self.rate()
-        known = [mib for mib in (cap_mib_s, self.link.mib_s) if mib]
-        return min(known) * MIB if known else None
-
-    def cost(self, at_s: float, cap_mib_s: int) -> end_cost.Cost | None:
-        """What it costs to send all under a cap with the guest stopped; None when not known."""
-        left, mark_s, rate = self.left(), self.tracker.mark_s, self.rate_at(cap_mib_s)
-        if left is None:
+    def left_bytes(self) -> int | None:
+        """What is still to be sent, disks included; None when not known."""
+        if self.sample is None:
             return None
-        passing = self.tracker.phase is Phase.PASSES and mark_s is not None
-        return end_cost.of(
-            left, self.seen if passing else None, at_s - (mark_s or at_s),
-            self.throttle_percent or 0, rate or self.rate(),
-            sends_again=self.facts.sends_again,
-            # Others give way to a guest that stands still, but for older ones.
-            rate_is_known=rate is not None and not self.others)
-
-    def left_in_all(self, at_s: float) -> float | None:
-        """What is still to be sent of a guest that runs, with what it dirtied since the last sync.
-
-        In bytes; None when not known.
-        """
-        cost = self.cost(at_s, self._books.now.cap_mib_s)
-        return None if cost is None else cost.left
-
-    def threshold(self) -> float:
-        """What may remain at a switchover now, in bytes."""
-        return settings_mod.threshold_bytes(self._books.now.limit_ms, self.rate(), self.link)
-
-    def left(self) -> int | None:
-        """What is still to be sent, disks included, in bytes; None when not known."""
-        if self.last is None:
-            return None
-        disk, memory = self.last.disk_remaining_bytes, self.last.memory_remaining_bytes
-        if self.tracker.phase is Phase.SETUP:
+        disk, memory = self.sample.disk_remaining_bytes, self.sample.memory_remaining_bytes
+        if self.phase is Phase.SETUP:
             disk, memory = disk or self.disk_bytes, self.facts.memory_bytes
-        elif self.tracker.phase is Phase.DISKS:
+        elif self.phase is Phase.DISKS:
             memory = self.facts.memory_bytes
             if disk is None:
                 return None
         return None if memory is None else memory + (disk or 0)
 
-    def disk_rates(self, window_s: float = disk_sync.WINDOW_S) -> disk_sync.Rates | None:
-        """How the disks come on under the present settings; None where too little was seen."""
-        return self.mirroring.rates(self._books.changed_s, self.disk_bytes, window_s)
+    def is_link_bound(self, state: state_mod.State) -> bool:
+        """Whether the passes show that something slower than the cap holds the rate down."""
+        seen, cap = self.estimate, state.settings.cap_mib_s
+        return (seen is not None and seen.measured and cap > 0
+                and seen.wire_rate < LINK_BOUND * cap * MIB)
 
-    def disks_need_s(self) -> float | None:
-        """Seconds until the disks are in sync and the memory was sent once; infinity for never.
+    def others(self, state: state_mod.State) -> int:
+        """How many others of this host send at their full rate, where the link is what binds."""
+        last, seen, cap = self.sample, self.estimate, state.settings.cap_mib_s
+        if last is None or not last.others:
+            return 0
+        if cap and seen is not None and seen.measured and not self.is_link_bound(state):
+            return 0
+        return last.others
 
-        None where that is not known yet. Just after a change of the cap it is reckoned with what
-        was written before.
-        """
-        left = self.last.disk_remaining_bytes if self.last is not None else None
-        seen = self.disk_rates()
-        if left is None:
-            return None
-        if seen is not None:
-            gross, written = seen.gross, math.inf if seen.level else seen.written
-        else:
-            before = self.mirroring.rates(-math.inf, self.disk_bytes)
-            gross, written = self._known_rate() or 0.0, before.written if before else 0.0
-        if gross <= 0:
-            return None if seen is None else math.inf
-        return (disk_sync.in_sync_s(left, self.disk_bytes, gross, written)
-                + self.facts.memory_bytes / gross)
+    def rate(self, state: state_mod.State) -> float:
+        """Bytes/s sent, as seen in the passes or else as expected."""
+        return self.estimate.wire_rate if self.estimate else self.expected_rate(state)
 
-    def settled(self) -> int:
-        """Whole passes under the present settings."""
-        count = 0
-        for one in reversed(self.tracker.passes):
-            if one.number < 1 or self._books.changed_s > one.start_s + 0.2 * one.duration_s:
-                break
-            count += 1
-        return count
-
-    def _look_at_link(self) -> None:
-        """Note what the link gives where nothing else holds the transfer down."""
-        seen = self.seen
-        if seen is not None and seen.measured and (
-                self.link_bound or not self._books.now.cap_mib_s):
-            self._shown_mib_s = seen.wire_rate / MIB
-
-    def _known_rate(self) -> float | None:
-        """Bytes/s that the cap and the link permit; None where neither is known."""
-        known = [mib for mib in (self._books.now.cap_mib_s, self.link.mib_s) if mib]
+    def rate_at(self, state: state_mod.State, cap_mib_s: int) -> float | None:
+        """Bytes/s expected under a cap; None where there is to be none and the link is unknown."""
+        if cap_mib_s == state.settings.cap_mib_s or self.is_link_bound(state):
+            return self.rate(state)
+        known = [mib for mib in (cap_mib_s, self.link.mib_s) if mib]
         return min(known) * MIB if known else None
 
-    def _expected(self) -> float:
+    def expected_rate(self, state: state_mod.State) -> float:
         """Bytes/s to reckon with where no pass was long enough to show it."""
-        cap, known = self._books.now.cap_mib_s, self._known_rate()
-        lately = [one for one in self.tracker.passes[-3:] if one.wire_bytes]
+        cap, known = state.settings.cap_mib_s, self.permitted_rate(state)
+        lately = [one for one in self.passes[-3:] if one.wire_bytes]
         # Pages of zeros make a pass short, and its rate is none of the link's.
         shown = [one.wire_rate for one in lately if one.cap_mib_s == cap
                  and one.wire_bytes >= link_rate.AS_IT_IS * one.sent_bytes]
@@ -257,32 +154,221 @@ class Watch:
         if known:
             return known
         rates = shown or [one.wire_rate for one in lately]
-        return max(rates) if rates else (self.pace.rate() or GUESS_MIB_S * MIB)
+        return max(rates) if rates else (self.pace or GUESS_MIB_S * MIB)
 
-    def _look_at_passes(self, at_s: float, fresh: bool) -> None:
-        if fresh or self.seen is None:
-            self.seen = dirtying.estimate(
-                self.tracker.passes, self._books.now.cap_mib_s, self._expected(), self.before)
-            self._look_at_link()
-        if self.seen is not None:
-            known = (self.seen, self._books.now, self.link, self.throttle_percent or 0)
-            if self._ends is None or known != self._ends_of:
-                self._ends, self._ends_of = outlook.ends(*known), known
-            self.forecast, self.verdict = outlook.passing(
-                self.seen, self._ends, self.link, self.tracker.number,
-                at_s - self.tracker.passes[-1].end_s,
-                self.time_left(at_s))
+    def permitted_rate(self, state: state_mod.State) -> float | None:
+        """Bytes/s that the cap and the link permit; None where neither is known."""
+        known = [mib for mib in (state.settings.cap_mib_s, self.link.mib_s) if mib]
+        return min(known) * MIB if known else None
 
-    def _look_at_copy(self, sample: samples.Sample) -> None:
-        left = self.left()
-        self.pace.add(sample.at_s, left)
-        if self.tracker.phase is Phase.DISKS:
-            rates = self.disk_rates()
-            self.forecast = outlook.mirroring(
-                self.disks_need_s(), rates.gross if rates else None,
-                self.time_left(sample.at_s))
+    def threshold_bytes(self, state: state_mod.State) -> float:
+        """What may remain at a switchover now."""
+        return settings_mod.threshold_bytes(
+            state.settings.limit_ms, self.rate(state), self.link)
+
+    def cost(self, state: state_mod.State, at_s: float, cap_mib_s: int) -> end_cost.Cost | None:
+        """What it costs to send all under a cap with the guest stopped; None when not known."""
+        left, rate = self.left_bytes, self.rate_at(state, cap_mib_s)
+        if left is None:
+            return None
+        passing = self.phase is Phase.PASSES and self.mark_s is not None
+        return end_cost.of(
+            left, self.estimate if passing else None, at_s - (self.mark_s or at_s),
+            self.throttle_percent or 0, rate or self.rate(state),
+            sends_again=self.facts.sends_again,
+            # Others give way to a guest that stands still, but for older ones.
+            rate_is_known=rate is not None and not self.others(state))
+
+    def left_in_all(self, state: state_mod.State, at_s: float) -> float | None:
+        """What is still to be sent of a guest that runs, with what it dirtied since the last sync.
+
+        In bytes; None when not known.
+        """
+        cost = self.cost(state, at_s, state.settings.cap_mib_s)
+        return None if cost is None else cost.left
+
+    def disk_rates(self, state: state_mod.State,
+                   window_s: float = disk_sync.WINDOW_S) -> disk_sync.Rates | None:
+        """How the disks come on under the present settings; None where too little was seen."""
+        return self.mirroring.rates(state.changed_s, self.disk_bytes, window_s)
+
+    def disks_need_s(self, state: state_mod.State) -> float | None:
+        """Seconds until the disks are in sync and the memory was sent once; infinity for never.
+
+        None where that is not known yet. Just after a change of the cap it is reckoned with what
+        was written before.
+        """
+        left = self.sample.disk_remaining_bytes if self.sample is not None else None
+        seen = self.disk_rates(state)
+        if left is None:
+            return None
+        if seen is not None:
+            gross, written = seen.gross, math.inf if seen.level else seen.written
+        else:
+            before = self.mirroring.rates(-math.inf, self.disk_bytes)
+            gross = self.permitted_rate(state) or 0.0
+            written = before.written if before else 0.0
+        if gross <= 0:
+            return None if seen is None else math.inf
+        return (disk_sync.in_sync_s(left, self.disk_bytes, gross, written)
+                + self.facts.memory_bytes / gross)
+
+    def settled_passes(self, state: state_mod.State) -> int:
+        """Whole passes under the present settings."""
+        count = 0
+        for one in reversed(self.passes):
+            if one.number < 1 or state.changed_s > one.start_s + 0.2 * one.duration_s:
+                break
+            count += 1
+        return count
+
+
+class Observer:
+    """Follows one migration.
+
+    :ivar now: all that is known
+    """
+
+    def __init__(self, facts: record.Facts) -> None:
+        self.now = Observation(
+            facts, settings_mod.Link(facts.link_mib_s, facts.switchover_mib_s, facts.reach_mib_s),
+            disk_bytes=facts.disk_bytes)
+        self._tracker = passes_mod.Tracker()
+        self._pace = progress_mod.Pace()
+        self._movement = standstill.Movement()
+        self._disks_seen = False
+        # What comes of it for the estimate and the settings of then.
+        self._ends: outlook.Ends | None = None
+        self._ends_of: tuple[object, ...] = ()
+
+    def observe(self, sample: samples.Sample, state: state_mod.State) -> Observation | None:
+        """Take in a sample, and enter in the state what changes by it.
+
+        None for a sample from before the last one, which is ignored.
+        """
+        last = self.now.sample
+        if last is not None and sample.at_s < last.at_s:
+            return None
+        state.sampled(sample.at_s, throttle_moved=self._throttle_moved(sample))
+        self._set(sample=sample)
+        self._follow_passes(sample, state)
+        if self.now.phase is Phase.DISKS:
+            state.resized(self._size_disks(sample))
+            self._set(mirroring=self.now.mirroring.add(sample, DISKS_KEPT_S))
+        if state.ended_by is not None or self.now.phase in (
+                Phase.DISKS, Phase.BULK, Phase.POST_COPY):
+            # A guest that is paused, or runs at the destination, writes nothing here any more.
+            self._forecast_copy(state)
+        elif self.now.phase is Phase.PASSES and self.now.passes:
+            self._forecast_passes(state)
+        self._follow_movement(state.settings.cap_mib_s)
+        return self.now
+
+    def leave_out(self, names: abc.Collection[str]) -> None:
+        """The migration was started without these remedies, or SWITCHOVER, after all.
+
+        Without SWITCHOVER, QEMU's limit is held to the cap. Names that mean nothing here are
+        ignored, and so is what was left out before.
+        """
+        facts = self.now.facts
+        self._set(facts=dataclasses.replace(
+            facts, can_post_copy=facts.can_post_copy and remedies.POST_COPY not in names,
+            can_throttle=facts.can_throttle and remedies.AUTO_CONVERGE not in names))
+        if SWITCHOVER in names:
+            self._set(known_link=dataclasses.replace(self.now.known_link, switchover_mib_s=None))
+
+    def update_link(self, mib_s: float | None) -> None:
+        """The rate of the link is better known now; None for not known any more."""
+        self._set(known_link=dataclasses.replace(self.now.known_link, mib_s=mib_s))
+
+    def switched_over(self, at_s: float) -> None:
+        """The guest has been stopped, for its switchover or by a pause for it."""
+        self._set(switched_s=at_s)
+
+    def entered_post_copy(self) -> None:
+        """Post-copy has been started; no sample needs to tell."""
+        self._tracker.phase = Phase.POST_COPY
+        self._set(phase=Phase.POST_COPY)
+
+    def _set(self, **known: Any) -> None:
+        self.now = dataclasses.replace(self.now, **known)
+
+    def _throttle_moved(self, sample: samples.Sample) -> bool:
+        throttle, before = sample.throttle_percent, self.now.throttle_percent
+        if throttle is None:
+            return False
+        self._set(throttle_percent=throttle)
+        # An auto-converge that is armed but not wanted yet slows the guest by 1 %.
+        return abs(throttle - (before or 0)) > 1
+
+    def _follow_passes(self, sample: samples.Sample, state: state_mod.State) -> None:
+        ended = self._tracker.observe(
+            sample, threshold_bytes=self.now.threshold_bytes(state),
+            cap_mib_s=state.settings.cap_mib_s, changed_s=state.changed_s)
+        self._set(phase=self._tracker.phase, passes=tuple(self._tracker.passes),
+                  ended_pass=ended, pass_number=self._tracker.number, mark_s=self._tracker.mark_s)
+
+    def _size_disks(self, sample: samples.Sample) -> int:
+        """Learn how much there is to copy of the disks, once QEMU knows; by how much it grew.
+
+        Its total grows with what the guest writes, for which nobody gets more time: what is left
+        does not grow beyond the disks.
+        """
+        total, left, known = sample.disk_total_bytes, sample.disk_remaining_bytes, (
+            self.now.disk_bytes)
+        if not total or left is None:
+            return 0
+        size = max(known, left) if self._disks_seen else total
+        self._disks_seen = True
+        self._set(disk_bytes=size)
+        return size - known
+
+    def _forecast_copy(self, state: state_mod.State) -> None:
+        left, at_s = self.now.left_bytes, self.now.at_s
+        self._pace.add(at_s, left)
+        self._set(pace=self._pace.rate())
+        if self.now.phase is Phase.DISKS:
+            rates = self.now.disk_rates(state)
+            self._set(forecast=outlook.mirroring(
+                self.now.disks_need_s(state), rates.gross if rates else None,
+                state.time_left_s(at_s)))
         elif left is not None:
-            self.forecast = dataclasses.replace(
-                outlook.copying(left, self.pace.rate() or self._known_rate(),
-                                self.time_left(sample.at_s)),
-                pass_number=self.tracker.number)
+            self._set(forecast=dataclasses.replace(
+                outlook.copying(left, self.now.pace or self.now.permitted_rate(state),
+                                state.time_left_s(at_s)),
+                pass_number=self.now.pass_number))
+
+    def _forecast_passes(self, state: state_mod.State) -> None:
+        now = self.now
+        if now.ended_pass is not None or now.estimate is None:
+            self._set(estimate=dirtying.estimate(
+                now.passes, state.settings.cap_mib_s, now.expected_rate(state),
+                now.measured_before))
+            self._note_link(state)
+        now = self.now
+        if now.estimate is None:
+            return
+        known = (now.estimate, state.settings, now.link, now.throttle_percent or 0)
+        if self._ends is None or known != self._ends_of:
+            self._ends, self._ends_of = outlook.ends(*known), known
+        forecast, verdict = outlook.passing(
+            now.estimate, self._ends, now.link, now.pass_number,
+            now.at_s - now.passes[-1].end_s, state.time_left_s(now.at_s))
+        self._set(forecast=forecast, verdict=verdict)
+
+    def _note_link(self, state: state_mod.State) -> None:
+        """Note what the link gives where nothing else holds the transfer down."""
+        seen = self.now.estimate
+        if seen is not None and seen.measured and (
+                self.now.is_link_bound(state) or not state.settings.cap_mib_s):
+            self._set(shown_mib_s=seen.wire_rate / MIB)
+
+    def _follow_movement(self, cap_mib_s: int) -> None:
+        left, sample = self.now.left_bytes, self.now.sample
+        if left is not None and self.now.switched_s is not None:
+            # What QEMU has handed to the kernel is not at the destination for that.
+            left = max(left, 1)
+        if sample is not None:
+            self._set(standstill=self._movement.observe(sample, self.now.phase, left, cap_mib_s))
+        if self.now.standstill.lasts and self.now.forecast is not None:
+            self._set(forecast=standstill.forecast(self.now.forecast))

@@ -46,33 +46,22 @@ class _Mark:
     left: int
 
 
+@dataclasses.dataclass(frozen=True)
 class Standstill:
-    """Whether one migration moves.
+    """For how long nothing has moved, as of a sample.
 
-    seconds: for how long nothing has moved, as of the last sample. moved: bytes on the wire in
-    that time, a trickle.
+    moved: bytes on the wire in that time, a trickle. to_end_s: after how many seconds nothing is
+    to be expected any more.
     """
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.moved = 0
-        self._mark: _Mark | None = None
-        self._still: _Mark | None = None    # since when it stands still
-        # The pass that runs, and when it began.
-        self._iteration: int | None = None
-        self._began_s = 0.0
-        self._rates: collections.deque[float] = collections.deque(maxlen=STEPS)
+    seconds: float = 0.0
+    moved: int = 0
+    to_end_s: float = ACTED_S
 
     @property
     def lasts(self) -> bool:
         """Whether it is long enough to be said."""
         return self.seconds >= SAID_S
-
-    @property
-    def to_end_s(self) -> float:
-        """After how many seconds nothing is to be expected any more."""
-        phase = self._still.phase if self._still is not None else Phase.SETUP
-        return ACTED_DISKS_S if phase is Phase.DISKS else ACTED_S
 
     @property
     def is_to_end(self) -> bool:
@@ -86,16 +75,29 @@ class Standstill:
         return (f'{what} moved over the link to the destination for '
                 f'{figures.span(self.seconds)}')
 
+
+class Movement:
+    """Whether one migration moves, from sample to sample."""
+
+    def __init__(self) -> None:
+        self._now = Standstill()
+        self._mark: _Mark | None = None
+        self._still: _Mark | None = None    # since when it stands still
+        # The pass that runs, and when it began.
+        self._iteration: int | None = None
+        self._began_s = 0.0
+        self._rates: collections.deque[float] = collections.deque(maxlen=STEPS)
+
     def observe(self, sample: samples.Sample, phase: Phase, left: int | None,
-                cap_mib_s: int) -> None:
-        """Take in a sample.
+                cap_mib_s: int) -> Standstill:
+        """Take in a sample; how it stands then.
 
         :param left: what is still to be sent, in bytes; None when not known
         :param cap_mib_s: in force; 0 for none
         """
         now = _mark(sample, phase, left)
         if now is None:
-            return
+            return self._now
         old = self._mark
         if self._goes_round(sample) or old is None or not now.left or _is_new(old, now):
             self._moves(now)
@@ -105,8 +107,10 @@ class Standstill:
                 self._moves(now)
             self._mark = now
         still = self._still or now
-        self.seconds = now.at_s - still.at_s
-        self.moved = max(0, now.wire - still.wire)
+        self._now = Standstill(
+            now.at_s - still.at_s, max(0, now.wire - still.wire),
+            ACTED_DISKS_S if still.phase is Phase.DISKS else ACTED_S)
+        return self._now
 
     def _moves(self, now: _Mark) -> None:
         self._mark = self._still = now

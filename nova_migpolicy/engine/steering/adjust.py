@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Steers the settings of a migration that goes on: from what is seen to a decision.
 
-Three occasions: a pass has ended (the judge is asked), the bulk copy alone would miss the
-deadline, and a limit that no longer keeps the promised blackout. Ending a migration is not done
-here: a hopeless one is only found out.
+The occasions: a pass has ended (`convergence` judges), a copy alone would miss the deadline, what
+was measured before the start rules out an end, and a limit that no longer keeps the promised
+blackout. How an end is brought about is `ending`'s.
 """
 
 from __future__ import annotations
@@ -14,30 +14,31 @@ import math
 from nova_migpolicy.engine.estimation import observer
 from nova_migpolicy.engine.estimation import outlook
 from nova_migpolicy.engine import figures
-from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
 from nova_migpolicy.engine import settings as settings_mod
+from nova_migpolicy.engine import state as state_mod
 from nova_migpolicy.engine.steering import convergence
+from nova_migpolicy.engine.steering import ending
 from nova_migpolicy.engine.steering import planner as planner_mod
-from nova_migpolicy.engine import terms as terms_mod
+from nova_migpolicy.engine.steering import share
 from nova_migpolicy import vocabulary
 
 MIB = record.MIB
 Decision = record.Decision
-# The bulk copy is hurried along for the deadline at most this often, and only for a real gain.
-HURRY_S = 10.0
-HURRY_GAIN = 1.2
+Observation = observer.Observation
+State = state_mod.State
+# A copy is sped up for the deadline at most this often, and only for a real gain.
+SPEED_UP_S = 10.0
+SPEED_UP_GAIN = 1.2
 # Of the time that is left, the share in which the bulk copy should be over.
-HURRY_SHARE = 0.8
+SPEED_UP_SHARE = 0.8
 # A guest that was seen to dirty that much faster than may be sent cannot converge. How much faster
 # than it dirties is to be sent then: p95 of total time / oracle on the suite full, seed 101, was
 # 1.38 with 3, 1.34 with 5, 1.26 with 8 and with 12; the median of bytes / oracle stayed 1.00.
 FORESEEN = 1.05
 FORESEEN_GAIN = 8.0
-
-
 # A limit that is off by less is left: what is held back of a promise pays for it.
 SLACK = 1.05
 # Of the blackout that is permitted, so much is used while others share the link.
@@ -46,193 +47,170 @@ BESIDE_OTHERS = 0.7
 TOLD_SLACK = 1.2
 
 
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """What a judgement came to: a decision, a step that ends it, that it is hopeless, or none."""
+def permitted(state: State, seen: Observation) -> planner_mod.Means:
+    """What may be used now."""
+    policy = state.policy
+    can = {remedies.AUTO_CONVERGE: seen.facts.can_throttle,
+           remedies.POST_COPY: seen.facts.can_post_copy}
+    usable = tuple(one for one in policy.remedies
+                   if can.get(one, True) and state.available(one) and state.terms.frees(one))
+    # Others may take more of the link just when the rest is sent.
+    most_ms = policy.max_downtime_ms if not seen.others(state) else max(
+        state.settings.promised_ms, int(BESIDE_OTHERS * policy.max_downtime_ms))
+    cap = state.settings.cap_mib_s
+    return planner_mod.Means(
+        usable, policy.max_bandwidth_mib_s, most_ms, policy.max_throttle_percent, seen.link,
+        highest_cap_mib_s=(state.terms.highest_cap(cap)
+                           if state.available(remedies.BANDWIDTH) else cap),
+        can_rescale=state.available(remedies.DOWNTIME), link_bound=seen.is_link_bound(state),
+        time_left_s=state.time_left_s(seen.at_s))
 
-    decision: Decision | None = None
-    step: remedies.Action | None = None
-    hopeless: bool = False
-    rule: str = ''
-    reason: str = ''
 
-    @property
-    def is_harsh(self) -> bool:
-        """Whether the guest is given up, stopped, moved or slowed by it."""
-        actions = self.decision.actions if self.decision is not None else ()
-        return self.hopeless or self.step is not None or any(
-            isinstance(one, remedies.SetThrottle) for one in actions)
+def after_pass(state: State, seen: Observation) -> Decision | None:
+    """Take the least harmful remedy that makes it converge, or do what the policy has for none."""
+    if seen.estimate is None or seen.forecast is None:
+        return None
+    now, at_s = state.settings, seen.at_s
+    bursty_s = None if seen.verdict is outlook.Verdict.FINE else (
+        at_s if state.course.bursty_s is None else state.course.bursty_s)
+    course = dataclasses.replace(state.course, bursty_s=bursty_s)
+    found = convergence.judge(convergence.Case(
+        seen.estimate, seen.passes, now, permitted(state, seen), seen.verdict,
+        seen.forecast.plateau_bytes, seen.forecast.eta_s, seen.settled_passes(state),
+        at_s - (bursty_s or at_s), seen.throttle_percent, seen.threshold_bytes(state)))
+    if found is None:
+        return Decision.silent(at_s, course)
+    step = found.plan.step if found.plan is not None else None
+    actions = () if found.plan is None or step is not None else settings_mod.changes(
+        now, found.plan.settings)
+    if found.plan is None or step is not None or any(
+            isinstance(one, remedies.SetThrottle) for one in actions):
+        # The guest would be given up, stopped, moved or slowed.
+        course, waits, said = share.instead(state, seen, course, found.reason)
+        if waits:
+            return said or Decision.silent(at_s, course)
+    if found.plan is None:
+        return ending.stall(state, seen, course, found.rule, found.reason) or (
+            Decision.silent(at_s, course))
+    if step is not None:
+        course = course.begin(ending.Ending((step,), found.rule, found.reason))
+        actions = ending.actions(state, seen, step)
+    return Decision(at_s, actions, found.rule, found.reason, seen.forecast, course=course)
 
 
-class Steering:
-    """The hands on the wheel; they hold no state but for how long they have waited."""
+def speed_up_copy(state: State, seen: Observation) -> Decision | None:
+    """Raise the bandwidth when this copy of the memory would miss the deadline."""
+    now, at_s = state.settings, seen.at_s
+    passing = seen.phase is samples.Phase.PASSES
+    time_left, left = state.time_left_s(at_s), seen.left_bytes
+    rate = seen.rate(state) if passing else seen.pace
+    may = permitted(state, seen)
+    if time_left is None or time_left <= 0 or left is None or rate is None:
+        return None
+    if not now.cap_mib_s or remedies.BANDWIDTH not in may.remedies:
+        return None
+    if at_s - state.course.sped_up_s < SPEED_UP_S or left / rate <= time_left:
+        return None
+    # A pace below the cap is a slow link or slow host, and no cap helps with that.
+    if rate < observer.LINK_BOUND * now.cap_mib_s * MIB:
+        return None
+    top = may.max_bandwidth_mib_s
+    needed = math.ceil(now.cap_mib_s * left / rate / (time_left * SPEED_UP_SHARE))
+    cap = min(needed, top) if top else needed
+    if cap < SPEED_UP_GAIN * now.cap_mib_s:
+        return None
+    settings = with_cap(state, cap, may)
+    if settings is None:
+        return None
+    what = 'this pass' if passing else 'the bulk copy'
+    does = 'makes it' if cap >= needed else 'is the most that is permitted'
+    return Decision(
+        at_s, settings_mod.changes(now, settings), vocabulary.RAISE_BANDWIDTH, (
+            f'{figures.size(left)} of {what} are left and need '
+            f'{figures.span(left / rate)} at {now.cap_mib_s} MiB/s, but the deadline is in '
+            f'{figures.span(time_left)}; {cap} MiB/s {does}'), seen.forecast,
+        course=dataclasses.replace(state.course, sped_up_s=at_s))
 
-    def __init__(self, terms: terms_mod.Terms, books: ledger.Ledger,
-                 watch: observer.Watch) -> None:
-        self._terms = terms
-        self._books = books
-        self._watch = watch
-        self._restless_s: float | None = None
-        self._hurried_s = self._facts.started_s
-        self._foresaw = False
-        self._refused_limit = self._facts.qemu_limit_ms != settings_mod.initial_limit_ms(
-            terms.policy, self._facts)
 
-    @property
-    def _facts(self) -> record.Facts:
-        return self._watch.facts
+def with_cap(state: State, cap_mib_s: int,
+             may: planner_mod.Means) -> settings_mod.Settings | None:
+    """The settings with another cap and the same promise; None where they cannot be had."""
+    now = state.settings
+    settings = settings_mod.with_cap(now, cap_mib_s, may.link)
+    return None if settings.limit_ms < now.limit_ms and not may.can_rescale else settings
 
-    def means(self, at_s: float) -> planner_mod.Means:
-        """What may be used now."""
-        policy = self._terms.policy
-        can = {remedies.AUTO_CONVERGE: self._facts.can_throttle,
-               remedies.POST_COPY: self._facts.can_post_copy}
-        usable = tuple(one for one in policy.remedies
-                       if can.get(one, True) and self._books.available(one)
-                       and self._terms.frees(one))
-        # Others may take more of the link just when the rest is sent.
-        most_ms = policy.max_downtime_ms if not self._watch.others else max(
-            self._books.now.promised_ms, int(BESIDE_OTHERS * policy.max_downtime_ms))
-        return planner_mod.Means(
-            usable, policy.max_bandwidth_mib_s, most_ms,
-            policy.max_throttle_percent, self._watch.link,
-            highest_cap_mib_s=(
-                self._terms.highest_cap(self._books.now.cap_mib_s)
-                if self._books.available(remedies.BANDWIDTH) else self._books.now.cap_mib_s),
-            can_rescale=self._books.available(remedies.DOWNTIME),
-            link_bound=self._watch.link_bound, time_left_s=self._watch.time_left(at_s))
 
-    def at_pass(self, at_s: float) -> Found:
-        """Judge at the end of a pass."""
-        watch, now = self._watch, self._books.now
-        if watch.seen is None or watch.forecast is None:
-            return Found()
-        if watch.verdict is outlook.Verdict.FINE:
-            self._restless_s = None
-        elif self._restless_s is None:
-            self._restless_s = at_s
-        found = convergence.judge(convergence.Case(
-            watch.seen, tuple(watch.tracker.passes), now, self.means(at_s), watch.verdict,
-            watch.forecast.plateau_bytes, watch.forecast.eta_s, watch.settled(),
-            at_s - (self._restless_s or at_s), watch.throttle_percent, watch.threshold()))
-        if found is None:
-            return Found()
-        if found.plan is None:
-            return Found(hopeless=True, rule=found.rule, reason=found.reason)
-        if found.plan.step is not None:
-            return Found(step=found.plan.step, rule=found.rule, reason=found.reason)
-        return Found(Decision(at_s, settings_mod.changes(now, found.plan.settings),
-                              found.rule, found.reason, watch.forecast), reason=found.reason)
+def raise_early(state: State, seen: Observation) -> Decision | None:
+    """Raise the bandwidth in the bulk copy when what was measured before rules out an end.
 
-    def hurry(self, at_s: float) -> Decision | None:
-        """Raise the bandwidth when this copy of the memory would miss the deadline."""
-        watch, now = self._watch, self._books.now
-        passing = watch.tracker.phase is samples.Phase.PASSES
-        time_left, left = watch.time_left(at_s), watch.left()
-        rate = watch.rate() if passing else watch.pace.rate()
-        means = self.means(at_s)
-        if time_left is None or time_left <= 0 or left is None or rate is None:
-            return None
-        if not now.cap_mib_s or remedies.BANDWIDTH not in means.remedies:
-            return None
-        if at_s - self._hurried_s < HURRY_S or left / rate <= time_left:
-            return None
-        # A pace below the cap is a slow link or slow host, and no cap helps with that.
-        if rate < observer.LINK_BOUND * now.cap_mib_s * MIB:
-            return None
-        top = means.max_bandwidth_mib_s
-        needed = math.ceil(now.cap_mib_s * left / rate / (time_left * HURRY_SHARE))
-        cap = min(needed, top) if top else needed
-        if cap < HURRY_GAIN * now.cap_mib_s:
-            return None
-        settings = self.with_cap(cap, means)
-        if settings is None:
-            return None
-        self._hurried_s = at_s
-        what = 'this pass' if passing else 'the bulk copy'
-        does = 'makes it' if cap >= needed else 'is the most that is permitted'
-        return Decision(
-            at_s, settings_mod.changes(now, settings), vocabulary.RAISE_BANDWIDTH, (
-                f'{figures.size(left)} of {what} are left and need '
-                f'{figures.span(left / rate)} at {now.cap_mib_s} MiB/s, but the deadline is in '
-                f'{figures.span(time_left)}; {cap} MiB/s {does}'), watch.forecast)
+    What a guest dirties in a longer time is no less than in a shorter one. So if in the time
+    of the measurement it dirties more than may be sent, no pass gets shorter than that time,
+    and more than that remains after each.
+    """
+    now, before, may = state.settings, seen.measured_before, permitted(state, seen)
+    if before is None or state.course.early_considered or not now.cap_mib_s:
+        return None
+    if may.remedies[:1] != (remedies.BANDWIDTH,):
+        return None
+    course = dataclasses.replace(state.course, early_considered=True)
+    no = Decision.silent(seen.at_s, course)
+    rate = before.dirtied / before.seconds / MIB
+    if rate < FORESEEN * now.cap_mib_s or before.dirtied < 2 * seen.threshold_bytes(state):
+        return no
+    bounds = [bound for bound in (may.max_bandwidth_mib_s, may.link.most_mib_s) if bound]
+    cap = min([math.ceil(FORESEEN_GAIN * rate), *(int(bound) for bound in bounds)])
+    settings = with_cap(state, cap, may)
+    if cap < FORESEEN * rate or settings is None:
+        return no
+    return Decision(
+        seen.at_s, settings_mod.changes(now, settings), vocabulary.RAISE_BANDWIDTH, (
+            f'In {figures.span(before.seconds)} before the start the guest dirtied '
+            f'{figures.size(before.dirtied)}, which {now.cap_mib_s} MiB/s cannot catch up '
+            f'with; {cap} MiB/s can'), seen.forecast, course=course)
 
-    def with_cap(self, cap_mib_s: int, means: planner_mod.Means) -> settings_mod.Settings | None:
-        """The settings with another cap and the same promise; None where they cannot be had."""
-        now = self._books.now
-        settings = settings_mod.with_cap(now, cap_mib_s, means.link)
-        return None if settings.limit_ms < now.limit_ms and not means.can_rescale else settings
 
-    def foresee(self, at_s: float) -> Decision | None:
-        """Raise the bandwidth in the bulk copy when what was measured before rules out an end.
+def keep_promise(state: State, seen: Observation) -> Decision | None:
+    """Bring the limit in line with the promise, which a changed link or cap has bent.
 
-        What a guest dirties in a longer time is no less than in a shorter one. So if in the time
-        of the measurement it dirties more than may be sent, no pass gets shorter than that time,
-        and more than that remains after each.
-        """
-        watch, now = self._watch, self._books.now
-        before, means = watch.before, self.means(at_s)
-        if before is None or self._foresaw or not now.cap_mib_s:
-            return None
-        if means.remedies[:1] != (remedies.BANDWIDTH,):
-            return None
-        self._foresaw = True
-        rate = before.dirtied / before.seconds / MIB
-        if rate < FORESEEN * now.cap_mib_s or before.dirtied < 2 * watch.threshold():
-            return None
-        bounds = [bound for bound in (means.max_bandwidth_mib_s, means.link.most_mib_s) if bound]
-        cap = min([math.ceil(FORESEEN_GAIN * rate), *(int(bound) for bound in bounds)])
-        settings = self.with_cap(cap, means)
-        if cap < FORESEEN * rate or settings is None:
-            return None
-        return Decision(
-            at_s, settings_mod.changes(now, settings), vocabulary.RAISE_BANDWIDTH, (
-                f'In {figures.span(before.seconds)} before the start the guest dirtied '
-                f'{figures.size(before.dirtied)}, which {now.cap_mib_s} MiB/s cannot catch up '
-                f'with; {cap} MiB/s can'), watch.forecast)
+    One that would break the promise is lowered. It is raised only where an operator holds what
+    it is made of, or QEMU was told less than the link gives: otherwise a higher one is a
+    remedy, to be taken when there is need.
+    """
+    now, link = state.settings, seen.link
+    if not state.available(remedies.DOWNTIME):
+        return None
+    if state.course.limit_owed and seen.phase is not samples.Phase.SETUP:
+        return _set_owed_limit(state, seen)
+    most = state.terms.most_downtime_ms
+    highest = settings_mod.limit_ms(most, now.cap_mib_s, link)
+    promised = min(now.promised_ms, most)
+    limit = settings_mod.limit_ms(promised, now.cap_mib_s, link)
+    if now.limit_ms > highest * SLACK + 1:
+        effect = f'would break the promised {figures.blackout(most)} blackout'
+    elif (state.terms.limit_is_held and limit > now.limit_ms * SLACK + 1) or (
+            link.switchover_mib_s and limit > now.limit_ms * TOLD_SLACK):
+        effect = (f'does not use the {figures.blackout(promised)} of blackout that are '
+                  'permitted')
+    else:
+        return None
+    rate = link.mib_s or link.switchover_mib_s
+    where = f'With the link at {figures.rate(rate * MIB)}' if rate else (
+        'With the rate of the link unknown')
+    does = 'keeps it' if limit < now.limit_ms else 'does'
+    action = remedies.SetMaxDowntime(limit, promised)
+    return Decision(seen.at_s, (action,), vocabulary.KEEP_PROMISE, (
+        f'{where} a limit of {now.limit_ms} ms {effect}; {limit} ms {does}'), seen.forecast)
 
-    def _set_refused_limit(self, at_s: float) -> Decision | None:
-        """Set what could not be set before the start, once there is a job to set it for."""
-        now = self._books.now
-        limit = settings_mod.limit_ms(now.promised_ms, now.cap_mib_s, self._watch.known_link)
-        if now.limit_ms != self._facts.qemu_limit_ms or now.limit_ms == limit:
-            self._refused_limit = False
-            return None
-        action = remedies.SetMaxDowntime(limit, now.promised_ms)
-        return Decision(at_s, (action,), vocabulary.KEEP_PROMISE, (
-            f'The limit of {limit} ms, which stands for a blackout of '
-            f'{figures.blackout(now.promised_ms)}, could not be set before the start, and QEMU '
-            f'has {now.limit_ms} ms; it is set now'), self._watch.forecast)
 
-    def keep_promise(self, at_s: float) -> Decision | None:
-        """Bring the limit in line with the promise, which a changed link or cap has bent.
-
-        One that would break the promise is lowered. It is raised only where a person holds what
-        it is made of, or QEMU was told less than the link gives: otherwise a higher one is a
-        remedy, to be taken when there is need.
-        """
-        now, link = self._books.now, self._watch.link
-        if not self._books.available(remedies.DOWNTIME):
-            return None
-        if self._refused_limit and self._watch.tracker.phase is not samples.Phase.SETUP:
-            return self._set_refused_limit(at_s)
-        most = self._terms.most_downtime_ms
-        highest = settings_mod.limit_ms(most, now.cap_mib_s, link)
-        promised = min(now.promised_ms, most)
-        limit = settings_mod.limit_ms(promised, now.cap_mib_s, link)
-        if now.limit_ms > highest * SLACK + 1:
-            effect = f'would break the promised {figures.blackout(most)} blackout'
-        elif (self._terms.limit_is_held and limit > now.limit_ms * SLACK + 1) or (
-                link.switchover_mib_s and limit > now.limit_ms * TOLD_SLACK):
-            effect = (f'does not use the {figures.blackout(promised)} of blackout that are '
-                      'permitted')
-        else:
-            return None
-        rate = link.mib_s or link.switchover_mib_s
-        where = f'With the link at {figures.rate(rate * MIB)}' if rate else (
-            'With the rate of the link unknown')
-        does = 'keeps it' if limit < now.limit_ms else 'does'
-        action = remedies.SetMaxDowntime(limit, promised)
-        return Decision(at_s, (action,), vocabulary.KEEP_PROMISE, (
-            f'{where} a limit of {now.limit_ms} ms {effect}; {limit} ms {does}'),
-            self._watch.forecast)
+def _set_owed_limit(state: State, seen: Observation) -> Decision | None:
+    """Set what could not be set before the start, once there is a job to set it for."""
+    now = state.settings
+    limit = settings_mod.limit_ms(now.promised_ms, now.cap_mib_s, seen.known_link)
+    if now.limit_ms != seen.facts.qemu_limit_ms or now.limit_ms == limit:
+        return Decision.silent(
+            seen.at_s, dataclasses.replace(state.course, limit_owed=False))
+    action = remedies.SetMaxDowntime(limit, now.promised_ms)
+    return Decision(seen.at_s, (action,), vocabulary.KEEP_PROMISE, (
+        f'The limit of {limit} ms, which stands for a blackout of '
+        f'{figures.blackout(now.promised_ms)}, could not be set before the start, and QEMU '
+        f'has {now.limit_ms} ms; it is set now'), seen.forecast)

@@ -8,18 +8,19 @@ rate that is. Memory has its own rules (see `adjust` and `convergence`).
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 from nova_migpolicy.engine.estimation import disk_sync
 from nova_migpolicy.engine.estimation import observer
 from nova_migpolicy.engine.estimation import outlook
 from nova_migpolicy.engine import figures
-from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_mod
+from nova_migpolicy.engine import state as state_mod
 from nova_migpolicy.engine.steering import adjust
-from nova_migpolicy.engine.steering import closing as closing_mod
+from nova_migpolicy.engine.steering import ending
 from nova_migpolicy.engine.steering import planner as planner_mod
 from nova_migpolicy.engine.steering import reasons
 from nova_migpolicy.engine.steering import share
@@ -27,6 +28,8 @@ from nova_migpolicy import vocabulary
 
 MIB = record.MIB
 Decision = record.Decision
+Observation = observer.Observation
+State = state_mod.State
 # What the guest writes is only seen in part.
 MARGIN = 1.2
 # A guest that fills a cache or a log for a while is not given up for it.
@@ -37,94 +40,76 @@ LATELY_S = 10.0
 MOVES = 0.5
 
 
-class Disks:
-    """The hands on the disks of one migration."""
+def _is_highest(state: State, seen: Observation, may: planner_mod.Means, gross: float) -> bool:
+    """Whether no rate that is permitted and possible is much higher than this one."""
+    cap, top = state.settings.cap_mib_s, may.max_bandwidth_mib_s
+    if not cap or not seen.facts.can_hurry_disks or remedies.BANDWIDTH not in may.remedies:
+        return True
+    # Where something else is slower than the cap, no cap helps with that.
+    return not _binds(state, gross) or bool(top and top < adjust.SPEED_UP_GAIN * cap)
 
-    def __init__(self, books: ledger.Ledger, watch: observer.Watch,
-                 steering: adjust.Steering, closing: closing_mod.Closing,
-                 sharing: share.Sharing) -> None:
-        self._books = books
-        self._watch = watch
-        self._steering = steering
-        self._closing = closing
-        self._sharing = sharing
-        self._hurried_s = watch.facts.started_s
 
-    def step(self, at_s: float) -> Decision | None:
-        """What to do at a tick; None for nothing."""
-        means = self._steering.means(at_s)
-        found = self._hurry(at_s, means)
-        if found is None and not self._closing.waits:
-            found = self._stall(at_s, means)
-        return found
+def _binds(state: State, gross: float) -> bool:
+    """Whether the cap is what holds the copy down, not the link, the hosts or others."""
+    cap = state.settings.cap_mib_s
+    return cap > 0 and gross >= observer.LINK_BOUND * cap * MIB
 
-    def _highest(self, means: planner_mod.Means, gross: float) -> bool:
-        """Whether no rate that is permitted and possible is much higher than this one."""
-        cap, top = self._books.now.cap_mib_s, means.max_bandwidth_mib_s
-        if (not cap or not self._watch.facts.can_hurry_disks
-                or remedies.BANDWIDTH not in means.remedies):
-            return True
-        # Where something else is slower than the cap, no cap helps with that.
-        return not self._binds(gross) or bool(top and top < adjust.HURRY_GAIN * cap)
 
-    def _binds(self, gross: float) -> bool:
-        """Whether the cap is what holds the copy down, not the link, the hosts or others."""
-        cap = self._books.now.cap_mib_s
-        return cap > 0 and gross >= observer.LINK_BOUND * cap * MIB
+def speed_up(state: State, seen: Observation) -> Decision | None:
+    """Raise the bandwidth when the disks and the memory would miss the deadline."""
+    now, at_s, may = state.settings, seen.at_s, adjust.permitted(state, seen)
+    rates, needs_s = seen.disk_rates(state), seen.disks_need_s(state)
+    time_left, left = state.time_left_s(at_s), seen.left_bytes
+    if rates is None or needs_s is None or left is None:
+        return None
+    if at_s - state.course.disks_sped_up_s < adjust.SPEED_UP_S or (
+            _is_highest(state, seen, may, rates.gross)):
+        return None
+    if time_left is not None and time_left <= 0 and not ending.waits(state):
+        return None
+    horizon_s = time_left if time_left is not None and time_left > 0 else outlook.PATIENCE_S
+    if needs_s <= (math.inf if time_left is None else time_left) and not math.isinf(needs_s):
+        return None
+    needed = math.ceil(max(
+        (MARGIN * rates.written + left / (horizon_s * adjust.SPEED_UP_SHARE)) / MIB,
+        adjust.SPEED_UP_GAIN * now.cap_mib_s))
+    top = may.max_bandwidth_mib_s
+    cap = min(needed, top) if top else needed
+    settings = adjust.with_cap(state, cap, may)
+    if settings is None:
+        return None
+    does = 'makes it' if cap >= needed else 'is the most that is permitted'
+    return Decision(
+        at_s, settings_mod.changes(now, settings), vocabulary.RAISE_BANDWIDTH, (
+            f'{figures.size(left)} of the disks and the memory are left{_written(rates)} and '
+            f'{_needs(needs_s, now.cap_mib_s, time_left)}; {cap} MiB/s {does}'),
+        seen.forecast, course=dataclasses.replace(state.course, disks_sped_up_s=at_s))
 
-    def _hurry(self, at_s: float, means: planner_mod.Means) -> Decision | None:
-        watch, now = self._watch, self._books.now
-        seen, needs_s = watch.disk_rates(), watch.disks_need_s()
-        time_left, left = watch.time_left(at_s), watch.left()
-        if seen is None or needs_s is None or left is None:
-            return None
-        if at_s - self._hurried_s < adjust.HURRY_S or self._highest(means, seen.gross):
-            return None
-        if time_left is not None and time_left <= 0 and not self._closing.waits:
-            return None
-        horizon_s = time_left if time_left is not None and time_left > 0 else outlook.PATIENCE_S
-        if needs_s <= (math.inf if time_left is None else time_left) and not math.isinf(needs_s):
-            return None
-        needed = math.ceil(max(
-            (MARGIN * seen.written + left / (horizon_s * adjust.HURRY_SHARE)) / MIB,
-            adjust.HURRY_GAIN * now.cap_mib_s))
-        top = means.max_bandwidth_mib_s
-        cap = min(needed, top) if top else needed
-        settings = self._steering.with_cap(cap, means)
-        if settings is None:
-            return None
-        self._hurried_s = at_s
-        does = 'makes it' if cap >= needed else 'is the most that is permitted'
-        return Decision(
-            at_s, settings_mod.changes(now, settings), vocabulary.RAISE_BANDWIDTH, (
-                f'{figures.size(left)} of the disks and the memory are left{_written(seen)} and '
-                f'{_needs(needs_s, now.cap_mib_s, time_left)}; {cap} MiB/s {does}'),
-            watch.forecast)
 
-    def _stall(self, at_s: float, means: planner_mod.Means) -> Decision | None:
-        watch = self._watch
-        seen = watch.disk_rates(STALL_S)
-        left = watch.last.disk_remaining_bytes if watch.last is not None else None
-        if seen is None or seen.seconds < STALL_SEEN * STALL_S or not left:
-            return None
-        lately = watch.disk_rates(LATELY_S)
-        if lately is None or lately.gross < MOVES * seen.gross or seen.gross <= 0:
-            # Where nothing is copied at all it is not the guest that holds it up.
-            return None
-        if seen.net > disk_sync.LEVEL * seen.gross:
-            return None
-        if not self._highest(means, seen.gross):
-            return None
-        reason = (
-            f'{figures.size(left)} of the disks stays to be copied after '
-            f'{figures.span(seen.seconds)} at {figures.rate(seen.gross)}, for the guest writes '
-            f'{figures.rate(seen.anew)} of it anew, and '
-            f'{reasons.exhausted(means, self._books.now)}')
-        if not self._binds(seen.gross):
-            waits, said = self._sharing.instead(reason, at_s)
-            if waits:
-                return said
-        return self._closing.stall(vocabulary.ON_STALL, reason, at_s)
+def give_up(state: State, seen: Observation) -> Decision | None:
+    """Do what the policy has for a stall when the disks do not come on at the highest rate."""
+    rates, may = seen.disk_rates(state, STALL_S), adjust.permitted(state, seen)
+    left = seen.sample.disk_remaining_bytes if seen.sample is not None else None
+    if rates is None or rates.seconds < STALL_SEEN * STALL_S or not left:
+        return None
+    lately = seen.disk_rates(state, LATELY_S)
+    if lately is None or lately.gross < MOVES * rates.gross or rates.gross <= 0:
+        # Where nothing is copied at all it is not the guest that holds it up.
+        return None
+    if rates.net > disk_sync.LEVEL * rates.gross or not _is_highest(
+            state, seen, may, rates.gross):
+        return None
+    course, reason = state.course, (
+        f'{figures.size(left)} of the disks stays to be copied after '
+        f'{figures.span(rates.seconds)} at {figures.rate(rates.gross)}, for the guest writes '
+        f'{figures.rate(rates.anew)} of it anew, and '
+        f'{reasons.exhausted(may, state.settings)}')
+    if not _binds(state, rates.gross):
+        course, waits, said = share.instead(state, seen, course, reason)
+        if waits:
+            return said or Decision.silent(seen.at_s, course)
+    return ending.stall(state, seen, course, vocabulary.ON_STALL, reason) or (
+        Decision.silent(seen.at_s, course))
 
 
 def _written(seen: disk_sync.Rates) -> str:

@@ -1,129 +1,163 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person orders to be done with a migration: end it, one way or the other.
+"""What an operator orders to be done with a migration: end it, one way or the other.
 
-A person's command beats the engine. One that cannot be done is refused with a sentence that
-names the phase and what to do next. Changing settings and the policy is `retune`'s business.
+An operator's order beats the rules. What may be ordered in which phase is one table; what cannot
+be done is refused with a sentence that names the phase and what to do next. Changing settings and
+the policy is `retune`'s business, and stands in the table as well.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from nova_migpolicy.engine import course as course_mod
 from nova_migpolicy.engine.estimation import observer
-from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import samples
-from nova_migpolicy.engine.steering import closing as closing_mod
+from nova_migpolicy.engine import state as state_mod
 from nova_migpolicy.engine.steering import ending
-from nova_migpolicy import vocabulary
+from nova_migpolicy import vocabulary as words
 
 Decision = record.Decision
-Phase = samples.Phase
-OPERATOR = closing_mod.OPERATOR
+Ending = course_mod.Ending
+Observation = observer.Observation
+State = state_mod.State
 
-# What is going on where an end has begun, and what to do next.
-ENDING = {
-    vocabulary.ABORTING:
-        'the migration is being stopped and the server stays where it is; wait until that is done '
-        'and start a new migration if you want one',
-    vocabulary.PAUSED:
-        'the server is paused until the rest of its memory has been sent; wait for that, retune '
-        'bandwidth_mib_s or cancel the migration',
-    vocabulary.POST_COPY:
-        'the server runs at the destination already and fetches its memory; wait for that to '
-        'finish',
-}
+# A retune is no order, but is refused where they are. One of the bandwidth alone is told apart.
+RETUNE = 'retune'
+RETUNE_BANDWIDTH = 'retune of bandwidth_mib_s'
+
+ABORTING = ('the migration is being stopped and the server stays where it is; wait until that is '
+            'done and start a new migration if you want one')
+PAUSED = ('the server is paused until the rest of its memory has been sent; wait for that, retune '
+          'bandwidth_mib_s or cancel the migration')
+POST_COPY = ('the server runs at the destination already and fetches its memory; wait for that to '
+             'finish')
 EARLY = 'its memory is not being sent yet; try again when it is'
+UNSET = ('nothing is being sent yet that it could be set for; try again when disks or memory are')
 
 
-def refusal(what: str, state: str, why: str, at_s: float,
-            forecast: record.Forecast | None) -> Decision:
-    """A command that cannot be done. what: a part of a sentence that begins with It."""
-    return Decision(at_s, (), OPERATOR, f'{what} in the phase {state}: {why}', forecast,
-                    refused=True)
+class Ruling(NamedTuple):
+    """What becomes of an order in a phase.
+
+    done: 'now', 'later' or 'never'; 'unless' is now but for a reason. why: the sentence of a
+    refusal, or what it waits for.
+    """
+
+    done: str
+    why: str = ''
 
 
-class Commands:
-    """The orders to end one migration."""
+NOW = Ruling('now')
+#: of each phase that has begun to end, why most orders are refused in it
+ENDED: Mapping[str, Ruling] = {
+    words.POST_COPY: Ruling('never', POST_COPY), words.ABORTING: Ruling('never', ABORTING),
+    words.PAUSED: Ruling('never', PAUSED)}
+_STEP = {words.PREPARING: Ruling('never', EARLY), words.DISKS: Ruling('never', EARLY),
+         words.BULK_COPY: NOW, words.PASSES: NOW, **ENDED}
+_RETUNE = {words.PREPARING: Ruling('unless', UNSET), words.DISKS: NOW, words.BULK_COPY: NOW,
+           words.PASSES: NOW, **ENDED}
+#: what becomes of each order in each phase
+TABLE: Mapping[str, Mapping[str, Ruling]] = {
+    words.CANCEL: {
+        words.PREPARING: NOW, words.DISKS: NOW, words.BULK_COPY: NOW, words.PASSES: NOW,
+        words.POST_COPY: ENDED[words.POST_COPY], words.ABORTING: NOW, words.PAUSED: NOW},
+    words.FORCE_COMPLETE: {
+        words.PREPARING: Ruling('later', ending.EARLY), words.DISKS: Ruling('later', ending.EARLY),
+        words.BULK_COPY: Ruling('later', ending.ONCE), words.PASSES: NOW, **ENDED},
+    words.START_POST_COPY: _STEP,
+    words.PAUSE: _STEP,
+    RETUNE: _RETUNE,
+    RETUNE_BANDWIDTH: {**_RETUNE, words.PAUSED: NOW},
+}
+_WHAT = {words.CANCEL: 'It cannot be aborted',
+         words.FORCE_COMPLETE: 'It cannot be forced to complete',
+         words.START_POST_COPY: 'Post-copy cannot be started',
+         words.PAUSE: 'The server cannot be paused for the transfer',
+         RETUNE: 'It cannot be retuned', RETUNE_BANDWIDTH: 'It cannot be retuned'}
 
-    def __init__(self, books: ledger.Ledger, watch: observer.Watch,
-                 closing: closing_mod.Closing) -> None:
-        self._books = books
-        self._watch = watch
-        self._closing = closing
 
-    @property
-    def _facts(self) -> record.Facts:
-        return self._watch.facts
+def phase(state: State, seen: Observation) -> str:
+    """The phase in a word or two, with aborting and paused among them; a column of the table."""
+    step = state.end_in_flight or state.ended_by
+    if seen.phase.value == words.POST_COPY or isinstance(step, remedies.StartPostCopy):
+        return words.POST_COPY
+    if isinstance(step, remedies.Abort) or ending.abort_is_asked(state):
+        return words.ABORTING
+    return words.PAUSED if isinstance(step, remedies.Pause) else str(seen.phase.value)
 
-    def refuse(self, what: str, at_s: float, why: str | None = None, *,
-               while_paused: bool = False) -> Decision | None:
-        """The refusal if an end has begun, or for a reason of one's own; else None.
 
-        :param while_paused: it can be done of a paused guest
-        """
-        closing = self._closing
-        if closing.begun and not (while_paused and closing.state == 'paused'):
-            why = ENDING[closing.state]
-        if why is None:
-            return None
-        return refusal(what, closing.state, why, at_s, self._watch.forecast)
+def refused(state: State, seen: Observation, order: str, at_s: float,
+            why: str = '') -> Decision | None:
+    """The refusal of an order by the table, or for a reason of one's own; else None."""
+    now = phase(state, seen)
+    ruling = TABLE[order][now]
+    if ruling.done == 'never' and (now in ENDED or not why):
+        why = ruling.why
+    if not why:
+        return None
+    return Decision(at_s, (), words.OPERATOR, f'{_WHAT[order]} in the phase {now}: {why}',
+                    seen.forecast, refused=True)
 
-    def force_complete(self, at_s: float) -> Decision:
-        """End it: post-copy if it can, else a pause.
 
-        Either waits for the memory to be sent once, and is not done where it ends by itself soon.
-        """
-        no = self.refuse('It cannot be forced to complete', at_s, self._stands_still())
-        if no is not None:
-            return no
-        self._books.forgive(remedies.POST_COPY, remedies.PAUSE)
-        due = ending.Ending(ending.PERSON, OPERATOR, 'A person asked to complete it')
-        if self._closing.now.due != due:
-            self._closing.begin(due)
-        return self._closing.step(at_s, True, aloud=True) or self._say(
-            at_s, 'Nothing can complete it now')
+def cancel(state: State, seen: Observation, at_s: float, why: str) -> Decision:
+    """Stop it; refused once post-copy has begun."""
+    no = refused(state, seen, words.CANCEL, at_s)
+    if no is not None:
+        return no
+    on_its_way = isinstance(state.end_in_flight or state.ended_by, remedies.Abort)
+    course = state.course.begin(Ending((ending.ABORT,), words.OPERATOR, why), said=True)
+    if on_its_way:
+        return Decision(at_s, (), words.OPERATOR, f'{why}; it is being aborted already',
+                        seen.forecast, course=course)
+    return Decision(at_s, (ending.ABORT,), words.OPERATOR, why, seen.forecast, course=course)
 
-    def abort(self, at_s: float, why: str) -> Decision:
-        """Stop it; refused once post-copy has begun."""
-        closing = self._closing
-        if closing.state == Phase.POST_COPY.value:
-            return refusal('It cannot be aborted', closing.state, ENDING[closing.state], at_s,
-                           self._watch.forecast)
-        on_its_way = isinstance(
-            self._books.end_in_flight or self._books.ended_by, remedies.Abort)
-        closing.begin(ending.Ending((ending.ABORT,), OPERATOR, why), said=True)
-        if on_its_way:
-            return self._say(at_s, f'{why}; it is being aborted already')
-        return Decision(at_s, (ending.ABORT,), OPERATOR, why, self._watch.forecast)
 
-    def post_copy(self, at_s: float) -> Decision:
-        """Start post-copy now or not at all."""
-        why = None
-        if not self._facts.can_post_copy:
-            why = ('post-copy was not made ready when this migration started, which its policy '
-                   'decides; pause the server or force it to complete instead')
-        return self._now(ending.POST_COPY, 'Post-copy cannot be started', why, at_s)
+def force_complete(state: State, seen: Observation, at_s: float) -> Decision:
+    """End it: post-copy if it can, else a pause.
 
-    def pause(self, at_s: float) -> Decision:
-        """Pause the guest for the rest of the transfer now or not at all."""
-        return self._now(ending.PAUSE, 'The server cannot be paused for the transfer', None, at_s)
+    Either waits for the memory to be sent once, and is not done where it ends by itself soon.
+    """
+    no = refused(state, seen, words.FORCE_COMPLETE, at_s, _stands_still(seen))
+    if no is not None:
+        return no
+    state.forgive((remedies.POST_COPY, remedies.PAUSE))
+    due = Ending(ending.BY_OPERATOR, words.OPERATOR, 'A person asked to complete it')
+    course = state.course if state.course.ending.due == due else state.course.begin(due)
+    found = ending.step(state, seen, course, at_s, now=True, aloud=True)
+    if found is not None and not found.is_silent:
+        return found
+    return Decision(at_s, (), words.OPERATOR, 'Nothing can complete it now', seen.forecast,
+                    course=course if found is None else found.course)
 
-    def _now(self, step: remedies.Action, what: str, why: str | None, at_s: float) -> Decision:
-        if why is None and ending.must_wait(step, self._watch.tracker.phase):
-            why = EARLY
-        why = why or self._stands_still()
-        no = self.refuse(what, at_s, why)
-        if no is not None:
-            return no
-        # It is not tried again by itself: who ordered it is told what came of it.
-        return Decision(at_s, self._closing.actions(step), OPERATOR, (
-            f'A person wants it now; {self._closing.says(step, at_s)}'), self._watch.forecast)
 
-    def _stands_still(self) -> str | None:
-        """Why nothing is begun that needs the link; None where that moves."""
-        still = self._watch.standstill
-        return (f'{still.sentence}, and without it the server would stand still; see to the '
-                'network and try again, or cancel the migration') if still.lasts else None
+def post_copy(state: State, seen: Observation, at_s: float) -> Decision:
+    """Start post-copy now or not at all."""
+    why = '' if seen.facts.can_post_copy else (
+        'post-copy was not made ready when this migration started, which its policy decides; '
+        'pause the server or force it to complete instead')
+    return _now(state, seen, words.START_POST_COPY, ending.POST_COPY, why, at_s)
 
-    def _say(self, at_s: float, reason: str) -> Decision:
-        return Decision(at_s, (), OPERATOR, reason, self._watch.forecast)
+
+def pause(state: State, seen: Observation, at_s: float) -> Decision:
+    """Pause the guest for the rest of the transfer now or not at all."""
+    return _now(state, seen, words.PAUSE, ending.PAUSE, '', at_s)
+
+
+def _now(state: State, seen: Observation, order: str, step: remedies.Action, why: str,
+         at_s: float) -> Decision:
+    early = TABLE[order][phase(state, seen)]
+    no = refused(state, seen, order, at_s, why or early.why or _stands_still(seen))
+    if no is not None:
+        return no
+    # It is not tried again by itself: who ordered it is told what came of it.
+    return Decision(at_s, ending.actions(state, seen, step), words.OPERATOR, (
+        f'A person wants it now; {ending.says(state, seen, step, at_s)}'), seen.forecast)
+
+
+def _stands_still(seen: Observation) -> str:
+    """Why nothing is begun that needs the link; empty where that moves."""
+    still = seen.standstill
+    return (f'{still.sentence}, and without it the server would stand still; see to the '
+            'network and try again, or cancel the migration') if still.lasts else ''

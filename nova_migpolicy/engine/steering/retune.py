@@ -1,172 +1,200 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person changes about a running migration: settings that are held, and the policy.
+"""What an operator changes about a running migration: settings that are held, and the policy.
 
 All of a change is done or nothing of it. What the values may be is checked by the caller; here
-it is decided whether it can be done in this phase and what has to be set for it.
+it is decided whether it can be done in this phase, what has to be set for it, and what is said.
 """
 
 from __future__ import annotations
 
 from collections import abc
 import dataclasses
-import types
 
+from nova_migpolicy.engine import course as course_mod
 from nova_migpolicy.engine.estimation import observer
-from nova_migpolicy.engine import hold
-from nova_migpolicy.engine import ledger
+from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import samples
 from nova_migpolicy.engine import settings as settings_mod
-from nova_migpolicy.engine.steering import closing as closing_mod
-from nova_migpolicy.engine.steering import ending
-from nova_migpolicy.engine.steering import orders as orders_mod
-from nova_migpolicy.engine.steering import telling
+from nova_migpolicy.engine import state as state_mod
+from nova_migpolicy.engine.steering import orders
 from nova_migpolicy.engine import terms as terms_mod
 from nova_migpolicy.policy import keys
+from nova_migpolicy import vocabulary
 
 Decision = record.Decision
-WHAT = 'It cannot be retuned'
+Observation = observer.Observation
+State = state_mod.State
+# More keys than these are counted, not named.
+NAMED = 6
 
 
 @dataclasses.dataclass(frozen=True)
-class Change:
-    """One change by a person.
+class _Made:
+    """A change with the terms and the settings from which and to which it leads."""
 
-    hold: settings of `hold.HOLDABLE` to hold, with their values. release: settings to give back
-    to the engine; one that is not held stays so. policy: replaces the one in force; None keeps
-    it, and its deadline. deadline_s: that policy's deadline, absolute, on the clock of the
-    samples; None for no deadline.
+    change: terms_mod.Change
+    old: terms_mod.Terms
+    new: terms_mod.Terms
+    now: settings_mod.Settings
+    wanted: settings_mod.Settings
+
+
+def retune(state: State, seen: Observation, change: terms_mod.Change, at_s: float) -> Decision:
+    """Make a change; the decision says what is to be set for it, or that it is refused.
+
+    :raises KeyError: for a setting in `hold` that cannot be held.
     """
+    state.retuned(None, state.terms)
+    kinds = [terms_mod.remedy_of(setting) for setting in change.hold]
+    why = '' if terms_mod.THROTTLE not in change.hold or seen.facts.can_throttle else (
+        f'{terms_mod.THROTTLE} cannot be held, for auto-converge was not made ready when '
+        f'this migration started, which its policy decides; leave it out')
+    order = orders.RETUNE_BANDWIDTH if change.is_of_bandwidth else orders.RETUNE
+    no = orders.refused(state, seen, order, at_s, why)
+    if no is not None:
+        return no
+    now, old, new = state.settings, state.terms, state.terms.changed(change)
+    wanted = new.fit(now, _freed(state, seen, new), seen.known_link)
+    actions = settings_mod.changes(now, wanted)
+    ruling = orders.TABLE[order][orders.phase(state, seen)]
+    no = orders.refused(state, seen, order, at_s, ruling.why) if actions else None
+    if no is not None:
+        return no
+    ending, course = state.course.ending, state.course
+    reason = describe(_Made(change, old, new, now, wanted), seen.facts, ending.due, at_s)
+    if seen.standstill.lasts:
+        reason += (f'; {seen.standstill.sentence}, so this has no effect before something does')
+    if change.policy is not None:
+        # The new one starts afresh, also with what was refused under the old one; but what an
+        # operator ordered stays.
+        course = dataclasses.replace(course, ending=course_mod.EndingState(
+            ending.due if ending.due is not None and ending.due.rule == vocabulary.OPERATOR
+            else None))
+        kinds = [*remedies.HARM_ORDER, remedies.Abort.remedy]
+    state.retuned(state_mod.Retune(change, old, ending, now, wanted), new)
+    state.forgive(kinds)
+    return Decision(at_s, actions, vocabulary.OPERATOR, reason, seen.forecast, course=course)
 
-    hold: abc.Mapping[str, int] = dataclasses.field(
-        default_factory=lambda: types.MappingProxyType({}))
-    release: frozenset[str] = frozenset()
-    policy: keys.Policy | None = None
-    deadline_s: float | None = None
 
-    @property
-    def is_of_bandwidth(self) -> bool:
-        """Whether it is of nothing but the bandwidth, which a paused guest is sent with, too."""
-        return self.policy is None and {hold.BANDWIDTH}.issuperset({*self.hold, *self.release})
+def withdraw(state: State, seen: Observation, change: terms_mod.Change,
+             at_s: float) -> Decision | None:
+    """Take back a change of which an action was refused: all is as before it.
+
+    The decision sets back what had been set already; None when there is nothing to set.
+    """
+    made = state.retune
+    state.retuned(None, state.terms)
+    if made is None or made.change != change:
+        return None
+    state.retuned(None, made.terms)
+    has_ended = orders.phase(state, seen) in orders.ENDED
+    due, course = state.course.ending.due, state.course
+    if has_ended:
+        return None
+    if change.policy is not None and (due is None or due.rule != vocabulary.OPERATOR):
+        course = dataclasses.replace(course, ending=made.ending)
+    now = state.settings
+    back = {field.name: getattr(made.before, field.name) for field in dataclasses.fields(now)
+            if getattr(now, field.name) == getattr(made.after, field.name)}
+    wanted = state.terms.fit(now, dataclasses.replace(now, **back), seen.known_link)
+    actions = settings_mod.changes(now, wanted)
+    if not actions:
+        return Decision.silent(at_s, course)
+    return Decision(at_s, actions, vocabulary.OPERATOR, (
+        f'What a person had changed is taken back, for not all of it could be set: '
+        f'{state.error or "it was refused"}'), seen.forecast, course=course)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Done:
-    """A change that was made, and what to go back to if it is withdrawn."""
+def _freed(state: State, seen: Observation, new: terms_mod.Terms) -> settings_mod.Settings:
+    """The settings to go on with where nothing is held.
 
-    change: Change
-    terms: terms_mod.Terms
-    closing: closing_mod.Progress
-    before: settings_mod.Settings
-    after: settings_mod.Settings
+    The engine goes on from the values that there are, but never from less than what the
+    policy gives without any remedy: nothing might be permitted that gets it back.
+    """
+    now, old, policy = state.settings, state.terms, new.policy
+    cap, promised = now.cap_mib_s, now.promised_ms
+    start = policy.bandwidth_mib_s
+    if start != old.policy.bandwidth_mib_s or (
+            terms_mod.BANDWIDTH in old.held and cap and (not start or cap < start)):
+        cap = start
+    if orders.phase(state, seen) == vocabulary.PAUSED:
+        cap = new.highest_cap(cap)
+    if terms_mod.DOWNTIME in old.held:
+        promised = max(promised, settings_mod.initial_promise_ms(policy))
+    return dataclasses.replace(now, cap_mib_s=cap, promised_ms=promised)
 
 
-class Tuning:
-    """The changes to one migration."""
+def describe(made: _Made, facts: record.Facts, due: course_mod.Ending | None,
+             at_s: float) -> str:
+    """All of a change in one sentence.
 
-    def __init__(self, terms: terms_mod.Terms, books: ledger.Ledger,
-                 watch: observer.Watch, closing: closing_mod.Closing,
-                 orders: orders_mod.Commands) -> None:
-        self._terms = terms
-        self._books = books
-        self._watch = watch
-        self._closing = closing
-        self._orders = orders
-        self._done: _Done | None = None
+    :param due: the end that was due before it
+    """
+    parts = []
+    if made.change.hold:
+        parts.append('a person set ' + _and(
+            [f'{name} to {value}' for name, value in made.change.hold.items()])
+            + ', held until it is released')
+    parts.extend(_released(made))
+    parts.extend(_policy(made, facts, due, at_s))
+    parts.extend(_follows(made))
+    text = '; '.join(parts) or 'nothing was to be changed'
+    return text[0].upper() + text[1:]
 
-    @property
-    def _facts(self) -> record.Facts:
-        return self._watch.facts
 
-    def tune(self, change: Change, at_s: float) -> Decision:
-        """Make a change; the decision says what is to be set for it, or that it is refused.
+def _and(names: abc.Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f'{", ".join(names[:-1])} and {names[-1]}'
 
-        :raises KeyError: for a setting in `hold` that cannot be held.
-        """
-        self._done = None
-        kinds = [hold.remedy_of(setting) for setting in change.hold]
-        why = None
-        if hold.THROTTLE in change.hold and not self._facts.can_throttle:
-            why = (f'{hold.THROTTLE} cannot be held, for auto-converge was not made ready when '
-                   f'this migration started, which its policy decides; leave it out')
-        no = self._orders.refuse(WHAT, at_s, why, while_paused=change.is_of_bandwidth)
-        if no is not None:
-            return no
-        now, new = self._books.now, self._changed(change)
-        wanted = new.fit(now, self._freed(new), self._watch.known_link)
-        actions = settings_mod.changes(now, wanted)
-        if actions and self._watch.tracker.phase is samples.Phase.SETUP:
-            return orders_mod.refusal(
-                WHAT, self._closing.state, 'nothing is being sent yet that it could be set for; '
-                'try again when disks or memory are', at_s, self._watch.forecast)
-        old = self._terms.copy()
-        self._done = _Done(change, old, self._closing.now, now, wanted)
-        reason = telling.changed(
-            telling.Tuned(old, new, change.hold, change.release, now, wanted), self._facts,
-            self._closing.now.due, at_s)
-        if self._watch.standstill.lasts:
-            reason += (f'; {self._watch.standstill.sentence}, so this has no effect before '
-                       f'something does')
-        self._terms.take(new)
-        if change.policy is not None:
-            self._closing.anew()
-            # The new one starts afresh, also with what was refused under the old one.
-            kinds = [*remedies.HARM_ORDER, ending.ABORT.remedy]
-        self._books.forgive(*kinds)
-        return Decision(at_s, actions, orders_mod.OPERATOR, reason, self._watch.forecast)
 
-    def withdraw(self, change: Change, at_s: float) -> Decision | None:
-        """Take back a change of which an action was refused: all is as before it.
+def _released(made: _Made) -> abc.Iterator[str]:
+    given = sorted(set(made.change.release) - set(made.change.hold))
+    held = [name for name in given if name in made.old.held]
+    free = [name for name in given if name not in made.old.held]
+    if held:
+        yield f'the policy steers {_and(held)} again'
+    if free:
+        yield f'nobody held {_and(free)}'
 
-        The decision sets back what had been set already; None when there is nothing to set.
-        """
-        done, self._done = self._done, None
-        if done is None or done.change != change:
-            return None
-        self._terms.take(done.terms)
-        if change.policy is not None and not self._closing.begun:
-            due = self._closing.now.due
-            if due is None or due.rule != orders_mod.OPERATOR:
-                self._closing.now = done.closing
-        if self._closing.begun:
-            return None
-        now = self._books.now
-        back = {field.name: getattr(done.before, field.name)
-                for field in dataclasses.fields(now)
-                if getattr(now, field.name) == getattr(done.after, field.name)}
-        wanted = self._terms.fit(now, dataclasses.replace(now, **back), self._watch.known_link)
-        actions = settings_mod.changes(now, wanted)
-        if not actions:
-            return None
-        return Decision(at_s, actions, orders_mod.OPERATOR, (
-            f'What a person had changed is taken back, for not all of it could be set: '
-            f'{self._books.error or "it was refused"}'), self._watch.forecast)
 
-    def _changed(self, change: Change) -> terms_mod.Terms:
-        """The terms with a change made."""
-        held = {setting: value for setting, value in self._terms.held.items()
-                if setting not in change.release}
-        held.update(change.hold)
-        new = dataclasses.replace(self._terms, held=types.MappingProxyType(held))
-        if change.policy is not None:
-            new.policy, new.deadline_s = change.policy, change.deadline_s
-        return new
+def _policy(made: _Made, facts: record.Facts, due: course_mod.Ending | None,
+            at_s: float) -> abc.Iterator[str]:
+    old, new = made.old.policy, made.new.policy
+    if new is not old:
+        names = [f'{name} {key.text(getattr(new, name)) or "empty"}'
+                 for name, key in keys.KEYS.items() if getattr(new, name) != getattr(old, name)]
+        if len(names) > NAMED:
+            names[NAMED:] = [f'{len(names) - NAMED} other keys']
+        if names:
+            yield f'the policy has now {_and(names)}'
+        if new.may_post_copy and not facts.can_post_copy:
+            yield ('post_copy cannot be used in this migration, for it was not made ready when '
+                   'it started')
+        if new.may_throttle and not facts.can_throttle:
+            yield ('auto_converge cannot be used in this migration, for it was not made ready '
+                   'when it started')
+        if due is not None and due.rule != vocabulary.OPERATOR:
+            yield f'what {due.rule} had asked for is dropped and judged anew'
+    deadline_s = made.new.deadline_s
+    if deadline_s != made.old.deadline_s:
+        if deadline_s is None:
+            yield 'there is no deadline any more'
+        elif deadline_s > at_s:
+            yield f'the deadline is in {figures.span(deadline_s - at_s)}'
+        else:
+            yield f'the deadline passed {figures.span(at_s - deadline_s)} ago'
 
-    def _freed(self, new: terms_mod.Terms) -> settings_mod.Settings:
-        """The settings to go on with where nothing is held.
 
-        The engine goes on from the values that there are, but never from less than what the
-        policy gives without any remedy: nothing might be permitted that gets it back.
-        """
-        now, old, policy = self._books.now, self._terms, new.policy
-        cap, promised = now.cap_mib_s, now.promised_ms
-        start = policy.bandwidth_mib_s
-        if start != old.policy.bandwidth_mib_s or (
-                hold.BANDWIDTH in old.held and cap and (not start or cap < start)):
-            cap = start
-        if self._closing.state == 'paused':
-            cap = new.highest_cap(cap)
-        if hold.DOWNTIME in old.held:
-            promised = max(promised, settings_mod.initial_promise_ms(policy))
-        return dataclasses.replace(now, cap_mib_s=cap, promised_ms=promised)
+def _follows(made: _Made) -> abc.Iterator[str]:
+    """What is set although nobody named it."""
+    now, wanted, held = made.now, made.wanted, made.new.held
+    if wanted.cap_mib_s != now.cap_mib_s and terms_mod.BANDWIDTH not in held:
+        cap = f'{wanted.cap_mib_s} MiB/s' if wanted.cap_mib_s else 'no cap'
+        yield f'the transfer goes on with {cap}'
+    if wanted.promised_ms != now.promised_ms and terms_mod.DOWNTIME not in held:
+        yield f'a blackout of up to {figures.blackout(wanted.promised_ms)} is tried for'
+    if wanted.throttle_percent != now.throttle_percent and terms_mod.THROTTLE not in held:
+        yield f'the guest is slowed by {wanted.throttle_percent} % at most'
+    if wanted.limit_ms != now.limit_ms:
+        yield (f"QEMU's own limit goes from {now.limit_ms} to {wanted.limit_ms} ms, which keeps "
+               f'the blackout within {figures.blackout(wanted.promised_ms)}')

@@ -15,18 +15,20 @@ from __future__ import annotations
 
 from collections import abc
 
+from nova_migpolicy.engine import course as course_mod
 from nova_migpolicy.engine.estimation import observer
 from nova_migpolicy.engine import figures
-from nova_migpolicy.engine import hold
-from nova_migpolicy.engine import ledger
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
-from nova_migpolicy.engine.steering import closing as closing_mod
-from nova_migpolicy.engine import terms as terms_mod
+from nova_migpolicy.engine import state as state_mod
+from nova_migpolicy.engine import terms
 from nova_migpolicy import vocabulary
 
+Course = course_mod.Course
 Decision = record.Decision
+Observation = observer.Observation
+State = state_mod.State
 RULE = vocabulary.SHARE
 TRICKLE_MIB_S = 1
 # Less than this share of what the link has given is taken for the work of others, for so long.
@@ -48,130 +50,142 @@ def needed_by(all_of_them: abc.Sequence[tuple[bool, bool]], place: int) -> int:
                for number, (in_need, urgent) in enumerate(all_of_them))
 
 
-class Sharing:
-    """One migration's part in sharing the link.
+def has_given_way(state: State) -> bool:
+    """Whether it goes at a trickle, for another."""
+    return (state.course.sharing.own_cap_mib_s is not None
+            and state.settings.cap_mib_s == TRICKLE_MIB_S)
 
-    :ivar in_need: it cannot end at the rate that it gets beside others
-    :ivar is_urgent: it has waited for others as long as its deadline permits
+
+def is_in_need(state: State, seen: Observation) -> bool:
+    """Whether it cannot end beside the others that use the link, but may with it to itself.
+
+    One that had it to itself and goes on as its policy says, or whose link is dead, does not.
+    One that is paused is: its guest stands still as long as they take their part.
     """
+    in_vain = state.course.ending.stall_said and not isinstance(state.ended_by, remedies.Pause)
+    return state.course.sharing.in_need and not (in_vain or stands_still(state, seen))
 
-    def __init__(self, terms: terms_mod.Terms, books: ledger.Ledger,
-                 watch: observer.Watch, closing: closing_mod.Closing) -> None:
-        self._terms = terms
-        self._books = books
-        self._watch = watch
-        self._closing = closing
-        self.in_need = False
-        self.is_urgent = False
-        self._waits_since_s: float | None = None
-        # How often it was asked to go on, which may be refused, and when it is again.
-        self._tries, self._again_s = 0, 0.0
-        # What it was sent with before it gave way, in bytes/s.
-        self._rate = 0.0
 
-    @property
-    def has_given_way(self) -> bool:
-        """Whether it goes at a trickle, for another."""
-        return (self._books.own_cap_mib_s is not None
-                and self._books.now.cap_mib_s == TRICKLE_MIB_S)
+def stands_still(state: State, seen: Observation) -> bool:
+    """Whether nothing has moved over the link for long enough to be said."""
+    return seen.standstill.lasts and not isinstance(state.ended_by, remedies.Abort)
 
-    def applied(self, action: remedies.Action) -> None:
-        """An action has been carried out: a guest that stands still needs the link to itself."""
-        self.in_need |= isinstance(action, remedies.Pause) and self._watch.others > 0
 
-    def step(self, at_s: float) -> Decision | None:
-        """Give way to another in need, or take up the own rate again."""
-        last, books = self._watch.last, self._books
-        needed_by = (last.needed_by or 0) if last is not None else 0
-        if books.own_cap_mib_s is not None and (
-                hold.BANDWIDTH in self._terms.held or not self.has_given_way):
-            books.own_cap_mib_s = None      # Somebody else has set it since.
-        if books.own_cap_mib_s is not None and not self.is_urgent and self._is_late(at_s):
-            return self._hurry(at_s)
-        if needed_by and books.own_cap_mib_s is None:
-            return self._give_way(needed_by, at_s)
-        if not needed_by and books.own_cap_mib_s is not None:
-            return self._go_on(books.own_cap_mib_s, at_s)
+def paused(state: State, seen: Observation) -> Course:
+    """The course when the guest was paused: it needs the link to itself."""
+    return state.course.with_sharing(
+        in_need=state.course.sharing.in_need or seen.others(state) > 0)
+
+
+def give_way_or_go_on(state: State, seen: Observation) -> Decision | None:
+    """Give way to another migration in need, or take up the own rate again."""
+    course, sharing = state.course, state.course.sharing
+    needed_by = (seen.sample.needed_by or 0) if seen.sample is not None else 0
+    if sharing.own_cap_mib_s is not None and (
+            terms.BANDWIDTH in state.terms.held or not has_given_way(state)):
+        course = course.with_sharing(own_cap_mib_s=None)    # Somebody else has set it since.
+    own = course.sharing.own_cap_mib_s
+    found: Decision | None = None
+    if own is not None and not sharing.is_urgent and _is_late(state, seen):
+        found = _go_first(state, seen, course)
+    elif needed_by and own is None:
+        found = _give_way(state, seen, course, needed_by)
+    elif not needed_by and own is not None:
+        found = _go_on(seen, course, own)
+    if found is None and course != state.course:
+        return Decision.silent(seen.at_s, course)
+    return found
+
+
+def _give_way(state: State, seen: Observation, course: Course,
+              needed_by: int) -> Decision | None:
+    now = state.settings.cap_mib_s
+    if (seen.phase not in GIVES_WAY or terms.BANDWIDTH in state.terms.held
+            or now == TRICKLE_MIB_S or not state.available(remedies.BANDWIDTH)):
         return None
-
-    def _give_way(self, needed_by: int, at_s: float) -> Decision | None:
-        now, phase = self._books.now.cap_mib_s, self._watch.tracker.phase
-        if (phase not in GIVES_WAY or hold.BANDWIDTH in self._terms.held
-                or now == TRICKLE_MIB_S or not self._books.available(remedies.BANDWIDTH)):
-            return None
-        if phase is samples.Phase.DISKS and not self._watch.facts.can_hurry_disks:
-            return None         # To be refused would count against the memory's rate, too.
-        self._books.own_cap_mib_s, self._tries = now, 0
-        self._rate = max(self._given(), self._watch.pace.rate() or 0.0)
+    if seen.phase is samples.Phase.DISKS and not seen.facts.can_hurry_disks:
+        return None         # To be refused would count against the memory's rate, too.
+    course = course.with_sharing(
+        own_cap_mib_s=now, tries=0, own_rate=max(_given(state, seen), seen.pace or 0.0),
         # What has been sent once is over soon with the link to itself: one after the other.
-        self.in_need |= phase is samples.Phase.PASSES
-        return Decision(at_s, (remedies.SetBandwidth(TRICKLE_MIB_S),), RULE, (
-            f'{figures.count(needed_by, "migration")} of this host that began before it, or that '
-            f'cannot wait any longer for their deadline, cannot end while others use the link; '
-            f'it goes on at {TRICKLE_MIB_S} MiB/s until then'), self._watch.forecast)
+        in_need=course.sharing.in_need or seen.phase is samples.Phase.PASSES)
+    return Decision(seen.at_s, (remedies.SetBandwidth(TRICKLE_MIB_S),), RULE, (
+        f'{figures.count(needed_by, "migration")} of this host that began before it, or that '
+        f'cannot wait any longer for their deadline, cannot end while others use the link; '
+        f'it goes on at {TRICKLE_MIB_S} MiB/s until then'), seen.forecast, course=course)
 
-    def _go_on(self, cap_mib_s: int, at_s: float) -> Decision | None:
-        if self._tries and at_s < self._again_s:
-            return None
-        self._tries += 1
-        self._again_s = at_s + ledger.abort_pause_s(self._tries)
-        rate = f'{cap_mib_s} MiB/s' if cap_mib_s else 'no bandwidth cap'
-        return Decision(at_s, (remedies.SetBandwidth(cap_mib_s),), RULE, (
-            f'No migration that goes before it needs the link any more; it goes on with {rate}'),
-            self._watch.forecast, again=self._tries > 1)
 
-    def _is_late(self, at_s: float) -> bool:
-        """Whether it has to go on now for its deadline."""
-        time_left, left = self._watch.time_left(at_s), self._watch.left()
-        if time_left is None or left is None or self._terms.policy.on_timeout == 'continue':
-            return False
-        return time_left <= URGENT_S + URGENT * left / max(self._rate, TRICKLE_MIB_S * record.MIB)
+def _go_on(seen: Observation, course: Course, cap_mib_s: int) -> Decision | None:
+    tries = course.sharing.tries
+    if tries and seen.at_s < course.sharing.again_s:
+        return None
+    course = course.with_sharing(
+        tries=tries + 1, again_s=seen.at_s + state_mod.abort_pause_s(tries + 1))
+    rate = f'{cap_mib_s} MiB/s' if cap_mib_s else 'no bandwidth cap'
+    return Decision(seen.at_s, (remedies.SetBandwidth(cap_mib_s),), RULE, (
+        f'No migration that goes before it needs the link any more; it goes on with {rate}'),
+        seen.forecast, again=tries > 0, course=course)
 
-    def _hurry(self, at_s: float) -> Decision:
-        self.is_urgent = self.in_need = True
-        left, time_left = self._watch.left() or 0, self._watch.time_left(at_s) or 0.0
-        return self._say(at_s, (
-            f'{figures.size(left)} are left, and the deadline is in '
-            f'{figures.span(max(time_left, 0.0))}; it goes before the migrations of this host '
-            f'that can wait'))
 
-    def instead(self, reason: str, at_s: float) -> tuple[bool, Decision | None]:
-        """Whether to wait in place of doing something to the guest, and what is said of it.
+def _is_late(state: State, seen: Observation) -> bool:
+    """Whether it has to go on now for its deadline."""
+    time_left, left = state.time_left_s(seen.at_s), seen.left_bytes
+    if time_left is None or left is None or state.policy.on_timeout == 'continue':
+        return False
+    rate = max(state.course.sharing.own_rate, TRICKLE_MIB_S * record.MIB)
+    return time_left <= URGENT_S + URGENT * left / rate
 
-        :param reason: why it would be done
-        """
-        others = self._watch.others
-        if others and self._closing.now.stall_said:
-            return True, None   # It did not end alone either: nobody gives way to it any more.
-        if others:
-            said, self.in_need = self.in_need, True
-            return True, None if said else self._say(at_s, (
-                f'{reason}, beside {figures.count(others, "other migration")} of this host; those '
-                'that began after it give way until it has ended'))
-        if not self._is_taken():
-            self._waits_since_s = None
-            return False, None
-        since_s = self._waits_since_s
-        if since_s is None:
-            self._waits_since_s = at_s
-            return True, self._say(at_s, (
-                f'{reason}, of {figures.rate(self._given())} that the link has given; others seem '
-                f'to use it, and it waits for them for up to {figures.span(PATIENCE_S)}'))
-        return at_s - since_s < PATIENCE_S, None
 
-    def _say(self, at_s: float, reason: str) -> Decision:
-        return Decision(at_s, (), RULE, reason, self._watch.forecast)
+def _go_first(state: State, seen: Observation, course: Course) -> Decision:
+    left, time_left = seen.left_bytes or 0, state.time_left_s(seen.at_s) or 0.0
+    return _say(seen, course.with_sharing(is_urgent=True, in_need=True), (
+        f'{figures.size(left)} are left, and the deadline is in '
+        f'{figures.span(max(time_left, 0.0))}; it goes before the migrations of this host '
+        f'that can wait'))
 
-    def _given(self) -> float:
-        """The most that the link has given, in bytes/s, as far as this migration could use it."""
-        cap, known = self._books.now.cap_mib_s, self._watch.known_link.most_mib_s or 0.0
-        most = max([known * record.MIB, *(
-            one.wire_rate for one in self._watch.tracker.passes if one.cap_mib_s == cap
-            and one.steady)])
-        return min(most, cap * record.MIB) if cap else most
 
-    def _is_taken(self) -> bool:
-        seen = self._watch.seen
-        if seen is None or seen.remaining <= self._watch.threshold():
-            return False        # So little is to be sent that its rate says nothing.
-        return seen.measured and seen.wire_rate < TAKEN * self._given()
+def instead(state: State, seen: Observation, course: Course,
+            reason: str) -> tuple[Course, bool, Decision | None]:
+    """Whether to wait in place of doing something to the guest, and what is said of it.
+
+    The course from now on comes first.
+
+    :param reason: why it would be done
+    """
+    others, at_s, sharing = seen.others(state), seen.at_s, course.sharing
+    if others and course.ending.stall_said:
+        # It did not end alone either: nobody gives way to it any more.
+        return course, True, None
+    if others:
+        needs = course.with_sharing(in_need=True)
+        return needs, True, None if sharing.in_need else _say(seen, needs, (
+            f'{reason}, beside {figures.count(others, "other migration")} of this host; those '
+            'that began after it give way until it has ended'))
+    if not _is_taken(state, seen):
+        return course.with_sharing(waits_since_s=None), False, None
+    since_s = sharing.waits_since_s
+    if since_s is None:
+        course = course.with_sharing(waits_since_s=at_s)
+        return course, True, _say(seen, course, (
+            f'{reason}, of {figures.rate(_given(state, seen))} that the link has given; others '
+            f'seem to use it, and it waits for them for up to {figures.span(PATIENCE_S)}'))
+    return course, at_s - since_s < PATIENCE_S, None
+
+
+def _say(seen: Observation, course: Course, reason: str) -> Decision:
+    return Decision(seen.at_s, (), RULE, reason, seen.forecast, course=course)
+
+
+def _given(state: State, seen: Observation) -> float:
+    """The most that the link has given, in bytes/s, as far as this migration could use it."""
+    cap, known = state.settings.cap_mib_s, seen.known_link.most_mib_s or 0.0
+    most = max([known * record.MIB, *(
+        one.wire_rate for one in seen.passes if one.cap_mib_s == cap and one.steady)])
+    return min(most, cap * record.MIB) if cap else most
+
+
+def _is_taken(state: State, seen: Observation) -> bool:
+    estimate = seen.estimate
+    if estimate is None or estimate.remaining <= seen.threshold_bytes(state):
+        return False        # So little is to be sent that its rate says nothing.
+    return estimate.measured and estimate.wire_rate < TAKEN * _given(state, seen)

@@ -3,7 +3,7 @@
 
 import testtools
 
-from nova_migpolicy.engine.steering import retune
+from nova_migpolicy.engine import terms
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
@@ -33,4 +33,4 @@ class CaseBase(testtools.TestCase):
 
 def change(**hold):
     """A change of an operator that holds settings."""
-    return retune.Change(hold=hold)
+    return terms.Change(hold=hold)

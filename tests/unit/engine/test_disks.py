@@ -51,12 +51,12 @@ class TestRates(testtools.TestCase):
 
     def seen(self, *looks, size=1000):
         """Looks: (at_s, copied, left)."""
-        disks = disk_sync.Mirroring()
-        disks.add(samples.Sample(at_s=-5.0, disk_total_bytes=1, disk_processed_bytes=0,
-                                 disk_remaining_bytes=1), 60.0)
+        disks = disk_sync.Mirroring().add(samples.Sample(
+            at_s=-5.0, disk_total_bytes=1, disk_processed_bytes=0, disk_remaining_bytes=1), 60.0)
         for at_s, done, left in looks:
-            disks.add(samples.Sample(at_s=at_s, disk_total_bytes=done + left,
-                                     disk_processed_bytes=done, disk_remaining_bytes=left), 60.0)
+            disks = disks.add(samples.Sample(
+                at_s=at_s, disk_total_bytes=done + left, disk_processed_bytes=done,
+                disk_remaining_bytes=left), 60.0)
         return disks.rates(0.0, size)
 
     def test_what_is_left_tells_what_was_written(self):
@@ -81,7 +81,7 @@ class TestRates(testtools.TestCase):
     def test_what_is_not_known_is_left_out(self):
         disks = disk_sync.Mirroring()
         for stats in ({}, {'disk_total': 5}, {'disk_total': 0, 'disk_remaining': 0}):
-            disks.add(samples.Sample.from_stats(1.0, stats), 60.0)
+            disks = disks.add(samples.Sample.from_stats(1.0, stats), 60.0)
         self.assertIsNone(disks.rates(0.0, 1000))
 
     def test_the_time_to_sync(self):

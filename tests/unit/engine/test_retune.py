@@ -3,8 +3,8 @@
 
 from testtools import matchers
 
-from nova_migpolicy.engine import hold
 from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import terms
 from tests.unit.engine.steering import test_retune
 
 ABORT, POST_COPY = remedies.Abort(), remedies.StartPostCopy()
@@ -16,7 +16,7 @@ class TestPolicy(test_retune.TuningBase):
         self.start(remedies=('bandwidth', 'downtime'), facts={'can_throttle': True})
         self.go(2.0)
         self.do(self.tune(bandwidth_mib_s=90, max_downtime_ms=450, max_throttle_percent=50))
-        self.do(self.tune(release=hold.HOLDABLE, policy={'remedies': ('auto_converge',)}))
+        self.do(self.tune(release=terms.HOLDABLE, policy={'remedies': ('auto_converge',)}))
         self.assertEqual(50, self.controller.settings.throttle_percent)
         decision = self.do(self.tune(policy={
             'max_bandwidth_mib_s': 70, 'max_downtime_ms': 200, 'max_throttle_percent': 40}))

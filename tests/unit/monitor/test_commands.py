@@ -8,9 +8,10 @@ import testtools
 
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
-from nova_migpolicy.monitor import actor as actor_mod
 from nova_migpolicy.monitor import commands
+from nova_migpolicy.monitor import executor as executor_mod
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
@@ -32,10 +33,8 @@ class CommandsTest(testtools.TestCase):
         super().setUp()
         self.clock = fakes.Clock()
         self.domain = fakes.Domain()
-        self.asking = True
         self.flavor = FLAVOR
         self.phase = None
-        self.owed = []
 
     def resolver(self, retune):
         return resolve.resolve(resolve.Sources(flavor=self.flavor, retune=retune))
@@ -48,14 +47,12 @@ class CommandsTest(testtools.TestCase):
             can_throttle=can_throttle)
         self.controller = controller_mod.Controller(resolved.policy, facts)
         self.journal = journal_mod.Journal(None, self.clock(), 0)
-        self.actor = actor_mod.Actor(
+        self.executor = executor_mod.Executor(
             guest_mod.MigratingGuest(self.domain, lambda domain, command: '{"return": {}}'),
             self.controller, self.journal, self.clock, lambda: None)
         self.tuning = retune_mod.PolicyInForce(self.resolver, resolved, lambda policy: None)
         self.commands = commands.Commands(
-            self.controller, self.actor, self.journal, self.tuning, clock=self.clock,
-            ask=lambda decide: decide(self.clock()) if self.asking else None,
-            owe=lambda *owed: self.owed.append(owed),
+            self.controller, self.executor, self.journal, self.tuning, clock=self.clock,
             phase=lambda: self.phase or self.controller.state)
         self.memory_is_sent()
         return self.commands
@@ -84,6 +81,19 @@ class CommandsTest(testtools.TestCase):
         item = inbox_mod.Tune(values, release)
         self.commands.tune(item)
         return item.reply.wait(0)
+
+    def fail(self):
+        """Let the engine fail at a look; it is not asked any more."""
+        def observe(_sample):
+            raise ZeroDivisionError
+
+        self.controller.observe = observe
+        self.executor.observe(samples.Sample(at_s=self.clock()))
+
+    def owed(self, after_s):
+        """What is owed without an engine at a look some time later."""
+        self.clock.sleep(after_s)
+        return self.executor.observe(samples.Sample(at_s=self.clock()))
 
     def refuse(self, call, code=libvirt.VIR_ERR_OPERATION_INVALID):
         self.domain.answers[call] = fakes.error(code)
@@ -154,7 +164,7 @@ class CommandsTest(testtools.TestCase):
         self.assertIn('tried again', told.body['reason'])
         self.domain.answers['abortJob'] = None
         self.clock.sleep(10)
-        self.actor.apply(self.controller.observe(samples.Sample.from_stats(self.clock(), {})))
+        self.executor.apply(self.controller.observe(samples.Sample.from_stats(self.clock(), {})))
         self.assertEqual(2, len(self.domain.called('abortJob')))
 
     def test_a_cancel_before_there_is_a_job_waits_for_its_answer(self):
@@ -165,7 +175,7 @@ class CommandsTest(testtools.TestCase):
         self.commands.answer_cancels()
         self.assertIsNone(item.reply.wait(0))
         self.domain.answers['abortJob'] = None
-        self.actor.cancel_again()
+        self.executor.cancel_again()
         self.commands.answer_cancels()
         self.assertEqual(protocol.ACCEPTED, item.reply.wait(0).status)
 
@@ -184,7 +194,7 @@ class CommandsTest(testtools.TestCase):
                 self.refuse('abortJob', code)
                 item = inbox_mod.Command(vocabulary.CANCEL)
                 self.commands.act(item)
-                self.actor.cancel_again()
+                self.executor.cancel_again()
                 self.commands.answer_cancels()
                 self.assertIsNone(item.reply.wait(0))
                 self.end(end)
@@ -197,13 +207,13 @@ class CommandsTest(testtools.TestCase):
         item = inbox_mod.Command(vocabulary.CANCEL)
         self.commands.act(item)
         self.refuse('abortJob', libvirt.VIR_ERR_RPC)
-        self.actor.cancel_again()
+        self.executor.cancel_again()
         self.commands.answer_cancels()
         self.assertIn('tried again', item.reply.wait(0).body['reason'])
         self.domain.answers['abortJob'] = None
         self.clock.sleep(10)
-        self.actor.apply(self.controller.observe(samples.Sample.from_stats(self.clock(), {})))
-        self.assertEqual(commands.CANCELLED, self.actor.abort_reason.partition(';')[0])
+        self.executor.apply(self.controller.observe(samples.Sample.from_stats(self.clock(), {})))
+        self.assertEqual(commands.CANCELLED, self.executor.abort_reason.partition(';')[0])
 
     def test_who_asks_too_late_for_what_has_come(self):
         self.make()
@@ -258,12 +268,12 @@ class CommandsTest(testtools.TestCase):
         self.refuse('suspend')
         self.act(vocabulary.FORCE_COMPLETE)
         self.clock.sleep(10)
-        self.actor.apply(self.controller.observe(samples.Sample.from_stats(self.clock(), {})))
+        self.executor.apply(self.controller.observe(samples.Sample.from_stats(self.clock(), {})))
         self.assertEqual(2, len(self.domain.called('suspend')))
         self.domain.answers['suspend'] = None
         told = self.act(vocabulary.FORCE_COMPLETE)
         self.assertEqual((protocol.ACCEPTED, 3), (told.status, len(self.domain.called('suspend'))))
-        self.assertTrue(self.actor.paused)
+        self.assertTrue(self.executor.paused)
 
     def test_a_completion_is_not_done_any_more_once_it_is_cancelled(self):
         self.make()
@@ -281,19 +291,21 @@ class CommandsTest(testtools.TestCase):
 
     def test_where_the_engine_has_failed_and_libvirt_refuses(self):
         self.make()
-        self.asking = False
+        self.fail()
         self.refuse('suspend')
         self.refuse('abortJob', libvirt.VIR_ERR_RPC)
         told = self.act(vocabulary.FORCE_COMPLETE)
-        self.assertEqual((protocol.CONFLICT, []), (told.status, self.owed))
+        self.assertEqual((protocol.CONFLICT, None), (told.status, self.owed(10)))
         self.assertIn('refused', told.message)
         told = self.act(vocabulary.CANCEL)
-        self.assertEqual((protocol.ACCEPTED, 1), (told.status, len(self.owed)))
+        self.assertEqual(protocol.ACCEPTED, told.status)
         self.assertIn('it will be tried again', told.body['reason'])
+        self.assertIsNone(self.owed(0.5))
+        self.assertEqual((remedies.Abort(),), self.owed(1).actions)
 
     def test_where_the_engine_has_failed(self):
         self.make()
-        self.asking = False
+        self.fail()
         self.assertIn('engine', self.tune(bandwidth_mib_s=60).message)
         self.assertIn('engine', self.act(vocabulary.START_POST_COPY).message)
         self.assertEqual(protocol.ACCEPTED, self.act(vocabulary.FORCE_COMPLETE).status)

@@ -114,7 +114,7 @@ class TestBandwidth(EndsBase):
         slow = self.play(load, 'pause', 30.0, remedies=())
 
         def tune(pilot, now_s):
-            return pilot.tune(cases.change(bandwidth_mib_s=400), now_s)
+            return pilot.retune(cases.change(bandwidth_mib_s=400), now_s)
 
         fast = self.play(load, 'pause', 30.0, remedies=(), more=[(31.0, tune)])
         self.assertFalse(fast.decisions[-1].refused, fast.decisions[-1].reason)
@@ -122,7 +122,7 @@ class TestBandwidth(EndsBase):
 
     def test_nothing_else_of_a_paused_guest_can_be_changed(self):
         def tune(pilot, now_s):
-            return pilot.tune(cases.change(max_downtime_ms=400), now_s)
+            return pilot.retune(cases.change(max_downtime_ms=400), now_s)
 
         seen = self.play(guests.sweep(1024, 800, 900), 'pause', 30.0, remedies=(),
                          more=[(31.0, tune)])

@@ -5,11 +5,10 @@ import dataclasses
 
 import testtools
 
-from nova_migpolicy.engine import hold
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
 from nova_migpolicy.engine import settings as settings_mod
-from nova_migpolicy.engine.steering import retune
+from nova_migpolicy.engine import terms
 from nova_migpolicy.sim import guests
 from tests.unit.engine import test_controller
 
@@ -25,8 +24,8 @@ class TuningBase(test_controller.ControllerBase):
         """A change at a time, not done yet; policy: fields to replace."""
         if policy is not None:
             policy = dataclasses.replace(self.controller.policy, **policy)
-        self.change = retune.Change(held, frozenset(release), policy, deadline_s)
-        return self.controller.tune(
+        self.change = terms.Change(held, frozenset(release), policy, deadline_s)
+        return self.controller.retune(
             self.change, self.plant.now_s if at_s is None else at_s)
 
     def refuse(self, decision, error='busy'):
@@ -136,7 +135,7 @@ class TestHold(TuningBase):
         self.start()
         self.assertRaises(KeyError, self.tune, 1.0, on_timeout=5)
         self.assertEqual({'bandwidth_mib_s', 'max_downtime_ms', 'max_throttle_percent'},
-                         hold.HOLDABLE)
+                         terms.HOLDABLE)
 
     def test_a_remedy_that_was_refused_twice_is_tried_for_a_person(self):
         self.start(remedies=('bandwidth',), on_stall='continue')
@@ -199,6 +198,6 @@ class TestRelease(TuningBase):
 class TestChange(testtools.TestCase):
 
     def test_defaults_change_nothing(self):
-        change = retune.Change()
+        change = terms.Change()
         self.assertEqual(({}, frozenset(), None, None), (
             dict(change.hold), change.release, change.policy, change.deadline_s))

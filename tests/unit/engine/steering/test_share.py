@@ -150,7 +150,7 @@ class TestTogether(ShareBase):
         crowd = self.eight()
         crowd.go(1.0)
         held = crowd.courses[3]
-        held.order(lambda pilot, at_s: pilot.tune(cases.change(bandwidth_mib_s=30), at_s))
+        held.order(lambda pilot, at_s: pilot.retune(cases.change(bandwidth_mib_s=30), at_s))
         crowd.go(600)
         caps = [one.mib_s for one in held.told().actions if isinstance(one, remedies.SetBandwidth)]
         self.assertNotIn(share.TRICKLE_MIB_S, caps)
@@ -228,7 +228,7 @@ class TestGivingWay(testtools.TestCase):
         for rate_mib_s in (30, 1):
             self.start(bandwidth_mib_s=40)
             self.assertEqual([1], self.see(1, 1))
-            for action in self.pilot.tune(
+            for action in self.pilot.retune(
                     cases.change(bandwidth_mib_s=rate_mib_s), 2.0).actions:
                 self.pilot.applied(action, 2.0)
             self.assertEqual([[], []], [self.see(3, 1), self.see(4, 0)])

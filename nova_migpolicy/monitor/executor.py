@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks the controller, does what it decides action by action, and tells it what came of each.
+
+It survives the controller's errors: a bug of ours must not cost the guest its monitor. What is
+owed without a controller is an end, and it is here: at the deadline, or where an operator's cancel
+was refused, an abort that is tried until it works. It also remembers what cannot be taken back: a
+pause, the start of post-copy, an abort. When to ask is the loop's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import dataclasses
+from typing import NamedTuple
+
+import libvirt
+from oslo_log import log as logging
+
+from nova_migpolicy.engine import controller as controller_mod
+from nova_migpolicy.engine import remedies
+from nova_migpolicy.engine import samples
+from nova_migpolicy.engine import state
+from nova_migpolicy import exception
+from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy import vocabulary
+
+LOG = logging.getLogger(__name__)
+
+Decision = controller_mod.Decision
+# An abort that meets one of these came before the job, or after it.
+NOTHING_TO_END = (exception.JobGone, exception.GuestGone)
+
+
+class Applied(NamedTuple):
+    """What was decided, None for nothing, and which refusal ended its actions, if one did."""
+
+    decision: Decision | None
+    error: str = ''
+
+
+class Executor:
+    """Steers the guest of one migration as its controller decides.
+
+    :ivar post_copy: the guest runs on the destination.
+    :ivar paused: it was paused for the rest of the transfer.
+    :ivar abort_reason: why libvirt was told to end the job; None if it was not.
+    :ivar aborted_s: since when.
+    :ivar aborting: the reason while libvirt is being told.
+    """
+
+    def __init__(self, guest: guest_mod.MigratingGuest, controller: controller_mod.Controller,
+                 journal: journal_mod.Journal, clock: Callable[[], float],
+                 post_copy_started: Callable[[], None]) -> None:
+        self._guest = guest
+        self._controller = controller
+        self._journal = journal
+        self._clock = clock
+        self._post_copy_started = post_copy_started
+        # Until the controller has failed.
+        self._steering = True
+        # An abort that came before there was a job to end.
+        self._cancel: Decision | None = None
+        # With which error an abort was refused last, and how often in all.
+        self._abort_error = ''
+        self._abort_refusals = 0
+        # An abort that is due without the controller, how often it was tried, and when it is next.
+        self._owed: Decision | None = None
+        self._owed_tries = 0
+        self._owed_again_s = 0.0
+        self.post_copy = False
+        self.paused = False
+        self.abort_reason: str | None = None
+        self.aborted_s: float | None = None
+        self.aborting: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether a step has been taken after which there is nothing to abort any more."""
+        return self.post_copy or self.abort_reason is not None
+
+    @property
+    def cancel_is_due(self) -> bool:
+        """Whether an abort came before there was a job to end."""
+        return self._cancel is not None
+
+    def decide(self, ask: Callable[[float], Decision | None]) -> Applied:
+        """Ask the controller at the present moment, and do what it decides; never raises."""
+        decision = self._ask(ask)
+        return Applied(decision, self.apply(decision))
+
+    def observe(self, sample: samples.Sample) -> Decision | None:
+        """What the controller decides about a sample; without it, an abort may still be owed.
+
+        Whoever asks applies it.
+        """
+        found = self._ask(lambda _at_s: self._controller.observe(sample))
+        at_s, deadline_s = sample.at_s, self._controller.facts.deadline_s
+        if self._steering or self.ended:
+            return found
+        if self._owed is None and deadline_s is not None and at_s >= deadline_s:
+            self._owed = Decision(
+                at_s, (remedies.Abort(),), vocabulary.ON_TIMEOUT,
+                'The deadline has passed, and after an error nothing else can be decided')
+        if self._owed is None or at_s < self._owed_again_s:
+            return None
+        owed = dataclasses.replace(self._owed, at_s=at_s, again=self._owed_tries > 0)
+        self._owe(self._owed, at_s)
+        return owed
+
+    def do(self, action: remedies.Action, reason: str) -> Applied:
+        """Do what an operator orders while the controller cannot be asked.
+
+        A refused abort is owed from then on.
+        """
+        at_s = self._clock()
+        decision = Decision(at_s, (action,), vocabulary.OPERATOR, reason)
+        error = self.apply(decision)
+        if error and isinstance(action, remedies.Abort) and not (
+                self.cancel_is_due or self.post_copy):
+            self._owe(decision, self._clock())
+        return Applied(decision, error)
+
+    def apply(self, decision: Decision | None) -> str:
+        """Write a decision down and do it, None being nothing; returns what was refused, if so."""
+        if decision is None:
+            return ''
+        if not decision.again:
+            self._say(decision)
+        for action in decision.actions:
+            self.aborting = decision.reason if isinstance(action, remedies.Abort) else None
+            try:
+                self._apply(action)
+            except exception.GuestError as error:
+                if not self._happened_all_the_same(action):
+                    self._refused(action, decision, error)
+                    # The rest was meant to come after this one.
+                    return str(error)
+            finally:
+                self.aborting = None
+            self._done(action, decision)
+        return ''
+
+    def cancel_again(self) -> None:
+        """Try an abort that came too early; nothing is said until there is a job."""
+        decision = self._cancel
+        if decision is None:
+            return
+        try:
+            self._guest.abort()
+        except NOTHING_TO_END as error:
+            if self._is_in_post_copy():
+                self._cancel = None
+                self._refused(remedies.Abort(), decision, error)
+            return
+        except exception.GuestError as error:
+            self._cancel = None
+            self._refused(remedies.Abort(), decision, error)
+        else:
+            self._cancel = None
+            self._done(remedies.Abort(), decision)
+
+    def survive(self, of_what: str, do: Callable[[], object]) -> None:
+        """Do something whose failure must not cost the guest its monitor."""
+        try:
+            do()
+        except Exception as error:
+            LOG.exception('The migration goes on after an error of %s', of_what,
+                          instance_uuid=self._guest.uuid)
+            self._event(f'error of {of_what}: {error}')
+
+    def _ask(self, ask: Callable[[float], Decision | None]) -> Decision | None:
+        """What the controller decides now; None for nothing, and for ever once it has failed."""
+        if not self._steering:
+            return None
+        try:
+            return ask(self._clock())
+        except Exception:
+            LOG.exception('The engine failed: this migration is only watched from now on',
+                          instance_uuid=self._guest.uuid)
+            self._event('the engine failed: only watching from now on')
+            self._steering = False
+            return None
+
+    def _owe(self, abort: Decision, at_s: float) -> None:
+        self._owed = abort
+        self._owed_tries += 1
+        self._owed_again_s = at_s + state.abort_pause_s(self._owed_tries)
+
+    def _say(self, decision: Decision) -> None:
+        LOG.info('Decision %(rule)s: %(reason)s', {
+            'rule': decision.rule, 'reason': decision.reason}, instance_uuid=self._guest.uuid)
+        self._journal.add(vocabulary.DECISION, decision.at_s, **decision.to_dict())
+
+    def _is_in_post_copy(self) -> bool:
+        try:
+            found = self._guest.state()
+        except exception.GuestError:
+            return False
+        return (found is not None and found[0] == libvirt.VIR_DOMAIN_PAUSED
+                and found[1] in outcome_mod.POST_COPY_REASONS)
+
+    def _apply(self, action: remedies.Action) -> None:
+        if (isinstance(action, remedies.SetBandwidth)
+                and self._controller.phase is samples.Phase.DISKS):
+            # libvirt's own call reaches the memory alone.
+            self._guest.set_disk_bandwidth(action.mib_s)
+        self._guest.apply(action)
+
+    def _happened_all_the_same(self, action: remedies.Action) -> bool:
+        """Whether post-copy runs although the answer to its start was an error, or lost."""
+        return isinstance(action, remedies.StartPostCopy) and self._is_in_post_copy()
+
+    def _done(self, action: remedies.Action, decision: Decision) -> None:
+        at_s = self._clock()
+        self._journal.add(vocabulary.ACTION, at_s, **action.to_dict(), done=True)
+        if isinstance(action, remedies.StartPostCopy):
+            self._enter_post_copy()
+        elif isinstance(action, remedies.Pause):
+            self.paused = True
+        elif isinstance(action, remedies.Abort):
+            self.aborted_s = at_s
+            self.abort_reason = decision.reason
+            if self._abort_refusals:
+                LOG.info('The abort was accepted after %d refusals', self._abort_refusals,
+                         instance_uuid=self._guest.uuid)
+        self.survive('engine', lambda: self._controller.applied(action, at_s))
+
+    def _refused(self, action: remedies.Action, decision: Decision,
+                 error: exception.GuestError) -> None:
+        at_s, text = self._clock(), str(error)
+        if not isinstance(action, remedies.Abort) or self._is_news(text):
+            LOG.warning('%(action)s was refused: %(error)s', {
+                'action': action.name, 'error': text}, instance_uuid=self._guest.uuid)
+            self._journal.add(vocabulary.ACTION, at_s, **action.to_dict(), done=False, error=text)
+        if isinstance(action, remedies.Abort) and isinstance(error, NOTHING_TO_END):
+            # libvirt has the same word for an abort without a job and for one in post-copy.
+            if not self._is_in_post_copy():
+                self._cancel = decision
+                return
+            if not self.post_copy:
+                self._event('post-copy was started by another client of libvirt')
+                self._enter_post_copy()
+        self.survive('engine', lambda: self._controller.failed(action, at_s, text))
+
+    def _is_news(self, error: str) -> bool:
+        """Whether a refused abort is to be said: it is tried again and again."""
+        is_news = error != self._abort_error
+        self._abort_error = error
+        self._abort_refusals += 1
+        return is_news
+
+    def _enter_post_copy(self) -> None:
+        self.post_copy = True
+        self.survive('Nova', self._post_copy_started)
+
+    def _event(self, text: str) -> None:
+        self._journal.add(vocabulary.EVENT, self._clock(), text=text)
