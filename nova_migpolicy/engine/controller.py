@@ -46,7 +46,7 @@ _ONCE = frozenset({Phase.DISKS, Phase.BULK})
 
 
 def _is_steered(state: State, seen: Observation) -> bool:
-    """It goes on: nothing ends it, or what is due waits, and it has not given way to another."""
+    """While it is steered: no end is due, or it waits, and it has not given way to another."""
     due = state.course.ending.due
     return (not ending.is_over(state, seen) and not share.has_given_way(state)
             and (due is None or ending.waits(state)))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from lab import guests
 from tests.stack import steering
 
+MIB = 1 << 20
 RATE_MIB_S = 100
 
 
@@ -21,8 +22,10 @@ class LinkTest(steering.SteeringTest):
         self.assert_moved(first)
         held = first.records('link')[-1]['held_mib_s']
         self.assertLessEqual(held, RATE_MIB_S)
-        # A tenth less than what a dense guest gets of it, which is nearly all.
-        self.assertGreater(held, 0.8 * RATE_MIB_S)
+        # A dense guest gets nearly all of it, but for a machine that is too busy to send as much.
+        [end] = first.records('end')
+        got = end['memory_sent_bytes'] / MIB / end['elapsed_ms'] * 1000
+        self.assertGreater(held, 0.7 * got)
         second = self.finish(self.start(remedies='downtime', max_downtime_ms=3500))
         [start] = second.records('start')
         self.assertAlmostEqual(held, start['facts']['link_mib_s'], places=0)
