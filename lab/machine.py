@@ -13,7 +13,6 @@ and what is bound over it; or another tree altogether (`root`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-import hashlib
 import os
 import pathlib
 import shlex
@@ -69,11 +68,6 @@ echo ready
 exec >&2
 exec env --ignore-signal=CHLD sleep infinity
 """
-
-
-def work_hash(work: pathlib.Path) -> str:
-    """Return eight hexadecimal digits that tell this work folder's lab from another's."""
-    return hashlib.sha256(os.fsencode(work.resolve())).hexdigest()[:8]
 
 
 class Machine:

@@ -13,7 +13,6 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import time
 
 import requests
@@ -129,10 +128,6 @@ class Services:
             'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': _SCHEDULE,
         })
 
-    def wait_rabbitmq(self) -> None:
-        """Wait until RabbitMQ listens."""
-        self.wait('rabbitmq', lambda: _listens(self.controller.pid, 5672))
-
     def nova(self, node: machine.Machine, program: str, conf: str) -> None:
         """Start one of Nova's daemons; its name in logs is 'nova-' and the conf's."""
         self.start(node, f'nova-{conf}', [
@@ -198,9 +193,3 @@ def send(node: machine.Machine, program: str, number: signal.Signals) -> None:
         raise needs.LabError(f'{program} does not run in {node.name}')
     for pid in pids:
         os.kill(pid, number)
-
-
-def _listens(pid: int, port: int) -> bool:
-    with network.entered(pid), socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((layout.CONTROLLER, port)) == 0

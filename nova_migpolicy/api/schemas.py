@@ -7,6 +7,7 @@ the source host checks that.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterable
 import difflib
 import functools
@@ -20,7 +21,6 @@ from nova_migpolicy.policy import keys
 from nova_migpolicy import vocabulary
 
 DEFAULT_LIMIT = 100
-HIGHEST_LIMIT = 1000
 ACTIONS = (vocabulary.START_POST_COPY, vocabulary.PAUSE)
 DIRECTIONS = ('both', 'from', 'to')
 MOST_SERVERS = 500
@@ -86,9 +86,15 @@ def timeline_query() -> Schema:
     })
 
 
+SCHEMAS: dict[str, Callable[[], Schema]] = {
+    'tuning': tuning, 'request_policy': request_policy, 'action': action, 'cancel': cancel,
+    'timeline_query': timeline_query,
+}
+
+
 @functools.cache
 def _validator(name: str) -> Any:
-    return jsonschema.Draft202012Validator(globals()[name]())
+    return jsonschema.Draft202012Validator(SCHEMAS[name]())
 
 
 def check(name: str, given: Any, where: str = '') -> None:

@@ -102,10 +102,3 @@ class Abort:
 
 
 Action = typing.Union[SetBandwidth, SetMaxDowntime, SetThrottle, StartPostCopy, Pause, Abort]
-
-
-def harm(action: Action) -> int:
-    """The place of an action in the default order of harm (0: least); an abort hurts nobody."""
-    if action.remedy in HARM_ORDER:
-        return HARM_ORDER.index(action.remedy)
-    return 0

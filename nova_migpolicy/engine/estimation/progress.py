@@ -70,11 +70,6 @@ class Progress:
             self._best = max(self._best, min(99.0, 100 * done / (memory + disk)))
         return self._best
 
-    def finish(self) -> float:
-        """The migration is over: 100."""
-        self._best = 100.0
-        return self._best
-
     @property
     def percent(self) -> float:
         """The last percentage."""

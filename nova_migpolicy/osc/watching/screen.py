@@ -65,7 +65,6 @@ class Live:
         self._console = console.Console(file=stream, highlight=False, markup=False, emoji=False)
         self._live = live.Live(console=self._console, auto_refresh=False)
         self._story: list[tuple[str, watched.Line]] = []
-        self._began_s = time.monotonic()
         self._started = False
 
     def say(self, watch: Watch, lines: Sequence[watched.Line]) -> None:

@@ -107,13 +107,6 @@ class TestActions(testtools.TestCase):
                        remedies.StartPostCopy(), remedies.Pause(), remedies.Abort()):
             self.assertEqual(action.name, action.to_dict()['action'])
 
-    def test_harm(self):
-        order = [remedies.SetBandwidth(1), remedies.SetMaxDowntime(1, 1),
-                 remedies.SetThrottle(1), remedies.StartPostCopy(), remedies.Pause()]
-        mixed = [order[place] for place in (3, 0, 4, 2, 1)]
-        self.assertEqual(order, sorted(mixed, key=remedies.harm))
-        self.assertEqual(0, remedies.harm(remedies.Abort()))
-
     def test_records_are_plain(self):
         decision = record.Decision(1.23456, (remedies.Pause(),), 'pause', 'because',
                                    record.Forecast(True, eta_s=2.00012))
