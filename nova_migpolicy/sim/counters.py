@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What QEMU counts of a migration, and when it refreshes what it tells of it.
+"""QEMU's counters of a migration, and its auto-converge, which goes by them.
 
-The dirty rate is made anew at a sync that comes more than a second after the last time; what was
-newly dirtied and sent since then is also what auto-converge goes by. Sizes are MiB.
+The dirty rate is counted again at a sync that comes more than a second after the last count; what
+was newly dirtied and sent since then is also what auto-converge compares. Sizes are MiB.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 from nova_migpolicy.sim import guests
 
@@ -15,6 +17,9 @@ PAGE = 4096
 PAGE_COST = 1 + 8 / PAGE
 ZERO_COST = 9 / PAGE
 PERIOD_S = 1.0
+# Auto-converge acts once more than this share of what was sent was dirtied, this many times.
+TRIGGER_SHARE = 0.5
+TRIGGER_TIMES = 2
 
 
 class Counters:
@@ -61,3 +66,36 @@ class Counters:
                 'memory_dirty_rate': self.dirty_pages_s, 'memory_page_size': PAGE,
                 'memory_constant': int(self.zeros_mib * MIB / PAGE),
                 'memory_normal': int(self.pages_mib * MIB / PAGE)}
+
+
+@dataclasses.dataclass
+class AutoConverge:
+    """The throttle of one migration in percent; armed: it may act at all.
+
+    The second time that more was dirtied than half of what was sent it sets the initial throttle,
+    and each second time after that one step more, up to a ceiling.
+    """
+
+    armed: bool
+    initial: int = 20
+    increment: int = 10
+    highest: int = 99
+    percent: int = 0
+    _times: int = 0
+
+    def set(self, percent: int) -> None:
+        """Go to a throttle in one step when it acts next, and no further."""
+        self.initial = self.increment = self.highest = percent
+
+    def count(self, dirtied_mib: float, sent_mib: float) -> bool:
+        """Take in a period that is over; whether the throttle changed."""
+        if not self.armed or dirtied_mib <= TRIGGER_SHARE * sent_mib:
+            return False
+        self._times += 1
+        if self._times < TRIGGER_TIMES:
+            return False
+        self._times = 0
+        before = self.percent
+        self.percent = min(self.percent + self.increment, self.highest) if self.percent else (
+            min(self.initial, self.highest))
+        return self.percent != before

@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rate of a link over time: constant from step to step, 0 while it stalls."""
+"""The rate of a link over time, and how rates jitter from pass to pass.
+
+Jitter is the only chance in the model; it comes from a seed.
+"""
 
 from __future__ import annotations
 
 import bisect
 import math
+import random
+
+# Jitter leaves at least this share of a rate.
+LEAST_FACTOR = 0.2
 
 
 class Link:
-    """How much moves over a link at a time; rates in MiB/s.
+    """How much moves over a link at a time; rates in MiB/s, 0 while it stalls.
 
     steps: (time, rate from then on), in order. outages: times (from, to) in which it moves
     nothing.
@@ -51,3 +58,23 @@ class Link:
                 return math.inf
             mib -= rate * (change_s - at_s)
             at_s = change_s
+
+
+class Jitter:
+    """The factors of one migration on the rates of its link and of its guest, in this pass.
+
+    :param link, guest: how far they waver, as a share of the rate; 0 for not at all
+    """
+
+    def __init__(self, seed: int, link: float, guest: float) -> None:
+        self.link_factor = self.guest_factor = 1.0
+        self._chance = random.Random(seed)
+        self._link, self._guest = link, guest
+
+    def next(self) -> bool:
+        """A pass begins; whether anything wavers."""
+        if self._link:
+            self.link_factor = max(LEAST_FACTOR, 1 + self._link * self._chance.gauss(0, 1))
+        if self._guest:
+            self.guest_factor = max(LEAST_FACTOR, 1 + self._guest * self._chance.gauss(0, 1))
+        return bool(self._link or self._guest)

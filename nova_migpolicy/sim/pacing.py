@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How QEMU paces what it sends, and when it looks whether that is enough.
+"""How QEMU paces what it sends, and when it looks whether the rest is below its threshold.
 
 Under a cap each window of 100 ms begins with that window's worth, sent as fast as the link takes
 it; then QEMU waits for the next window, and looks when that begins. Without a cap that binds it
-sends on and on, and looks every 50 ms. Arithmetic only: what is sent, and what follows from a
-look, is not known here. Sizes are MiB of guest memory, rates MiB/s of that.
+sends on and on, and looks every 50 ms. The threshold is made when a window is over. Arithmetic
+only: what is sent, and what follows from a look, is not known here. Sizes are MiB of guest
+memory, rates MiB/s of that.
 """
 
 from __future__ import annotations
@@ -138,3 +139,32 @@ class Pacer:
         self._window_s = end_s
         self._sent = min(worth, rates.fast * max(0.0, to_s - end_s))
         return first + (windows - 1) * worth + self._sent
+
+
+class Threshold:
+    """The threshold of one migration: how much may remain when it switches over.
+
+    mib: what may remain now. due_s: when it is made again; infinite as long as nothing changes.
+    """
+
+    def __init__(self) -> None:
+        self.mib = 0.0
+        self.due_s = math.inf
+
+    def begin(self, at_s: float) -> None:
+        """The memory begins: there is none before the first window is over."""
+        self.due_s = at_s + WINDOW_S
+
+    def soon(self, window_ends_s: float) -> None:
+        """A setting has changed: it counts when this window is over."""
+        self.due_s = min(window_ends_s, self.due_s)
+
+    def make(self, rate_mib_s: float, limit_ms: int, link_changes_s: float,
+             device_mib: float = 0.0) -> None:
+        """A window is over, in which this rate was seen (or was told) on the wire.
+
+        :param link_changes_s: when the link has another rate, which a window later will show
+        :param device_mib: what has to be sent beside the memory
+        """
+        self.mib = rate_mib_s * limit_ms / 1000 - device_mib
+        self.due_s = link_changes_s + WINDOW_S

@@ -26,9 +26,6 @@ from nova_migpolicy.sim import link as link_module
 from nova_migpolicy.sim import memory
 from nova_migpolicy.sim import pacing
 from nova_migpolicy.sim import setup as setup_module
-from nova_migpolicy.sim import threshold
-from nova_migpolicy.sim import throttle
-from nova_migpolicy.sim import waver
 
 Setup = setup_module.Setup
 MIB = guests.MIB
@@ -53,7 +50,7 @@ class Migration:
         # Work that the guest did not do, in seconds of one of its processors.
         self.lost_s = 0.0
         self.paused_s: float | None = None
-        self.auto_converge = throttle.AutoConverge(
+        self.auto_converge = counters.AutoConverge(
             setup.auto_converge, setup.throttle_initial, setup.throttle_increment,
             setup.throttle_highest)
         sizes = tuple(size for size in (setup.disk_mib, *setup.more_disks_mib) if size)
@@ -64,12 +61,12 @@ class Migration:
         self._memory = memory.Memory(setup.load)
         self._memory.write(0.0, setup.age_s, 1.0)
         self._memory.sync()
-        self._waver = waver.Waver(setup.seed, setup.link_jitter, setup.guest_jitter)
+        self._jitter = link_module.Jitter(setup.seed, setup.link_jitter, setup.guest_jitter)
         self._written_s = 0.0           # until when the guest's writes are known
         self._pass_sent = 0.0           # MiB of guest memory sent since the last sync
         self._counters = counters.Counters()
         self._pacer = pacing.Pacer(0.0)
-        self._threshold = threshold.Threshold()
+        self._threshold = pacing.Threshold()
         self._timer = pacing.Timer()
 
     @property
@@ -144,14 +141,14 @@ class Migration:
         self._threshold.begin(self.now_s)
         if self.auto_converge.armed:
             self._timer = pacing.Timer(self.now_s, self.setup.sync_every_s)
-        self._waver.next()
+        self._jitter.next()
 
     def _write(self) -> None:
         """Let the guest write until now."""
         if self.paused_s is None and self.state != 'post-copy':
             awake, age_s = self.setup.load.speed(self.throttle), self.setup.age_s
             self._memory.write(self._written_s + age_s, self.now_s + age_s,
-                               awake * self._waver.guest_factor)
+                               awake * self._jitter.guest_factor)
             self.lost_s += (self.now_s - self._written_s) * (1 - awake)
         self._written_s = self.now_s
 
@@ -164,7 +161,7 @@ class Migration:
 
     def _rates(self) -> pacing.Rates:
         """How fast guest memory is sent now."""
-        wire = self._link.rate(self.now_s) * self._waver.link_factor
+        wire = self._link.rate(self.now_s) * self._jitter.link_factor
         if self._memory.zeros_ahead():
             return pacing.zero_rates(wire)
         slow = min(wire, self.setup.first_mib_s or wire) if self._first_left() > 0 else wire
@@ -231,7 +228,7 @@ class Migration:
         period = self._counters.synced(self.now_s, new)
         if period is not None:
             self.auto_converge.count(*period)
-        if self._waver.next():
+        if self._jitter.next():
             self._rate_soon()
         left = self._left()
         if left < self._threshold.mib or (left <= 0 and not self.setup.device_mib):
@@ -242,7 +239,7 @@ class Migration:
         stopped_s = self.now_s if self.paused_s is None else self.paused_s
         new = min(left, self._first_left())
         self.now_s = self._link.arrival(self.now_s, (
-            left * PAGE_COST + self.setup.device_mib) / self._waver.link_factor)
+            left * PAGE_COST + self.setup.device_mib) / self._jitter.link_factor)
         self.now_s = self.setup.overhead_s + max(self.now_s, stopped_s + (
             new / self.setup.first_mib_s if self.setup.first_mib_s else 0.0))
         if self._disks:

@@ -5,11 +5,11 @@ import math
 
 import testtools
 
+from nova_migpolicy.sim import counters
 from nova_migpolicy.sim import disks
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import link
 from nova_migpolicy.sim import memory as memory_mod
-from nova_migpolicy.sim import throttle
 
 
 class TestLink(testtools.TestCase):
@@ -97,7 +97,7 @@ class TestMemory(testtools.TestCase):
 class TestAutoConverge(testtools.TestCase):
 
     def test_it_acts_the_second_time(self):
-        one = throttle.AutoConverge(True)
+        one = counters.AutoConverge(True)
         seen = []
         for dirtied in (60, 40, 60, 60, 60, 60, 60):
             one.count(dirtied, 100)
@@ -105,15 +105,15 @@ class TestAutoConverge(testtools.TestCase):
         self.assertEqual([0, 0, 20, 20, 30, 30, 40], seen)
 
     def test_up_to_a_ceiling_and_only_when_armed(self):
-        one = throttle.AutoConverge(True, highest=35)
+        one = counters.AutoConverge(True, highest=35)
         for _ in range(10):
             one.count(60, 100)
         self.assertEqual(35, one.percent)
-        off = throttle.AutoConverge(False)
+        off = counters.AutoConverge(False)
         self.assertFalse(off.count(60, 100) or off.count(60, 100))
 
     def test_one_step(self):
-        one = throttle.AutoConverge(True, 1, 1, 1, percent=1)
+        one = counters.AutoConverge(True, 1, 1, 1, percent=1)
         one.set(60)
         self.assertFalse(one.count(60, 100))
         self.assertTrue(one.count(60, 100))
