@@ -114,7 +114,7 @@ def _add_guest(parser: argparse.ArgumentParser) -> None:
 def _stack() -> Any:
     """Return the module of the upper level; None where only the hosts are installed."""
     try:
-        return importlib.import_module('lab.openstack.command')
+        return importlib.import_module('lab.stack_command')
     except ImportError:
         return None
 
