@@ -12,16 +12,18 @@ import sys
 from lab import needs
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
-# Imported only when asked for: what needs no libvirt runs without it.
+# Each by its module, which is imported only when asked for: what needs no libvirt runs without it.
 BENCHES = {
-    'run': 'the contest of all engines, on the model or on real hosts',
-    'report': "bench/REPORT.md from the contests' JSON",
-    'cost': "the monitor's CPU beside a poll of each half second",
-    'quiet': 'a server that converges by itself, stock against balanced',
-    'record': 'real migrations as JSON, for the model of QEMU to be held to',
-    'retune': 'from the request to the setting in QEMU, and the same for cancel',
-    'speed': 'how fast the model of QEMU is',
-    'together': 'small guests sent at once over one link, and the migration after them',
+    'run': ('contest.command', 'the contest of all engines, on the model or on real hosts'),
+    'report': ('report', "bench/REPORT.md from the contests' JSON"),
+    'cost': ('monitor_cost.command', "the monitor's CPU beside a poll of each half second"),
+    'quiet': ('stock_overhead', 'a server that converges by itself, stock against balanced'),
+    'record': ('traces.command', 'real migrations as JSON, for the model of QEMU to be held to'),
+    'retune': ('retune_latency',
+               'from the request to the setting in QEMU, and the same for cancel'),
+    'speed': ('model_speed', 'how fast the model of QEMU is'),
+    'together': ('contest.together',
+                 'small guests sent at once over one link, and the migration after them'),
 }
 
 
@@ -30,11 +32,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog='python -m bench', description=__doc__)
     what = parser.add_subparsers(dest='what', required=True, metavar='WHAT')
     chosen = next((word for word in sys.argv[1:] if word in BENCHES), None)
-    for name, about in BENCHES.items():
+    for name, (module, about) in BENCHES.items():
         if name != chosen:
             what.add_parser(name, help=about)
             continue
-        bench = importlib.import_module(f'bench.{name}')
+        bench = importlib.import_module(f'bench.{module}')
         one = what.add_parser(name, help=about, description=bench.__doc__,
                               formatter_class=argparse.RawDescriptionHelpFormatter)
         bench.arguments(one)

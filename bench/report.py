@@ -21,10 +21,10 @@ import pathlib
 import platform
 from typing import Any
 
-from bench import oracle
-from bench import result as result_module
-from bench import run
-from bench import score as score_module
+from bench.contest import command as contest_command
+from bench.contest import oracle
+from bench.contest import result
+from bench.contest import score as score_mod
 from lab import needs
 
 OUT = pathlib.Path('bench/REPORT.md')
@@ -67,12 +67,12 @@ def _part(path: pathlib.Path, found: dict[str, Any]) -> list[str]:
     if 'results' in found:
         return contest(found)
     if 'nobody' in found:
-        from bench import speed
-        return ['## How fast the model is', '', *_fenced(speed.lines(found)), '']
+        from bench import model_speed
+        return ['## How fast the model is', '', *_fenced(model_speed.lines(found)), '']
     if 'poll' in json.dumps(found):
-        from bench import cost
+        from bench.monitor_cost import command as cost_command
         return ["## The monitor's CPU beside a poll of each half second", '',
-                *_fenced(cost.lines(found)), '']
+                *_fenced(cost_command.lines(found)), '']
     raise needs.LabError(f'{path}: it is no result of run, cost or speed')
 
 
@@ -82,8 +82,8 @@ def _fenced(rows: abc.Iterable[str]) -> list[str]:
 
 def contest(found: dict[str, Any]) -> list[str]:
     """The section of one contest."""
-    score = score_module.Score(map(result_module.Result.from_dict, found['results']))
-    title = run.title(found)
+    score = score_mod.Score(map(result.Result.from_dict, found['results']))
+    title = contest_command.title(found)
     suite = pathlib.Path(found['workloads']).stem
     where = ', '.join(f'{name} {value}' for name, value in found['machine'].items())
     return [
@@ -94,14 +94,14 @@ def contest(found: dict[str, Any]) -> list[str]:
         *_losses(score), '']
 
 
-def _targets(score: score_module.Score) -> list[str]:
+def _targets(score: score_mod.Score) -> list[str]:
     word = {True: 'met', False: '**missed**', None: 'not measured'}
     return ['| what | target | reached | |', '| --- | --- | --- | --- |', *(
         f'| {one.name} | {one.target} | {one.reached} | {word[one.met]} |'
-        for one in score_module.targets(score))]
+        for one in score_mod.targets(score))]
 
 
-def _engines(score: score_module.Score) -> list[str]:
+def _engines(score: score_mod.Score) -> list[str]:
     rows = [('| engine | in time | time ÷ oracle: median, p95, worst | time ÷ best peer: median, '
             'worst | promise kept | work lost, s | aborts | wasted per abort: median, p95 |'),
             '| --- | --- | --- | --- | --- | --- | --- | --- |']
@@ -116,43 +116,43 @@ def _engines(score: score_module.Score) -> list[str]:
     return rows
 
 
-def _by_way(score: score_module.Score) -> list[str]:
+def _by_way(score: score_mod.Score) -> list[str]:
     """Where the time goes: by what ours had to take."""
     rows = ['Total time ÷ oracle by what the oracle had to take:', '',
             '| the oracle took | guests | median | p95 | worst |',
             '| --- | --- | --- | --- | --- |']
     found: dict[str, list[float]] = {}
-    for ratio, _, best in score.against_oracle(score_module.OURS, 'seconds'):
+    for ratio, _, best in score.against_oracle(score_mod.OURS, 'seconds'):
         found.setdefault(_took(best), []).append(ratio)
     for way, ratios in sorted(found.items(), key=lambda item: -len(item[1])):
-        one = score_module.spread(ratios)
+        one = score_mod.spread(ratios)
         rows.append(f'| {way} | {one.count} | {one.median:.2f} | {one.p95:.2f} '
                     f'| {one.worst:.2f} |')
     return rows
 
 
-def _took(best: result_module.Result) -> str:
+def _took(best: result.Result) -> str:
     return best.plan or best.way
 
 
-def _contested(score: score_module.Score) -> list[str]:
+def _contested(score: score_mod.Score) -> list[str]:
     """The guests for which stock Nova does not do."""
-    hard = score_module.Score(
+    hard = score_mod.Score(
         one for case in score.feasible() if 'nova' in case and not case['nova'].in_time
         for one in case.values())
     if not hard.cases:
         return []
-    done, of = hard.outcome(score_module.OURS)
-    time = score_module.spread(
-        one for one, _, _ in hard.against_oracle(score_module.OURS, 'seconds'))
-    peer = score_module.spread(one for one, _, _ in hard.against_peers())
+    done, of = hard.outcome(score_mod.OURS)
+    time = score_mod.spread(
+        one for one, _, _ in hard.against_oracle(score_mod.OURS, 'seconds'))
+    peer = score_mod.spread(one for one, _, _ in hard.against_peers())
     nobody = sum(hard.best_peer(case) is None for case in hard.cases.values())
     return [(f'Of the {of} feasible guests that stock Nova does not move in time, ours moves '
              f'{done}: time ÷ oracle {time.median:.2f} (p95 {time.p95:.2f}), time ÷ best peer '
              f'{peer.median:.2f} (worst {peer.worst:.2f}); {nobody} of them no peer moves.')]
 
 
-def _losses(score: score_module.Score) -> list[str]:
+def _losses(score: score_mod.Score) -> list[str]:
     """The worst against the best peer, and who did not arrive."""
     rows = ['Where ours lost most against the best peer:', '',
             '| ratio | guest | ours | the peer |', '| --- | --- | --- | --- |']
@@ -162,12 +162,12 @@ def _losses(score: score_module.Score) -> list[str]:
         f'{mine.blackout_ms or 0:.0f} ms | {best.engine}: {best.way}, {best.seconds:.1f} s, '
         f'{best.blackout_ms or 0:.0f} ms of {best.promise_ms} |' for ratio, mine, best in worst)
     late = [case for case in score.feasible()
-            if score_module.OURS in case and not case[score_module.OURS].in_time]
+            if score_mod.OURS in case and not case[score_mod.OURS].in_time]
     if late:
         rows.extend(['', 'Not moved in time although some plan does:', '',
                      '| guest | ours | the oracle |', '| --- | --- | --- |'])
     for case in late[:WORST]:
-        mine, best = case[score_module.OURS], case[oracle.NAME]
+        mine, best = case[score_mod.OURS], case[oracle.NAME]
         rows.append(f'| {mine.workload} | {mine.end}: {mine.reason} | {_took(best)}, '
                     f'{best.seconds:.1f} s, {best.blackout_ms or 0:.0f} ms |')
     return rows

@@ -6,8 +6,8 @@ from unittest import mock
 from nova.virt.libvirt import driver as libvirt_driver
 from nova.virt.libvirt import migration
 
-from bench import engines
-from bench.peers import nova
+from bench.contest import engines
+from bench.contest.peers import nova
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
 from nova_migpolicy.policy import keys

@@ -14,10 +14,10 @@ import json
 import libvirt
 import libvirt_qemu
 
-from bench import engines
-from bench import model
-from bench.peers import nova
-from bench import workloads
+from bench.contest import engines
+from bench.contest import on_model
+from bench.contest.peers import nova
+from bench.contest import workloads
 from lab import client as lab_client
 from lab import domain as lab_domain
 from lab import guests
@@ -70,7 +70,7 @@ class PeerTest(base.StackTest):
             'policy': {'max_downtime_ms': 500, 'timeout_seconds': 0,
                        'timeout_seconds_per_gib': 0}, **guest}], 'test')
         task = engines.Task(workload.task.policy, MEMORY_MIB, DISK_MIB)
-        return model.play(dataclasses.replace(workload, task=task), nova.stock(task, OPTIONS))
+        return on_model.play(dataclasses.replace(workload, task=task), nova.stock(task, OPTIONS))
 
     def check(self, kind, status, end, **guest):
         flavor = self.admin.flavor(f'peer-{guest["set_mib"]}', MEMORY_MIB, disk_gib=0)
