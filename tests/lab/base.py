@@ -18,6 +18,7 @@ from lab import domain
 from lab import guests
 from lab import hosts
 from lab import needs
+from lab import trixie
 from lab import workdir
 from tests import ending
 from tests import folders
@@ -130,6 +131,18 @@ class HostsTest(RootTest):
             except libvirt.libvirtError as e:
                 self.addDetail('abort', testtools.content.text_content(str(e)))
         migration.wait()
+
+
+class Trixie:
+    """On hosts of Debian 13, where their tree can be made."""
+
+    flavour = 'trixie'
+
+    def setUp(self):
+        missing = trixie.check()
+        if missing:
+            self.skipTest(missing[0])
+        super().setUp()
 
 
 def in_passes(number=2):

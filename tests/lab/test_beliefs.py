@@ -6,16 +6,16 @@ from __future__ import annotations
 from nova_migpolicy.engine.estimation import link_rate
 from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.monitor import outcome as outcome_mod
+from tests.lab import base
+from tests.lab import cases
 from tests.lab import steered
-from tests.lab import test_commands
-from tests.lab import test_facts_trixie
 
 LINK_MIB_S = 50
 #: QEMU looks through pages of zeros for longer than a pass has to last to count
 UNTOUCHED_MIB = 12 << 10
 
 
-class BeliefsTest(test_commands.CommandsTest):
+class BeliefsTest(cases.CommandsTest):
 
     def setUp(self):
         super().setUp()
@@ -71,5 +71,5 @@ class BeliefsTest(test_commands.CommandsTest):
         self.assertLessEqual(self.beats.blackout_ms, 500 + 20)
 
 
-class BeliefsTrixieTest(test_facts_trixie.Trixie, BeliefsTest):
+class BeliefsTrixieTest(base.Trixie, BeliefsTest):
     """The same where QEMU could be told of the link itself."""

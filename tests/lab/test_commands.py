@@ -3,54 +3,18 @@
 
 from __future__ import annotations
 
-import libvirt
 
 from lab import domain as lab_domain
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy import vocabulary
 from tests.lab import base
-from tests.lab import steered
-from tests.lab import test_facts_trixie
+from tests.lab import cases
 
 MIB = 1 << 20
-# Never ends by itself, whatever the boot's guest is.
-ENDLESS = {'bandwidth_mib_s': '20', 'max_bandwidth_mib_s': '0', 'remedies': 'none',
-           'on_stall': 'continue', 'on_timeout': 'continue'}
 
 
-class CommandsTest(base.HostsTest):
-
-    def move(self, **more):
-        moving = steered.Move(self.guest, **{**ENDLESS, **more})
-        self.addCleanup(self.end, moving)
-        return moving
-
-    def end(self, moving):
-        """Stop a migration that a failed test has left."""
-        if moving.running:
-            moving.act(vocabulary.CANCEL)
-            moving.wait()
-
-    def in_phase(self, moving, phase, timeout=30.0):
-        lab_domain.wait_until(lambda: moving.progress()['phase'] == phase, timeout=timeout,
-                              what=f'the phase {phase}', still=lambda: moving.running)
-
-    def in_pass(self, moving, number, timeout=60.0):
-        lab_domain.wait_until(lambda: (moving.progress()['pass_number'] or 0) >= number,
-                              timeout=timeout, what=f'pass {number}',
-                              still=lambda: moving.running)
-
-    def assert_at(self, host, moving):
-        self.assertEqual({host: libvirt.VIR_DOMAIN_RUNNING}, steered.whereabouts(self.guest))
-        self.assert_beats(host)
-
-    def speeds(self):
-        """Of each disk that is being copied, in MiB/s."""
-        return [job['speed'] / MIB for job in self.qmp('query-block-jobs')[0]]
-
-
-class TestTune(CommandsTest):
+class TestTune(cases.CommandsTest):
 
     def test_bandwidth_in_the_passes(self):
         self.boot(set_mib=32)
@@ -115,7 +79,7 @@ class TestTune(CommandsTest):
         self.assertIs(outcome_mod.End.CANCELLED, moving.wait().end)
 
 
-class TestDisks(CommandsTest):
+class TestDisks(cases.CommandsTest):
 
     def test_bandwidth_reaches_the_disks_and_then_memory(self):
         self.boot(set_mib=8, rate_mib_s=5, disks_mib=(128, 128))
@@ -175,7 +139,7 @@ class TestDisks(CommandsTest):
         self.assertIs(outcome_mod.End.CANCELLED, moving.wait().end)
 
 
-class TestEndings(CommandsTest):
+class TestEndings(cases.CommandsTest):
 
     def test_post_copy_on_demand_and_no_way_back(self):
         self.shape(rate_mib_s=8)
@@ -230,7 +194,7 @@ class TestEndings(CommandsTest):
         self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
 
 
-class TestTrixie(test_facts_trixie.Trixie, CommandsTest):
+class TestTrixie(base.Trixie, cases.CommandsTest):
     """Commands on a newer libvirt and QEMU."""
 
     test_post_copy_on_demand = TestEndings.test_post_copy_on_demand_and_no_way_back

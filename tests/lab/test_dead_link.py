@@ -3,65 +3,31 @@
 
 from __future__ import annotations
 
-import libvirt
 import testtools
 
 from lab import domain as lab_domain
 from nova_migpolicy.channel import protocol
-from nova_migpolicy.monitor import hung
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy import vocabulary
-from tests.lab import steered
-from tests.lab import test_commands
-from tests.lab import test_ends
-from tests.lab import test_facts_trixie
-
-SAID = 'othing has moved over the link to the destination for '
+from tests.lab import base
+from tests.lab import cases
 
 
-class DeadLinkTest(test_commands.CommandsTest):
-
-    def drop(self):
-        self.addCleanup(self.lab.deliver, 'n1')
-        self.lab.drop('n1')
-
-    def decisions(self, moving, rule):
-        return [one for one in moving.records('decision') if one['rule'] == rule]
-
-    def said(self, moving, rule='standstill', number=1, timeout=60.0):
-        """Wait for a decision of a rule, and return it."""
-        lab_domain.wait_until(lambda: len(self.decisions(moving, rule)) >= number,
-                              timeout=timeout, what=f'a decision {rule}',
-                              still=lambda: moving.running)
-        return self.decisions(moving, rule)[number - 1]
-
-    def assert_dead(self, moving):
-        """Its view names the link and has no end."""
-        now = moving.progress()
-        self.assertEqual((False, None), (now['converges'], now['eta_seconds']))
-        self.assertIn('over which nothing moves', now['waits_for'])
-
-    def assert_stays(self, moving):
-        self.assertIs(outcome_mod.End.CANCELLED, moving.wait().end)
-        self.assertEqual({'n1': libvirt.VIR_DOMAIN_RUNNING}, steered.whereabouts(self.guest))
-        self.assert_beats('n1')
-
-
-class TestSaid(DeadLinkTest):
+class TestSaid(cases.DeadLinkTest):
 
     def test_in_the_bulk_copy_and_the_retune_is_told(self):
         self.boot(memory_mib=256, set_mib=8, rate_mib_s=1)
         moving = self.move(bandwidth_mib_s='10')
         self.in_phase(moving, 'bulk copy')
         self.drop()
-        self.assertIn(SAID, self.said(moving)['reason'])
+        self.assertIn(cases.SAID, self.said(moving)['reason'])
         self.assert_dead(moving)
         tuned = moving.tune(bandwidth_mib_s=50)
         self.assertEqual(protocol.OK, tuned.status)
         self.assertIn('no effect before something does', tuned.body['reason'])
         refused = moving.act(vocabulary.PAUSE)
         self.assertEqual(protocol.CONFLICT, refused.status)
-        self.assertIn(SAID, refused.message)
+        self.assertIn(cases.SAID, refused.message)
         self.lab.deliver('n1')
         self.assertIn('moves again', self.said(moving, number=2, timeout=120)['reason'])
         self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
@@ -74,7 +40,7 @@ class TestSaid(DeadLinkTest):
         lab_domain.wait_until(lambda: moving.progress()['percent'] >= 10, timeout=60,
                               what='10 %', still=lambda: moving.running)
         self.drop()
-        self.assertIn(SAID, self.said(moving)['reason'])
+        self.assertIn(cases.SAID, self.said(moving)['reason'])
         self.assert_dead(moving)
         self.assertEqual(protocol.ACCEPTED, moving.act(vocabulary.CANCEL).status)
         self.assert_stays(moving)
@@ -88,8 +54,8 @@ class TestSaid(DeadLinkTest):
         self.assert_dead(moving)
         # The rest of a grace of two minutes is not waited for.
         tuned = moving.tune(timeout_seconds=1, timeout_seconds_per_gib=0, on_timeout='post_copy')
-        self.assertIn(SAID, tuned.body['reason'])
-        self.assertIn(SAID, self.said(moving, rule='on_timeout')['reason'])
+        self.assertIn(cases.SAID, tuned.body['reason'])
+        self.assertIn(cases.SAID, self.said(moving, rule='on_timeout')['reason'])
         self.assert_stays(moving)
 
     def test_a_trickle(self):
@@ -104,7 +70,7 @@ class TestSaid(DeadLinkTest):
         self.assert_dead(moving)
 
 
-class TestGrace(DeadLinkTest):
+class TestGrace(cases.DeadLinkTest):
 
     def test_in_the_passes_it_is_aborted_after_two_minutes(self):
         self.boot(set_mib=32)
@@ -112,11 +78,11 @@ class TestGrace(DeadLinkTest):
         self.in_pass(moving, 1)
         self.drop()
         self.assertIn('has lasted for 120 s', self.said(moving)['reason'])
-        self.assertIn(SAID, self.said(moving, rule='on_stall', timeout=150.0)['reason'])
+        self.assertIn(cases.SAID, self.said(moving, rule='on_stall', timeout=150.0)['reason'])
         self.assert_stays(moving)
 
 
-class TestPaused(test_ends.EndsTest, DeadLinkTest):
+class TestPaused(cases.EndsTest, cases.DeadLinkTest):
 
     def test_it_is_let_go(self):
         self.boot(memory_mib=96, set_mib=64, rate_mib_s=60)
@@ -132,30 +98,7 @@ class TestPaused(test_ends.EndsTest, DeadLinkTest):
             testtools.matchers.GreaterThan(9000), testtools.matchers.LessThan(45_000)))
 
 
-class TestSwitchover(DeadLinkTest):
-    """QEMU's main thread waits for its socket then, and libvirt for QEMU."""
-
-    def hang(self, **more):
-        """Drop the ports in a switchover; the migration.
-
-        The link is believed to be too fast, so the switchover takes some ten seconds: far more
-        than what the sockets hold is still to be sent then.
-        """
-        self.shape(rate_mib_s=6)
-        self.boot(memory_mib=96, set_mib=64)
-        moving = self.move(bandwidth_mib_s='5', max_bandwidth_mib_s='5', link_mib_s=200.0,
-                           max_downtime_ms='500', initial_downtime_ms='500', **more)
-        # Its monitor may see it late: libvirt does not answer it in a switchover that is long.
-        way = steered.Outside(self.guest)
-        lab_domain.wait_until(lambda: way.state() == hung.STOPPED, timeout=60,
-                              what='the switchover', still=lambda: moving.running)
-        self.drop()
-        lab_domain.wait_until(moving.session.note_silence, timeout=60, what='silence',
-                              still=lambda: moving.running)
-        return moving
-
-    def events(self, moving):
-        return ' '.join(one['text'] for one in moving.records('event'))
+class TestSwitchover(cases.SwitchoverTest):
 
     def test_a_cancel_is_done(self):
         moving = self.hang()
@@ -176,9 +119,7 @@ class TestSwitchover(DeadLinkTest):
         self.assert_stays(moving)
 
 
-class TestTrixie(test_facts_trixie.Trixie, TestPaused):
+class TestTrixie(base.Trixie, TestPaused, cases.SwitchoverTest):
     """On a newer libvirt and QEMU."""
 
-    hang = TestSwitchover.hang
-    events = TestSwitchover.events
     test_a_cancel_in_a_switchover_is_done = TestSwitchover.test_a_cancel_is_done

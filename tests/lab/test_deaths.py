@@ -3,20 +3,15 @@
 
 from __future__ import annotations
 
-import os
-import pathlib
-import signal
 
 import libvirt
 
 from lab import domain as lab_domain
-from lab import libvirtd
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy import vocabulary
-from tests.lab import base
+from tests.lab import cases
 from tests.lab import steered
-from tests.lab import test_dead_link
 
 #: keeps it in its passes
 ENDLESS = {'bandwidth_mib_s': '40', 'remedies': 'none', 'on_stall': 'continue',
@@ -28,31 +23,7 @@ ENDLESS = {'bandwidth_mib_s': '40', 'remedies': 'none', 'on_stall': 'continue',
 MISTAKEN = b'unexpected type returned by QEMU command'
 
 
-class LibvirtdTest(base.HostsTest):
-
-    def restart(self, host):
-        """Kill a host's libvirtd, and start it again when it is gone; QEMU runs on."""
-        node = self.lab[host].machine
-        for pid in self.pids(node):
-            os.kill(pid, signal.SIGKILL)
-        lab_domain.wait_until(lambda: not self.pids(node), what='libvirtd to be gone')
-        libvirtd.start(node)
-        self.lab[host].connect()
-
-    @staticmethod
-    def pids(node):
-        found = []
-        for pid in node.processes():
-            try:
-                words = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes().split(b'\0')
-            except OSError:
-                continue
-            if words[0] == b'libvirtd':
-                found.append(pid)
-        return found
-
-
-class TestLibvirtd(LibvirtdTest):
+class TestLibvirtd(cases.LibvirtdTest):
 
     def check(self, host):
         self.boot()
@@ -80,10 +51,7 @@ class TestLibvirtd(LibvirtdTest):
         self.check('n2')
 
 
-class TestSwitchover(LibvirtdTest, test_dead_link.DeadLinkTest):
-
-    hang = test_dead_link.TestSwitchover.hang
-    events = test_dead_link.TestSwitchover.events
+class TestSwitchover(cases.LibvirtdTest, cases.SwitchoverTest):
 
     def runs_on_n1(self):
         """Whether it does for libvirt and QEMU, which a libvirtd that starts has not asked yet."""
@@ -148,7 +116,7 @@ class TestSwitchover(LibvirtdTest, test_dead_link.DeadLinkTest):
         lab_domain.wait_until(lambda: moving.progress()['percent'] >= 10, timeout=60, what='10 %',
                               still=lambda: moving.running)
         self.drop()
-        self.assertIn(test_dead_link.SAID, self.said(moving)['reason'])
+        self.assertIn(cases.SAID, self.said(moving)['reason'])
         self.assertEqual(protocol.ACCEPTED, moving.act(vocabulary.CANCEL).status)
         self.restart('n1')
         moving.wait(180)

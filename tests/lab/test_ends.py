@@ -3,38 +3,16 @@
 
 from __future__ import annotations
 
-import testtools
 
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy import vocabulary
 from tests import announced
-from tests.lab import test_commands
-from tests.lab import test_facts_trixie
-
-# A beat comes each 10 ms, and is seen late by as much.
-BEATS_MS = 40
+from tests.lab import base
+from tests.lab import cases
 
 
-class EndsTest(test_commands.CommandsTest):
-
-    def said_of(self, moving):
-        """The decision that paused the guest."""
-        return [one for one in moving.records('decision')
-                if any(action['action'] == 'pause' for action in one['actions'])][-1]
-
-    def assert_announced(self, moving):
-        """The blackout lies within a quarter of what was said."""
-        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
-        self.assert_at('n2', moving)
-        said = self.said_of(moving)['reason']
-        least_s, most_s = announced.blackout_s(said)
-        self.assertThat(self.beats.blackout_ms, testtools.matchers.MatchesAll(
-            testtools.matchers.GreaterThan(1000 * least_s / 1.25 - BEATS_MS),
-            testtools.matchers.LessThan(1000 * most_s / 0.75 + BEATS_MS)), said)
-
-
-class TestAnnounced(EndsTest):
+class TestAnnounced(cases.EndsTest):
 
     def test_a_pause_in_the_middle_of_a_pass(self):
         self.boot(memory_mib=96, set_mib=64, rate_mib_s=60)
@@ -76,5 +54,5 @@ class TestAnnounced(EndsTest):
         self.assertEqual(['set_bandwidth'], moving.done)
 
 
-class TestTrixie(test_facts_trixie.Trixie, TestAnnounced):
+class TestTrixie(base.Trixie, TestAnnounced):
     """The same on a newer libvirt and QEMU."""

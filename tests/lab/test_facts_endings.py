@@ -9,54 +9,18 @@ import subprocess
 import sys
 import textwrap
 
-import libvirt
 
 from lab import domain
 from tests.lab import base
+from tests.lab import facts
 
 
-class TestAbort(base.HostsTest):
-
-    def test_the_call_ends_with_a_code_of_its_own_and_the_guest_stays(self):
-        self.boot()
-        migration = self.endless()
-        migration.wait_for(base.in_passes(2))
-        migration.domain.abortJob()
-        migration.wait()
-        self.assertEqual(libvirt.VIR_ERR_OPERATION_ABORTED, migration.error.get_error_code(),
-                         str(migration.error))
-        self.assert_beats('n1')
-        self.assertEqual([], self.beats.switches())
-        self.assertEqual([], self.lab['n2'].connect().listAllDomains())
-
-    def test_in_the_disk_phase(self):
-        self.boot(disks_mib=(64,))
-        migration = self.endless(2)
-        migration.wait_for(lambda stats: stats.get('disk_processed', 0) > 0)
-        migration.domain.abortJob()
-        migration.wait()
-        self.assertEqual(libvirt.VIR_ERR_OPERATION_ABORTED, migration.error.get_error_code())
-        self.assert_beats('n1')
-
-    def test_without_a_job_it_is_refused(self):
-        self.boot('idle')
-        self.assertEqual(libvirt.VIR_ERR_OPERATION_INVALID,
-                         self.refused(self.guest.domain.abortJob))
+class TestAbort(facts.AbortFacts):
+    pass
 
 
-class TestSuspend(base.HostsTest):
-
-    def test_a_suspended_guest_completes_and_runs_there_by_itself(self):
-        self.boot()
-        migration = self.endless()
-        migration.wait_for(base.in_passes(2))
-        migration.domain.suspend()
-        migration.wait()
-        self.assertIsNone(migration.error)
-        self.assertEqual(libvirt.VIR_DOMAIN_RUNNING, self.guest.domain.state()[0])
-        self.assert_beats('n2')
-        [switch] = self.beats.switches()
-        self.assertTrue(switch.same_guest)
+class TestSuspend(facts.SuspendFacts):
+    pass
 
 
 class TestClientDeath(base.HostsTest):
@@ -81,43 +45,5 @@ class TestClientDeath(base.HostsTest):
         domain.wait_until(lambda: not self.lab['n1'].connect().listAllDomains())
 
 
-class TestPostCopy(base.HostsTest):
-
-    def post_copy(self):
-        """Start post-copy over a link so slow that it takes seconds."""
-        self.shape(rate_mib_s=15)
-        self.boot()
-        migration = self.endless(10, flags=libvirt.VIR_MIGRATE_POSTCOPY)
-        migration.wait_for(base.in_passes(2))
-        migration.domain.migrateStartPostCopy(0)
-        domain.wait_until(self.is_post_copy)
-        return migration
-
-    def is_post_copy(self):
-        here = self.lab['n1'].connect().lookupByName('guest')
-        return here.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY]
-
-    def test_the_guest_runs_there_while_its_memory_follows(self):
-        migration = self.post_copy()
-        self.assertTrue(self.beats.wait_for_beats(1, log=1))
-        self.assertTrue(migration.running)
-        migration.wait()
-        self.assertIsNone(migration.error)
-        [switch] = self.beats.switches()
-        self.assertTrue(switch.same_guest)
-        self.assertGreater(migration.completed['memory_postcopy_requests'], 0)
-
-    def test_an_abort_is_refused_then(self):
-        migration = self.post_copy()
-        self.assertEqual(libvirt.VIR_ERR_OPERATION_INVALID,
-                         self.refused(migration.domain.abortJob))
-        migration.wait()
-        self.assertIsNone(migration.error)
-        self.assert_beats('n2')
-
-    def test_it_is_refused_unless_asked_for_at_the_start(self):
-        self.boot()
-        migration = self.endless()
-        migration.wait_for(base.in_passes(2))
-        self.assertEqual(libvirt.VIR_ERR_OPERATION_INVALID,
-                         self.refused(migration.domain.migrateStartPostCopy, 0))
+class TestPostCopy(facts.PostCopyFacts):
+    pass

@@ -3,27 +3,13 @@
 
 from __future__ import annotations
 
-from lab import trixie
 from tests.lab import base
-from tests.lab import test_facts_endings
-from tests.lab import test_facts_steering
+from tests.lab import facts
 
 MIB = 1 << 20
 
 
-class Trixie:
-    """On hosts of Debian 13, where their tree can be made."""
-
-    flavour = 'trixie'
-
-    def setUp(self):
-        missing = trixie.check()
-        if missing:
-            self.skipTest(missing[0])
-        super().setUp()
-
-
-class TestHosts(Trixie, base.HostsTest):
+class TestHosts(base.Trixie, base.HostsTest):
 
     def test_they_are_newer(self):
         connection = self.lab['n1'].connect()
@@ -46,32 +32,32 @@ class TestHosts(Trixie, base.HostsTest):
         self.assertGreater(self.beats.blackout_ms, 250)
 
 
-class TestEvents(Trixie, test_facts_steering.TestEvents):
+class TestEvents(base.Trixie, facts.EventFacts):
     pass
 
 
-class TestDowntime(Trixie, test_facts_steering.TestDowntime):
+class TestDowntime(base.Trixie, facts.DowntimeFacts):
     pass
 
 
-class TestDisks(Trixie, base.HostsTest):
+class TestDisks(base.Trixie, base.HostsTest):
 
-    _facts = test_facts_steering.TestBandwidth
+    _facts = facts.DiskFacts
     test_ready_is_told = _facts.test_libvirt_tells_when_a_disk_is_in_sync
     test_in_sync = _facts.test_a_disk_in_sync_follows_what_is_written_whatever_its_cap
 
 
-class TestThrottle(Trixie, test_facts_steering.TestThrottle):
+class TestThrottle(base.Trixie, facts.ThrottleFacts):
     pass
 
 
-class TestAbort(Trixie, test_facts_endings.TestAbort):
+class TestAbort(base.Trixie, facts.AbortFacts):
     pass
 
 
-class TestSuspend(Trixie, test_facts_endings.TestSuspend):
+class TestSuspend(base.Trixie, facts.SuspendFacts):
     pass
 
 
-class TestPostCopy(Trixie, test_facts_endings.TestPostCopy):
+class TestPostCopy(base.Trixie, facts.PostCopyFacts):
     pass

@@ -12,9 +12,8 @@ from nova_migpolicy.compute import fits
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from tests.lab import base
+from tests.lab import cases
 from tests.lab import steered
-from tests.lab import test_deaths
-from tests.lab import test_facts_trixie
 
 USERFAULTFD = pathlib.Path('/proc/sys/vm/unprivileged_userfaultfd')
 GENTLE = {'bandwidth_mib_s': '20', 'max_bandwidth_mib_s': '20', 'timeout_seconds': '600'}
@@ -48,7 +47,7 @@ class FitsTest(base.HostsTest):
             self.assertIn(word, note)
 
 
-class UserfaultfdTest(FitsTest, test_deaths.LibvirtdTest):
+class UserfaultfdTest(FitsTest, cases.LibvirtdTest):
     """QEMU at the destination is not root, and the kernel gives userfaultfd to root alone."""
 
     def setUp(self):
@@ -97,7 +96,7 @@ class TestUserfaultfd(UserfaultfdTest):
         self.assertEqual((self.lab['n1'].images / 'guest.0').read_bytes(), disk.read_bytes())
 
 
-class TestUserfaultfdTrixie(test_facts_trixie.Trixie, UserfaultfdTest):
+class TestUserfaultfdTrixie(base.Trixie, UserfaultfdTest):
 
     def test_a_newer_qemu_refuses_in_other_words(self):
         self.boot(set_mib=8, rate_mib_s=5)
@@ -125,7 +124,7 @@ class TestVersions(FitsTest):
         self.assert_noted(moving, 'post_copy is left out', 'the QEMU that runs the server')
 
 
-class TestVersionsTrixie(test_facts_trixie.Trixie, TestVersions):
+class TestVersionsTrixie(base.Trixie, TestVersions):
 
     def test_where_it_may_not_be_asked_it_refuses(self):
         self.boot(set_mib=8, rate_mib_s=5)

@@ -18,16 +18,16 @@ from lab import domain
 from lab import machine
 from tests.lab import base
 from tests.lab import endless
-from tests.lab import test_machine
+from tests.lab import leftovers
 from tests import telling
-from tests.unit import tools  # noqa: F401   the programs of tools can be imported then
+from tests.unit import tools    # the programs of tools can be imported then
 
 import board
 import lanes
 import pool
 import runs
 
-PROGRAM = test_machine.ROOT / 'tools/lane.py'
+PROGRAM = tools.TOOLS / 'lane.py'
 TEST = 'tests.lab.endless.Endless.test_nothing'
 
 
@@ -37,7 +37,7 @@ class TestLane(base.RootTest):
         """Start a lane with hosts up; its process, and the work folder."""
         told = self.work_folder().parent / 'told'
         lane = subprocess.Popen(
-            [sys.executable, str(PROGRAM)], cwd=test_machine.ROOT, stdin=subprocess.PIPE,
+            [sys.executable, str(PROGRAM)], cwd=tools.TOOLS.parent, stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
             env={**os.environ, telling.TOLD: str(told)})
         self.addCleanup(lane.wait)
@@ -53,7 +53,7 @@ class TestLane(base.RootTest):
         lane, work = self.start()
         os.killpg(lane.pid, signal.SIGINT)
         self.assertNotEqual(0, lane.wait())
-        self.assertEqual([], test_machine.footprint(work))
+        self.assertEqual([], leftovers.footprint(work))
 
     def in_pool(self, name):
         """Run a class of tests in a lane of a pool; returns what was counted."""
@@ -71,7 +71,7 @@ class TestLane(base.RootTest):
         count = self.in_pool('Dies')
         self.assertEqual((0, 1), (count.passed, count.failed), count.failures)
         self.assertIn('ended with -9 before its end', count.failures[0])
-        self.assertEqual([], test_machine.footprint(pathlib.Path(self.work.read_text())))
+        self.assertEqual([], leftovers.footprint(pathlib.Path(self.work.read_text())))
 
     def test_one_that_cannot_take_down_has_failed(self):
         count = self.in_pool('CannotGo')
@@ -84,4 +84,4 @@ class TestLane(base.RootTest):
         lane.wait()
         self.assertEqual(['ctl', 'n1', 'n2'], machine.running(work))
         subprocess.run([sys.executable, str(PROGRAM), '--sweep'], check=True)
-        self.assertEqual([], test_machine.footprint(work))
+        self.assertEqual([], leftovers.footprint(work))

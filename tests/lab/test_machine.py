@@ -23,27 +23,9 @@ from lab import needs
 from lab import processes
 from lab import workdir
 from tests.lab import base
+from tests.lab import leftovers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def footprint(work):
-    """Return what there is of a lab: processes, mounts and files."""
-    found = [str(path) for path in work.rglob('*')] if work.exists() else []
-    found += [line for line in mounts().splitlines() if str(work) in line]
-    for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
-        try:
-            words = path.read_bytes().replace(b'\0', b' ').decode(errors='replace')
-        except OSError:
-            continue
-        if str(work) in words:
-            found.append(words)
-    return found
-
-
-def mounts():
-    """Return the mounts that this process sees, spaces in paths as they are."""
-    return pathlib.Path('/proc/self/mounts').read_text().replace(r'\040', ' ')
 
 
 def spaces():
@@ -67,7 +49,7 @@ class TestLife(base.RootTest):
                for kind in ('net', 'mnt', 'pid', 'uts', 'ipc')}
         lab['n1'].machine.spawn(['sleep', '1000'], work / 'log')
         lab.down()
-        self.assertEqual([], footprint(work))
+        self.assertEqual([], leftovers.footprint(work))
         self.assertFalse(work.exists())
         self.assertFalse(own & spaces())
         self.assertFalse([pid for pid in inside if pathlib.Path(f'/proc/{pid}').exists()])
@@ -96,7 +78,7 @@ class TestLife(base.RootTest):
         self.crash(work)
         self.assertEqual(['ctl', 'n1', 'n2'], machine.running(work))
         self.assertEqual(['ctl', 'n1', 'n2'], workdir.down(work))
-        self.assertEqual([], footprint(work))
+        self.assertEqual([], leftovers.footprint(work))
 
     def test_up_cleans_after_a_crash(self):
         work = self.work_folder()
@@ -128,7 +110,7 @@ class TestLife(base.RootTest):
         error = self.assertRaises(needs.LabError, hosts.Hosts(work, binds=missing).up)
         self.assertIn('nowhere', str(error))
         workdir.down(work)
-        self.assertEqual([], footprint(work))
+        self.assertEqual([], leftovers.footprint(work))
 
 
 class TestMachine(base.HostsTest):
@@ -236,7 +218,7 @@ class TestCommand(base.RootTest):
         self.assertIn('tbf', self.lab(work, 'status').stdout)
         down = self.lab(work, 'down')
         self.assertIn('ctl, n1, n2', down.stdout)
-        self.assertEqual([], footprint(work))
+        self.assertEqual([], leftovers.footprint(work))
 
     def test_status_without_a_lab_says_what_to_do(self):
         status = self.lab(self.work_folder(), 'status')

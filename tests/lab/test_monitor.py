@@ -26,27 +26,11 @@ from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
 from tests.lab import base
-from tests.lab import test_facts_trixie
+from tests.lab import steered
 
 MIB = 1 << 20
 # A heartbeat is seen to about 10 ms on either side.
 BEAT_MS = 20
-
-
-class Report:
-    """Takes what would go into Nova's database."""
-
-    def __init__(self):
-        self.percents = []
-
-    def operation_done(self):
-        return False
-
-    def report(self, sample, percent):
-        self.percents.append(percent)
-
-    def post_copy_started(self):
-        pass
 
 
 class MonitoredTest(base.HostsTest):
@@ -99,7 +83,7 @@ class MonitoredTest(base.HostsTest):
             self.addCleanup(self.end, operation)
             watcher = threading.Thread(target=while_it_runs or (lambda: None), daemon=True)
             watcher.start()
-            self.report = Report()
+            self.report = steered.Report()
             ended = made.watch(self.report, [f'vd{"bcdefg"[n]}' for n in range(disks)],
                                time.sleep)
             watcher.join()
@@ -173,7 +157,7 @@ class TestPromise(MonitoredTest):
         self.assertEqual([True], [r['done'] for r in self.records(made, 'action')])
 
 
-class TestPromiseTrixie(test_facts_trixie.Trixie, TestPromise):
+class TestPromiseTrixie(base.Trixie, TestPromise):
     """The same where QEMU is told of the link itself."""
 
     def test_qemu_is_told(self):

@@ -13,15 +13,15 @@ from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
 from nova_migpolicy.engine import terms
 from nova_migpolicy.policy import keys
+from tests.property import drawn
 from tests.property import people
-from tests.property import test_steering
 
-ENDS = test_steering.ENDS
+ENDS = drawn.ENDS
 GIB = 1 << 30
 
 held_values = strategies.fixed_dictionaries({}, optional={
     'bandwidth_mib_s': strategies.integers(0, 2000),
-    'max_downtime_ms': test_steering.blackouts(5000),
+    'max_downtime_ms': drawn.blackouts(5000),
     'max_throttle_percent': strategies.integers(1, 99)})
 released = strategies.frozensets(strategies.sampled_from([*sorted(terms.HOLDABLE), 'on_stall']))
 moments = strategies.floats(-50, 500)
@@ -29,7 +29,7 @@ moments = strategies.floats(-50, 500)
 
 @strategies.composite
 def changes(draw):
-    policy = draw(strategies.none() | test_steering.policies())
+    policy = draw(strategies.none() | drawn.policies())
     return terms.Change(draw(held_values), draw(released), policy, draw(
         strategies.none() | moments) if policy is not None else None)
 
@@ -38,7 +38,7 @@ class TestWithTheModel(testtools.TestCase):
     """Commands at any time of a whole migration, each answered as a monitor would."""
 
     @hypothesis.given(
-        test_steering.worlds(beliefs=test_steering.ANY), test_steering.policies(),
+        drawn.worlds(beliefs=drawn.ANY), drawn.policies(),
         strategies.lists(strategies.tuples(strategies.floats(0, 60), strategies.one_of(
             changes(), changes(), strategies.sampled_from(
                 ['post_copy', 'pause', 'force_complete', 'abort']))), max_size=6),
@@ -46,7 +46,7 @@ class TestWithTheModel(testtools.TestCase):
     @hypothesis.settings(max_examples=150)
     def test_commands(self, world, policy, wanted, refused):
         persons = people.Persons(self, wanted, refused)
-        _, seen = test_steering.play(
+        _, seen = drawn.play(
             world, policy, until_s=400.0, commands=persons.commands, refuse=persons.refuse)
         for decision in seen.decisions:
             self.assertTrue(decision.reason)
@@ -63,7 +63,7 @@ class TestWithTheModel(testtools.TestCase):
             self.assertEqual(len(seen.actions) - 1, ends[-1])
 
     @hypothesis.given(
-        test_steering.worlds(), test_steering.policies(
+        drawn.worlds(), drawn.policies(
             remedies=('bandwidth', 'downtime', 'auto_converge'), on_stall='continue',
             bandwidth_mib_s=30, max_bandwidth_mib_s=2000, timeout_seconds=300),
         held_values.filter(bool), strategies.floats(1.5, 20))
@@ -71,7 +71,7 @@ class TestWithTheModel(testtools.TestCase):
     def test_what_is_held_is_not_steered(self, world, policy, held, at_s):
         world[1]['can_throttle'] = True
         persons = people.Persons(self, [(at_s, terms.Change(held))], ())
-        _, seen = test_steering.play(
+        _, seen = drawn.play(
             world, policy, until_s=400.0, commands=persons.commands, refuse=persons.refuse)
         told = [one for one in seen.decisions if one.rule == 'operator']
         steered = {people.SETTINGS.get(type(action)) for one in seen.decisions
@@ -79,7 +79,7 @@ class TestWithTheModel(testtools.TestCase):
                    and not isinstance(action, remedies.SetMaxDowntime)}
         self.assertEqual(set(), steered & set(held))
 
-    @hypothesis.given(test_steering.worlds(), test_steering.policies(timeout_seconds=0),
+    @hypothesis.given(drawn.worlds(), drawn.policies(timeout_seconds=0),
                       strategies.floats(0.5, 30))
     @hypothesis.settings(max_examples=60)
     def test_a_deadline_that_a_person_sets_is_kept(self, world, policy, left_s):
@@ -89,14 +89,14 @@ class TestWithTheModel(testtools.TestCase):
         def tune(controller, at_s):
             return controller.retune(terms.Change(policy=dataclasses.replace(
                 policy, on_timeout='abort'), deadline_s=at_s + left_s), at_s)
-        _, seen = test_steering.play(world, policy, commands=[(5.0, tune)])
+        _, seen = drawn.play(world, policy, commands=[(5.0, tune)])
         self.assertIn(seen.end, ('completed', 'aborted'))
 
 
 class Interleaving(stateful.RuleBasedStateMachine):
     """Anything in any order: answers that are late, twice or never, and any statistics."""
 
-    @stateful.initialize(policy=test_steering.policies(), can=strategies.booleans(),
+    @stateful.initialize(policy=drawn.policies(), can=strategies.booleans(),
                          throttle=strategies.booleans(), disk=strategies.sampled_from([0, GIB]))
     def start(self, policy, can, throttle, disk):
         self.controller = controller_mod.Controller(policy, controller_mod.Facts(

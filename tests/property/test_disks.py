@@ -12,7 +12,7 @@ from nova_migpolicy.engine.steering import ending
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
 from nova_migpolicy.sim import run
-from tests.property import test_steering
+from tests.property import drawn
 
 # Two looks, and what rounding makes of a moment.
 SLACK_S = 2 * run.TICK_S + 0.1
@@ -31,7 +31,7 @@ def worlds(draw, write=ANY):
     setup = precopy.Setup(
         guests.idle(64), link_mib_s=link, disk_mib=sizes[0], more_disks_mib=tuple(sizes[1:]),
         disk_write_mib_s=draw(write),
-        outages=draw(strategies.just(()) | test_steering.outages()))
+        outages=draw(strategies.just(()) | drawn.outages()))
     return setup, {'can_hurry_disks': draw(strategies.booleans()),
                    'can_post_copy': draw(strategies.booleans())}
 
@@ -55,7 +55,7 @@ class TestDisks(testtools.TestCase):
         seen = run.steer(controller, plant, until_s=20_000.0, change=look, commands=commands)
         return controller, seen, forecasts
 
-    @hypothesis.given(worlds(), test_steering.policies(timeout_seconds=60),
+    @hypothesis.given(worlds(), drawn.policies(timeout_seconds=60),
                       strategies.booleans())
     def test_none_runs_on_without_end(self, world, policy, forced):
         hypothesis.assume(bounded(policy))
@@ -67,14 +67,14 @@ class TestDisks(testtools.TestCase):
             last_s = deadline_s + max(ending.GRACE_S, deadline_s)
             self.assertLessEqual(seen.seconds, last_s + SLACK_S)
 
-    @hypothesis.given(worlds(write=NONE), test_steering.policies(timeout_seconds=300))
+    @hypothesis.given(worlds(write=NONE), drawn.policies(timeout_seconds=300))
     def test_a_slow_copy_is_not_taken_for_writes(self, world, policy):
         _, seen, forecasts = self.steer(world, policy)
         self.assertEqual([], [one.reason for one in seen.decisions if 'writes' in one.reason])
         if not world[0].outages:
             self.assertEqual([], [one for one in forecasts if one and not one.converges])
 
-    @hypothesis.given(worlds(), test_steering.policies(timeout_seconds=300))
+    @hypothesis.given(worlds(), drawn.policies(timeout_seconds=300))
     def test_the_rate_stays_within_what_is_permitted(self, world, policy):
         _, seen, _ = self.steer(world, policy)
         top = policy.max_bandwidth_mib_s

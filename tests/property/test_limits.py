@@ -11,7 +11,6 @@ from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
 from nova_migpolicy.sim import run
-from tests.property import test_steering  # noqa: F401 - the profile
 
 promises = strategies.integers(1, keys.KEYS['max_downtime_ms'].maximum)
 caps = strategies.sampled_from([0, 1, 2, 5]) | strategies.integers(

@@ -2,7 +2,6 @@
 """What holds for every guest, link and policy: steered over the model of pre-copy."""
 
 import dataclasses
-import os
 
 import hypothesis
 from hypothesis import strategies
@@ -11,113 +10,15 @@ import testtools
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
-from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
-from nova_migpolicy.sim import precopy
-from nova_migpolicy.sim import run
-
-hypothesis.settings.register_profile(
-    'fixed', derandomize=True, deadline=None, database=None, max_examples=120,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.register_profile(
-    'long', deadline=None, max_examples=2000,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
-
-ENDS = (remedies.StartPostCopy, remedies.Pause, remedies.Abort)
-
-
-@strategies.composite
-def loads(draw):
-    memory = draw(strategies.integers(64, 768))
-    size = draw(strategies.integers(1, memory - 8))
-    rate = draw(strategies.floats(0, 500))
-    kind = draw(strategies.sampled_from(
-        ['idle', 'sweep', 'uniform', 'hot_cold', 'bursts', 'phases']))
-    if kind == 'idle':
-        return guests.idle(memory, zero_mib=size)
-    if kind in ('sweep', 'uniform'):
-        return getattr(guests, kind)(memory, size, rate)
-    if kind == 'hot_cold':
-        return guests.hot_cold(memory, max(1, size // 8), max(1, size - size // 8), rate)
-    times = strategies.floats(0.2, 15)
-    if kind == 'bursts':
-        return guests.bursts(memory, size, rate, draw(times), draw(times))
-    return guests.phases(memory, guests.Stretch(draw(times), rate, size), guests.Stretch(
-        1e9, draw(strategies.floats(0, 500)), draw(strategies.integers(1, memory - 8)),
-        sweep=draw(strategies.booleans())))
-
-
-def blackouts(usual_ms):
-    """What a key may promise: mostly what is usual, now and then anything up to its maximum."""
-    usual = strategies.integers(10, usual_ms)
-    return usual | usual | strategies.integers(10, keys.KEYS['max_downtime_ms'].maximum)
-
-
-@strategies.composite
-def policies(draw, **fixed):
-    cap = draw(strategies.sampled_from([0, 1, 3, 10, 30, 50, 100]))
-    chosen = {
-        'bandwidth_mib_s': cap,
-        'max_bandwidth_mib_s': draw(strategies.sampled_from([0, cap, 2 * cap, 5 * cap])),
-        'initial_downtime_ms': draw(blackouts(500)),
-        'max_downtime_ms': draw(blackouts(3000)),
-        'timeout_seconds': draw(strategies.sampled_from([0, 10, 60, 300])),
-        'timeout_seconds_per_gib': 0,
-        'on_timeout': draw(strategies.sampled_from(
-            ['abort', 'force_complete', 'post_copy', 'pause', 'continue'])),
-        'remedies': tuple(draw(strategies.lists(
-            strategies.sampled_from(remedies.HARM_ORDER), unique=True))),
-        'on_stall': draw(strategies.sampled_from(['abort', 'post_copy', 'pause', 'continue'])),
-        'max_throttle_percent': draw(strategies.integers(1, 99)),
-    }
-    return keys.Policy(**{**chosen, **fixed})
-
-
-#: what is believed of the link, as a share of its true rate
-TRUE = strategies.just(0.9)
-TOO_LOW = strategies.sampled_from([0.05, 0.2]) | strategies.floats(0.05, 0.9)
-TOO_HIGH = strategies.sampled_from([5.0, 20.0]) | strategies.floats(1.1, 20.0)
-ANY = TRUE | TOO_LOW | TOO_HIGH
-
-
-@strategies.composite
-def worlds(draw, slowest=40, beliefs=TRUE):
-    link = draw(strategies.sampled_from([slowest, 120, 400, 1200]))
-    believed = link * draw(beliefs)
-    disk = draw(strategies.sampled_from([0, 0, 0, 500]))
-    setup = precopy.Setup(
-        draw(loads()), link_mib_s=link, disk_mib=disk,
-        counter=draw(strategies.integers(0, 9)),
-        sync_every_s=draw(strategies.sampled_from([None, 5.0])))
-    facts = {
-        'can_throttle': draw(strategies.booleans()),
-        'can_post_copy': draw(strategies.booleans()),
-        'link_mib_s': draw(strategies.sampled_from([None, believed])),
-    }
-    if draw(strategies.integers(0, 4)) == 0:
-        facts['switchover_mib_s'] = believed
-    return setup, facts
-
-
-@strategies.composite
-def outages(draw):
-    start = draw(strategies.floats(0, 30))
-    return ((start, start + draw(strategies.floats(1, 12))),)
-
-
-def play(world, policy, until_s=1500.0, outage=(), **more):
-    setup, facts = world
-    setup = dataclasses.replace(setup, outages=outage)
-    controller, plant = run.start(policy, setup, **facts)
-    return controller, run.steer(controller, plant, until_s=until_s, **more)
+from tests.property import drawn
 
 
 class TestHarm(testtools.TestCase):
 
-    @hypothesis.given(worlds(beliefs=ANY), policies(), outages())
+    @hypothesis.given(drawn.worlds(beliefs=drawn.ANY), drawn.policies(), drawn.outages())
     def test_never_more_than_the_policy_allows(self, world, policy, outage):
-        _, seen = play(world, policy, outage=outage)
+        _, seen = drawn.play(world, policy, outage=outage)
         allowed = set(policy.remedies)
         for decision in seen.decisions:
             self.assertTrue(decision.reason)
@@ -146,24 +47,24 @@ class TestHarm(testtools.TestCase):
                 else:
                     self.assertIn(decision.rule, ('on_stall', 'on_timeout'))
 
-    @hypothesis.given(worlds(beliefs=ANY), policies())
+    @hypothesis.given(drawn.worlds(beliefs=drawn.ANY), drawn.policies())
     def test_nothing_after_an_end_has_begun(self, world, policy):
-        _, seen = play(world, policy)
+        _, seen = drawn.play(world, policy)
         for position, action in enumerate(seen.actions):
-            if isinstance(action, ENDS):
+            if isinstance(action, drawn.ENDS):
                 self.assertEqual(len(seen.actions) - 1, position)
                 self.assertEqual(action, seen.decisions[-1].actions[-1])
 
-    @hypothesis.given(worlds(100), policies())
+    @hypothesis.given(drawn.worlds(100), drawn.policies())
     def test_the_blackout_is_within_the_promise(self, world, policy):
-        _, seen = play(world, policy)
+        _, seen = drawn.play(world, policy)
         if seen.end != 'completed' or remedies.Pause() in seen.actions:
             return
         # The model counts in cells, 2.5 % of a window of 0.1 s at 100 MiB/s, and a few ms are
         # too short to promise.
         self.assertLessEqual(seen.blackout_ms, 1.03 * policy.max_downtime_ms + 25)
 
-    @hypothesis.given(worlds(), policies())
+    @hypothesis.given(drawn.worlds(), drawn.policies())
     def test_a_guest_that_would_finish_by_itself_in_time_is_never_ended(self, world, policy):
         policy = dataclasses.replace(policy, timeout_seconds=0)
         setup, _ = world
@@ -177,19 +78,20 @@ class TestHarm(testtools.TestCase):
         policy = dataclasses.replace(
             policy, initial_downtime_ms=limit, max_downtime_ms=max(limit, policy.max_downtime_ms),
             bandwidth_mib_s=max(policy.bandwidth_mib_s, 50) if policy.bandwidth_mib_s else 0)
-        _, seen = play(world, policy)
+        _, seen = drawn.play(world, policy)
         self.assertEqual(('completed', ()), (seen.end, seen.decisions))
 
 
 class TestEnd(testtools.TestCase):
 
-    @hypothesis.given(worlds(beliefs=ANY), policies(timeout_seconds=60), outages())
+    @hypothesis.given(drawn.worlds(beliefs=drawn.ANY), drawn.policies(timeout_seconds=60),
+                      drawn.outages())
     def test_there_is_always_one_when_there_is_a_deadline(self, world, policy, outage):
         hypothesis.assume(policy.on_timeout != 'continue')
-        _, seen = play(world, policy, outage=outage)
+        _, seen = drawn.play(world, policy, outage=outage)
         self.assertIn(seen.end, ('completed', 'aborted'))
 
-    @hypothesis.given(worlds(beliefs=ANY), policies(timeout_seconds=60),
+    @hypothesis.given(drawn.worlds(beliefs=drawn.ANY), drawn.policies(timeout_seconds=60),
                       strategies.sets(strategies.sampled_from(
                           [*remedies.HARM_ORDER])), strategies.integers(1, 3))
     def test_there_is_one_though_actions_are_refused(self, world, policy, refused, times):
@@ -203,29 +105,30 @@ class TestEnd(testtools.TestCase):
                 count[action.remedy] -= 1
                 return 'libvirt says no'
             return None
-        _, seen = play(world, policy, refuse=refuse)
+        _, seen = drawn.play(world, policy, refuse=refuse)
         self.assertIn(seen.end, ('completed', 'aborted'))
         for remedy in refused:
             if times > 1 and remedy in tried:
                 self.assertLessEqual(tried[remedy], 2)
 
-    @hypothesis.given(worlds(beliefs=ANY), policies(timeout_seconds=0, on_stall='abort'))
+    @hypothesis.given(drawn.worlds(beliefs=drawn.ANY), drawn.policies(
+        timeout_seconds=0, on_stall='abort'))
     def test_a_steady_guest_does_not_go_on_for_ever_without_one(self, world, policy):
         setup, _ = world
         hypothesis.assume(all(len(stretches) == 1 for stretches in setup.load.writers))
         policy = dataclasses.replace(
             policy, bandwidth_mib_s=max(policy.bandwidth_mib_s, 30))
-        _, seen = play(world, policy)
+        _, seen = drawn.play(world, policy)
         self.assertIn(seen.end, ('completed', 'aborted'))
 
 
 class TestSameness(testtools.TestCase):
 
-    @hypothesis.given(worlds(beliefs=ANY), policies(), outages())
+    @hypothesis.given(drawn.worlds(beliefs=drawn.ANY), drawn.policies(), drawn.outages())
     @hypothesis.settings(max_examples=40)
     def test_the_same_input_gives_the_same_decisions(self, world, policy, outage):
-        _, first = play(world, policy, outage=outage)
-        _, second = play(world, policy, outage=outage)
+        _, first = drawn.play(world, policy, outage=outage)
+        _, second = drawn.play(world, policy, outage=outage)
         self.assertEqual([one.to_dict() for one in first.decisions],
                          [one.to_dict() for one in second.decisions])
 
@@ -241,7 +144,7 @@ junk = strategies.dictionaries(strategies.sampled_from([
 
 class TestJunk(testtools.TestCase):
 
-    @hypothesis.given(policies(), strategies.lists(strategies.tuples(
+    @hypothesis.given(drawn.policies(), strategies.lists(strategies.tuples(
         strategies.floats(-10, 400), strategies.booleans(), junk), max_size=40))
     def test_statistics_never_raise(self, policy, stream):
         controller = controller_mod.Controller(policy, controller_mod.Facts(
@@ -257,9 +160,9 @@ class TestJunk(testtools.TestCase):
             self.assertIsNone(ended)
             for action in decision.actions:
                 controller.applied(action, at_s)
-                ended = action if isinstance(action, ENDS) else ended
+                ended = action if isinstance(action, drawn.ENDS) else ended
 
-    @hypothesis.given(worlds(), policies(), strategies.lists(
+    @hypothesis.given(drawn.worlds(), drawn.policies(), strategies.lists(
         strategies.tuples(strategies.integers(0, 200), junk), max_size=20))
     @hypothesis.settings(max_examples=60)
     def test_statistics_that_jump_never_end_what_would_finish(self, world, policy, jumps):
@@ -275,6 +178,6 @@ class TestJunk(testtools.TestCase):
         def change(stats):
             calls.append(1)
             return {**stats, **plan.get(len(calls), {})}
-        _, seen = play((setup, world[1]), policy, change=change)
+        _, seen = drawn.play((setup, world[1]), policy, change=change)
         self.assertEqual('completed', seen.end)
-        self.assertFalse([one for one in seen.actions if isinstance(one, ENDS)])
+        self.assertFalse([one for one in seen.actions if isinstance(one, drawn.ENDS)])

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import testtools
 
 from nova_migpolicy.compute import fits
-from tests.unit.compute import test_migrate_call
+from tests.unit.compute import cases
 
 VFIO = fits.Devices(vfio=True)
 VHOST_USER = fits.Devices(vhost_user=True)
@@ -63,7 +63,7 @@ FITS = (
 
 
 def at(**more):
-    return dataclasses.replace(test_migrate_call.BASE, **more)
+    return dataclasses.replace(cases.BASE, **more)
 
 
 class TableTest(testtools.TestCase):

@@ -3,27 +3,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 
 import libvirt
 import testtools
 
 from nova_migpolicy.compute import migrate_call
 from nova_migpolicy.policy import keys
+from tests.unit.compute import cases
 
-BASE = migrate_call.Circumstances(
-    paused=False, persistent_memory=False, tunnelled=False,
-    nova_post_copy=False,
-    allow_qmp=True, libvirt_version=9_000_000, qemu_version=7_002_000)
 NOVAS_FLAGS = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
 
 
-def at(**circumstances):
-    return dataclasses.replace(BASE, **circumstances)
-
-
 def make(circumstances=None, refused=migrate_call.NOTHING, **policy):
-    return migrate_call.make(keys.Policy(**policy), at(**circumstances or {}), refused)
+    return migrate_call.make(keys.Policy(**policy), cases.at(**circumstances or {}), refused)
 
 
 class PlanTest(testtools.TestCase):
@@ -107,10 +99,10 @@ class PlanTest(testtools.TestCase):
 
     def test_what_a_plan_hangs_on(self):
         policy = keys.Policy(remedies=('post_copy',), parallel_connections=4)
-        new = at(qemu_version=10_001_000)
+        new = cases.at(qemu_version=10_001_000)
         self.assertTrue(migrate_call.hangs_on(policy, new, qemu_version=0))
         self.assertTrue(migrate_call.hangs_on(policy, new, destination_qemu_version=0))
-        self.assertFalse(migrate_call.hangs_on(policy, BASE, qemu_version=0))
+        self.assertFalse(migrate_call.hangs_on(policy, cases.BASE, qemu_version=0))
         self.assertFalse(migrate_call.hangs_on(keys.Policy(), new, qemu_version=0))
 
     def test_qemu_is_told_of_the_link_where_it_can_be(self):

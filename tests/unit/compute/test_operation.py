@@ -12,10 +12,10 @@ from nova_migpolicy.compute import fits
 from nova_migpolicy.compute import migrate_call
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import keys
-from tests.unit.compute import test_migrate_call
+from tests.unit.compute import cases
 from tests.unit.monitor import fakes
 
-NEW = dataclasses.replace(test_migrate_call.BASE, libvirt_version=11_003_000,
+NEW = dataclasses.replace(cases.BASE, libvirt_version=11_003_000,
                           qemu_version=10_001_000, link_mib_s=80.0)
 ALL = keys.Policy(parallel_connections=4, compression='zstd', bandwidth_mib_s=50,
                   max_bandwidth_mib_s=50, remedies=('auto_converge', 'post_copy'))

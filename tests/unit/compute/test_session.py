@@ -21,7 +21,7 @@ from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import vocabulary
-from tests.unit.compute import test_migrate_call
+from tests.unit.compute import cases
 from tests.unit.monitor import fakes
 
 NO_USERFAULTFD = ("internal error: unable to execute QEMU command 'migrate-set-capabilities': "
@@ -50,7 +50,7 @@ class SessionTest(testtools.TestCase):
             session_mod.MigrationFacts(
                 instance=types.SimpleNamespace(uuid='s'), migration='m', destination='n2',
                 resolved=resolved, resolver=lambda retune: resolved, memory_bytes=1 << 30,
-                link_mib_s=None, circumstances=test_migrate_call.at(**(circumstances or {}))),
+                link_mib_s=None, circumstances=cases.at(**(circumstances or {}))),
             guest_mod.MigratingGuest(self.domain, send), box,
             journal_mod.Journal(None, 0.0, 0), link_rates.LinkRates(None), outside=outside)
         made.prepare(None)

@@ -7,12 +7,12 @@ from testtools import matchers
 
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
-from tests.unit.engine.steering import test_retune
+from tests.unit.engine import cases
 
 ABORT, PAUSE, POST_COPY = remedies.Abort(), remedies.Pause(), remedies.StartPostCopy()
 
 
-class AbortsTest(test_retune.TuningBase):
+class AbortsTest(cases.TuningBase):
 
     def refuse_until(self, until_s, *also):
         """Refuse aborts until a time, and others for ever; the times of the tries are kept."""

@@ -14,33 +14,12 @@ from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
 from nova_migpolicy.sim import run
+from tests.unit.engine import cases
 
-WILD = guests.sweep(256, 128, 80)
 ABORT, PAUSE, POST_COPY = remedies.Abort(), remedies.Pause(), remedies.StartPostCopy()
 
 
-class ControllerBase(testtools.TestCase):
-
-    def start(self, load=WILD, facts=None, setup=None, **policy):
-        policy = {'bandwidth_mib_s': 50, 'max_bandwidth_mib_s': 95, 'initial_downtime_ms': 50,
-                  'max_downtime_ms': 500, 'timeout_seconds': 600, 'remedies': (), **policy}
-        self.controller, self.plant = run.start(
-            keys.Policy(**policy), precopy.Setup(load, link_mib_s=200, **(setup or {})),
-            **(facts or {}))
-        return self.controller
-
-    def go(self, until_s=60.0, **more):
-        """On to a time or the end; the run so far."""
-        return run.steer(self.controller, self.plant, until_s=until_s, **more)
-
-    def do(self, decision):
-        for action in decision.actions:
-            self.assertIsNone(self.plant.apply(action))
-            self.controller.applied(action, self.plant.now_s)
-        return decision
-
-
-class TestForceComplete(ControllerBase):
+class TestForceComplete(cases.ControllerBase):
 
     def test_in_the_passes(self):
         self.start(facts={'can_post_copy': True})
@@ -102,7 +81,7 @@ class TestForceComplete(ControllerBase):
         self.assertIn('in the phase paused', again.reason)
 
 
-class TestAbort(ControllerBase):
+class TestAbort(cases.ControllerBase):
 
     def test_in_each_phase_but_post_copy(self):
         for at_s, disk in ((1.0, 200), (2.0, 0), (6.0, 0)):
@@ -128,7 +107,7 @@ class TestAbort(ControllerBase):
         self.assertEqual((ABORT,), self.controller.abort(9.6, 'cancelled').actions)
 
 
-class TestRefusals(ControllerBase):
+class TestRefusals(cases.ControllerBase):
 
     def test_an_action_is_tried_once_more_and_then_the_next_remedy(self):
         self.start(remedies=('bandwidth', 'pause'))
@@ -172,7 +151,7 @@ class TestRefusals(ControllerBase):
                 self.plant.now_s, self.plant.stats(), boundary=synced)))
 
 
-class TestPromise(ControllerBase):
+class TestPromise(cases.ControllerBase):
 
     def test_a_link_that_turns_out_slower_lowers_the_limit(self):
         self.start(load=guests.sweep(256, 64, 20), facts={'link_mib_s': 190.0},
@@ -203,7 +182,7 @@ class TestPromise(ControllerBase):
         self.assertThat(seen.blackout_ms, matchers.LessThan(1000))
 
     def test_a_limit_that_could_not_be_set_before_the_start_is_set_at_the_first_look(self):
-        for promise, load in ((150, guests.sweep(256, 64, 20)), (1500, WILD)):
+        for promise, load in ((150, guests.sweep(256, 64, 20)), (1500, cases.WILD)):
             controller = self.start(
                 load=load, remedies=(), initial_downtime_ms=promise, max_downtime_ms=promise,
                 facts={'link_mib_s': 190.0}, setup={'limit_is_refused': True})
@@ -228,7 +207,7 @@ class TestPromise(ControllerBase):
                          (controller.settings.limit_ms, seen.decisions[-1].forecast.converges))
 
     def test_what_is_left_out_is_never_used_and_said_to_be_missing(self):
-        self.start(remedies=('auto_converge', 'post_copy'), on_stall='post_copy', load=WILD,
+        self.start(remedies=('auto_converge', 'post_copy'), on_stall='post_copy', load=cases.WILD,
                    facts={'can_post_copy': True, 'can_throttle': True})
         self.controller.leave_out(('post_copy', 'auto_converge', 'parallel_connections'))
         self.controller.leave_out(())
@@ -258,7 +237,7 @@ class TestPromise(ControllerBase):
         self.assertIn('unknown', seen.decisions[0].reason)
 
 
-class TestNonsense(ControllerBase):
+class TestNonsense(cases.ControllerBase):
     """One look whose statistics cannot be changes nothing."""
 
     def go_wrong(self, at_s, wrong):
@@ -314,7 +293,7 @@ class TestXbzrle(testtools.TestCase):
             self.assertEqual(['on_stall'], rules[-1:], (unchanged, rules))
 
 
-class TestSeen(ControllerBase):
+class TestSeen(cases.ControllerBase):
 
     def test_forecast_phase_passes_and_settings(self):
         controller = self.start(remedies=('bandwidth',), setup={'disk_mib': 300})

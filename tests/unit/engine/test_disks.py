@@ -11,40 +11,11 @@ from nova_migpolicy.engine.estimation import disk_sync
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
 from nova_migpolicy.engine.steering import foregone
-from nova_migpolicy.policy import resolve
-from nova_migpolicy.sim import guests
-from nova_migpolicy.sim import precopy
 from nova_migpolicy.sim import run
+from tests.unit.engine import cases
 
 MIB = 1 << 20
 ALWAYS_ARRIVE = ('evacuate', 'post_copy', 'suspend_if_needed')
-
-
-class DisksBase(testtools.TestCase):
-
-    def start(self, profile, disk_mib=256, write=48.0, cap=20, ceiling=100, deadline_s=75,
-              link=1000.0, memory_mib=64, facts=None, outages=(), **keys):
-        wanted = {'profile': profile, 'bandwidth_mib_s': str(cap),
-                  'max_bandwidth_mib_s': str(ceiling), **keys}
-        if deadline_s is not None:
-            wanted.update(timeout_seconds=str(deadline_s), timeout_seconds_per_gib='0')
-        policy = resolve.resolve(resolve.Sources(flavor=wanted)).policy
-        self.controller, self.plant = run.start(
-            policy, precopy.Setup(guests.idle(memory_mib), link_mib_s=link, disk_mib=disk_mib,
-                                  disk_write_mib_s=write, outages=outages),
-            **{'can_hurry_disks': True, 'can_post_copy': policy.may_post_copy, **(facts or {})})
-        self.forecasts = []
-
-    def go(self, until_s=20_000.0, **more):
-        def look(stats):
-            if self.controller.phase is samples.Phase.DISKS:
-                self.forecasts.append((self.plant.now_s, self.controller.forecast))
-            return stats
-        return run.steer(self.controller, self.plant, until_s=until_s, change=look, **more)
-
-    def steer(self, profile, **more):
-        self.start(profile, **more)
-        return self.go()
 
 
 class TestRates(testtools.TestCase):
@@ -91,7 +62,7 @@ class TestRates(testtools.TestCase):
         self.assertThat(disk_sync.in_sync_s(500, 1000, 20, 10), matchers.GreaterThan(25.0))
 
 
-class TestModel(DisksBase):
+class TestModel(cases.DisksBase):
 
     def test_it_is_as_was_measured(self):
         """On real QEMU 118 to 232 MiB stayed to be copied of 256, written at 48 over 20 MiB/s."""
@@ -107,7 +78,7 @@ class TestModel(DisksBase):
             self.assertAlmostEqual(400, other['disk_total'] - one['disk_total'], delta=20)
 
 
-class TestHurry(DisksBase):
+class TestHurry(cases.DisksBase):
 
     def test_they_are_raised_and_arrive(self):
         """As on real QEMU, where it was aborted at the deadline without a raise."""
@@ -146,7 +117,7 @@ class TestHurry(DisksBase):
         self.assertIn('raise_bandwidth', [one.rule for one in seen.decisions])
 
 
-class TestStall(DisksBase):
+class TestStall(cases.DisksBase):
 
     def test_at_the_highest_rate_it_is_said_and_done(self):
         for more in ({'ceiling': 20}, {'facts': {'can_hurry_disks': False}},
@@ -200,7 +171,7 @@ class TestStall(DisksBase):
                 (one.converges, one.eta_s, one.makes_deadline) for one in later])
 
 
-class TestEnds(DisksBase):
+class TestEnds(cases.DisksBase):
 
     def test_no_profile_runs_on_without_end(self):
         for profile in ('balanced', 'minimal_downtime', 'very_large', *ALWAYS_ARRIVE):

@@ -2,12 +2,12 @@
 """When a change cannot be made, taking one back, and what a person wants at once."""
 
 from nova_migpolicy.engine import remedies
-from tests.unit.engine.steering import test_retune
+from tests.unit.engine import cases
 
 ABORT, PAUSE, POST_COPY = remedies.Abort(), remedies.Pause(), remedies.StartPostCopy()
 
 
-class TestWhenItCannotBe(test_retune.TuningBase):
+class TestWhenItCannotBe(cases.TuningBase):
 
     def check_refused(self, phase):
         held, policy = dict(self.controller.held), self.controller.policy
@@ -57,7 +57,7 @@ class TestWhenItCannotBe(test_retune.TuningBase):
         self.check_refused('aborting')
 
 
-class TestWithdraw(test_retune.TuningBase):
+class TestWithdraw(cases.TuningBase):
 
     def test_nothing_of_it_is_left(self):
         self.start(facts={'link_mib_s': 190.0}, remedies=('downtime',))
@@ -136,7 +136,7 @@ class TestWithdraw(test_retune.TuningBase):
         self.assertEqual({}, dict(self.controller.held))
 
 
-class TestNow(test_retune.TuningBase):
+class TestNow(cases.TuningBase):
 
     def test_post_copy_and_pause(self):
         for step, action in (('post_copy', POST_COPY), ('pause', PAUSE)):
@@ -193,7 +193,7 @@ class TestNow(test_retune.TuningBase):
         self.assertEqual(('completed', ()), (seen.end, seen.decisions))
 
 
-class TestAbort(test_retune.TuningBase):
+class TestAbort(cases.TuningBase):
 
     def test_one_is_enough(self):
         self.start()

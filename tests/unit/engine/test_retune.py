@@ -5,12 +5,12 @@ from testtools import matchers
 
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import terms
-from tests.unit.engine.steering import test_retune
+from tests.unit.engine import cases
 
 ABORT, POST_COPY = remedies.Abort(), remedies.StartPostCopy()
 
 
-class TestPolicy(test_retune.TuningBase):
+class TestPolicy(cases.TuningBase):
 
     def test_lower_ceilings_count_at_once(self):
         self.start(remedies=('bandwidth', 'downtime'), facts={'can_throttle': True})

@@ -11,12 +11,7 @@ from hypothesis import strategies
 import testtools
 
 from nova_migpolicy.osc import words
-
-ANYTHING = strategies.recursive(
-    strategies.none() | strategies.booleans() | strategies.floats() | strategies.integers()
-    | strategies.text(),
-    lambda inner: strategies.lists(inner, max_size=3)
-    | strategies.dictionaries(strategies.text(), inner, max_size=3), max_leaves=6)
+from tests.unit.osc import cases
 
 
 class WordsTest(testtools.TestCase):
@@ -51,7 +46,7 @@ class WordsTest(testtools.TestCase):
             self.assertEqual('15:44:32', words.clock('2026-11-20T15:44:32Z'))
         self.assertRegex(words.clock('yesterday'), r'^\d\d:\d\d:\d\d$')
 
-    @given(ANYTHING)
+    @given(cases.ANYTHING)
     def test_anything_can_be_printed(self, value):
         for shown in (words.text(value), words.figure(value), words.span(value, value),
                       words.clock(value), words.Sentence(value, 60).human_readable()):

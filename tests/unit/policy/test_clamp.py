@@ -13,7 +13,7 @@ from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import limit
 from nova_migpolicy.policy import profiles
 from nova_migpolicy.policy import resolve
-from tests.unit.policy import test_keys
+from tests.unit.policy import cases
 
 EVERY_KEY = frozenset(keys.KEYS)
 
@@ -133,7 +133,7 @@ def sources_of(level):
     """Contents of one source: any keys that it may set, with any good values."""
     return strategies.fixed_dictionaries({}, optional={
         name: strategies.sampled_from(sorted(profiles.BUILT_IN)) if name == 'profile'
-        else test_keys.values_of(key)
+        else cases.values_of(key)
         for name, key in keys.KEYS.items() if level is None or level in key.sources})
 
 

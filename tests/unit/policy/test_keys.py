@@ -11,19 +11,7 @@ import testtools
 
 from nova_migpolicy import exception
 from nova_migpolicy.policy import keys
-
-
-def values_of(key: keys.Key) -> strategies.SearchStrategy:
-    """All values that a key can have."""
-    if key.kind == 'int':
-        return strategies.integers(key.minimum, key.maximum)
-    if key.kind == 'choice':
-        return strategies.sampled_from(key.choices)
-    names = strategies.from_regex(r'\A[a-z][a-z0-9_.-]{0,9}\Z').filter(lambda n: n != 'none')
-    if key.kind == 'list':
-        words = strategies.sampled_from(key.choices) if key.choices else names
-        return strategies.lists(words, unique=True, max_size=5).map(tuple)
-    return names
+from tests.unit.policy import cases
 
 
 @ddt.ddt
@@ -61,7 +49,7 @@ class TestTable(testtools.TestCase):
     def test_text_and_back(self, name):
         key = keys.KEYS[name]
 
-        @hypothesis.given(values_of(key))
+        @hypothesis.given(cases.values_of(key))
         def check(value):
             self.assertEqual(value, key.parse(key.text(value)))
             self.assertEqual(value, key.parse(list(value) if key.kind == 'list' else value))
@@ -100,12 +88,12 @@ class TestJsonSchema(testtools.TestCase):
         jsonschema.Draft202012Validator.check_schema(schema)
         judge = jsonschema.Draft202012Validator(schema)
 
-        @hypothesis.given(values_of(key))
+        @hypothesis.given(cases.values_of(key))
         def check_value(value):
             judge.validate(list(value) if isinstance(value, tuple) else value)
         check_value()
 
-        @hypothesis.given(values_of(key).map(
+        @hypothesis.given(cases.values_of(key).map(
             lambda value: list(value) if isinstance(value, tuple) else value) | ANYTHING)
         def check_anything(given):
             if judge.is_valid(given):

@@ -11,7 +11,7 @@ from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import limit
 from nova_migpolicy.policy import profiles
 from nova_migpolicy.policy import resolve
-from tests.unit.policy import test_keys
+from tests.unit.policy import cases
 
 
 def parsed(**limits):
@@ -137,7 +137,7 @@ def limits():
             words = strategies.lists(strategies.sampled_from(key.choices), unique=True)
             return strategies.tuples(words, words).filter(any).map(
                 lambda both: '-'.join('|'.join(part) for part in both))
-        number = strategies.none() | test_keys.values_of(key)
+        number = strategies.none() | cases.values_of(key)
         return strategies.tuples(number, number).map(
             lambda both: '-'.join('' if end is None else str(end) for end in both))
     return strategies.fixed_dictionaries({}, optional={
@@ -148,7 +148,7 @@ def limits():
 def sources_of(level):
     return strategies.fixed_dictionaries({}, optional={
         name: strategies.sampled_from(sorted(profiles.BUILT_IN)) if name == 'profile'
-        else test_keys.values_of(key)
+        else cases.values_of(key)
         for name, key in keys.KEYS.items() if level in key.sources})
 
 

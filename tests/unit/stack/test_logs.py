@@ -8,9 +8,9 @@ import testtools
 from testtools import matchers
 
 from tests.stack import logs
-from tests.unit.stack import test_verdict
+from tests.unit.stack import cases
 
-NOVAS, OURS = (test_verdict.recorded(name) for name in ('body-is-not-utf8', 'fault-of-ours'))
+NOVAS, OURS = (cases.recorded(name) for name in ('body-is-not-utf8', 'fault-of-ours'))
 LINE = '2026-11-27 10:00:00.000 7 DEBUG nova.x [None req-1 u p - - - -] nothing of note\n'
 RAW = """Traceback (most recent call last):
   File "/x/webob/request.py", line 167, in encget

@@ -9,21 +9,13 @@ from tests.stack import hostile
 from tests.stack import logs
 from tests.stack import verdict
 from tests.stack import wire
+from tests.unit.stack import cases
 
-TRACES = pathlib.Path(__file__).with_name('traces')
-#: folders of checkouts, some with the package's own name in them
-CHECKOUTS = ('/src/plugin', '/a b/nova_migpolicy', '/nova_migpolicy/api/nova_migpolicy')
 DEEP, PLAIN = b'[' * 5000, b'{"x": 1}'
 FORM = ((b'Content-Type', b'multipart/form-data; boundary='),)
 CUT = ((b'Content-Length', b'500'),)
 SITE = '{venv}/lib/python3.11/site-packages'
 MANAGER = 'nova/compute/manager.py", line 9613, in live_migration_abort'
-
-
-def recorded(name, checkout=CHECKOUTS[0]):
-    text = (TRACES / f'{name}.log').read_text()
-    return text.replace('{ours}', f'{checkout}/nova_migpolicy').replace(
-        '{venv}', f'{checkout}/.venv')
 
 
 def request(method='PUT', target='/v2.1/servers/x', headers=(), body=PLAIN, kind='action'):
@@ -33,8 +25,8 @@ def request(method='PUT', target='/v2.1/servers/x', headers=(), body=PLAIN, kind
 class TestNovasOwn(testtools.TestCase):
 
     def check(self, wanted, name, **sent):
-        for checkout in CHECKOUTS:
-            [found] = logs.troubles(recorded(name, checkout))
+        for checkout in cases.CHECKOUTS:
+            [found] = logs.troubles(cases.recorded(name, checkout))
             self.assertIs(wanted, verdict.is_novas_own(
                 request(**sent), found, pathlib.Path(checkout) / 'nova_migpolicy'),
                 (name, checkout, sent))
@@ -77,7 +69,7 @@ class TestNovasOwn(testtools.TestCase):
                 ('body-is-not-utf8', {'body': b'\xff'}, 'in _process_stack', 'in serialize'),
                 ('body-is-deep', {'body': DEEP}, 'in _from_json', 'in serialize'),
                 ('body-is-not-utf8', {'body': b'\xff'}, 'UnicodeDecodeError', 'KeyError')):
-            text = recorded(name)
+            text = cases.recorded(name)
             self.assertIn(old, text)
             [found] = logs.troubles(text.replace(old, new))
             self.assertFalse(verdict.is_novas_own(request(**sent), found))
@@ -90,8 +82,8 @@ class TestNovasOwn(testtools.TestCase):
 
 class TestNotInTime(testtools.TestCase):
 
-    def trouble(self, checkout=CHECKOUTS[0], **changes):
-        text = (TRACES / 'cancel-was-not-in-time.log').read_text()
+    def trouble(self, checkout=cases.CHECKOUTS[0], **changes):
+        text = (cases.TRACES / 'cancel-was-not-in-time.log').read_text()
         for old, new in changes.values():
             self.assertIn(old, text)
             text = text.replace(old, new)
@@ -100,12 +92,12 @@ class TestNotInTime(testtools.TestCase):
         return found, pathlib.Path(checkout) / 'nova_migpolicy'
 
     def test_novas_own_manager_knows_better(self):
-        for checkout in CHECKOUTS:
+        for checkout in cases.CHECKOUTS:
             self.assertTrue(verdict.was_not_in_time(*self.trouble(checkout)), checkout)
 
     def test_whatever_passes_our_driver_is_ours(self):
         """Such as a cancel that comes between Nova's word and the job, which is to be kept."""
-        for checkout in CHECKOUTS:
+        for checkout in cases.CHECKOUTS:
             for error in ('nova.exception.InvalidMigrationState: x',
                           'nova.exception.NoActiveMigrationForInstance: x',
                           'libvirt.libvirtError: no job is active on the domain'):
@@ -128,7 +120,7 @@ class TestNotInTime(testtools.TestCase):
         ours = (f'{SITE}/{MANAGER}', '{ours}/compute/driver.py", line 131, in _order')
         said = 'nova_migpolicy.compute.driver.OrderRefused: cancel: not possible in post-copy'
         one = {'error': (self.last(), said)}
-        for checkout in CHECKOUTS:
+        for checkout in cases.CHECKOUTS:
             found = self.trouble(checkout, where=ours, **one)
             self.assertTrue(verdict.is_refusal(*found), checkout)
             self.assertFalse(verdict.was_not_in_time(*found))
@@ -139,7 +131,7 @@ class TestNotInTime(testtools.TestCase):
                 checkout, where=(ours[0], ours[1].replace('_order', '_prepare')), **one)))
 
     def last(self):
-        text = (TRACES / 'cancel-was-not-in-time.log').read_text()
+        text = (cases.TRACES / 'cancel-was-not-in-time.log').read_text()
         return logs.troubles(text)[0].errors[-1]
 
 

@@ -8,7 +8,7 @@ from nova_migpolicy.engine.estimation import dirtying
 from nova_migpolicy.engine.estimation import forecast
 from nova_migpolicy.engine.estimation import outlook
 from nova_migpolicy.engine import settings as settings_mod
-from tests.unit.engine.estimation import test_dirtying
+from tests.unit.engine.estimation import curves
 
 MIB = 1 << 20
 
@@ -29,13 +29,13 @@ class TestPredict(testtools.TestCase):
         got = predict(1000, 25, 100, 50, 5, sweep=True)
         self.assertTrue(got.converges)
         # 100, 50, 25 ... MiB at 50 MiB/s: four seconds at most.
-        self.assertThat(got.seconds, test_dirtying.near(3.8, 0.1))
+        self.assertThat(got.seconds, curves.near(3.8, 0.1))
 
     def test_a_saturating_guest_levels_off_at_the_fixed_point(self):
         got = predict(128, 80, 128, 50, 1)
         self.assertFalse(got.converges)
         # R = 128 (1 - exp(-80 R / (50 * 128)))
-        self.assertThat(got.remaining / MIB, test_dirtying.near(82, 0.04))
+        self.assertThat(got.remaining / MIB, curves.near(82, 0.04))
 
     def test_a_threshold_above_the_fixed_point_is_enough(self):
         self.assertTrue(predict(128, 80, 83, 50, 90).converges)
@@ -63,7 +63,7 @@ class TestPredict(testtools.TestCase):
 class TestOutlook(testtools.TestCase):
 
     def look(self, curve, *times, limit=100, since_s=0.0, left_s=None, cap=50):
-        seen = test_dirtying.estimate(test_dirtying.run(curve, *times), cap=cap)
+        seen = curves.estimate(curves.run(curve, *times), cap=cap)
         link = settings_mod.Link(200.0)
         ends = outlook.ends(seen, settings_mod.Settings(cap, limit, limit), link, 0)
         return outlook.passing(seen, ends, link, len(times), since_s, left_s)
@@ -77,7 +77,7 @@ class TestOutlook(testtools.TestCase):
         self.assertThat(got.eta_high_s, matchers.GreaterThan(got.eta_s))
         self.assertThat(got.blackout_ms, matchers.LessThan(100))
         later, _ = self.look(curve, 10, 5, 2.5, since_s=1.0)
-        self.assertThat(got.eta_s - later.eta_s, test_dirtying.near(1.0, 0.01))
+        self.assertThat(got.eta_s - later.eta_s, curves.near(1.0, 0.01))
 
     def test_late(self):
         curve = dirtying.Curve(400.0 * MIB, 25.0 * MIB, True)
@@ -92,7 +92,7 @@ class TestOutlook(testtools.TestCase):
         self.assertIs(outlook.Verdict.STALLED, verdict)
         self.assertFalse(got.converges)
         self.assertIsNone(got.eta_s)
-        self.assertThat(got.plateau_bytes / MIB, test_dirtying.near(128))
+        self.assertThat(got.plateau_bytes / MIB, curves.near(128))
         self.assertThat(got.dirty_mib_s, matchers.GreaterThan(50))
 
     def test_unsure(self):

@@ -14,7 +14,7 @@ from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import guests
 from nova_migpolicy.sim import precopy
 from nova_migpolicy.sim import run
-from tests.unit.engine.estimation import test_dirtying
+from tests.unit.engine.estimation import curves
 
 MIB = 1 << 20
 NOW = 1_000_000.0
@@ -25,13 +25,13 @@ class TestLinkRate(testtools.TestCase):
     @staticmethod
     def of_zeros(share):
         """A pass of which only a share went over the wire."""
-        found = test_dirtying.went(0, 5, 100, rate=200, cap=0)
+        found = curves.went(0, 5, 100, rate=200, cap=0)
         return dataclasses.replace(found, wire_bytes=int(share * found.sent_bytes))
 
     def test_an_uncapped_pass(self):
-        went = test_dirtying.went
+        went = curves.went
         self.assertThat(link_rate.from_pass(went(0, 5, 100, rate=200, cap=0)),
-                        test_dirtying.near(180, 0.01))
+                        curves.near(180, 0.01))
         for useless in (went(0, 5, 100, cap=50), went(1, 0.1, 5, rate=200, cap=0),
                         went(1, 2, 1, rate=1, cap=0), went(1, 5, 100, cap=0, steady=False),
                         self.of_zeros(0.8)):
@@ -55,17 +55,17 @@ class TestLinkRate(testtools.TestCase):
             memory_remaining_bytes=100 * MIB), threshold_bytes=0, cap_mib_s=0, changed_s=0.0)
         late = tracker.passes[-1]
         self.assertEqual((120 * MIB, 120 * MIB), (late.wire_bytes, late.told.wire_bytes))
-        self.assertThat(late.told.longest_s, test_dirtying.near(1.2, 0.01))
-        self.assertThat(late.wire_rate / MIB, test_dirtying.near(200, 0.01))
-        self.assertThat(link_rate.from_pass(late), test_dirtying.near(87, 0.01))
+        self.assertThat(late.told.longest_s, curves.near(1.2, 0.01))
+        self.assertThat(late.wire_rate / MIB, curves.near(200, 0.01))
+        self.assertThat(link_rate.from_pass(late), curves.near(87, 0.01))
 
     def test_what_may_wait_in_a_socket_has_not_gone_over_the_link(self):
         # 50 MiB went in half a second, and the socket was empty before it.
-        one = test_dirtying.went(1, 0.5, 5, rate=108, cap=0)
-        self.assertThat(link_rate.from_pass(one), test_dirtying.near(90, 0.01))
+        one = curves.went(1, 0.5, 5, rate=108, cap=0)
+        self.assertThat(link_rate.from_pass(one), curves.near(90, 0.01))
         # So did 12 MiB of 16 in a switchover of 0.12 s.
         self.assertThat(self.of_switchover(16 * MIB, 0.12, 0, 119),
-                        test_dirtying.near(100, 0.01))
+                        curves.near(100, 0.01))
 
     def guessed(self, *looks):
         """The last pass of looks: when it began, when that was told, MiB by then, its rate."""
@@ -83,12 +83,12 @@ class TestLinkRate(testtools.TestCase):
     def test_what_is_guessed_of_a_pass_counts_for_nothing(self):
         # Its begin was looked at late, and the rate of just before was far too high.
         late = self.guessed((0.0, 0.0, 0, 0), (10.0, 10.2, 1000, 300), (11.0, 11.0, 1080, 0))
-        self.assertThat(late.wire_rate / MIB, test_dirtying.near(140, 0.01))
-        self.assertThat(link_rate.from_pass(late), test_dirtying.near(85.5, 0.01))
+        self.assertThat(late.wire_rate / MIB, curves.near(140, 0.01))
+        self.assertThat(link_rate.from_pass(late), curves.near(85.5, 0.01))
         # Its end was, and the rate of just before was far too low.
         late = self.guessed((0.0, 0.0, 0, 0), (10.0, 10.0, 1000, 0), (11.0, 11.7, 1170, 1))
-        self.assertThat(late.wire_rate / MIB, test_dirtying.near(169, 0.01))
-        self.assertThat(link_rate.from_pass(late), test_dirtying.near(87.9, 0.01))
+        self.assertThat(late.wire_rate / MIB, curves.near(169, 0.01))
+        self.assertThat(link_rate.from_pass(late), curves.near(87.9, 0.01))
 
     @staticmethod
     def of_switchover(sent, seconds, cap, downtime, **of_last):
@@ -100,20 +100,20 @@ class TestLinkRate(testtools.TestCase):
     def test_a_switchover(self):
         # 1.5 s at 50 MiB/s and then 0.5 s at 200 MiB/s, beside what a socket may hold.
         self.assertThat(self.of_switchover(179 * MIB, 2.0, 50, 500),
-                        test_dirtying.near(200, 0.01))
+                        curves.near(200, 0.01))
         self.assertThat(self.of_switchover(404 * MIB, 2.0, 0, 500),
-                        test_dirtying.near(200, 0.01))
+                        curves.near(200, 0.01))
 
     def test_a_switchover_after_a_sample_that_was_told_late(self):
         # What was sent in the second that libvirt took may be among it.
         self.assertThat(self.of_switchover(404 * MIB, 1.0, 0, 500, took_s=1.0),
-                        test_dirtying.near(200, 0.01))
+                        curves.near(200, 0.01))
 
     def test_a_switchover_after_a_sample_of_which_much_is_guessed(self):
         # It was told at 11 s, when 600 MiB were sent.
         self.assertThat(self.of_switchover(304 * MIB, 2.0, 0, 500, moved_s=1.0,
                                            moved_bytes=100 * MIB),
-                        test_dirtying.near(200, 0.01))
+                        curves.near(200, 0.01))
 
     def test_a_switchover_that_says_nothing(self):
         for sent, seconds, cap, downtime in (

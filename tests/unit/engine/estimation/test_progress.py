@@ -5,7 +5,7 @@ import testtools
 
 from nova_migpolicy.engine.estimation import progress as progress_mod
 from nova_migpolicy.engine import samples
-from tests.unit.engine.estimation import test_dirtying
+from tests.unit.engine.estimation import curves
 
 MIB = 1 << 20
 
@@ -64,7 +64,7 @@ class TestPace(testtools.TestCase):
         self.assertIsNone(pace.rate())
         for second in range(100, 140):
             pace.add(float(second), 9400 - 50 * (second - 99))
-        self.assertThat(pace.rate(), test_dirtying.near(50, 0.01))
+        self.assertThat(pace.rate(), curves.near(50, 0.01))
 
     def test_a_rise_starts_afresh(self):
         pace = progress_mod.Pace()

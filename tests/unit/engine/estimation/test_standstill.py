@@ -6,7 +6,6 @@ from testtools import matchers
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.sim import guests
 from tests.unit.engine import cases
-from tests.unit.engine.steering import test_retune
 
 ABORT, PAUSE, POST_COPY = remedies.Abort(), remedies.Pause(), remedies.StartPostCopy()
 # For ever, as far as these migrations go.
@@ -127,7 +126,7 @@ class StandstillTest(cases.CaseBase):
         self.assertEqual(('completed', ()), (seen.end, seen.decisions))
 
 
-class OperatorsTest(test_retune.TuningBase):
+class OperatorsTest(cases.TuningBase):
 
     def dead(self, load=CALM, from_s=5.5, **more):
         self.start(load, setup={'outages': ((from_s, DEAD_S),)},

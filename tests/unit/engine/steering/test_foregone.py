@@ -6,7 +6,6 @@ from __future__ import annotations
 from nova_migpolicy.engine.steering import foregone
 from nova_migpolicy.sim import guests
 from tests.unit.engine import cases
-from tests.unit.engine import test_disks
 
 
 class TestForegone(cases.CaseBase):
@@ -50,7 +49,7 @@ class TestForegone(cases.CaseBase):
         self.assertEqual((), self.idle(timeout_seconds=0).decisions)
 
 
-class TestDisks(test_disks.DisksBase):
+class TestDisks(cases.DisksBase):
 
     def said(self, **more):
         seen = self.steer('evacuate', facts={'can_hurry_disks': False}, **more)

@@ -7,14 +7,14 @@ from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
 from nova_migpolicy.sim import guests
 from tests import announced
-from tests.unit.engine.steering import test_retune
+from tests.unit.engine import cases
 
 ABORT, PAUSE = remedies.Abort(), remedies.Pause()
 DEAD_S = 20_000.0
 WRITES = guests.uniform(256, 128, 80)
 
 
-class ReleaseTest(test_retune.TuningBase):
+class ReleaseTest(cases.TuningBase):
 
     def paused(self, dead=None, load=WRITES, at_s=20.0, **more):
         """Have an operator pause it, on a link that dies then or becomes that slow."""
@@ -123,7 +123,7 @@ class ReleaseTest(test_retune.TuningBase):
         self.assert_near(paused_s + 10, self.controller.next_due_s(self.plant.now_s))
 
 
-class SwitchoverTest(test_retune.TuningBase):
+class SwitchoverTest(cases.TuningBase):
     """The guest stands still for its switchover, and libvirt tells that nothing moves."""
 
     def stand(self, seconds, switched=True, wire=0, **more):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The search for the least harmful remedy."""
 
+import dataclasses
+
 import testtools
 from testtools import matchers
 
@@ -8,7 +10,7 @@ from nova_migpolicy.engine.estimation import dirtying
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.engine.steering import planner as planner_mod
-from tests.unit.engine.estimation import test_dirtying
+from tests.unit.engine.estimation import curves
 
 MIB = 1 << 20
 LINK = settings_mod.Link(200.0)
@@ -21,7 +23,7 @@ class TestPlan(testtools.TestCase):
 
     def planner(self, curve=CURVE, cap=50, now=None, throttle=0, **means):
         times = (5, 2.56, 2.04, 1.8, 1.7) if curve is CURVE else (5, 2.56, 2.56)
-        seen = test_dirtying.estimate(test_dirtying.run(curve, *times), cap=cap)
+        seen = curves.estimate(curves.run(curve, *times), cap=cap)
         now = now or settings_mod.Settings(cap, settings_mod.limit_ms(50, cap, LINK), 50)
         return planner_mod.Planner(seen, now, planner_mod.Means(**{
             'remedies': ('bandwidth', 'downtime'), 'max_bandwidth_mib_s': 0,
@@ -64,7 +66,7 @@ class TestPlan(testtools.TestCase):
         self.assertEqual((('downtime',), True, 50), (got.used, got.certain,
                                                      got.settings.cap_mib_s))
         # About 85 MiB at 200 MiB/s, and what is held back.
-        self.assertThat(got.settings.promised_ms, test_dirtying.near(570, 0.15))
+        self.assertThat(got.settings.promised_ms, curves.near(570, 0.15))
         self.assertThat(got.blackout_ms, matchers.LessThan(got.settings.promised_ms))
 
     def test_downtime_that_is_not_enough(self):
@@ -96,10 +98,10 @@ class TestPlan(testtools.TestCase):
         self.assertEqual((remedies.StartPostCopy(), True), (got.step, got.certain))
         got = self.choose(remedies=('pause',))
         self.assertEqual(remedies.Pause(), got.step)
-        self.assertThat(got.blackout_ms, test_dirtying.near(1000 * 83 / 50, 0.1))
+        self.assertThat(got.blackout_ms, curves.near(1000 * 83 / 50, 0.1))
         # A guest that stands still is sent with all that is permitted.
         got = self.choose(remedies=('pause',), highest_cap_mib_s=150)
-        self.assertThat(got.blackout_ms, test_dirtying.near(1000 * 83 / 150, 0.1))
+        self.assertThat(got.blackout_ms, curves.near(1000 * 83 / 150, 0.1))
         self.assertEqual(150, got.settings.cap_mib_s)
 
     def test_the_mild_that_may_do_is_tried_before_the_harsh_that_will(self):
@@ -122,8 +124,8 @@ class TestPlan(testtools.TestCase):
     def test_a_quiet_moment(self):
         planner = self.planner()
         self.assertIsNone(planner.quiet())
-        planner.seen = test_dirtying.dataclass_with(planner.seen, low_bytes=20 * MIB)
+        planner.seen = dataclasses.replace(planner.seen, low_bytes=20 * MIB)
         got = planner.quiet()
         self.assertThat(settings_mod.threshold_bytes(
             got.settings.limit_ms, 50 * MIB, settings_mod.Link(200.0)) / MIB,
-            test_dirtying.near(23, 0.1))
+            curves.near(23, 0.1))

@@ -1,47 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings that a person holds and releases while it runs."""
 
-import dataclasses
 
 import testtools
 
 from nova_migpolicy.engine import remedies
-from nova_migpolicy.engine import samples
 from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.engine import terms
 from nova_migpolicy.sim import guests
-from tests.unit.engine import test_controller
+from tests.unit.engine import cases
 
 ABORT, PAUSE, POST_COPY = remedies.Abort(), remedies.Pause(), remedies.StartPostCopy()
 
 
-class TuningBase(test_controller.ControllerBase):
-
-    def start(self, *given, **more):
-        return super().start(*given, **{'timeout_seconds_per_gib': 0, **more})
-
-    def tune(self, at_s=None, policy=None, deadline_s=None, release=(), **held):
-        """A change at a time, not done yet; policy: fields to replace."""
-        if policy is not None:
-            policy = dataclasses.replace(self.controller.policy, **policy)
-        self.change = terms.Change(held, frozenset(release), policy, deadline_s)
-        return self.controller.retune(
-            self.change, self.plant.now_s if at_s is None else at_s)
-
-    def refuse(self, decision, error='busy'):
-        """libvirt refuses the last action of a decision."""
-        *done, last = decision.actions
-        for action in done:
-            self.plant.apply(action)
-            self.controller.applied(action, self.plant.now_s)
-        self.controller.failed(last, self.plant.now_s, error)
-
-    def seen(self):
-        """A sample as of now, which ends no pass."""
-        return samples.Sample.from_stats(self.plant.now_s, self.plant.stats())
-
-
-class TestHold(TuningBase):
+class TestHold(cases.TuningBase):
 
     def test_what_is_held_is_not_steered(self):
         self.start(remedies=('bandwidth', 'downtime'), max_downtime_ms=1000,
@@ -144,7 +116,7 @@ class TestHold(TuningBase):
         self.assertEqual((remedies.SetBandwidth(90),), decision.actions)
 
 
-class TestRelease(TuningBase):
+class TestRelease(cases.TuningBase):
 
     def test_released_it_is_steered_again(self):
         self.start(remedies=('bandwidth',), timeout_seconds=0, timeout_seconds_per_gib=0,

@@ -12,8 +12,8 @@ from nova_migpolicy.osc import errors
 from nova_migpolicy.osc import find
 from nova_migpolicy.osc.watching import polling
 from nova_migpolicy.osc.watching import status as status_mod
+from tests.unit.osc import cases
 from tests.unit.osc import cloud
-from tests.unit.osc.watching import test_status
 
 
 class Clock:
@@ -61,9 +61,9 @@ class Screen:
         self.drawn += 1
 
 
-RUNS = test_status.plugin()
+RUNS = cases.plugin()
 DONE = status_mod.of_plugin(cloud.done()['progress'])
-WAITS = test_status.plugin(phase='waiting for a slot')
+WAITS = cases.plugin(phase='waiting for a slot')
 
 
 class FollowTest(testtools.TestCase):

@@ -14,8 +14,8 @@ from nova_migpolicy.osc.watching import live as live_mod
 from nova_migpolicy.osc.watching import screen
 from nova_migpolicy.osc.watching import status as status_mod
 from nova_migpolicy.osc.watching import watched
+from tests.unit.osc import cases
 from tests.unit.osc import cloud
-from tests.unit.osc.watching import test_status
 
 LONG = ('124 MiB stays to be sent after each of the last 2 passes at 50 MiB/s; at 170 MiB/s it '
         'may finish in 6.4 s at best, with a blackout of about 123 ms')
@@ -29,7 +29,7 @@ class Terminal(io.StringIO):
 
 def watch(name='db-1', migration=7, **facts):
     made = watched.Watch(name, migration)
-    made.see(0.0, test_status.plugin(**facts))
+    made.see(0.0, cases.plugin(**facts))
     return made
 
 

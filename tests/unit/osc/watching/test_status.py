@@ -9,14 +9,11 @@ import testtools
 
 from nova_migpolicy.osc.watching import sentences
 from nova_migpolicy.osc.watching import status as status_mod
+from tests.unit.osc import cases
 from tests.unit.osc import cloud
-from tests.unit.osc import test_words
 
+plugin = cases.plugin
 FIELDS = tuple(cloud.progress()['progress'])
-
-
-def plugin(**facts):
-    return status_mod.of_plugin(cloud.progress(**facts)['progress'])
 
 
 class PluginTest(testtools.TestCase):
@@ -34,7 +31,7 @@ class PluginTest(testtools.TestCase):
         now = status_mod.of_plugin({})
         self.assertEqual(('', '', False), (sentences.where(now), now.outcome, now.over))
 
-    @given(strategies.dictionaries(strategies.sampled_from(FIELDS), test_words.ANYTHING))
+    @given(strategies.dictionaries(strategies.sampled_from(FIELDS), cases.ANYTHING))
     def test_anything_in_any_field(self, body):
         now = status_mod.of_plugin(body)
         for shown in (sentences.where(now), sentences.ending(now)):
@@ -107,7 +104,7 @@ class NovaTest(testtools.TestCase):
 
     @given(strategies.dictionaries(
         strategies.sampled_from(['status', 'memory_total_bytes', 'memory_remaining_bytes',
-                                 'disk_total_bytes', 'source_compute']), test_words.ANYTHING))
+                                 'disk_total_bytes', 'source_compute']), cases.ANYTHING))
     def test_anything_in_any_field(self, row):
         now = status_mod.of_nova(row)
         self.assertTrue(now.percent is None or 0 <= now.percent <= 100)

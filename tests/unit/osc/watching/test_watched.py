@@ -8,8 +8,8 @@ import testtools
 from nova_migpolicy.osc.watching import sentences
 from nova_migpolicy.osc.watching import status as status_mod
 from nova_migpolicy.osc.watching import watched
+from tests.unit.osc import cases
 from tests.unit.osc import cloud
-from tests.unit.osc.watching import test_status
 
 
 def said(lines):
@@ -23,7 +23,7 @@ class WatchTest(testtools.TestCase):
         self.watch = watched.Watch('db-1', 7)
 
     def see(self, now_s=0.0, **facts):
-        return said(self.watch.see(now_s, test_status.plugin(**facts)))
+        return said(self.watch.see(now_s, cases.plugin(**facts)))
 
     def test_the_first_look(self):
         lines = self.see()
@@ -32,12 +32,12 @@ class WatchTest(testtools.TestCase):
         self.assertEqual(2, len(lines))
 
     def test_it_says_once_what_is_watched(self):
-        now = test_status.plugin()
+        now = cases.plugin()
         self.assertEqual(['watching: migration 7 of db-1 from n1 to n2'],
                          said(self.watch.greet(now)))
         self.see()
         self.assertEqual([], self.watch.greet(now))
-        unknown = test_status.plugin(destination_host=None)
+        unknown = cases.plugin(destination_host=None)
         self.assertEqual([], watched.Watch('db-1', 7).greet(unknown))
 
     def assertStartsWith(self, text, start):
