@@ -45,9 +45,12 @@ _LANED = ('tests.lab.test_lane', 'tests.stack.test_34_stock')
 RUNNER = {f'tools/{name}.py': _LANED for name in ('tiers', 'runs', 'pool', 'lanes', 'lane')}
 #: what tests find by looking into folders
 READ = {
-    'tests/*': ('tests.unit.test_filing',),
-    'nova_migpolicy/*': ('tests.unit.test_imports', 'tests.unit.test_vocabulary',
-                         'tests.unit.tools.test_tree'),
+    'tests/*.py': ('tests.unit.test_filing',),
+    'bench/*.py': ('tests.unit.test_filing',),
+    'lab/*.py': ('tests.unit.test_filing',),
+    'tools/*.py': ('tests.unit.test_filing',),
+    'nova_migpolicy/*': ('tests.unit.test_filing', 'tests.unit.test_imports',
+                         'tests.unit.test_vocabulary', 'tests.unit.tools.test_tree'),
     'nova_migpolicy/engine/*': ('tests.unit.test_purity',),
     'nova_migpolicy/policy/*': ('tests.unit.test_purity',),
     'nova_migpolicy/sim/*': ('tests.unit.test_purity',),

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-
 import libvirt
 
 from lab import domain as lab_domain

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings that a person holds and releases while it runs."""
 
-
 import testtools
 
 from nova_migpolicy.engine import remedies
