@@ -5,9 +5,9 @@
     lane.py --sweep            take down what lanes have left that were killed
     lane.py                    read a JSON list of tests' ids a line, and run them
 
-What is up for a class (see tests/stack/base.py) stays up for the next one. The outcome goes to
-the output as subunit, and after each line a file named READY. At the end of the input all is taken
-down; if that fails, so does the lane.
+What is up for a class (see tests/stack/support/base.py) stays up for the next one. The outcome
+goes to the output as subunit, and after each line a file named READY. At the end of the input all
+is taken down; if that fails, so does the lane.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from tests.stack import orders
-from tests.stack import steering
+from tests.stack.support import orders
+from tests.stack.support import steering
 
 
 class OrderTest(orders.OrderTests, steering.SteeringTest):

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from tests.stack import commanded
-from tests.stack import qmp
-from tests.stack import steering
+from tests.stack.support import commanded
+from tests.stack.support import qmp
+from tests.stack.support import steering
 
 
 class QmpTest(qmp.QmpTests, steering.SteeringTest):

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from tests.stack import cancels
-from tests.stack import retunes
-from tests.stack import steering
+from tests.stack.support import cancels
+from tests.stack.support import retunes
+from tests.stack.support import steering
 
 
 class RetuneTest(retunes.ByRequestTests, steering.SteeringTest):

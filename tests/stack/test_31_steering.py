@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from tests.stack import phases
-from tests.stack import remedies
-from tests.stack import steering
+from tests.stack.support import phases
+from tests.stack.support import remedies
+from tests.stack.support import steering
 
 
 class RemedyTest(remedies.RemedyTests, steering.SteeringTest):

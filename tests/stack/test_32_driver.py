@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from tests.stack import base
-from tests.stack import older
+from tests.stack.support import base
+from tests.stack.support import older
 
 
 class TestDriver(older.OlderReleaseTests, base.StackTest):

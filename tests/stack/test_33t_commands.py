@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from tests.stack import commanded
-from tests.stack import steering
+from tests.stack.support import commanded
+from tests.stack.support import steering
 
 
 class CommandTest(commanded.CommandTests, steering.SteeringTest):

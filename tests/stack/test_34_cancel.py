@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from tests.stack import cancels
-from tests.stack import steering
+from tests.stack.support import cancels
+from tests.stack.support import steering
 
 QUIET = cancels.QUIET
 

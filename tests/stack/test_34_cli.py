@@ -12,9 +12,9 @@ import yaml
 
 from lab import client as lab_client
 from lab import guests
-from tests.stack import base
-from tests.stack import phases
-from tests.stack import steering
+from tests.stack.support import base
+from tests.stack.support import phases
+from tests.stack.support import steering
 
 OURS = ('openstack', 'server', 'migration')
 NOVAS = ('openstack', '--os-compute-api-version', '2.90', 'server', 'migration')

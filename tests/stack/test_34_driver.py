@@ -6,7 +6,7 @@ from __future__ import annotations
 from keystoneauth1 import exceptions
 
 from lab import heartbeat
-from tests.stack import base
+from tests.stack.support import base
 
 
 class TestDriver(base.StackTest):

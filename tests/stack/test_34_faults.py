@@ -18,8 +18,8 @@ from lab import client as lab_client
 from lab import guests
 from lab import libvirtd
 from lab.openstack import services
-from tests.stack import phases
-from tests.stack import steering
+from tests.stack.support import phases
+from tests.stack.support import steering
 
 TIMEOUT_S = 60.0
 

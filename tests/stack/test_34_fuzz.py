@@ -17,12 +17,12 @@ import hypothesis
 
 from lab.openstack import catalog
 from lab.openstack import layout
-from tests.stack import hostile
-from tests.stack import hostile_bus
-from tests.stack import steering
-from tests.stack import verdict
-from tests.stack import wire
-from tests.stack import world as world_mod
+from tests.stack.support import hostile
+from tests.stack.support import hostile_bus
+from tests.stack.support import steering
+from tests.stack.support import verdict
+from tests.stack.support import wire
+from tests.stack.support import world as world_mod
 
 EXAMPLES = int(os.environ.get('MIGPOLICY_FUZZ_EXAMPLES', '150'))
 SEED = os.environ.get('MIGPOLICY_FUZZ_SEED')

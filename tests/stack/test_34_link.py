@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from lab import guests
-from tests.stack import steering
+from tests.stack.support import steering
 
 MIB = 1 << 20
 RATE_MIB_S = 100

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from tests.stack import odd_options
-from tests.stack import steering
+from tests.stack.support import odd_options
+from tests.stack.support import steering
 
 
 class TestOptions(odd_options.OddOptionsTests, steering.SteeringTest):

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from lab import client as lab_client
-from tests.stack import orders
-from tests.stack import steering
+from tests.stack.support import orders
+from tests.stack.support import steering
 
 
 class OrderTest(orders.OrderTests, steering.SteeringTest):

@@ -21,7 +21,7 @@ from bench.contest import workloads
 from lab import client as lab_client
 from lab import domain as lab_domain
 from lab import guests
-from tests.stack import base
+from tests.stack.support import base
 
 CAP_MIB_S = 40
 OPTIONS = nova.Options(live_migration_downtime=500, live_migration_downtime_steps=3,

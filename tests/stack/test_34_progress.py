@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from lab import client as lab_client
-from tests.stack import steering
+from tests.stack.support import steering
 
 
 class ProgressTest(steering.SteeringTest):

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from lab.openstack import layout
-from tests.stack import phases
-from tests.stack import steering
+from tests.stack.support import phases
+from tests.stack.support import steering
 
 USERS = tuple(layout.USERS)
 # Of a server of the project demo, whose users are the manager, the member and the reader. The

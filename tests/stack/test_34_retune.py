@@ -6,8 +6,8 @@ from __future__ import annotations
 from keystoneauth1 import exceptions
 
 from lab import client as lab_client
-from tests.stack import retunes
-from tests.stack import steering
+from tests.stack.support import retunes
+from tests.stack.support import steering
 
 
 class RetuneTest(retunes.RetuneTests, steering.SteeringTest):

@@ -12,8 +12,8 @@ import os
 import pathlib
 
 from lab import client as lab_client
-from tests.stack import phases
-from tests.stack import steering
+from tests.stack.support import phases
+from tests.stack.support import steering
 
 SAMPLES = pathlib.Path(__file__).parents[2] / 'doc/source/samples'
 WRITE = os.environ.get('MIGPOLICY_WRITE_SAMPLES') == '1'

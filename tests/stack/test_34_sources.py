@@ -9,7 +9,7 @@ import fixtures
 from keystoneauth1 import exceptions
 
 from lab import guests
-from tests.stack import steering
+from tests.stack.support import steering
 
 QUIET = guests.Guest(kind='sweep', memory_mib=128, set_mib=16, rate_mib_s=5)
 

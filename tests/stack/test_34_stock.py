@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from lab import workdir
-from tests.stack import base
+from tests.stack.support import base
 
 
 class TestStock(base.StackTest):

@@ -12,7 +12,7 @@ from lab import client as lab_client
 from lab.openstack import layout
 from lab.openstack import network
 from lab import workdir
-from tests.stack import base
+from tests.stack.support import base
 
 # An answer that comes by the timeout of a call over the bus, a minute, fails by this one.
 SOON_S = 10
@@ -66,7 +66,7 @@ class UnreachableTest(base.StackTest):
         """Put a plugin of another version in the place of n1's."""
         out = self.stack.where.log / 'other-version.out'
         root = str(workdir.DEFAULT.parent)
-        program = str(pathlib.Path(__file__).with_name('other_version.py'))
+        program = str(pathlib.Path(__file__).parent / 'support/other_version.py')
         other = self.stack.hosts.ctl.spawn(
             [sys.executable, program, 'n1'], out, cwd=root,
             env={**self.stack.where.environment(), 'PYTHONPATH': root})

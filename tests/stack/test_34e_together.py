@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from lab import client as lab_client
 from lab import guests
-from tests.stack import steering
+from tests.stack.support import steering
 
 LINK_MIB_S = 30
 #: in their bulk copies, until all are there: one that ends just when another begins to send is not

@@ -13,7 +13,7 @@ import fixtures
 import testtools
 
 from lab import workdir
-from tests.stack import base
+from tests.stack.support import base
 
 PNG = b'\x89PNG'
 

@@ -8,7 +8,7 @@ import pathlib
 from lab import machine
 from lab.openstack import services
 from lab import workdir
-from tests.stack import base
+from tests.stack.support import base
 
 
 class TestDown(base.StackTest):

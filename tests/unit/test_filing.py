@@ -14,7 +14,7 @@ ROOT = TESTS.parent
 UNIT = TESTS / 'unit'
 #: rooms whose modules are not the product's: their folders
 ELSEWHERE = {'bench': ROOT / 'bench', 'lab': ROOT / 'lab', 'tools': ROOT / 'tools',
-             'stack': TESTS / 'stack'}
+             'stack': TESTS / 'stack/support'}
 #: unit tests, or folders of them, that are of no one module; what they are of instead
 OF_NO_MODULE = {
     'test_filing': 'these folders',
@@ -77,6 +77,11 @@ class TestShared(testtools.TestCase):
         self.assertEqual({}, {
             str(path.relative_to(TESTS)): names for path in found
             if (names := imported_tests(path.read_text()))})
+
+    def test_the_stack_keeps_it_in_a_folder_of_its_own(self):
+        self.assertEqual(['__init__'], [
+            path.stem for path in (TESTS / 'stack').glob('*.py')
+            if not path.stem.startswith('test_')])
 
     def test_the_check_itself(self):
         self.assertEqual(

@@ -7,7 +7,7 @@ import tempfile
 import testtools
 from testtools import matchers
 
-from tests.stack import logs
+from tests.stack.support import logs
 from tests.unit.stack import cases
 
 NOVAS, OURS = (cases.recorded(name) for name in ('body-is-not-utf8', 'fault-of-ours'))

@@ -5,10 +5,10 @@ import pathlib
 
 import testtools
 
-from tests.stack import hostile
-from tests.stack import logs
-from tests.stack import verdict
-from tests.stack import wire
+from tests.stack.support import hostile
+from tests.stack.support import logs
+from tests.stack.support import verdict
+from tests.stack.support import wire
 from tests.unit.stack import cases
 
 DEEP, PLAIN = b'[' * 5000, b'{"x": 1}'

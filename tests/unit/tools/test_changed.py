@@ -33,8 +33,8 @@ FILES = {
     'tests/stack/test_34_cli.py': '',
     'tests/stack/test_34_faults.py': '',
     'tests/stack/test_demo.py': 'ARGV = ["-m", "lab.demo"]\n',
-    'tests/stack/test_other.py': 'PROGRAM = "other_version.py"\n',
-    'tests/stack/other_version.py': '',
+    'tests/stack/test_other.py': 'PROGRAM = "support/other_version.py"\n',
+    'tests/stack/support/other_version.py': '',
     'tests/stack/test_wheel.py': '',
     'tools/lanes.py': '',
     'tools/pool.py': 'import lanes\n',
@@ -74,7 +74,8 @@ class TestChoose(testtools.TestCase):
                          self.choose('nova_migpolicy/osc/watch.py')['stack'])
 
     def test_a_program_that_a_test_starts(self):
-        self.assertEqual({'test_other'}, self.choose('tests/stack/other_version.py')['stack'])
+        self.assertEqual({'test_other'},
+                         self.choose('tests/stack/support/other_version.py')['stack'])
         self.assertEqual({'test_demo'}, self.choose('lab/demo/__main__.py')['stack'])
 
     def test_data_that_a_module_names_but_not_in_its_text(self):

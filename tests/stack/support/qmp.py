@@ -11,8 +11,8 @@ import json
 import libvirt_qemu
 
 from lab import client as lab_client
-from tests.stack import phases
-from tests.stack import steering
+from tests.stack.support import phases
+from tests.stack.support import steering
 
 MIB = 1 << 20
 #: QEMU's own: ceiling, first step, next steps and threshold of auto-converge

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from lab import client as lab_client
-from tests.stack import steering
+from tests.stack.support import steering
 
 # Something that keeps a migration in its passes for as long as the test wants.
 ENDLESS = {'remedies': 'none', 'on_stall': 'continue', 'timeout_seconds': 600}

@@ -8,8 +8,8 @@ import functools
 from keystoneauth1 import exceptions
 
 from lab import client as lab_client
-from tests.stack import cancels
-from tests.stack import steering
+from tests.stack.support import cancels
+from tests.stack.support import steering
 
 LIBVIRTD, CONDUCTOR = 'libvirtd', 'nova-conductor'
 TIMEOUT_S, SOON_S = 60.0, 30.0

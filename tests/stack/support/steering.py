@@ -15,7 +15,7 @@ from lab import client as lab_client
 from lab import guests
 from lab import heartbeat
 from nova_migpolicy.monitor import journal as journal_mod
-from tests.stack import base
+from tests.stack.support import base
 
 CAP_MIB_S = 50
 # Far below what two lab hosts reach, so that a busy machine does not break the promise.

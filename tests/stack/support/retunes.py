@@ -6,8 +6,8 @@ from __future__ import annotations
 from keystoneauth1 import exceptions
 
 from lab import client as lab_client
-from tests.stack import phases
-from tests.stack import steering
+from tests.stack.support import phases
+from tests.stack.support import steering
 
 
 class Retune(phases.InPhase):

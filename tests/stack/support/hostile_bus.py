@@ -14,9 +14,9 @@ from hypothesis import strategies
 
 from lab import stack as lab_stack
 from nova_migpolicy.policy import keys
-from tests.stack import hostile
+from tests.stack.support import hostile
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 #: of the control channel: the arguments of each method
 METHODS: Mapping[str, tuple[str, ...]] = {
@@ -68,7 +68,7 @@ class Peer:
         conf = stack.where.conf(f'nova/{host}.conf')
         self._process = subprocess.Popen(
             stack.hosts[host].machine.argv(
-                [sys.executable, '-m', 'tests.stack.peer', str(conf)], cwd=str(_ROOT)),
+                [sys.executable, '-m', 'tests.stack.support.peer', str(conf)], cwd=str(_ROOT)),
             env=stack.where.environment(), text=True, bufsize=1,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 

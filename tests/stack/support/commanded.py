@@ -7,8 +7,8 @@ They are few: what depends on neither is tested on Nova 34 with native threads.
 from __future__ import annotations
 
 from lab import client as lab_client
-from tests.stack import qmp
-from tests.stack import steering
+from tests.stack.support import qmp
+from tests.stack.support import steering
 
 
 class CommandTests(qmp.Monitor):

@@ -8,7 +8,7 @@ import dataclasses
 import json
 
 from nova_migpolicy.engine.steering import convergence
-from tests.stack import steering
+from tests.stack.support import steering
 
 MIB = 1 << 20
 EXPLAINED = 'compute_live_migration_policy'

@@ -17,7 +17,7 @@ from urllib import parse
 from hypothesis import strategies
 
 from nova_migpolicy.policy import keys
-from tests.stack import wire
+from tests.stack.support import wire
 
 Header = tuple[bytes, bytes]
 #: of the path: what it ends in, and the method that it is meant for

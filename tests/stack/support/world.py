@@ -18,8 +18,8 @@ from lab import client as lab_client
 from lab import guests
 from lab import needs
 from lab import stack as lab_stack
-from tests.stack import logs
-from tests.stack import verdict
+from tests.stack.support import logs
+from tests.stack.support import verdict
 
 QUIET = guests.Guest(kind='idle', memory_mib=96)
 BUSY = guests.Guest(kind='sweep', memory_mib=128, set_mib=64, rate_mib_s=40)

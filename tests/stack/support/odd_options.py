@@ -15,7 +15,7 @@ from lab import client as lab_client
 from lab import guests
 from nova_migpolicy.policy import nova_options
 from nova_migpolicy.policy import nova_values
-from tests.stack import steering
+from tests.stack.support import steering
 
 MIB = 2 ** 20
 BYTES = 'in bytes/s it is 119 MiB/s; 119 MiB/s is taken'

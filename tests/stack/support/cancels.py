@@ -17,8 +17,8 @@ from lab import guests
 from lab.openstack import services
 from nova_migpolicy.osc import cancel
 from nova_migpolicy.osc import http
-from tests.stack import phases
-from tests.stack import steering
+from tests.stack.support import phases
+from tests.stack.support import steering
 
 QUIET = guests.Guest(kind='idle', memory_mib=96)
 

@@ -10,9 +10,9 @@ import re
 from urllib import parse
 
 import nova_migpolicy
-from tests.stack import hostile
-from tests.stack import logs
-from tests.stack import wire
+from tests.stack.support import hostile
+from tests.stack.support import logs
+from tests.stack.support import wire
 
 #: addresses and names of hosts, which tenants are not to know
 HOSTS = re.compile(r'(?<![\w.-])(n[12]|10\.7[67]\.0\.1[12])(?![\w-])')
