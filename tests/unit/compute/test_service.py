@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked about migrations is answered truthfully, in each state that they can be in."""
+"""What is asked about migrations is answered truthfully, in each state that they can be in.
+
+What is asked to be done to them is done, kept for later, or refused with the reason.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import types
 import uuid
 
 from nova_migpolicy.channel import protocol
+from nova_migpolicy.compute import migration as migration_mod
+from nova_migpolicy import exception
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy import vocabulary
 from tests.unit.compute import controlled
@@ -113,3 +118,198 @@ class ControlTest(controlled.ControlBase):
         found = self.control.policy(None, SERVER, MIGRATION).body
         self.assertEqual(('nova', 'request', True), (
             found['policy']['profile'], found['origins']['profile'], found['begun']))
+
+
+class ChangeTest(controlled.ControlBase):
+
+    def test_a_request_of_another_migration_does_not_count_in_the_queue(self):
+        self.requests.keep(SERVER, f'req-{uuid.uuid4()}', {'on_stall': 'pause'})
+        self.wait_in_queue()
+        found = self.control.policy(None, SERVER, MIGRATION).body
+        self.assertEqual(('profile balanced', False),
+                         (found['origins']['on_stall'], found['begun']))
+
+    def test_policy_of_one_that_has_not_begun_has_its_request(self):
+        self.control.hold_request(None, SERVER, REQUEST, {'on_stall': 'pause'})
+        self.newest_request = REQUEST
+        found = self.control.policy(None, SERVER, MIGRATION).body
+        self.assertEqual(('pause', 'request'),
+                         (found['policy']['on_stall'], found['origins']['on_stall']))
+
+    def test_a_request_that_cannot_be_honoured_is_not_kept(self):
+        for values, words in (({'on_stall': 'panic'}, 'on_stall'), ({'speed': 1}, 'speed')):
+            found = self.control.hold_request(None, SERVER, REQUEST, values)
+            self.assertEqual(protocol.BAD_REQUEST, found.status)
+            self.assertIn(words, found.message)
+        self.assertEqual({}, self.requests.read(SERVER, REQUEST))
+        self.assertEqual(protocol.BAD_REQUEST, self.control.hold_request(
+            None, SERVER, '../x', {'on_stall': 'pause'}).status)
+
+    def test_a_request_that_nova_refused_later_is_not_the_next_ones(self):
+        self.control.hold_request(None, SERVER, REQUEST, {'on_stall': 'pause'})
+        # The conductor found no host for it; the migration that is shown is another request's.
+        self.newest_request = f'req-{uuid.uuid4()}'
+        found = self.control.policy(None, SERVER, MIGRATION).body
+        self.assertEqual('profile balanced', found['origins']['on_stall'])
+
+    def test_an_order_while_it_is_prepared_waits_for_its_monitor(self):
+        current = self.hand_over()
+        found = self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)
+        self.assertEqual((protocol.ACCEPTED, 'preparing'), (found.status, found.body['phase']))
+        self.assertIn('being prepared', found.body['reason'])
+        self.assertTrue(current.is_ordered(vocabulary.CANCEL))
+        self.assertIsNone(self.early.take(MIGRATION))
+        for refused in (self.control.act(SERVER, MIGRATION, vocabulary.PAUSE),
+                        self.control.tune(SERVER, MIGRATION, {}, [])):
+            self.assertEqual(protocol.CONFLICT, refused.status)
+            self.assertIn('not possible in the phase preparing', refused.message)
+
+    def test_a_cancel_of_what_was_cancelled_is_not_refused(self):
+        self.write(('end', {'outcome': 'cancelled', 'reason': 'because'}))
+        found = self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)
+        self.assertEqual((protocol.ACCEPTED, 'because'), (found.status, found.body['reason']))
+        refused = self.control.act(SERVER, MIGRATION, vocabulary.FORCE_COMPLETE)
+        self.assertEqual(protocol.CONFLICT, refused.status)
+
+    def test_an_order_that_libvirt_keeps_waiting_says_so(self):
+        session = self.run_session()
+        session.note_silence = lambda: 'libvirt, which has not answered jobStats since then'
+        for found in (self.control.act(SERVER, MIGRATION, vocabulary.CANCEL),
+                      self.control.tune(SERVER, MIGRATION, {}, [])):
+            self.assertEqual(protocol.ACCEPTED, found.status)
+            self.assertIn('has not answered jobStats since then', found.body['reason'])
+
+    def test_tune_is_answered_by_the_monitor(self):
+        session = self.run_session(protocol.Answer(protocol.OK, {'applied': {}}))
+        self.assertEqual(protocol.OK, self.control.tune(SERVER, MIGRATION, {'x': 1}, []).status)
+        self.assertEqual({'x': 1}, session.inbox.asked[0].values)
+
+    def test_who_comes_too_late_is_told(self):
+        self.run_session(closed=True)
+        for found in (self.control.tune(SERVER, MIGRATION, {}, []),
+                      self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)):
+            self.assertEqual(protocol.CONFLICT, found.status)
+            self.assertIn('over', found.message)
+
+    def test_tune_names_the_phase_where_it_cannot_work(self):
+        self.wait_in_queue()
+        waiting = self.control.tune(SERVER, MIGRATION, {}, [])
+        self.assertIn('waiting for a slot', waiting.message)
+        self.waiting.clear()
+        self.ended()
+        done = self.control.tune(SERVER, MIGRATION, {}, [])
+        self.assertIn('phase done', done.message)
+        self.assertEqual([protocol.CONFLICT] * 2, [waiting.status, done.status])
+
+    def test_a_cancel_before_it_begins_is_remembered(self):
+        self.assertEqual(protocol.ACCEPTED,
+                         self.control.act(SERVER, MIGRATION, vocabulary.CANCEL).status)
+        self.assertEqual(vocabulary.CANCEL, self.early.take(MIGRATION))
+        self.recall.add.assert_called_once_with(SERVER, MIGRATION)
+        self.control.act(SERVER, MIGRATION, vocabulary.FORCE_COMPLETE)
+        self.recall.add.assert_called_once()
+
+    def test_a_cancel_in_the_moment_in_which_it_begins(self):
+        session = types.SimpleNamespace(given=protocol.Answer(protocol.ACCEPTED, {'action': 'it'}))
+        remember = self.early.remember
+
+        def begin(migration, command):
+            # The driver looks, then the command is there.
+            self.assertIsNone(self.early.take(migration))
+            session.run = self.run_session(session.given)
+            remember(migration, command)
+
+        self.early.remember = begin
+        found = self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)
+        self.assertEqual(session.given, found)
+        self.assertEqual([vocabulary.CANCEL], [one.name for one in session.run.inbox.asked])
+        self.assertIsNone(self.early.take(MIGRATION))
+
+    def test_a_cancel_that_is_found_in_the_moment_in_which_it_begins(self):
+        remember = self.early.remember
+
+        def begin(migration, command):
+            remember(migration, command)
+            self.run_session()
+            self.assertEqual(command, self.early.take(migration))
+
+        self.early.remember = begin
+        self.assertEqual(protocol.ACCEPTED,
+                         self.control.act(SERVER, MIGRATION, vocabulary.CANCEL).status)
+        self.assertEqual([], self.current[SERVER].inbox.asked)
+
+    def test_not_more_changes_than_can_be_made_and_always_a_cancel(self):
+        session = self.run_session()
+        for _ in range(inbox_mod.MOST_WAITING):
+            session.inbox.ask(inbox_mod.Tune({}, ()))
+        refused = self.control.tune(SERVER, MIGRATION, {}, [])
+        self.assertEqual(protocol.UNAVAILABLE, refused.status)
+        # However often somebody looks or cancels, that waits once.
+        for _ in range(3):
+            self.control.progress(SERVER, MIGRATION)
+            self.assertEqual(protocol.ACCEPTED,
+                             self.control.act(SERVER, MIGRATION, vocabulary.CANCEL).status)
+        self.assertEqual(inbox_mod.MOST_WAITING + 1, len(session.inbox.asked))
+
+    def test_a_completion_does_not_take_the_place_of_a_cancel(self):
+        self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)
+        refused = self.control.act(SERVER, MIGRATION, vocabulary.FORCE_COMPLETE)
+        self.assertEqual(protocol.CONFLICT, refused.status)
+        self.assertIn('to be cancelled before it begins', refused.message)
+        self.assertEqual(vocabulary.CANCEL, self.early.take(MIGRATION))
+        self.control.act(SERVER, MIGRATION, vocabulary.FORCE_COMPLETE)
+        self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)
+        self.assertEqual(vocabulary.CANCEL, self.early.take(MIGRATION))
+
+    def test_what_is_refused_after_a_first_answer_is_in_the_timeline(self):
+        session = self.run_session()
+        found = self.control.act(SERVER, MIGRATION, vocabulary.PAUSE)
+        self.assertEqual(protocol.ACCEPTED, found.status)
+        [item] = session.inbox.asked
+        item.reply.give(protocol.refusal('not in this phase'))
+        self.assertEqual(['pause was refused: not in this phase'],
+                         [record['text'] for record in session.journal.records()])
+
+    def test_nothing_is_remembered_for_what_is_over(self):
+        self.ended()
+        found = self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)
+        self.assertEqual(protocol.CONFLICT, found.status)
+        self.assertIsNone(self.early.take(MIGRATION))
+
+    def test_post_copy_and_pause_are_now_or_never(self):
+        for command in (vocabulary.START_POST_COPY, vocabulary.PAUSE):
+            found = self.control.act(SERVER, MIGRATION, command)
+            self.assertEqual(protocol.CONFLICT, found.status)
+        self.assertIsNone(self.early.take(MIGRATION))
+
+    def test_under_novas_own_monitor(self):
+        self.leave_to_nova({'profile': 'nova'})
+        found = self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)
+        # Nova's answer stands.
+        self.assertEqual((protocol.ACCEPTED, None), (found.status, found.body))
+        # Its own order may come later than what asks whether it was done.
+        for _ in range(2):
+            self.assertIsNone(self.current[SERVER].order(inbox_mod.Command(vocabulary.CANCEL)))
+        self.assertIsNone(self.early.take(MIGRATION))
+        for found in (self.control.tune(SERVER, MIGRATION, {}, []),
+                      self.control.act(SERVER, MIGRATION, vocabulary.PAUSE)):
+            self.assertIn('profile nova', found.message)
+
+    def test_where_the_policy_could_not_be_applied(self):
+        self.hand_over().leave_to_nova(migration_mod.Unmanaged(None, 'RuntimeError'))
+        for found in (self.control.policy(None, SERVER, MIGRATION),
+                      self.control.tune(SERVER, MIGRATION, {}, []),
+                      self.control.act(SERVER, MIGRATION, vocabulary.PAUSE)):
+            self.assertEqual(protocol.CONFLICT, found.status)
+            self.assertIn('could not be applied: RuntimeError', found.message)
+
+    def test_an_action_that_is_none(self):
+        found = self.control.act(SERVER, MIGRATION, 'explode')
+        self.assertEqual(protocol.BAD_REQUEST, found.status)
+
+    def test_an_unknown_policy_is_said(self):
+        def fail(context, server, request):
+            raise exception.BadOption('profile', 'x', 'there is none')
+
+        self.control._resolve_for = fail
+        self.assertIn('profile', self.control.policy(None, SERVER, MIGRATION).message)
