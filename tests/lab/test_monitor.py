@@ -259,7 +259,10 @@ class TestStreams(MonitoredTest):
         seen = {}
 
         def look():
-            lab_domain.wait_until(lambda: self.records(made, 'sample'), what='the copy')
+            # There are samples before QEMU has been told how to send it.
+            lab_domain.wait_until(lambda: any(
+                sample.get('memory_remaining_bytes') for sample in self.records(made, 'sample')),
+                what='the copy')
             seen.update((one['capability'], one['state'])
                         for one in self.qmp('query-migrate-capabilities')[0])
 
