@@ -22,8 +22,6 @@ from lab import hosts
 from lab import libvirtd
 from lab import needs
 
-# Pages 0x10 to 0x8f: below the firmware's own data, above the stack and the code.
-SET_BYTES = 128 * 4096
 MEMORY_MIB = 8
 # libvirt can cap at whole MiB/s alone; so migrations begin, and QEMU is told of less.
 START_MIB_S = 1

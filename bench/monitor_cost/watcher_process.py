@@ -119,12 +119,26 @@ class Ours:
         return {'looks': kinds.count('sample'), 'actions': kinds.count('action')}
 
     def _watch(self) -> None:
-        record = types.SimpleNamespace(save=lambda: None)
+        record = _Record()
         reporter = nova_records.Reporter(record, record, lambda: False, REPORT_S,
                                          self.session.inbox.clock)
         with events.subscribed(self._connection, self._domain,
                                self.session.inbox) as self.session.has_events:
             self.session.watch(reporter, [])
+
+
+class _Record(types.SimpleNamespace):
+    """A record of Nova that is in no database."""
+
+    def obj_clone(self) -> _Record:
+        """Return another one with the same fields."""
+        return _Record(**vars(self))
+
+    def obj_reset_changes(self, **of_what: object) -> None:
+        """Do nothing: nobody asks for changes."""
+
+    def save(self) -> None:
+        """Do nothing: there is no database."""
 
 
 class Poll:
