@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 import dataclasses
 import fnmatch
@@ -148,12 +149,18 @@ def choose(files: Iterable[str], tree: Tree) -> dict[str, Choice]:
         for tier in (*STATIC, *TESTED):
             if _matches(path, (*ENVIRONMENT, *STATIC.get(tier, ()))):
                 whole.setdefault(tier, path)
-        for name in sorted(tree.dependents(path) | _elsewhere(path, tree)):
-            tier = name.split('.')[1] if name.startswith('tests.') else ''
-            if tier in TESTED and name.rsplit('.', 1)[-1].startswith('test_'):
-                reasons[tier].setdefault(name, path)
+        for tier, name in _tests(path, tree):
+            reasons[tier].setdefault(name, path)
     return {tier: _choice(whole.get(tier), reasons[tier]) for tier in (*STATIC, *TESTED)
             if tier in whole or reasons[tier]}
+
+
+def _tests(path: str, tree: Tree) -> Iterator[tuple[str, str]]:
+    """Give the tiers and names of the test modules that a file touches."""
+    for name in sorted(tree.dependents(path) | _elsewhere(path, tree)):
+        tier = name.split('.')[1] if name.startswith('tests.') else ''
+        if tier in TESTED and name.rsplit('.', 1)[-1].startswith('test_'):
+            yield tier, name
 
 
 def files(root: pathlib.Path, base: str) -> list[str]:
@@ -167,21 +174,19 @@ def files(root: pathlib.Path, base: str) -> list[str]:
 
 def module(path: str, text: str) -> Module:
     """Return what a Python file imports and names; nothing where it is not Python."""
-    imports: set[str] = set()
-    words: set[str] = set()
     name = name_of(path)
     try:
-        tree = ast.parse(text)
+        nodes = list(ast.walk(ast.parse(text)))
     except SyntaxError:
         return Module(name, path, frozenset(), frozenset())
     package = name if path.endswith('__init__.py') else name.rpartition('.')[0]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imports |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            imports |= _from(node, package)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            words |= {node.value} if not any(map(str.isspace, node.value)) else set()
+    imports = {alias.name for node in nodes if isinstance(node, ast.Import)
+               for alias in node.names}
+    for node in nodes:
+        imports |= _from(node, package) if isinstance(node, ast.ImportFrom) else set()
+    words = {node.value for node in nodes
+             if isinstance(node, ast.Constant) and isinstance(node.value, str)
+             and not any(map(str.isspace, node.value))}
     # Importing a module runs the packages that it is in.
     packages = {one.rsplit('.', number)[0] for one in (*imports, name)
                 for number in range(1, one.count('.') + 1)}

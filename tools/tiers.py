@@ -190,17 +190,11 @@ def _run(chosen: Chosen, regex: str, most: int | None) -> dict[str, runs.Count]:
     whole = time.monotonic() + WHOLE_S
     shown = board.Board()
     counts: dict[str, runs.Count] = {}
-    free_mib = _available_mib()
-    beside: list[tuple[Tier, runs.How, int]] = []
-    for tier, modules in chosen:
-        how = runs.How(shown, whole, regex, modules, strict=in_ci and tier.root,
-                       background=any(other.lanes for other, _ in chosen))
-        number = 0
-        if tier.lanes and _may(tier):
-            number = lanes.how_many(free_mib, len(os.sched_getaffinity(0)), tier.lanes.each_mib,
-                                    tier.lanes.per_core, most or tier.lanes.most)
-            free_mib -= number * tier.lanes.each_mib
-        beside.append((tier, how, number))
+    laned = any(tier.lanes for tier, _ in chosen)
+    numbers = _numbers([tier for tier, _ in chosen], most)
+    beside = [(tier, runs.How(shown, whole, regex, modules, strict=in_ci and tier.root,
+                              background=laned), numbers[tier.name])
+              for tier, modules in chosen]
 
     def one(tier: Tier, how: runs.How, number: int) -> None:
         began = time.monotonic()
@@ -214,10 +208,11 @@ def _run(chosen: Chosen, regex: str, most: int | None) -> dict[str, runs.Count]:
             if not tier.lanes:
                 one(tier, how, number)
 
-    laned = [entry for entry in beside if entry[0].lanes]
-    threads = futures.ThreadPoolExecutor(1 + len(laned))
+    in_lanes = [entry for entry in beside if entry[0].lanes]
+    threads = futures.ThreadPoolExecutor(1 + len(in_lanes))
     with shown.shown():
-        under_way = [threads.submit(in_turn), *(threads.submit(one, *entry) for entry in laned)]
+        under_way = [threads.submit(in_turn),
+                     *(threads.submit(one, *entry) for entry in in_lanes)]
         try:
             futures.wait(under_way, timeout=WHOLE_S + AFTER_S)
         except BaseException:
@@ -225,6 +220,19 @@ def _run(chosen: Chosen, regex: str, most: int | None) -> dict[str, runs.Count]:
             futures.wait(under_way, timeout=AFTER_S)
             raise
     return {tier.name: counts.get(tier.name) or _without_end() for tier, _ in chosen}
+
+
+def _numbers(tiers: Sequence[Tier], most: int | None) -> dict[str, int]:
+    """Return how many lanes each tier gets of what this machine has; 0 for none."""
+    free_mib, numbers = _available_mib(), {}
+    for tier in tiers:
+        numbers[tier.name] = 0
+        if tier.lanes and _may(tier):
+            numbers[tier.name] = lanes.how_many(
+                free_mib, len(os.sched_getaffinity(0)), tier.lanes.each_mib,
+                tier.lanes.per_core, most or tier.lanes.most)
+            free_mib -= numbers[tier.name] * tier.lanes.each_mib
+    return numbers
 
 
 def _without_end() -> runs.Count:

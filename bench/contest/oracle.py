@@ -159,7 +159,6 @@ def best(workload: workloads.Workload) -> tuple[Plan, run.Run] | None:
     """The best plan and how it goes; None where no plan arrives in time."""
     found: tuple[Plan, run.Run] | None = None
     deadline_s = workload.task.deadline_s
-    promise_ms = workload.task.policy.max_downtime_ms
     tried: set[Plan] = set()
     for plan in sorted(plans(workload), key=_promising):
         if found is not None and plan.harm > found[0].harm:
@@ -170,10 +169,15 @@ def best(workload: workloads.Workload) -> tuple[Plan, run.Run] | None:
         tried.add(same)
         most_s = found[1].seconds if found else deadline_s
         seen = on_model.play(workload, start(workload.task, plan), most_s)
-        if seen.end != 'completed' or (deadline_s is not None and seen.seconds > deadline_s):
-            continue
-        if not isinstance(plan.step, remedies.Pause) and (seen.blackout_ms or 0) > promise_ms:
-            continue
-        if found is None or seen.seconds < found[1].seconds:
+        if _arrives(workload, plan, seen) and (found is None or seen.seconds < found[1].seconds):
             found = plan, seen
     return found
+
+
+def _arrives(workload: workloads.Workload, plan: Plan, seen: run.Run) -> bool:
+    """Whether it arrives in time, and within the promise but for a pause."""
+    deadline_s = workload.task.deadline_s
+    if seen.end != 'completed' or (deadline_s is not None and seen.seconds > deadline_s):
+        return False
+    return isinstance(plan.step, remedies.Pause) or (
+        (seen.blackout_ms or 0) <= workload.task.policy.max_downtime_ms)

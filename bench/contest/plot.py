@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib
 
 from bench.contest import oracle
+from bench.contest import result
 from bench.contest import score as score_mod
 
 OURS, ORACLE = '#b3261e', '#111111'
@@ -89,14 +90,9 @@ def _ends(axis: Any, score: score_mod.Score) -> None:
     cases = score.feasible()
     names = sorted(score.engines, key=lambda name: score.outcome(name)[0])
     for row, name in enumerate(names):
-        runs = [case[name] for case in cases if name in case]
-        counts = (sum(one.in_time for one in runs),
-                  sum(one.end == 'completed' and not one.in_time for one in runs),
-                  sum(one.end == 'aborted' for one in runs),
-                  sum(one.end == 'running' for one in runs))
         left = 0.0
-        for count, (word, color) in zip(counts, _ENDS, strict=True):
-            share = count / max(len(runs), 1)
+        for share, (word, color) in zip(
+                _shares([case[name] for case in cases if name in case]), _ENDS, strict=True):
             axis.barh(row, share, left=left, color=color, label=word if not row else None)
             left += share
     axis.set_yticks(range(len(names)), names, fontsize=9)
@@ -109,6 +105,15 @@ def _ends(axis: Any, score: score_mod.Score) -> None:
     axis.legend(fontsize=8, loc='upper center', ncols=len(_ENDS), bbox_to_anchor=(0.4, -0.11),
                 frameon=False, handlelength=1, columnspacing=1)
     axis.set_title(f'What came of {len(cases)} guests\nthat some plan moves in time', fontsize=10)
+
+
+def _shares(runs: list[result.Result]) -> list[float]:
+    """The shares that arrive in time, later, are aborted, and still run."""
+    counts = (sum(one.in_time for one in runs),
+              sum(one.end == 'completed' and not one.in_time for one in runs),
+              sum(one.end == 'aborted' for one in runs),
+              sum(one.end == 'running' for one in runs))
+    return [count / max(len(runs), 1) for count in counts]
 
 
 def _against_oracle(axis: Any, score: score_mod.Score) -> None:

@@ -16,6 +16,7 @@ of a profile or policy keys, or both ({profile: ..., max_downtime_ms: ...}).
 
 from __future__ import annotations
 
+import collections
 from collections import abc
 import dataclasses
 import pathlib
@@ -110,38 +111,34 @@ def read(path: pathlib.Path | str, seed: int = 0) -> list[Workload]:
 
 def parse(document: object, path: str, seed: int = 0) -> list[Workload]:
     """Like `read`, for a document that has been read already."""
-    found = jsonschema.Draft202012Validator(LISTED).iter_errors(document)
-    for error in sorted(found, key=lambda one: list(map(str, one.absolute_path))):
-        place = list(error.absolute_path)
-        entry = document[place[0]] if place and isinstance(document, list) else None
-        name = entry.get('name') if isinstance(entry, dict) else None
-        number = f'workload {place[0]}{f" ({name})" if name else ""}: ' if place else ''
-        field = '.'.join(str(part) for part in place[1:])
-        raise BadWorkload(f'{path}: {number}{f"{field}: " if field else ""}{error.message}')
+    found = sorted(jsonschema.Draft202012Validator(LISTED).iter_errors(document),
+                   key=lambda one: list(map(str, one.absolute_path)))
+    if found:
+        raise BadWorkload(f'{path}: {_place(document, list(found[0].absolute_path))}'
+                          f'{found[0].message}')
     assert isinstance(document, list)
-    names = [one['name'] for one in document]
-    twice = sorted({name for name in names if names.count(name) > 1}) if (
-        len(set(names)) < len(names)) else []
-    if twice:
-        raise BadWorkload(f'{path}: name: {twice[0]} is there twice')
+    counts = collections.Counter(one['name'] for one in document)
+    twice = min((name for name, count in counts.items() if count > 1), default=None)
+    if twice is not None:
+        raise BadWorkload(f'{path}: name: {twice} is there twice')
     return [_workload(one, path, seed, number) for number, one in enumerate(document)]
+
+
+def _place(document: object, place: list[typing.Any]) -> str:
+    """Where an error is: the workload and the field, with a colon after each."""
+    if not place:
+        return ''
+    entry = document[place[0]] if isinstance(document, list) else None
+    name = entry.get('name') if isinstance(entry, dict) else None
+    parts = [f'workload {place[0]}{f" ({name})" if name else ""}', *(
+        ['.'.join(str(part) for part in place[1:])] if place[1:] else [])]
+    return ''.join(f'{part}: ' for part in parts)
 
 
 def _workload(given: dict[str, typing.Any], path: str, seed: int, number: int) -> Workload:
     where = f'{path}: workload {number} ({given["name"]})'
     pattern, memory = given['pattern'], given['memory_mib']
-    for field in given:
-        owners = [name for name, own in PATTERNS.items() if field in own]
-        if owners and pattern not in owners:
-            raise BadWorkload(f'{where}: {field}: belongs to {" and ".join(owners)}, not to '
-                              f'{pattern}')
-    if pattern != 'idle':
-        for field in ('writable_set_mib', 'dirty_mib_s', *PATTERNS[pattern]):
-            if field not in given and field not in ('hot_share', 'skew'):
-                raise BadWorkload(f'{where}: {field}: is missing, and {pattern} needs it')
-        if not 0 < given['writable_set_mib'] <= memory:
-            raise BadWorkload(f'{where}: writable_set_mib: {given["writable_set_mib"]} is not '
-                              f'above 0 and within memory_mib, {memory}')
+    _check_fields(given, where)
     load = _load(given)
     if load.writable_set_mib + load.zero_mib > memory:
         raise BadWorkload(f'{where}: zero_mib: {load.zero_mib} and what is written to are more '
@@ -158,6 +155,29 @@ def _workload(given: dict[str, typing.Any], path: str, seed: int, number: int) -
                         link * KNOWN_LOW if given.get('link_known') else None,
                         _measured(load, setup.seed))
     return Workload(given['name'], pattern, load, setup, task, given)
+
+
+def _check_fields(given: dict[str, typing.Any], where: str) -> None:
+    """See that the fields are those of the pattern.
+
+    :raises BadWorkload: one is missing, or belongs to another
+    """
+    pattern, memory = given['pattern'], given['memory_mib']
+    for field in given:
+        owners = [name for name, own in PATTERNS.items() if field in own]
+        if owners and pattern not in owners:
+            raise BadWorkload(f'{where}: {field}: belongs to {" and ".join(owners)}, not to '
+                              f'{pattern}')
+    if pattern == 'idle':
+        return
+    needed = {'writable_set_mib', 'dirty_mib_s', *PATTERNS[pattern]} - {'hot_share', 'skew'}
+    missing = [field for field in ('writable_set_mib', 'dirty_mib_s', *PATTERNS[pattern])
+               if field in needed and field not in given]
+    if missing:
+        raise BadWorkload(f'{where}: {missing[0]}: is missing, and {pattern} needs it')
+    if not 0 < given['writable_set_mib'] <= memory:
+        raise BadWorkload(f'{where}: writable_set_mib: {given["writable_set_mib"]} is not '
+                          f'above 0 and within memory_mib, {memory}')
 
 
 def _measured(load: guests.Workload, seed: int) -> float:

@@ -60,14 +60,18 @@ def measure(work: pathlib.Path, args: argparse.Namespace, say: Callable[[str], N
         with hosts.Hosts(work.with_name(f'{work.name}-record'), flavour=flavour) as lab:
             # The first migration between new hosts starts a second later than any other.
             record(lab, scenarios.SCENARIOS[0])
-            for scenario in wanted:
-                if scenario.flavour == flavour:
-                    traces = [record(lab, scenario) for _ in range(args.runs)]
-                    found[scenario.name] = _compare(traces)
-                    path = args.out / f'{scenario.name}.json'
-                    path.write_text(trace.dumps(traces[-1]))
-                    say(f'{scenario.name}: {found[scenario.name]}')
+            for scenario in (one for one in wanted if one.flavour == flavour):
+                found[scenario.name] = _record_all(lab, scenario, args)
+                say(f'{scenario.name}: {found[scenario.name]}')
     return {'recorded': found}
+
+
+def _record_all(lab: hosts.Hosts, scenario: scenarios.Scenario,
+                args: argparse.Namespace) -> dict[str, Any]:
+    """Record a scenario as often as it was asked for, keep the last, and compare them."""
+    traces = [record(lab, scenario) for _ in range(args.runs)]
+    (args.out / f'{scenario.name}.json').write_text(trace.dumps(traces[-1]))
+    return _compare(traces)
 
 
 def lines(found: dict[str, Any]) -> list[str]:

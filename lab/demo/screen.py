@@ -6,6 +6,7 @@ On a terminal the migrations are redrawn in place; anywhere else each new fact i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Sequence
 import time
 
@@ -96,16 +97,27 @@ def running(tracks: Sequence[track_mod.Track]) -> rich_table.Table:
     table.add_column('sent', justify='right')
     table.add_column('forecast and last decision')
     for track in tracks:
-        last = track.points[-1] if track.points and not track.over else None
-        said = track.decisions[-1].reason if track.decisions else ''
-        table.add_row(
-            track.title, track.status,
-            f'{last.memory_remaining_mib + last.disk_remaining_mib:.0f} MiB' if last else '',
-            f'{last.bandwidth_mib_s:.0f} MiB/s' if last else '',
-            f'{track.sent_mib:.0f} MiB' if track.sent_mib else '',
-            '\n'.join(part for part in (eta(track), f'[magenta]{said}[/]' if said else '')
-                      if part))
+        table.add_row(track.title, track.status, *_now(track), '\n'.join(_outlook(track)))
     return table
+
+
+def _now(track: track_mod.Track) -> tuple[str, str, str]:
+    """What is to go, the rate, and what was sent."""
+    sent = f'{track.sent_mib:.0f} MiB' if track.sent_mib else ''
+    if track.over or not track.points:
+        return '', '', sent
+    last = track.points[-1]
+    return (f'{last.memory_remaining_mib + last.disk_remaining_mib:.0f} MiB',
+            f'{last.bandwidth_mib_s:.0f} MiB/s', sent)
+
+
+def _outlook(track: track_mod.Track) -> Iterator[str]:
+    """The forecast, and the last decision."""
+    forecast = eta(track)
+    if forecast:
+        yield forecast
+    if track.decisions and track.decisions[-1].reason:
+        yield f'[magenta]{track.decisions[-1].reason}[/]'
 
 
 def results(tracks: Sequence[track_mod.Track]) -> rich_table.Table:
