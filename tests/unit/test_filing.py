@@ -25,6 +25,7 @@ OF_NO_MODULE = {
     'engine/play': 'whole migrations on the model',
     'engine/test_recorded': 'whole migrations that were recorded',
     'tools/test_folders': 'tests/folders.py, by which several runs go on at the same time',
+    'tools/test_pictures': 'doc/pictures.py, which draws the pictures of the pages',
 }
 
 
