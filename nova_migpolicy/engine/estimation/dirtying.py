@@ -74,7 +74,7 @@ class Estimate:
         be.
     evidence: how many passes in a row agree with each other, the bulk copy not counted, but what
         was measured before the start.
-    restless: what remains varied widely of late; low_bytes is the least that remained.
+    bursty: the remaining amount has varied widely of late; low_bytes is its lowest value.
     points: what agrees with the newest pass, oldest first.
     saturated: every pass saw the whole set dirty, so how fast it is written is unknown, and
         mid's rate is only a guess.
@@ -89,7 +89,7 @@ class Estimate:
     remaining: int
     low_bytes: int
     evidence: int
-    restless: bool
+    bursty: bool
     saturated: bool
     measured: bool
     points: tuple[Point, ...] = ()
@@ -246,5 +246,5 @@ def estimate(seen: abc.Sequence[Pass], cap_mib_s: int, expected_rate: float,
         wire_rate=max(measured or expected_rate, 1.0),
         drain=max(1.0, statistics.median(drained)) if drained else 1.0,
         remaining=newest.end_bytes, low_bytes=least, evidence=kept.evidence,
-        restless=not kept.agreed and least < 0.6 * newest.end_bytes, saturated=saturated,
+        bursty=not kept.agreed and least < 0.6 * newest.end_bytes, saturated=saturated,
         measured=measured is not None, points=kept.points)

@@ -122,6 +122,31 @@ def _joined(one: Pass, after: Pass) -> Pass:
         wire_bytes=one.wire_bytes + after.wire_bytes)
 
 
+def _between(old: _Mark, now: _Mark, number: int, sample: samples.Sample,
+             threshold_bytes: float, skipped: int) -> Pass | None:
+    """The pass from one sync to another; None when the counters contradict each other.
+
+    :param sample: taken at the later one
+    :param skipped: how many passes lie between the two, 1 or more
+    """
+    sent, wire = now.sent - old.sent, now.wire - old.wire
+    if sample.xbzrle and number and skipped == 1 and 0 <= sent <= old.remaining:
+        # QEMU syncs when the remaining data is below the threshold: the rest was unchanged.
+        sent = max(sent, int(old.remaining - threshold_bytes))
+    dirtied = now.remaining + sent - old.remaining
+    duration = now.at_s - old.at_s
+    # Of several passes, only the first is known to have begun with that much.
+    most = old.remaining if skipped == 1 else max(old.remaining, sample.memory_total_bytes or 0)
+    if sent < 0 or wire < 0 or duration <= 0 or sent > skipped * (1.1 * most + _SLACK_BYTES):
+        return None
+    if sample.memory_sent_bytes is not None and dirtied < -sent // 8 - _SLACK_BYTES:
+        return None
+    return Pass(number, old.at_s, now.at_s, old.remaining, now.remaining,
+                max(0, old.remaining - sent), max(0, dirtied), sent,
+                wire, old.throttle, 0, count=max(1, skipped if number else 1),
+                told=Told(now.told_wire - old.told_wire, now.told_s - old.asked_s))
+
+
 class Tracker:
     """Follows one migration from sample to sample."""
 
@@ -169,13 +194,17 @@ class Tracker:
         ended = dataclasses.replace(ended, cap_mib_s=cap_mib_s, steady=steady,
                                     shared=self._was_shared)
         self._was_shared = bool(sample.others)
+        return self._keep(ended)
+
+    def _keep(self, ended: Pass) -> Pass | None:
+        """Keep a pass, joined to the one before where both are short; None while too short."""
         before = self.passes[-1] if self.passes else None
         if before is not None and _belong_together(before, ended):
             ended = _joined(before, ended)
             self.passes[-1] = ended
         else:
             self.passes.append(ended)
-            # The bulk copy and what is recent: a migration may go round for days.
+            # Keep the bulk copy and recent passes: a migration may iterate for days.
             del self.passes[1:-KEPT_PASSES]
         return ended if ended.number == 0 or ended.duration_s >= SHORT_S else None
 
@@ -216,11 +245,9 @@ class Tracker:
 
     def _end(self, old: _Mark | None, now: _Mark | None, sample: samples.Sample,
              threshold_bytes: float, skipped: int) -> Pass | None:
-        """The pass between two syncs, or None when it cannot be told."""
+        """Count the passes that a sync ended; returns the last, or None when it is not known."""
         if self.phase is Phase.BULK:
-            if old is None and not self._late(now, sample):
-                return None
-            if old is not None and not self._bulk_over(old, now, sample, threshold_bytes):
+            if not self._ends_bulk(old, now, sample, threshold_bytes):
                 return None
             self.phase = Phase.PASSES
             number, self.number = 0, 1
@@ -228,23 +255,14 @@ class Tracker:
             number, self.number = self.number, self.number + skipped
         if old is None or now is None:
             return None
-        sent, wire = now.sent - old.sent, now.wire - old.wire
-        if sample.xbzrle and number and skipped == 1 and 0 <= sent <= old.remaining:
-            # QEMU syncs when what is left is below the threshold: the rest was found unchanged.
-            sent = max(sent, int(old.remaining - threshold_bytes))
-        dirtied = now.remaining + sent - old.remaining
-        duration = now.at_s - old.at_s
-        # Of several passes only the first is known to have begun with that much.
-        most = old.remaining if skipped == 1 else max(
-            old.remaining, sample.memory_total_bytes or 0)
-        if sent < 0 or wire < 0 or duration <= 0 or sent > skipped * (1.1 * most + _SLACK_BYTES):
-            return None
-        if sample.memory_sent_bytes is not None and dirtied < -sent // 8 - _SLACK_BYTES:
-            return None
-        return Pass(number, old.at_s, now.at_s, old.remaining, now.remaining,
-                    max(0, old.remaining - sent), max(0, dirtied), sent,
-                    wire, old.throttle, 0, count=max(1, skipped if number else 1),
-                    told=Told(now.told_wire - old.told_wire, now.told_s - old.asked_s))
+        return _between(old, now, number, sample, threshold_bytes, skipped)
+
+    def _ends_bulk(self, old: _Mark | None, now: _Mark | None, sample: samples.Sample,
+                   threshold_bytes: float) -> bool:
+        """Whether a sync ended the bulk copy, or an earlier one did that was not seen."""
+        if old is None:
+            return self._late(now, sample)
+        return self._bulk_over(old, now, sample, threshold_bytes)
 
     @staticmethod
     def _late(now: _Mark | None, sample: samples.Sample) -> bool:

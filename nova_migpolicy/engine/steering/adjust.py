@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from nova_migpolicy.engine import course as course_mod
 from nova_migpolicy.engine.estimation import observer
 from nova_migpolicy.engine.estimation import outlook
 from nova_migpolicy.engine import figures
@@ -47,7 +48,7 @@ BESIDE_OTHERS = 0.7
 TOLD_SLACK = 1.2
 
 
-def permitted(state: State, seen: Observation) -> planner_mod.Means:
+def permitted(state: State, seen: Observation) -> planner_mod.Permitted:
     """What may be used now."""
     policy = state.policy
     can = {remedies.AUTO_CONVERGE: seen.facts.can_throttle,
@@ -58,7 +59,7 @@ def permitted(state: State, seen: Observation) -> planner_mod.Means:
     most_ms = policy.max_downtime_ms if not seen.others(state) else max(
         state.settings.promised_ms, int(BESIDE_OTHERS * policy.max_downtime_ms))
     cap = state.settings.cap_mib_s
-    return planner_mod.Means(
+    return planner_mod.Permitted(
         usable, policy.max_bandwidth_mib_s, most_ms, policy.max_throttle_percent, seen.link,
         highest_cap_mib_s=(state.terms.highest_cap(cap)
                            if state.available(remedies.BANDWIDTH) else cap),
@@ -70,16 +71,23 @@ def after_pass(state: State, seen: Observation) -> Decision | None:
     """Take the least harmful remedy that makes it converge, or do what the policy has for none."""
     if seen.estimate is None or seen.forecast is None:
         return None
-    now, at_s = state.settings, seen.at_s
+    at_s = seen.at_s
     bursty_s = None if seen.verdict is outlook.Verdict.FINE else (
         at_s if state.course.bursty_s is None else state.course.bursty_s)
     course = dataclasses.replace(state.course, bursty_s=bursty_s)
     found = convergence.judge(convergence.Case(
-        seen.estimate, seen.passes, now, permitted(state, seen), seen.verdict,
+        seen.estimate, seen.passes, state.settings, permitted(state, seen), seen.verdict,
         seen.forecast.plateau_bytes, seen.forecast.eta_s, seen.settled_passes(state),
         at_s - (bursty_s or at_s), seen.throttle_percent, seen.threshold_bytes(state)))
     if found is None:
         return Decision.silent(at_s, course)
+    return _carry_out(state, seen, course, found)
+
+
+def _carry_out(state: State, seen: Observation, course: course_mod.Course,
+               found: convergence.Judgement) -> Decision | None:
+    """Carry out a judgement, or wait where it is others on the link that slow it down."""
+    now, at_s = state.settings, seen.at_s
     step = found.plan.step if found.plan is not None else None
     actions = () if found.plan is None or step is not None else settings_mod.changes(
         now, found.plan.settings)
@@ -133,7 +141,7 @@ def speed_up_copy(state: State, seen: Observation) -> Decision | None:
 
 
 def with_cap(state: State, cap_mib_s: int,
-             may: planner_mod.Means) -> settings_mod.Settings | None:
+             may: planner_mod.Permitted) -> settings_mod.Settings | None:
     """The settings with another cap and the same promise; None where they cannot be had."""
     now = state.settings
     settings = settings_mod.with_cap(now, cap_mib_s, may.link)

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judges a migration at the end of a pass: leave it alone, take a remedy, or give up on it.
+"""Judge a migration at the end of a pass: leave it alone, take a remedy, or give up on it.
 
-Do nothing while it converges by itself. It takes two passes that agree with each other to say
-that it does not, or one that is plain. A remedy that turned out not to do is followed by the next
-mild one after a pass under the new settings, by a harsh one or by giving up after two. A guest of
-which less and less remains is not given up unless it writes much faster than it is sent, and one
-that is restless is given time for a quiet moment. Where memory is done and QEMU goes on, it is
-not the guest that is judged: the state of devices holds QEMU back. How an end is brought about is
-not known here.
+Do nothing while it converges by itself. To say that it does not takes two consistent passes, or
+one clear pass. If a remedy does not suffice, the next unobtrusive one follows after one pass under
+the new settings, and a disruptive one or giving up after two. A guest of which less and less
+remains is not given up on unless it writes much faster than it is sent, and a bursty guest is
+given time for a lull. Where memory is done and QEMU goes on, the state of devices holds QEMU back,
+not the guest. How an end is brought about is not known here.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 from nova_migpolicy.engine.estimation import dirtying
 from nova_migpolicy.engine.estimation import outlook
@@ -26,7 +26,7 @@ from nova_migpolicy import vocabulary
 
 Verdict = outlook.Verdict
 
-# A pass this much slower than those before it says something about the link, not the guest.
+# A pass this much slower than those before it tells about the link, not about the guest.
 DISTURBED = 0.6
 FALLING = 0.9
 FALLING_A_PASS = 0.97
@@ -37,31 +37,32 @@ OVERDUE_PASSES = 4
 OVERDUE_S = 1.0
 HELD_PASSES = 4
 HELD = 0.5
-# With a larger share of it QEMU may reckon with another rate than the one that was seen: enough to
-# allow all of the blackout that is permitted, but not to give up.
+# With a larger share of it QEMU may calculate with a rate other than the observed one: enough to
+# allow the whole permitted blackout, but not to give up.
 NEARLY_HELD = 0.9
 FASTER = 1.1
 MUCH_FASTER = 1.5
 # Auto-converge acts at every second sync that is more than a second after the last one.
 THROTTLE_PASSES = 6
-QUIET_PASSES = 8
-QUIET_MIN_S = 20.0
-QUIET_MAX_S = 120.0
+LULL_PASSES = 8
+LULL_MIN_S = 20.0
+LULL_MAX_S = 120.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """All that a judgement hangs on, at the end of a pass.
+    """All that a judgement depends on, at the end of a pass.
 
-    threshold_bytes: with less than that remaining QEMU should switch over.
-    settled: whole passes under the present settings. waited_s: for how long the guest has been
-    restless. throttle_percent: how far auto-converge has gone; None when not reported.
+    threshold_bytes: QEMU should switch over when less than that remains.
+    settled: whole passes under the present settings. waited_s: for how long it has not been
+    expected to converge in time. throttle_percent: how far auto-converge has gone; None when not
+    reported.
     """
 
     seen: dirtying.Estimate
     passes: tuple[passes_mod.Pass, ...]
     now: settings_mod.Settings
-    means: planner_mod.Means
+    permitted: planner_mod.Permitted
     verdict: Verdict
     plateau_bytes: int | None
     eta_s: float | None
@@ -73,7 +74,7 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """A plan to carry out, or that it is hopeless (no plan), and the reason."""
+    """A plan to carry out, or None where it cannot converge, and the reason."""
 
     plan: planner_mod.Plan | None
     rule: str
@@ -97,7 +98,7 @@ def throttling(case: Case) -> bool:
 
 
 def too_early(case: Case) -> bool:
-    """Whether the passes so far do not carry a judgement yet."""
+    """Whether the passes so far do not support a judgement yet."""
     if case.settled < 1 or case.seen.evidence < 1 or disturbed(case) or throttling(case):
         return True
     if case.seen.evidence < 2 and case.verdict is not Verdict.STALLED:
@@ -106,41 +107,49 @@ def too_early(case: Case) -> bool:
 
 
 def sure(case: Case) -> bool:
-    """Whether the passes carry a harsh step.
+    """Whether two consistent passes show that it does not converge.
 
-    Two have to agree, and what remains must not be falling, unless the guest clearly writes
-    faster than it is sent: then it will not fall for long.
+    The remaining data must not be falling either, unless the guest clearly writes faster than it
+    is sent: then it will not fall for long.
     """
     if min(case.settled, case.seen.evidence) < 2 or not had_a_chance(case):
         return False
-    return hopeless(case) or not falling(case)
+    return cannot_converge(case) or not falling(case)
 
 
-def hopeless(case: Case, factor: float = FASTER) -> bool:
-    """Whether the guest clearly writes faster, at least by a factor, than it is sent."""
+def cannot_converge(case: Case, factor: float = FASTER) -> bool:
+    """Whether the guest clearly writes faster, by at least a factor, than it is sent."""
     seen = case.seen
     awake = 1 - min(case.throttle_percent or 0, 99) / 100
     slowest = min(seen.mid.rate, seen.gentle.rate) * awake
     return slowest > factor * seen.wire_rate * seen.drain
 
 
-def clear(case: Case) -> bool:
-    """Whether the passes carry a harsh step that brings the guest to the other host.
+def may_disrupt(case: Case) -> bool:
+    """Whether the passes justify a disruptive remedy, which brings the guest to the other host.
 
-    One pass under the present settings does where it is hopeless and something else agrees: what
-    was measured before the start, or a pass before the settings were changed. To give up takes
-    two under the present ones: a guest that is given up will be copied all over again.
+    One pass under the present settings suffices where it cannot converge and something else
+    confirms that: the measurement before the start, or a pass before the settings were changed.
+    Giving up takes two under the present ones: all of the guest will then be copied again.
     """
     return sure(case) or (case.settled >= 1 and case.seen.evidence >= 2 and had_a_chance(case)
-                          and hopeless(case))
+                          and cannot_converge(case))
+
+
+def may_give_up(case: Case) -> bool:
+    """Whether the passes justify giving up.
+
+    While the remaining data falls it may get there; where it cannot, it will not fall for long.
+    """
+    return sure(case) and (not falling(case) or cannot_converge(case, MUCH_FASTER))
 
 
 def had_a_chance(case: Case) -> bool:
     """Whether the present settings were in force for as long as two passes before them took.
 
-    A higher limit makes passes short: two of them may both lie in one burst of a guest that the
-    limit would catch in its next quiet time. A higher bandwidth makes them short, too, but sends
-    as much in them.
+    A higher limit makes passes short: two of them may both fall into one burst of a guest that
+    would switch over in its next lull. A higher bandwidth makes them short, too, but as much is
+    sent in them.
     """
     after = [one for one in case.passes if one.number > 0]
     if case.settled >= len(after):
@@ -160,10 +169,10 @@ def overdue(case: Case) -> bool:
 
 
 def held_back(case: Case, share: float = HELD) -> float:
-    """The bytes beside memory that keep QEMU from switching over, at least; 0 for none.
+    """The least number of bytes besides memory that keep QEMU from switching over; 0 for none.
 
-    Less memory remains after each of some passes than a share of its threshold, and it goes on: it
-    counts the state of devices as well, which no statistic tells of.
+    Less memory than a share of the threshold remains after each of several passes, and QEMU goes
+    on: it also counts the state of devices, which appears in no statistic.
     """
     after = [one for one in case.passes if one.number > 0]
     lately = after[-case.settled:] if case.settled else []
@@ -176,12 +185,13 @@ def held_back(case: Case, share: float = HELD) -> float:
 
 def may_stop_longer(case: Case) -> bool:
     """Whether a longer blackout is permitted."""
-    means = case.means
-    return remedies.DOWNTIME in means.remedies and case.now.promised_ms < means.max_downtime_ms
+    permitted = case.permitted
+    return (remedies.DOWNTIME in permitted.remedies
+            and case.now.promised_ms < permitted.max_downtime_ms)
 
 
 def falling(case: Case) -> bool:
-    """Whether less and less remains, and not only at first."""
+    """Whether less and less remains, lately as well as over many passes."""
     newest = case.passes[-1]
     lately = [one for one in case.passes if newest.end_s - one.end_s < LATELY_S]
     back = min(case.settled, TREND_PASSES)
@@ -200,29 +210,18 @@ def _rule(plan: planner_mod.Plan) -> str:
     return vocabulary.COMBINE
 
 
-def _quiet(case: Case, planner: planner_mod.Planner, why: str) -> Judgement | None:
-    """Wait for a quiet moment of a restless guest, with a limit that will catch it."""
-    plan = planner.quiet()
-    if plan is None:
-        return None
-    return Judgement(plan, vocabulary.AWAIT_QUIET, (
-        f'{why}, but only {figures.size(case.seen.low_bytes)} remained in a quieter time; with a '
-        f'blackout of up to {figures.blackout(plan.settings.promised_ms)} allowed it will switch '
-        f'over in the next one'))
-
-
 def _for_devices(case: Case, beside: float) -> Judgement:
-    """Allow all of the blackout that is permitted, or give up: no other remedy helps."""
-    now, means = case.now, case.means
+    """Allow the whole permitted blackout, or give up: no other remedy helps."""
+    now, permitted = case.now, case.permitted
     left = max(one.end_bytes for one in case.passes[-case.settled:])
     remains = 'Next to no memory remains' if figures.is_little(left) else (
         f'No more than {figures.size(left)} of memory remain')
     why = (f'{remains} after each pass, but QEMU holds back for {figures.size(beside)} or more of '
            f'other state, as that of devices is')
-    most = means.max_downtime_ms
+    most = permitted.max_downtime_ms
     if may_stop_longer(case):
         settings = dataclasses.replace(now, promised_ms=most, limit_ms=settings_mod.limit_ms(
-            most, now.cap_mib_s, means.link))
+            most, now.cap_mib_s, permitted.link))
         plan = planner_mod.Plan(
             (remedies.DOWNTIME,), settings, False, 0.0, float(most))
         return Judgement(plan, _rule(plan), (
@@ -234,61 +233,96 @@ def _for_devices(case: Case, beside: float) -> Judgement:
 
 
 def judge(case: Case) -> Judgement | None:
-    """What to do now; None for nothing."""
+    """Judge a migration; None where nothing is to be done."""
     beside = held_back(case)
     if not beside and overdue(case) and may_stop_longer(case):
         beside = held_back(case, NEARLY_HELD)
     return _for_devices(case, beside) if beside else _for_memory(case)
 
 
+class _Search(NamedTuple):
+    """The planner of one case, the evidence as a sentence, and how long a pass takes."""
+
+    planner: planner_mod.Planner
+    why: str
+    pass_s: float
+
+
 def _for_memory(case: Case) -> Judgement | None:
+    """Judge how memory converges: wait for a lull, take a remedy, or give up."""
     if overdue(case):
         case = dataclasses.replace(case, verdict=Verdict.UNSURE)
     if case.verdict is Verdict.FINE or too_early(case):
         return None
-    seen, means = case.seen, case.means
-    newest = case.passes[-1]
-    planner = planner_mod.Planner(seen, case.now, means, case.throttle_percent or 0,
-                                  newest.end_s - case.passes[0].start_s)
-    why = reasons.evidence(list(case.passes), case.now.cap_mib_s, case.plateau_bytes)
-    pass_s = max(seen.remaining / (seen.wire_rate * seen.drain), 0.1)
-    if seen.restless and case.verdict is not Verdict.LATE:
-        quiet = _quiet(case, planner, why)
-        if quiet is not None:
-            return quiet
-        patience = min(max(QUIET_MIN_S, QUIET_PASSES * pass_s), QUIET_MAX_S)
-        left = means.time_left_s
-        if case.waited_s < patience and (left is None or left > 4 * pass_s):
-            return None
-    plan = planner.choose(pass_s)
+    seen = case.seen
+    search = _Search(
+        planner_mod.Planner(seen, case.now, case.permitted, case.throttle_percent or 0,
+                            case.passes[-1].end_s - case.passes[0].start_s),
+        reasons.evidence(list(case.passes), case.now.cap_mib_s, case.plateau_bytes),
+        max(seen.remaining / (seen.wire_rate * seen.drain), 0.1))
+    if seen.bursty and case.verdict is not Verdict.LATE:
+        found = _await_lull(case, search)
+        if found is not None or _is_patient(case, search.pass_s):
+            return found
+    plan = search.planner.choose(search.pass_s)
     if plan is not None:
-        harsh = any(one not in planner_mod.MILD for one in plan.used)
-        if harsh and not clear(case):
-            return None
-        return Judgement(plan, _rule(plan), f'{why}; {reasons.prospect(plan, case.now, seen)}')
+        return _best_plan(case, plan, search.why)
     if case.verdict is Verdict.LATE:
         return None
-    plan = _best_effort(case, pass_s)
+    return _best_effort(case, search) or _give_up(case, search)
+
+
+def _await_lull(case: Case, search: _Search) -> Judgement | None:
+    """Wait for a lull of a bursty guest, with a limit with which it then switches over."""
+    plan = search.planner.await_lull()
+    if plan is None:
+        return None
+    return Judgement(plan, vocabulary.AWAIT_QUIET, (
+        f'{search.why}, but only {figures.size(case.seen.low_bytes)} remained in a quieter time; '
+        f'with a blackout of up to {figures.blackout(plan.settings.promised_ms)} allowed it will '
+        f'switch over in the next one'))
+
+
+def _is_patient(case: Case, pass_s: float) -> bool:
+    """Whether a bursty guest is given more time for a lull."""
+    patience_s = min(max(LULL_MIN_S, LULL_PASSES * pass_s), LULL_MAX_S)
+    left = case.permitted.time_left_s
+    return case.waited_s < patience_s and (left is None or left > 4 * pass_s)
+
+
+def _best_plan(case: Case, plan: planner_mod.Plan, why: str) -> Judgement | None:
+    """Carry out a plan; a disruptive one only where the passes justify that."""
+    disruptive = any(one not in planner_mod.UNOBTRUSIVE for one in plan.used)
+    if disruptive and not may_disrupt(case):
+        return None
+    return Judgement(plan, _rule(plan), f'{why}; {reasons.prospect(plan, case.now, case.seen)}')
+
+
+def _best_effort(case: Case, search: _Search) -> Judgement | None:
+    """Take an unobtrusive remedy that makes it converge, though too late by the forecast."""
+    if case.permitted.time_left_s is None:
+        return None
+    permitted = dataclasses.replace(case.permitted, time_left_s=None, remedies=tuple(
+        one for one in case.permitted.remedies if one in planner_mod.UNOBTRUSIVE))
+    plan = planner_mod.Planner(case.seen, case.now, permitted,
+                               case.throttle_percent or 0).choose(search.pass_s)
+    if plan is None:
+        return None
+    return Judgement(plan, _rule(plan), (
+        f'{search.why}; {reasons.prospect(plan, case.now, case.seen)}, which the deadline may not '
+        f'leave time for'))
+
+
+def _give_up(case: Case, search: _Search) -> Judgement | None:
+    """Try the highest permitted rate, and give up where that cannot suffice either."""
+    if not may_give_up(case):
+        return None
+    plan = search.planner.last_rate()
     if plan is not None:
         return Judgement(plan, _rule(plan), (
-            f'{why}; {reasons.prospect(plan, case.now, seen)}, which the deadline may not leave '
-            f'time for'))
-    if not sure(case) or (falling(case) and not hopeless(case, MUCH_FASTER)):
-        return None     # what still falls may get there, and will not fall for long if it cannot
-    plan = planner.last_rate()
-    if plan is not None:
-        return Judgement(plan, _rule(plan), f'{why}; {reasons.prospect(plan, case.now, seen)}')
+            f'{search.why}; {reasons.prospect(plan, case.now, case.seen)}'))
+    newest = case.passes[-1]
     anew = 100 * newest.dirtied_bytes / max(newest.sent_bytes, 1)
     return Judgement(None, vocabulary.ON_STALL, (
-        f'{why}, for the guest dirties {anew:.0f} % as much anew as is sent, and '
-        f'{reasons.exhausted(means, case.now)}'))
-
-
-def _best_effort(case: Case, pass_s: float) -> planner_mod.Plan | None:
-    """A mild remedy that makes it converge, if not in time by the forecast."""
-    if case.means.time_left_s is None:
-        return None
-    mild = tuple(one for one in case.means.remedies if one in planner_mod.MILD)
-    means = dataclasses.replace(case.means, remedies=mild, time_left_s=None)
-    return planner_mod.Planner(case.seen, case.now, means,
-                               case.throttle_percent or 0).choose(pass_s)
+        f'{search.why}, for the guest dirties {anew:.0f} % as much anew as is sent, and '
+        f'{reasons.exhausted(case.permitted, case.now)}'))

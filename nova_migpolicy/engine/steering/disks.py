@@ -40,7 +40,7 @@ LATELY_S = 10.0
 MOVES = 0.5
 
 
-def _is_highest(state: State, seen: Observation, may: planner_mod.Means, gross: float) -> bool:
+def _is_highest(state: State, seen: Observation, may: planner_mod.Permitted, gross: float) -> bool:
     """Whether no rate that is permitted and possible is much higher than this one."""
     cap, top = state.settings.cap_mib_s, may.max_bandwidth_mib_s
     if not cap or not seen.facts.can_hurry_disks or remedies.BANDWIDTH not in may.remedies:

@@ -13,7 +13,7 @@ from nova_migpolicy.engine.steering import planner as planner_mod
 
 
 def evidence(seen: list[passes_mod.Pass], cap_mib_s: int, plateau_bytes: int | None) -> str:
-    """What was seen of the passes."""
+    """The evidence that the passes give."""
     after = [one for one in seen if one.number > 0]
     if not after:
         return 'No pass is over yet'
@@ -43,7 +43,7 @@ def measures(plan: planner_mod.Plan, now: settings_mod.Settings) -> str:
 
 def prospect(plan: planner_mod.Plan, now: settings_mod.Settings,
              seen: dirtying.Estimate) -> str:
-    """What a plan is expected to do and to cost."""
+    """The expected effect and cost of a plan."""
     left = figures.size(seen.remaining)
     if isinstance(plan.step, remedies.StartPostCopy):
         return (f'post-copy runs the guest at the destination now and fetches the {left} in '
@@ -59,17 +59,17 @@ def prospect(plan: planner_mod.Plan, now: settings_mod.Settings,
             f'{figures.blackout(plan.blackout_ms)}')
 
 
-def exhausted(means: planner_mod.Means, now: settings_mod.Settings) -> str:
-    """What was to be had, for saying that it is not enough."""
+def exhausted(permitted: planner_mod.Permitted, now: settings_mod.Settings) -> str:
+    """The permitted remedies, none of which is enough."""
     parts = []
-    for remedy in means.remedies:
+    for remedy in permitted.remedies:
         if remedy == remedies.BANDWIDTH and now.cap_mib_s:
-            top = means.max_bandwidth_mib_s
+            top = permitted.max_bandwidth_mib_s
             parts.append(f'bandwidth up to {top} MiB/s' if top else 'any bandwidth')
         elif remedy == remedies.DOWNTIME:
-            parts.append(f'a blackout of up to {figures.blackout(means.max_downtime_ms)}')
+            parts.append(f'a blackout of up to {figures.blackout(permitted.max_downtime_ms)}')
         elif remedy == remedies.AUTO_CONVERGE:
-            parts.append(f'a throttle of up to {means.max_throttle_percent} %')
+            parts.append(f'a throttle of up to {permitted.max_throttle_percent} %')
     if not parts:
         return 'no remedy is permitted'
     return f'what is permitted ({", ".join(parts)}) does not make it finish'

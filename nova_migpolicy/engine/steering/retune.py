@@ -137,7 +137,8 @@ def describe(made: _Made, facts: record.Facts, due: course_mod.Ending | None,
             [f'{name} to {value}' for name, value in made.change.hold.items()])
             + ', held until it is released')
     parts.extend(_released(made))
-    parts.extend(_policy(made, facts, due, at_s))
+    parts.extend(_policy(made, facts, due))
+    parts.extend(_deadline(made, at_s))
     parts.extend(_follows(made))
     text = '; '.join(parts) or 'nothing was to be changed'
     return text[0].upper() + text[1:]
@@ -157,32 +158,39 @@ def _released(made: _Made) -> abc.Iterator[str]:
         yield f'nobody held {_and(free)}'
 
 
-def _policy(made: _Made, facts: record.Facts, due: course_mod.Ending | None,
-            at_s: float) -> abc.Iterator[str]:
+def _policy(made: _Made, facts: record.Facts,
+            due: course_mod.Ending | None) -> abc.Iterator[str]:
+    """The keys that a new policy changes, and what follows for this migration."""
     old, new = made.old.policy, made.new.policy
-    if new is not old:
-        names = [f'{name} {key.text(getattr(new, name)) or "empty"}'
-                 for name, key in keys.KEYS.items() if getattr(new, name) != getattr(old, name)]
-        if len(names) > NAMED:
-            names[NAMED:] = [f'{len(names) - NAMED} other keys']
-        if names:
-            yield f'the policy has now {_and(names)}'
-        if new.may_post_copy and not facts.can_post_copy:
-            yield ('post_copy cannot be used in this migration, for it was not made ready when '
-                   'it started')
-        if new.may_throttle and not facts.can_throttle:
-            yield ('auto_converge cannot be used in this migration, for it was not made ready '
-                   'when it started')
-        if due is not None and due.rule != vocabulary.OPERATOR:
-            yield f'what {due.rule} had asked for is dropped and judged anew'
+    if new is old:
+        return
+    names = [f'{name} {key.text(getattr(new, name)) or "empty"}'
+             for name, key in keys.KEYS.items() if getattr(new, name) != getattr(old, name)]
+    if len(names) > NAMED:
+        names[NAMED:] = [f'{len(names) - NAMED} other keys']
+    if names:
+        yield f'the policy has now {_and(names)}'
+    if new.may_post_copy and not facts.can_post_copy:
+        yield ('post_copy cannot be used in this migration, for it was not made ready when '
+               'it started')
+    if new.may_throttle and not facts.can_throttle:
+        yield ('auto_converge cannot be used in this migration, for it was not made ready '
+               'when it started')
+    if due is not None and due.rule != vocabulary.OPERATOR:
+        yield f'what {due.rule} had asked for is dropped and judged anew'
+
+
+def _deadline(made: _Made, at_s: float) -> abc.Iterator[str]:
+    """The new deadline, where it changes."""
     deadline_s = made.new.deadline_s
-    if deadline_s != made.old.deadline_s:
-        if deadline_s is None:
-            yield 'there is no deadline any more'
-        elif deadline_s > at_s:
-            yield f'the deadline is in {figures.span(deadline_s - at_s)}'
-        else:
-            yield f'the deadline passed {figures.span(at_s - deadline_s)} ago'
+    if deadline_s == made.old.deadline_s:
+        return
+    if deadline_s is None:
+        yield 'there is no deadline any more'
+    elif deadline_s > at_s:
+        yield f'the deadline is in {figures.span(deadline_s - at_s)}'
+    else:
+        yield f'the deadline passed {figures.span(at_s - deadline_s)} ago'
 
 
 def _follows(made: _Made) -> abc.Iterator[str]:

@@ -88,7 +88,7 @@ class TestEvidence(testtools.TestCase):
 
     def test_passes_that_agree(self):
         seen = estimate(run(Curve(128.0 * MIB, 80.0 * MIB), 5, 2.5, 2.0, 1.8))
-        self.assertEqual((3, False), (seen.evidence, seen.restless))
+        self.assertEqual((3, False), (seen.evidence, seen.bursty))
 
     def test_old_ones_are_forgotten_when_they_are_contradicted(self):
         wild = run(Curve(128.0 * MIB, 80.0 * MIB), 5, 2.5, 2.0)
@@ -99,14 +99,14 @@ class TestEvidence(testtools.TestCase):
 
     def test_a_restless_guest(self):
         seen = estimate([went(0, 5, 128), went(1, 2.5, 20), went(2, 0.5, 2), went(3, 1, 100)])
-        self.assertEqual((1, True, 2 * MIB), (seen.evidence, seen.restless, seen.low_bytes))
+        self.assertEqual((1, True, 2 * MIB), (seen.evidence, seen.bursty, seen.low_bytes))
         # In its quiet time it does not count as one.
         seen = estimate([went(0, 5, 128), went(1, 2.5, 100), went(2, 2, 10)])
-        self.assertFalse(seen.restless)
+        self.assertFalse(seen.bursty)
 
     def test_shrinking_is_not_restless(self):
         seen = estimate(run(Curve(400.0 * MIB, 30.0 * MIB, True), 10, 6, 3.6, 2.2, 1.3, 0.8))
-        self.assertEqual((5, False), (seen.evidence, seen.restless))
+        self.assertEqual((5, False), (seen.evidence, seen.bursty))
 
 
 class TestRate(testtools.TestCase):

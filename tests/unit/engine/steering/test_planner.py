@@ -25,7 +25,7 @@ class TestPlan(testtools.TestCase):
         times = (5, 2.56, 2.04, 1.8, 1.7) if curve is CURVE else (5, 2.56, 2.56)
         seen = curves.estimate(curves.run(curve, *times), cap=cap)
         now = now or settings_mod.Settings(cap, settings_mod.limit_ms(50, cap, LINK), 50)
-        return planner_mod.Planner(seen, now, planner_mod.Means(**{
+        return planner_mod.Planner(seen, now, planner_mod.Permitted(**{
             'remedies': ('bandwidth', 'downtime'), 'max_bandwidth_mib_s': 0,
             'max_downtime_ms': 500, 'max_throttle_percent': 60,
             'link': settings_mod.Link(200.0), 'highest_cap_mib_s': cap, **means}), throttle)
@@ -123,9 +123,9 @@ class TestPlan(testtools.TestCase):
 
     def test_a_quiet_moment(self):
         planner = self.planner()
-        self.assertIsNone(planner.quiet())
+        self.assertIsNone(planner.await_lull())
         planner.seen = dataclasses.replace(planner.seen, low_bytes=20 * MIB)
-        got = planner.quiet()
+        got = planner.await_lull()
         self.assertThat(settings_mod.threshold_bytes(
             got.settings.limit_ms, 50 * MIB, settings_mod.Link(200.0)) / MIB,
             curves.near(23, 0.1))
