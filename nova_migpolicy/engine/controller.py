@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steers one migration: samples in, decisions out.
+"""Steer one migration: samples in, decisions out.
 
 The controller is deterministic and has no clock: time comes with every call. It does nothing to
-a guest itself. Whoever applies its decisions does so in their order, stops at the first that is
-refused, and tells by `applied` or `failed` what came of each. It holds the state and what was
-observed, and asks the rules in the order in which they win.
+a guest itself. The caller applies the actions of a decision in order, stops at the first that is
+refused, and reports the result of each by `applied` or `failed`. The controller holds the state
+and the observation, and asks the rules in the order in which they win.
 """
 
 from __future__ import annotations
@@ -83,10 +83,10 @@ def _is_not_to_end(state: State, seen: Observation) -> bool:
 
 
 class Rule(NamedTuple):
-    """A rule, and when it is asked.
+    """A rule, and the condition for asking it.
 
-    decide: what it does; the first line of its docstring is the rule. when: a condition; its
-    docstring says which. phases: in which it has something to do.
+    decide: the rule; it is stated in the first line of its docstring. when: the condition, stated
+    in its docstring. phases: those in which the rule has something to do.
     """
 
     decide: abc.Callable[[State, Observation], Decision | None]
@@ -124,7 +124,7 @@ class Controller:
 
     @property
     def facts(self) -> Facts:
-        """What was known at the start, with the deadline and the disks as they are known now."""
+        """The facts known at the start, with the deadline and the disk size as known now."""
         seen = self._observer.now
         return dataclasses.replace(seen.facts, deadline_s=self._state.terms.deadline_s,
                                    disk_bytes=seen.disk_bytes)
@@ -146,7 +146,7 @@ class Controller:
 
     @property
     def phase(self) -> Phase:
-        """Where the migration is."""
+        """The phase of the migration."""
         return self._observer.now.phase
 
     @property
@@ -156,7 +156,7 @@ class Controller:
 
     @property
     def settings(self) -> Settings:
-        """The settings in force, as far as `applied` told."""
+        """The settings in force, as far as `applied` reported."""
         return self._state.settings
 
     @property
@@ -176,12 +176,12 @@ class Controller:
 
     @property
     def has_given_way(self) -> bool:
-        """Whether it goes at a trickle, for another migration, or nothing of it moves."""
+        """Whether it sends at a trickle for another migration, or nothing of it moves."""
         return share.has_given_way(self._state) or self.stands_still
 
     @property
     def abort_due(self) -> str | None:
-        """Why it is to be aborted, where that has not been done yet; None where it is not."""
+        """The reason for an abort that is due and not yet done; None where none is due."""
         due = self._state.course.ending.due
         return due.reason if due is not None and due.is_abort else None
 
@@ -191,17 +191,17 @@ class Controller:
         return share.stands_still(self._state, self._observer.now)
 
     def next_due_s(self, after_s: float) -> float | None:
-        """The first moment after another at which a look is needed; None for none.
+        """The next moment after `after_s` at which a sample is needed; None for none.
 
-        For who looks at slow ticks: the deadline, when a refused abort is tried again, and when a
-        paused guest is let go.
+        It is the deadline, the time to retry a refused abort, or the time to let a paused guest
+        go. For callers that sample at slow ticks.
         """
         moments = (ending.next_due_s(self._state, after_s),
                    let_go.next_due_s(self._state, self._observer.now, after_s))
         return min((moment for moment in moments if moment is not None), default=None)
 
     def observe(self, sample: samples.Sample) -> Decision | None:
-        """Take in a sample; None when there is nothing to do."""
+        """Take in a sample and decide; None when there is nothing to do."""
         seen, state = self._observer.observe(sample, self._state), self._state
         if seen is None or state.is_waiting:
             return None
@@ -217,11 +217,11 @@ class Controller:
         return None
 
     def switched_over(self, at_s: float) -> None:
-        """The guest has been stopped, for its switchover or by a pause for it."""
+        """Record that the guest was stopped, for its switchover or by a pause for it."""
         self._observer.switched_over(at_s)
 
     def applied(self, action: remedies.Action, at_s: float) -> None:
-        """An action of a decision has been carried out."""
+        """Record that an action of a decision was carried out."""
         self._state.applied(action, at_s)
         if isinstance(action, remedies.Pause):
             self._state.enter(share.paused(self._state, self._observer.now))
@@ -229,47 +229,46 @@ class Controller:
             self._observer.entered_post_copy()
 
     def failed(self, action: remedies.Action, at_s: float, error: str) -> None:
-        """An action was refused: it is tried once more, and an abort until it works."""
+        """Record that an action was refused: it is retried once, an abort until it works."""
         self._state.refused(action, at_s, error)
 
     def update_link(self, mib_s: float | None) -> None:
-        """The rate of the link is better known now; None for not known any more."""
+        """Replace the known rate of the link; None where it is no longer known."""
         self._observer.update_link(mib_s)
 
     def leave_out(self, names: abc.Collection[str]) -> None:
-        """The migration was started without these remedies, or SWITCHOVER, after all."""
+        """Record that the migration was started without these remedies, or SWITCHOVER."""
         self._observer.leave_out(names)
 
     def abort(self, at_s: float, why: str) -> Decision:
-        """An operator wants it to stop; refused once post-copy has begun."""
+        """Stop it by order of an operator; refused once post-copy has begun."""
         return self._out(orders.cancel(self._state, self._observer.now, at_s, why))
 
     def force_complete(self, at_s: float) -> Decision:
-        """An operator wants it to end now: post-copy if it can, else a pause."""
+        """Complete it by order of an operator: post-copy if possible, else a pause."""
         return self._out(orders.force_complete(self._state, self._observer.now, at_s))
 
     def post_copy(self, at_s: float) -> Decision:
-        """An operator wants post-copy now; refused where it cannot be now, and not tried again."""
+        """Start post-copy by order of an operator; refused unless possible now, never retried."""
         return self._out(orders.post_copy(self._state, self._observer.now, at_s))
 
     def pause(self, at_s: float) -> Decision:
-        """An operator wants a pause now; refused where it cannot be now, as post_copy."""
+        """Pause the guest by order of an operator; refused unless possible now, never retried."""
         return self._out(orders.pause(self._state, self._observer.now, at_s))
 
     def retune(self, change: terms.Change, at_s: float) -> Decision:
-        """An operator changes settings or the policy; all of it or, refused, nothing.
+        """Change settings or the policy by order of an operator: all of it or, refused, nothing.
 
-        The caller has checked the values. Who applies the decision calls `withdraw` if one of
-        its actions is refused.
+        The caller has checked the values, and calls `withdraw` if one of the actions is refused.
 
         :raises KeyError: for a setting that cannot be held.
         """
         return self._out(retune.retune(self._state, self._observer.now, change, at_s))
 
     def withdraw(self, change: terms.Change, at_s: float | None = None) -> Decision | None:
-        """Take back the last change, which could not be applied: all is as before it.
+        """Undo the last change, which could not be applied: everything is as before it.
 
-        The decision, if there is one, sets back what of it had been applied.
+        The decision, if there is one, restores the settings that had been changed already.
         """
         seen = self._observer.now
         found = retune.withdraw(

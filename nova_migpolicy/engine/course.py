@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the rules have begun and said of one migration so far: frozen records.
+"""Frozen records of what the rules have begun and said in one migration so far.
 
-A rule is given the course and changes nothing; what changes is on the decision that it returns.
-Each record belongs to one subject of `steering`; nothing is decided here.
+A rule reads the course and changes nothing; it puts the new course on the decision that it
+returns. Each record belongs to one subject of `steering`; nothing is decided here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from nova_migpolicy.engine import remedies
 
 @dataclasses.dataclass(frozen=True)
 class Ending:
-    """An end that is due, and why.
+    """An end that is due, with its rule and reason.
 
     steps: the first that is possible and not refused is taken; see `steering.ending`.
     """
@@ -26,16 +26,17 @@ class Ending:
 
     @property
     def is_abort(self) -> bool:
-        """Whether an abort is all that it may be."""
+        """Whether an abort is its only step."""
         return self.steps == (remedies.Abort(),)
 
 
 @dataclasses.dataclass(frozen=True)
 class EndingState:
-    """What is due, and what has been said or done of it.
+    """The end that is due, and the state of it.
 
-    waits_for: what the due end was last said to wait for. until_s: it waits for an end that comes
-    by itself no longer than that. waits_since_s: since when it waits for the memory to be sent.
+    waits_for: what the due end was last reported to wait for. until_s: the latest time up to which
+    it waits for the migration to end by itself. waits_since_s: since when it waits for the memory
+    to be sent.
     """
 
     due: Ending | None = None
@@ -52,10 +53,10 @@ class Sharing:
     """This migration's part in sharing the link.
 
     in_need: it cannot end at the rate that it gets beside others. is_urgent: it has waited for
-    others as long as its deadline permits. waits_since_s: since when it waits for others that are
-    not of this host. own_cap_mib_s: the cap to go on with, while it gives way. own_rate: what it
-    was sent with before that, in bytes/s. tries, again_s: how often it was asked to go on, which
-    may be refused, and when it is again.
+    others as long as its deadline permits. waits_since_s: since when it waits for migrations of
+    other hosts. own_cap_mib_s: the cap to return to, while it gives way. own_rate: its rate before
+    that, in bytes/s. tries, again_s: the number of attempts to restore its cap, which may be
+    refused, and the time of the next.
     """
 
     in_need: bool = False
@@ -69,11 +70,11 @@ class Sharing:
 
 @dataclasses.dataclass(frozen=True)
 class Stopped:
-    """What is known of a migration that stands still, or of a guest that does.
+    """A migration over whose link nothing moves, or whose guest is paused.
 
-    said_s: when it was said that nothing moves. stood_s: for how long nothing had moved then.
-    paused_s: since when the guest is paused for its transfer. expected_s: how long that was
-    expected to take.
+    said_s: when it was reported that nothing moves. stood_s: for how long nothing had moved by
+    then. paused_s: since when the guest is paused for its transfer. expected_s: the expected
+    length of that pause.
     """
 
     said_s: float | None = None
@@ -84,13 +85,13 @@ class Stopped:
 
 @dataclasses.dataclass(frozen=True)
 class Course:
-    """All of it.
+    """The course of one migration.
 
-    failed_s: when a step of what is due was refused. bursty_s: since when it has not looked as if
-    it converged. sped_up_s, disks_sped_up_s: when the copy was last sped up for the deadline.
-    early_considered: whether the bandwidth was to be raised early, which is looked at once.
-    limit_owed: the first limit could not be set before the start. late_said: it was said that it
-    will miss its deadline. stood_still_s: when it last stood still for a while.
+    failed_s: when a step of the due end was refused. bursty_s: since when it has not been expected
+    to converge in time. sped_up_s, disks_sped_up_s: when the copy was last sped up for the
+    deadline. early_considered: raising the bandwidth early has been considered, which is done
+    once. limit_owed: the first limit could not be set before the start. late_said: it was reported
+    that it will miss its deadline. stood_still_s: when it last stood still for a while.
     """
 
     sped_up_s: float
@@ -106,24 +107,24 @@ class Course:
     stood_still_s: float = float('-inf')
 
     def with_ending(self, **changed: Any) -> Course:
-        """The course with another state of its ending."""
+        """The course with a changed state of its ending."""
         return dataclasses.replace(
             self, ending=dataclasses.replace(self.ending, **changed))
 
     def with_sharing(self, **changed: Any) -> Course:
-        """The course with another part in sharing the link."""
+        """The course with a changed part in sharing the link."""
         return dataclasses.replace(
             self, sharing=dataclasses.replace(self.sharing, **changed))
 
     def with_stopped(self, **changed: Any) -> Course:
-        """The course with something else known of what stands still."""
+        """The course with a changed record of what stands still."""
         return dataclasses.replace(
             self, stopped=dataclasses.replace(self.stopped, **changed))
 
     def begin(self, due: Ending, *, said: bool = False) -> Course:
-        """The course when an end is due from now on.
+        """The course with an end that is due from now on.
 
-        :param said: what it does has been said, if it is an abort
+        :param said: it was already reported, if it is an abort
         """
         return dataclasses.replace(self.with_ending(
             due=due, waits_for='', until_s=None, waits_since_s=None, abort_said=said),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How one cap is divided among the disks of a migration, some of which are in sync.
+"""Divide one cap among the disks of a migration, some of which are in sync.
 
-The monitor does it on a real QEMU, the model on its own; who sets what is not known here.
+The monitor applies the result to a real QEMU, the model to its own disks.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 from nova_migpolicy.engine import figures
 
 MIB = figures.MIB
-# What a disk in sync keeps, in bytes/s: QEMU lets it follow the guest's writes at any speed, and
-# holds it to this only for the little that is left when its job is ended.
+# The share of a disk in sync, in bytes/s: QEMU lets it follow the guest's writes at any speed, and
+# applies this only to the little that is left when its job is ended.
 READY_BYTES_S = float(MIB)
 
 
 def divide(cap_bytes_s: float, copying: int, ready: int) -> tuple[float, float]:
-    """What each disk that is copied gets, and each that is in sync, in bytes/s.
+    """The shares of a disk being copied and of a disk in sync, in bytes/s.
 
-    What those in sync do not use goes to the others; where all are in sync they have the same.
+    Disks in sync leave what they do not use to the others; where all are in sync, all get the
+    same.
 
     :param cap_bytes_s: for all of them together, above 0
     """

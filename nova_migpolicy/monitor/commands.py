@@ -30,7 +30,7 @@ IN_POST_COPY = ('not possible in the phase post-copy: the server runs at the des
 # What is done where the engine has failed and cannot be asked.
 PLAINLY: dict[str, tuple[remedies.Action, str]] = {
     vocabulary.CANCEL: (remedies.Abort(), CANCELLED),
-    vocabulary.FORCE_COMPLETE: (remedies.Pause(), 'A person asked to complete it'),
+    vocabulary.FORCE_COMPLETE: (remedies.Pause(), 'An operator asked to complete it'),
 }
 
 Decide = Callable[[controller_mod.Controller, float], controller_mod.Decision]

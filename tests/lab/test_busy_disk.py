@@ -44,8 +44,8 @@ class TestBusyDisk(base.HostsTest):
         # That it will hardly arrive in time may have been said before.
         said = [one for one in self.reasons(moving) if one[0] != 'deadline']
         self.assertEqual(['on_timeout', 'on_timeout'], [rule for rule, _ in said])
-        self.assertIn('aborted where the disks are not in sync', said[0][1])
-        self.assertIn('to which the guest writes', said[1][1])
+        self.assertIn('aborted if the disks are not in sync', said[0][1])
+        self.assertIn('which the guest dirties again', said[1][1])
         self.assertEqual(['abort'], moving.done)
         self.assert_beats('n1')
         # By then it was copied once over, and what is left does not fall any more.

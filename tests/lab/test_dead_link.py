@@ -24,7 +24,7 @@ class TestSaid(cases.DeadLinkTest):
         self.assert_dead(moving)
         tuned = moving.tune(bandwidth_mib_s=50)
         self.assertEqual(protocol.OK, tuned.status)
-        self.assertIn('no effect before something does', tuned.body['reason'])
+        self.assertIn('no effect until something does', tuned.body['reason'])
         refused = moving.act(vocabulary.PAUSE)
         self.assertEqual(protocol.CONFLICT, refused.status)
         self.assertIn(cases.SAID, refused.message)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of a migration: its passes, how the guest dirties memory, and the forecast."""
+"""Knowledge of a migration: its passes, how the guest dirties memory, and the forecast."""

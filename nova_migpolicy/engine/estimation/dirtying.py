@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a guest writes to its memory, learnt from the passes.
+"""Learn from the passes how a guest dirties its memory.
 
 U(t) is the number of different bytes that a guest dirties in t seconds: concave, never falling,
-flat once its whole writable set is dirty. It is a property of the guest alone, so that passes at
-one bandwidth tell what would happen at another. QEMU's own dirty rate is not used: it counts
+flat once its whole writable set is dirty. It is a property of the guest alone, so passes at one
+bandwidth predict what would happen at another. QEMU's own dirty rate is not used: it counts
 newly dirtied pages, cannot exceed the rate of sending, and hides what a faster guest does.
 
-Three curves come out: the low one is the gentlest guest that fits what was seen, mid the best
-fit, high a harder one. When even the low one says no, it is no.
+The result is three curves: low is the gentlest guest that fits the observations, mid the best
+fit, high a guest that dirties more. A migration that does not converge even by the low curve does
+not converge.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Pass = passes_mod.Pass
 # Two passes contradict each other when no concave curve comes within this of both.
 TOLERANCE = 0.15
 SATURATED = 0.94
-# A fit that is off by less is as good as any.
+# A fit with a smaller error than this is as good as any.
 CLOSE = 0.03
 KEPT = 5
 
@@ -50,7 +51,7 @@ class Curve:
         return Curve(self.set_bytes * wider, self.rate * factor, self.sweep)
 
     def holding(self, least_bytes: float) -> Curve:
-        """The curve with a set of at least a size: what was seen to remain was written to."""
+        """The curve with a set of at least this size: the data that remained was written to."""
         if self.rate <= 0:
             return self
         return dataclasses.replace(self, set_bytes=max(self.set_bytes, least_bytes))
@@ -66,18 +67,17 @@ class Point:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """What the passes say.
+    """The estimate from the passes so far.
 
-    wire_rate: bytes/s sent at the present settings; measured: that was seen in a pass.
-    drain: guest bytes dealt with per byte sent.
-    gentle: what fits best if nothing was hidden, of a guest that writes in order if that can
-        be.
-    evidence: how many passes in a row agree with each other, the bulk copy not counted, but what
-        was measured before the start.
+    wire_rate: bytes/s sent at the present settings; measured: it was observed in a pass.
+    drain: guest bytes covered per byte sent.
+    gentle: the best fit if no writes were hidden, of a guest that writes in order if possible.
+    evidence: the number of consecutive passes that agree with each other, without the bulk copy,
+        but with the measurement before the start.
     bursty: the remaining amount has varied widely of late; low_bytes is its lowest value.
-    points: what agrees with the newest pass, oldest first.
-    saturated: every pass saw the whole set dirty, so how fast it is written is unknown, and
-        mid's rate is only a guess.
+    points: those that agree with the newest pass, oldest first.
+    saturated: the whole set was dirty in every pass, so its write rate is unknown, and mid's rate
+        is only a guess.
     """
 
     low: Curve
@@ -96,7 +96,7 @@ class Estimate:
 
 
 def point(seen: Pass, set_bytes: float) -> Point | None:
-    """What a pass says of U; None when it says too little.
+    """The point of U that a pass shows; None when it shows too little.
 
     Pages that were left over hide that they were dirtied again, so their share of the set is
     added.
@@ -111,7 +111,7 @@ def point(seen: Pass, set_bytes: float) -> Point | None:
 
 
 def agree(one: Point, other: Point) -> bool:
-    """Whether one concave curve that never falls can pass near both."""
+    """Whether one concave curve that never falls can pass near both points."""
     short, long = sorted((one, other), key=lambda p: p.seconds)
     slack = 1 + TOLERANCE
     floor = 1 << 20
@@ -121,19 +121,19 @@ def agree(one: Point, other: Point) -> bool:
 
 
 def _error(curve: Curve, points: abc.Sequence[Point]) -> float:
-    """How far a curve is off, as a share of what was seen."""
+    """The error of a curve, as a share of the observed values."""
     return math.sqrt(_mean([(curve.dirtied(p.seconds) / max(p.dirtied, 1) - 1) ** 2
                             for p in points]))
 
 
 def _mean(values: abc.Sequence[float]) -> float:
-    """A mean in which the newest, the last, weighs most."""
+    """The mean, weighted towards the newest value, which is the last."""
     weights = [0.6 ** age for age in reversed(range(len(values)))]
     return sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
 
 
 def fit(points: abc.Sequence[Point]) -> tuple[Curve, bool]:
-    """The curve that fits best, and whether its rate is a mere guess (see Estimate.saturated).
+    """The best-fitting curve, and whether its rate is only a guess (see Estimate.saturated).
 
     points: at least one, oldest first.
     """
@@ -156,7 +156,7 @@ def fit(points: abc.Sequence[Point]) -> tuple[Curve, bool]:
 
 
 def line(points: abc.Sequence[Point]) -> Curve:
-    """The best curve of a guest that writes in order."""
+    """The best-fitting curve of a guest that writes in order."""
     curves = []
     for size in {p.dirtied for p in points}:
         rates = [p.dirtied / p.seconds for p in points if p.dirtied < SATURATED * size]
@@ -166,7 +166,7 @@ def line(points: abc.Sequence[Point]) -> Curve:
 
 
 def _rate(seen: abc.Sequence[Pass], cap_mib_s: int) -> float | None:
-    """Bytes/s on the wire in the last passes at this cap; None when there was none."""
+    """Bytes/s on the wire in the last passes at this cap; None when there was no such pass."""
     rates = [p.wire_rate for p in seen if p.number > 0 and p.steady
              and p.cap_mib_s == cap_mib_s and p.duration_s >= 0.3]
     return statistics.median_high(rates[-3:]) if rates else None
@@ -174,7 +174,7 @@ def _rate(seen: abc.Sequence[Pass], cap_mib_s: int) -> float | None:
 
 @dataclasses.dataclass(frozen=True)
 class _Kept:
-    """The newest points that agree, oldest first: raw as counted, and with what was hidden."""
+    """The newest points that agree, oldest first: raw as counted, and with hidden writes added."""
 
     raw: tuple[Point, ...]
     points: tuple[Point, ...]
@@ -219,7 +219,7 @@ def _curves(kept: _Kept, least_bytes: float) -> tuple[Curve, Curve, Curve, bool]
         curve, guess = fit(kept.raw)
         gentle = gentle if guess else curve
         if kept.evidence >= 2 and not saturated and _error(mid, kept.raw) < 2 * CLOSE:
-            # The curve is plain to see, so the guest is not much gentler than that.
+            # The curve is certain, so the guest is not much gentler than that.
             low = mid.faster(0.8)
     low, mid, gentle = (curve.holding(least_bytes) for curve in (low, mid, gentle))
     return low, mid, gentle, saturated
@@ -227,11 +227,11 @@ def _curves(kept: _Kept, least_bytes: float) -> tuple[Curve, Curve, Curve, bool]
 
 def estimate(seen: abc.Sequence[Pass], cap_mib_s: int, expected_rate: float,
              before: Point | None = None) -> Estimate | None:
-    """Judge the passes so far, oldest first; None when there is none.
+    """Estimate from the passes so far, oldest first; None when there is none.
 
-    cap_mib_s: the cap in force. expected_rate: bytes/s to reckon with when no pass has shown
-    the rate at this cap. before: what was measured before the migration began; it counts as long
-    as the passes agree with it.
+    cap_mib_s: the cap in force. expected_rate: bytes/s to assume when no pass has shown the rate
+    at this cap. before: the measurement before the start; it counts as long as the passes agree
+    with it.
     """
     if not seen:
         return None

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How disks come on that a guest writes to while they are mirrored.
+"""Estimate the progress of disks that a guest writes to while they are mirrored.
 
-QEMU copies what is to be copied and, once more, what the guest has written since to a part that
-was copied already. So what is copied (gross) is more than that by which what is left falls (net),
-and the difference is what the guest writes anew. A write to a part that is to be copied anyway is
-not seen: of what a guest writes all over a disk only as much shows as of the disk is clean.
+QEMU copies a disk and copies again the parts that the guest writes to after they were copied. So
+the bytes copied (gross) exceed the bytes by which the remaining data falls (net), and the
+difference is what the guest dirties again. A write to a part that is still to be copied is not
+seen: of writes all over a disk, only the share that falls on its clean part shows.
 What to do about it is not decided here.
 """
 
@@ -15,23 +15,23 @@ import math
 
 from nova_migpolicy.engine import samples
 
-# The time that is looked back over, and the least that says something, in seconds.
+# The window of samples, and the shortest from which a rate can be told, in seconds.
 WINDOW_S = 30.0
 LEAST_S = 4.0
-# Jobs that are just being started make the total jump.
+# The total jumps while the jobs are being started.
 SETTLE_S = 1.0
-# With less of a disk clean than this, what is seen of the writes says little.
+# With a smaller clean share of a disk than this, too few of the writes are seen.
 LEAST_CLEAN = 0.1
-# What comes on by less than this share of what is copied does not come on.
+# With less net progress than this share of the bytes copied, the disks make none.
 LEVEL = 0.02
 
 
 def in_sync_s(left: float, size: float, gross: float, written: float) -> float:
     """Seconds until a disk is in sync; infinity for never.
 
-    What is left of a size S tends to S (1 - w / g) where w, written all over it, is above g.
+    The remaining part of a size S tends to S (1 - w / g) where w, written all over it, is above g.
 
-    :param written: what the guest writes, hits on what is to be copied included
+    :param written: bytes/s that the guest writes, with those to parts still to be copied
     """
     if left <= 0:
         return 0.0
@@ -44,46 +44,46 @@ def in_sync_s(left: float, size: float, gross: float, written: float) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """What was seen over some seconds, in bytes/s.
+    """The rates observed over some seconds, in bytes/s.
 
-    gross: copied. anew: of that, what the guest had written to parts that were copied already.
-    written: what the guest writes in all, as far as that can be told from it.
+    gross: copied. again: of that, parts copied again because the guest had written to them.
+    written: all that the guest writes, as far as that can be told from it.
     """
 
     gross: float
-    anew: float
+    again: float
     written: float
     seconds: float
 
     @property
     def net(self) -> float:
-        """By how much what is left falls; below 0 where it grows."""
-        return self.gross - self.anew
+        """The rate at which the remaining data falls; below 0 where it grows."""
+        return self.gross - self.again
 
     @property
     def is_written(self) -> bool:
-        """Whether the guest writes enough to be spoken of."""
-        return self.anew > 0 and self.anew >= LEVEL * self.gross
+        """Whether the guest writes enough to mention it."""
+        return self.again > 0 and self.again >= LEVEL * self.gross
 
     @property
     def level(self) -> bool:
-        """Whether what is left does not fall, or will not for long."""
-        return max(self.anew, self.written) >= (1 - LEVEL) * self.gross
+        """Whether the remaining data does not fall, or will not for long."""
+        return max(self.again, self.written) >= (1 - LEVEL) * self.gross
 
 
 @dataclasses.dataclass(frozen=True)
 class Mirroring:
-    """The disks of one migration, as they came on up to a sample.
+    """The progress of the disks of one migration up to a sample.
 
-    seen: when, and the bytes processed and remaining then; nothing of the first moments.
-    first_s: when the first sample was.
+    seen: times, with the bytes processed and remaining then; the first moments are left out.
+    first_s: the time of the first sample.
     """
 
     seen: tuple[tuple[float, int, int], ...] = ()
     first_s: float | None = None
 
     def add(self, sample: samples.Sample, keep_s: float) -> Mirroring:
-        """Take in a sample; what is older than keep_s before it is forgotten."""
+        """Take in a sample, and forget those more than keep_s older."""
         done, left = sample.disk_processed_bytes, sample.disk_remaining_bytes
         if done is None or left is None or not sample.disk_total_bytes:
             return self
@@ -102,7 +102,7 @@ class Mirroring:
     def rates(self, since_s: float, size: float, window_s: float = WINDOW_S) -> Rates | None:
         """The rates in the window before the last sample; None where too little was seen.
 
-        :param since_s: nothing from before counts
+        :param since_s: samples from before it do not count
         :param size: of all disks together, in bytes
         """
         if not self.seen:
@@ -113,6 +113,6 @@ class Mirroring:
         if seconds < LEAST_S:
             return None
         gross = (seen[-1][1] - seen[0][1]) / seconds
-        anew = max(0.0, gross + (seen[-1][2] - seen[0][2]) / seconds)
+        again = max(0.0, gross + (seen[-1][2] - seen[0][2]) / seconds)
         clean = 1 - sum(one[2] for one in seen) / len(seen) / size if size else 1.0
-        return Rates(gross, anew, anew / min(1.0, max(clean, LEAST_CLEAN)), seconds)
+        return Rates(gross, again, again / min(1.0, max(clean, LEAST_CLEAN)), seconds)

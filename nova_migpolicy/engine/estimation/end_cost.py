@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an end costs: how much is still to be sent when the guest is stopped, and for how long.
+"""The cost of an end: how much is still to be sent with the guest stopped, and for how long.
 
-What remains by QEMU's counters is as of the last sync of the dirty bitmap. What the guest has
-dirtied since then comes on top, for QEMU finds it at the next one.
+The remaining bytes in QEMU's counters are those of the last sync of the dirty bitmap. The memory
+that the guest has dirtied since then is added, since QEMU finds it at the next sync.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from nova_migpolicy.engine.estimation import dirtying
 from nova_migpolicy.engine import settings as settings_mod
 
 
-# Two figures that are closer to each other are told as one.
+# Two figures that are closer to each other are reported as one.
 NEAR = 1.25
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What is to be sent, in bytes, and the seconds that it takes.
+    """The bytes to be sent, and the seconds that it takes.
 
-    left, seconds: what is likely. least_seconds, most_seconds: what it may be by what was seen,
-        which says little of times between the shortest pass and none.
-    at_least: nothing is known of what the guest writes. at_most: the rate is not known that the
-        link gives without a cap, or without others, so it is reckoned at the rate that was seen.
+    left, seconds: the likely values. least_seconds, most_seconds: the bounds by the observations,
+        which tell little of times shorter than the shortest pass.
+    at_least: nothing is known of the guest's writes. at_most: the rate of the link without a cap,
+        or without others, is not known, so the observed rate is assumed.
     """
 
     left: float
@@ -37,15 +37,15 @@ class Cost:
 
     @property
     def is_known(self) -> bool:
-        """Whether the likely figure is near enough to what it may be."""
+        """Whether the bounds are close to each other."""
         return self.most_seconds <= NEAR * self.least_seconds
 
 
 def _least(points: abc.Sequence[dirtying.Point], seconds: float) -> float:
-    """The least that a guest can have dirtied in a time, by what it dirtied in others.
+    """The least that a guest can have dirtied in a time, given what it dirtied in other times.
 
-    What is dirtied grows ever more slowly, so it is no less than a straight line between two
-    times says.
+    The dirtied amount grows ever more slowly, so it is no less than on a straight line between two
+    times.
     """
     before_s = before = 0.0
     for one in sorted(points, key=lambda one: one.seconds):
@@ -65,14 +65,14 @@ def _dirtied(seen: dirtying.Estimate, seconds: float) -> tuple[float, float, flo
 
 def of(left: float, seen: dirtying.Estimate | None, since_s: float, throttle_percent: int,
        rate: float, *, sends_again: bool = True, rate_is_known: bool = True) -> Cost:
-    """What it costs to send all with the guest stopped.
+    """The cost of sending everything with the guest stopped.
 
     :param left: bytes, as of the last sample
-    :param seen: None where no pass is over: what is dirtied is not known then
-    :param since_s: since the last sync
+    :param seen: None where no pass is over: the guest's writes are not known then
+    :param since_s: seconds since the last sync
     :param rate: bytes/s on the wire
     :param sends_again: see record.Facts
-    :param rate_is_known: it is not just what was seen under a cap that is lifted, or beside others
+    :param rate_is_known: False where it was observed under a cap that is lifted, or beside others
     """
     dirtied = (0.0, 0.0, 0.0)
     if seen is not None and since_s > 0:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a migration will be over, reckoned pass by pass as QEMU does it.
+"""Predict the end of a migration pass by pass, as QEMU runs it.
 
-QEMU sends until what remains is below its threshold, syncs the dirty bitmap, and switches over
-if what remains then is still below; else it goes on with the next pass. A pass begins with what
-was left over and what was newly dirtied, so that the length of each decides the next. Pure
+QEMU sends until the remaining data is below its threshold, syncs the dirty bitmap, and switches
+over if the remaining data is still below; else it goes on with the next pass. A pass begins with
+what was left over and what was newly dirtied, so the length of each decides the next. Pure
 arithmetic: which settings to try is not decided here.
 """
 
@@ -16,14 +16,14 @@ from nova_migpolicy.engine.estimation import dirtying
 # A pass gets no shorter than what QEMU sends between two looks at its threshold.
 LEAST_PASS_S = 0.01
 MAX_PASSES = 300
-# What remains is sampled, and the rate that makes the threshold wavers.
+# The remaining data is sampled, and the rate behind the threshold varies.
 MARGIN = 0.93
 NEARLY = 1.02
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """The end of a migration, or that there is none.
+    """The predicted end of a migration, or that it has none.
 
     seconds: from now. remaining: bytes at the switchover, or after each pass when there is no
     end in sight.
@@ -39,17 +39,17 @@ def predict(curve: dirtying.Curve, remaining: float, drain_rate: float, threshol
             horizon_s: float, overlap: bool = False) -> Prediction:
     """Run the passes from a sync at which remaining bytes were to be sent.
 
-    curve: U(t) of the guest. drain_rate: guest bytes/s dealt with. threshold: bytes that may
-    remain at the switchover. horizon_s: later than that counts as never. overlap: pages that
-    are left over are dirtied again as likely as others (a guest that writes at random), not as
-    little as possible.
+    curve: U(t) of the guest. drain_rate: guest bytes/s covered. threshold: bytes that may remain
+    at the switchover. horizon_s: later than that counts as never. overlap: pages that are left
+    over are as likely to be dirtied again as others (a guest that writes at random), instead of
+    as little as possible.
     """
     if drain_rate <= 0:
         return Prediction(False, horizon_s, remaining, 0)
     seconds = 0.0
     left = remaining
     burst = LEAST_PASS_S
-    # At the threshold it takes but a moment in which less is dirtied than sent.
+    # At the threshold, one moment in which less is dirtied than sent suffices.
     drains = curve.dirtied(burst) < 0.98 * drain_rate * burst
     fits = threshold * (NEARLY if drains else MARGIN)
     for number in range(MAX_PASSES):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rate of the link between two hosts: what a migration shows of it, and what is believed.
+"""The rate of the link between two hosts, as migrations show it and as it is believed.
 
-Whatever is seen is no more than what the link gives, and may be far less: pages of zeros and
-compressed ones send next to nothing, a switchover also moves the state of devices, others may use
-the link. So only what was bound by bytes on the wire counts, and one server alone cannot bring
-down what was seen of another lately: what its owner does decides what is seen of it. All rates are
-in MiB/s. Where the knowledge is kept is not known here.
+An observed rate is no higher than that of the link, and may be far lower: zero pages and
+compressed pages send next to nothing, a switchover also moves the state of devices, others may use
+the link. So only transfers that were limited by bytes on the wire count, and one server alone
+cannot lower what another showed lately: its user decides what it shows. All rates are in MiB/s.
+Where observations are kept is not known here.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from nova_migpolicy.engine import samples
 MIB = figures.MIB
 LOW = 0.9
 LEAST_BYTES = 8 * MIB
-# What QEMU has sent may still wait in its socket: the most by default, net.ipv4.tcp_wmem. It is
-# empty where QEMU was busy with its bitmap, and full again at the end of what is looked at.
+# Data that QEMU has sent may still wait in its socket: the most by default, net.ipv4.tcp_wmem. The
+# socket is empty while QEMU is busy with its bitmap, and full again at the end of the pass.
 IN_SOCKET_BYTES = 4 * MIB
 LEAST_S = 0.02
 LEAST_PASS_S = 0.5
-# Of what a cap let through until a switchover, the share that has to have been sent beyond it.
+# The share of what the cap let through before a switchover that must have been sent beyond it.
 LEAST_BEYOND = 0.1
-# Of what was dealt with, the share that has to have been sent as it is.
+# The share of the covered memory that must have been sent uncompressed.
 AS_IT_IS = 0.9
-# What is older says nothing of a network that may have been rebuilt.
+# Older observations do not count: the network may have been rebuilt.
 KEPT_S = 14 * 86_400.0
 KEPT = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Observation:
-    """What a server's migration got over a link.
+    """The rate that a server's migration reached over a link.
 
-    server: whatever tells servers apart. at_s: on a clock that goes on over restarts.
-    is_bound: it is no more than a lower bound, as what a switchover shows.
+    server: any identifier of the server. at_s: on a clock that survives restarts. is_bound: it is
+    only a lower bound, as the rate of a switchover.
     """
 
     server: str
@@ -50,10 +50,10 @@ class Observation:
 
 @dataclasses.dataclass(frozen=True)
 class Belief:
-    """What a link is believed to give.
+    """The believed rate of a link.
 
-    low_mib_s: for a promise; more than one server has to have seen less. reach_mib_s: for what may
-    be tried; the most that was seen. at_s: when something was last seen.
+    low_mib_s: for a promise; it takes more than one server to lower it. reach_mib_s: for what may
+    be tried; the highest observed rate. at_s: the time of the last observation.
     """
 
     low_mib_s: float
@@ -62,16 +62,16 @@ class Belief:
 
 
 def shows_link(seen: passes_mod.Pass) -> bool:
-    """Whether bytes on the wire, and no others', were what made a pass as long as it was."""
+    """Whether a pass was limited by its own bytes on the wire alone."""
     return (seen.steady and not seen.shared and seen.duration_s >= LEAST_PASS_S
             and seen.wire_bytes >= max(LEAST_BYTES, AS_IT_IS * seen.sent_bytes))
 
 
 def from_pass(seen: passes_mod.Pass) -> float | None:
-    """What an uncapped pass says; None for a capped one or one that shows too little.
+    """The rate shown by an uncapped pass; None for a capped one or one that shows too little.
 
-    It counts as long as it may have been, and nothing that is guessed: what a host was too busy to
-    look at for a while would else show a rate that the link does not give.
+    It is calculated with the longest time that the pass may have taken, and without guesses: a
+    host too busy to sample in time would otherwise show a rate that the link does not reach.
     """
     if seen.cap_mib_s or not shows_link(seen) or seen.told.longest_s < LEAST_PASS_S:
         return None
@@ -80,11 +80,11 @@ def from_pass(seen: passes_mod.Pass) -> float | None:
 
 def from_switchover(last: samples.Sample, sent_bytes: int, ended_s: float, cap_mib_s: int,
                     downtime_ms: int) -> float | None:
-    """What the link gave at least in a switchover; None when too little was sent to tell.
+    """A lower bound of the rate in a switchover; None when too little was sent to tell.
 
-    Of sent_bytes in all, those after the last sample were sent until the end, capped until the
-    guest was stopped for the last downtime_ms, which the cap did not bind. Part of that is not
-    spent sending memory: the state of devices goes, too, and the destination starts.
+    Of sent_bytes in all, those after the last sample were sent until the end: under the cap until
+    the guest was stopped, and without it in the last downtime_ms. Part of that time is not spent
+    sending memory: the state of devices is sent, too, and the destination starts.
     """
     wire_bytes = sent_bytes - (last.told_bytes or 0) - IN_SOCKET_BYTES
     seconds, stopped_s = ended_s - last.told_s + last.took_s, downtime_ms / 1000
@@ -98,15 +98,15 @@ def from_switchover(last: samples.Sample, sent_bytes: int, ended_s: float, cap_m
 
 
 def keep(known: abc.Iterable[Observation], new: Observation) -> tuple[Observation, ...]:
-    """What is kept when there is something new, the newest last: of each server its newest."""
+    """The observations to keep when there is a new one, newest last: the newest of each server."""
     others = [one for one in known if (one.server, one.is_bound) != (new.server, new.is_bound)
               and 0 <= new.at_s - one.at_s < KEPT_S]
     return (*sorted(others, key=lambda one: one.at_s)[-(KEPT - 1):], new)
 
 
 def believe(known: abc.Iterable[Observation], now_s: float) -> Belief | None:
-    """What is believed; None where nothing was seen lately."""
-    # A clock that was set back makes it date from the future.
+    """The believed rate; None where nothing was observed lately."""
+    # After a clock was set back, an observation dates from the future.
     lately = [one for one in known if abs(now_s - one.at_s) < KEPT_S]
     if not lately:
         return None

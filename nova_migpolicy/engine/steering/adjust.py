@@ -197,8 +197,7 @@ def keep_promise(state: State, seen: Observation) -> Decision | None:
         effect = f'would break the promised {figures.blackout(most)} blackout'
     elif (state.terms.limit_is_held and limit > now.limit_ms * SLACK + 1) or (
             link.switchover_mib_s and limit > now.limit_ms * TOLD_SLACK):
-        effect = (f'does not use the {figures.blackout(promised)} of blackout that are '
-                  'permitted')
+        effect = f'does not use the permitted blackout of {figures.blackout(promised)}'
     else:
         return None
     rate = link.mib_s or link.switchover_mib_s

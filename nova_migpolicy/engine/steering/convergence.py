@@ -214,10 +214,10 @@ def _for_devices(case: Case, beside: float) -> Judgement:
     """Allow the whole permitted blackout, or give up: no other remedy helps."""
     now, permitted = case.now, case.permitted
     left = max(one.end_bytes for one in case.passes[-case.settled:])
-    remains = 'Next to no memory remains' if figures.is_little(left) else (
+    remains = 'Almost no memory remains' if figures.is_little(left) else (
         f'No more than {figures.size(left)} of memory remain')
-    why = (f'{remains} after each pass, but QEMU holds back for {figures.size(beside)} or more of '
-           f'other state, as that of devices is')
+    why = (f'{remains} after each pass, but QEMU waits for {figures.size(beside)} or more of '
+           f'other state, such as that of devices')
     most = permitted.max_downtime_ms
     if may_stop_longer(case):
         settings = dataclasses.replace(now, promised_ms=most, limit_ms=settings_mod.limit_ms(
@@ -278,7 +278,7 @@ def _await_lull(case: Case, search: _Search) -> Judgement | None:
     if plan is None:
         return None
     return Judgement(plan, vocabulary.AWAIT_QUIET, (
-        f'{search.why}, but only {figures.size(case.seen.low_bytes)} remained in a quieter time; '
+        f'{search.why}, but only {figures.size(case.seen.low_bytes)} remained in a lull; '
         f'with a blackout of up to {figures.blackout(plan.settings.promised_ms)} allowed it will '
         f'switch over in the next one'))
 
@@ -322,7 +322,7 @@ def _give_up(case: Case, search: _Search) -> Judgement | None:
         return Judgement(plan, _rule(plan), (
             f'{search.why}; {reasons.prospect(plan, case.now, case.seen)}'))
     newest = case.passes[-1]
-    anew = 100 * newest.dirtied_bytes / max(newest.sent_bytes, 1)
+    again = 100 * newest.dirtied_bytes / max(newest.sent_bytes, 1)
     return Judgement(None, vocabulary.ON_STALL, (
-        f'{search.why}, for the guest dirties {anew:.0f} % as much anew as is sent, and '
+        f'{search.why} because the guest re-dirties {again:.0f} % of what is sent, and '
         f'{reasons.exhausted(case.permitted, case.now)}'))

@@ -100,9 +100,9 @@ def give_up(state: State, seen: Observation) -> Decision | None:
             state, seen, may, rates.gross):
         return None
     course, reason = state.course, (
-        f'{figures.size(left)} of the disks stays to be copied after '
-        f'{figures.span(rates.seconds)} at {figures.rate(rates.gross)}, for the guest writes '
-        f'{figures.rate(rates.anew)} of it anew, and '
+        f'{figures.size(left)} of the disks remained after {figures.span(rates.seconds)} at '
+        f'{figures.rate(rates.gross)} because the guest dirties it again at '
+        f'{figures.rate(rates.again)}, and '
         f'{reasons.exhausted(may, state.settings)}')
     if not _binds(state, rates.gross):
         course, waits, said = share.instead(state, seen, course, reason)

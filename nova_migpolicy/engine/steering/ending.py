@@ -286,7 +286,7 @@ def _wait(state: State, seen: Observation, course: Course, action: remedies.Acti
     if not isinstance(action, (remedies.StartPostCopy, remedies.Pause)):
         return None
     if must_wait(action, seen.phase):
-        bound = ', and it is aborted where the disks are not in sync in time' if (
+        bound = ', and it is aborted if the disks are not in sync in time' if (
             _patience(state, seen, course, at_s).is_bounded) else ''
         return _Wait(MEMORY, EARLY + bound)
     if seen.phase is Phase.BULK:
@@ -337,7 +337,7 @@ def _held_up(state: State, seen: Observation) -> str:
     left = seen.sample.disk_remaining_bytes if seen.sample is not None else None
     if not left:
         return 'its memory is still not being sent'
-    wrote = f', to which the guest writes {figures.rate(rates.anew)} anew,' if (
+    wrote = f', which the guest dirties again at {figures.rate(rates.again)},' if (
         rates is not None and rates.is_written) else ''
     return f'{figures.size(left)} of the disks{wrote} are still not in sync'
 
@@ -385,10 +385,10 @@ def says(state: State, seen: Observation, step: remedies.Action, at_s: float) ->
         left = f'{figures.size(spent.left)}{" or more" if spent.at_least else ""}'
         about = f' in {_span(spent)}'
     if isinstance(step, remedies.StartPostCopy):
-        return (f'post-copy runs the guest at the destination now and fetches the other {left}'
+        return (f'post-copy runs the guest at the destination now and fetches the remaining {left}'
                 f'{about}')
     if isinstance(step, remedies.Pause):
-        return (f'pausing the guest so that the other {left} can be sent{about}'
+        return (f'pausing the guest so that the remaining {left} can be sent{about}'
                 f'{_at_rate(actions(state, seen, step))}, all of which is blackout')
     return 'aborting, the guest stays where it is'
 
@@ -397,7 +397,7 @@ def _at_rate(actions: Steps) -> str:
     """The cap that a pause begins with, where it is raised for it."""
     for one in actions:
         if isinstance(one, remedies.SetBandwidth):
-            return f', at the {one.mib_s} MiB/s that are permitted' if one.mib_s else (
+            return f', at the permitted {one.mib_s} MiB/s' if one.mib_s else (
                 ', without a bandwidth cap')
     return ''
 

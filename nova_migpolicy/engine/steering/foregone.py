@@ -52,9 +52,9 @@ def say_that_it_is_late(state: State, seen: Observation) -> Decision | None:
     needed_s = _needed_s(state, seen, left, best)
     if needed_s <= time_left:
         return None
-    rate = f'the {top} MiB/s that are permitted' if binds else figures.rate(best)
-    takes = (f'to which the guest writes more than {rate} copy' if math.isinf(needed_s) else
-             f'for which {rate} take no less than {figures.span(needed_s)}')
+    rate = f'the permitted {top} MiB/s' if binds else figures.rate(best)
+    takes = (f'to which the guest writes faster than {rate} can copy' if math.isinf(needed_s) else
+             f'which take no less than {figures.span(needed_s)} at {rate}')
     return Decision(at_s, (), RULE, (
         f'{figures.size(left)} are left, {takes}, but the deadline is in '
         f'{figures.span(time_left)}; permit more bandwidth or give it more time'),
@@ -68,7 +68,7 @@ def _needed_s(state: State, seen: Observation, left: int, rate: float) -> float:
         return left / rate
     memory = seen.facts.memory_bytes
     # At a higher rate no more is written than is seen for certain.
-    written = math.inf if rates.level and rate <= rates.gross else rates.anew
+    written = math.inf if rates.level and rate <= rates.gross else rates.again
     return memory / rate + disk_sync.in_sync_s(left - memory, seen.disk_bytes, rate, written)
 
 

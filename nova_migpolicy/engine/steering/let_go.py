@@ -112,7 +112,7 @@ def _stood(state: State, seen: Observation) -> str:
     stopped = state.course.stopped
     since_s = seen.at_s if stopped.paused_s is None else stopped.paused_s
     text = (f'The guest has been standing still for {figures.span(seen.at_s - since_s)} for the '
-            f'rest of its transfer, which was to take {figures.span(stopped.expected_s)}')
+            f'rest of its transfer, which was expected to take {figures.span(stopped.expected_s)}')
     if seen.left_bytes is not None:
         text += f', {figures.still_to_send(seen.left_bytes)}'
     still = seen.standstill
@@ -123,7 +123,7 @@ def _moves_again(seen: Observation, course: Course) -> Decision | None:
     if course.stopped.said_s is None:
         return None
     return _say(seen, course.with_stopped(said_s=None), (
-        f'It moves again over the link to the destination, after some '
+        f'It moves again over the link to the destination, after about '
         f'{figures.span(course.stopped.stood_s)}'))
 
 
@@ -153,8 +153,8 @@ def _sentence(seen: Observation) -> str:
 def _prospect(state: State, seen: Observation) -> str:
     """What will be done if it goes on."""
     if seen.phase is Phase.POST_COPY:
-        return ('the server runs at the destination and waits for what it needs of that; '
-                'nothing can be taken back, so see to the network')
+        return ('the server runs at the destination and waits for the memory that it needs; '
+                'nothing can be taken back, so check the network')
     if not _acts(state, seen):
         return 'it goes on as the policy says'
     return f'it will be aborted when that has lasted for {figures.span(seen.standstill.to_end_s)}'

@@ -35,7 +35,8 @@ PAUSED = ('the server is paused until the rest of its memory has been sent; wait
 POST_COPY = ('the server runs at the destination already and fetches its memory; wait for that to '
              'finish')
 EARLY = 'its memory is not being sent yet; try again when it is'
-UNSET = ('nothing is being sent yet that it could be set for; try again when disks or memory are')
+UNSET = ('nothing is being sent yet, so it cannot be set; try again when disks or memory are '
+         'being sent')
 
 
 class Ruling(NamedTuple):
@@ -123,7 +124,7 @@ def force_complete(state: State, seen: Observation, at_s: float) -> Decision:
     if no is not None:
         return no
     state.forgive((remedies.POST_COPY, remedies.PAUSE))
-    due = Ending(ending.BY_OPERATOR, words.OPERATOR, 'A person asked to complete it')
+    due = Ending(ending.BY_OPERATOR, words.OPERATOR, 'An operator asked to complete it')
     course = state.course if state.course.ending.due == due else state.course.begin(due)
     found = ending.step(state, seen, course, at_s, now=True, aloud=True)
     if found is not None and not found.is_silent:
@@ -135,7 +136,7 @@ def force_complete(state: State, seen: Observation, at_s: float) -> Decision:
 def post_copy(state: State, seen: Observation, at_s: float) -> Decision:
     """Start post-copy now or not at all."""
     why = '' if seen.facts.can_post_copy else (
-        'post-copy was not made ready when this migration started, which its policy decides; '
+        'post-copy was not made ready when this migration started, as its policy decides; '
         'pause the server or force it to complete instead')
     return _now(state, seen, words.START_POST_COPY, ending.POST_COPY, why, at_s)
 
@@ -153,11 +154,11 @@ def _now(state: State, seen: Observation, order: str, step: remedies.Action, why
         return no
     # It is not tried again by itself: who ordered it is told what came of it.
     return Decision(at_s, ending.actions(state, seen, step), words.OPERATOR, (
-        f'A person wants it now; {ending.says(state, seen, step, at_s)}'), seen.forecast)
+        f'An operator wants it now; {ending.says(state, seen, step, at_s)}'), seen.forecast)
 
 
 def _stands_still(seen: Observation) -> str:
     """Why nothing is begun that needs the link; empty where that moves."""
     still = seen.standstill
-    return (f'{still.sentence}, and without it the server would stand still; see to the '
-            'network and try again, or cancel the migration') if still.lasts else ''
+    return (f'{still.sentence}, and without it the server would stand still; check '
+            'the network and try again, or cancel the migration') if still.lasts else ''

@@ -19,10 +19,10 @@ def evidence(seen: list[passes_mod.Pass], cap_mib_s: int, plateau_bytes: int | N
         return 'No pass is over yet'
     sent = figures.rate(after[-1].wire_rate)
     flat = outlook.plateau(after)
-    stays = figures.size(sum(one.end_bytes for one in flat) / len(flat))
+    remained = f'{figures.size(sum(one.end_bytes for one in flat) / len(flat))} remained'
     if len(flat) > 1:
-        return f'{stays} stays to be sent after each of the last {len(flat)} passes at {sent}'
-    text = f'{stays} stays to be sent after pass {after[-1].number} at {sent}'
+        return f'{remained} after each of the last {len(flat)} passes at {sent}'
+    text = f'{remained} after pass {after[-1].number} at {sent}'
     if plateau_bytes is not None and plateau_bytes < 0.9 * after[-1].end_bytes:
         text += f' and it would level off at about {figures.size(plateau_bytes)}'
     return text
@@ -72,4 +72,4 @@ def exhausted(permitted: planner_mod.Permitted, now: settings_mod.Settings) -> s
             parts.append(f'a throttle of up to {permitted.max_throttle_percent} %')
     if not parts:
         return 'no remedy is permitted'
-    return f'what is permitted ({", ".join(parts)}) does not make it finish'
+    return f'the permitted remedies ({", ".join(parts)}) are not enough'

@@ -48,8 +48,8 @@ def retune(state: State, seen: Observation, change: terms_mod.Change, at_s: floa
     state.retuned(None, state.terms)
     kinds = [terms_mod.remedy_of(setting) for setting in change.hold]
     why = '' if terms_mod.THROTTLE not in change.hold or seen.facts.can_throttle else (
-        f'{terms_mod.THROTTLE} cannot be held, for auto-converge was not made ready when '
-        f'this migration started, which its policy decides; leave it out')
+        f'{terms_mod.THROTTLE} cannot be held because auto-converge was not made ready when '
+        f'this migration started, as its policy decides; leave it out')
     order = orders.RETUNE_BANDWIDTH if change.is_of_bandwidth else orders.RETUNE
     no = orders.refused(state, seen, order, at_s, why)
     if no is not None:
@@ -64,7 +64,7 @@ def retune(state: State, seen: Observation, change: terms_mod.Change, at_s: floa
     ending, course = state.course.ending, state.course
     reason = describe(_Made(change, old, new, now, wanted), seen.facts, ending.due, at_s)
     if seen.standstill.lasts:
-        reason += (f'; {seen.standstill.sentence}, so this has no effect before something does')
+        reason += (f'; {seen.standstill.sentence}, so this has no effect until something does')
     if change.policy is not None:
         # The new one starts afresh, also with what was refused under the old one; but what an
         # operator ordered stays.
@@ -102,7 +102,7 @@ def withdraw(state: State, seen: Observation, change: terms_mod.Change,
     if not actions:
         return Decision.silent(at_s, course)
     return Decision(at_s, actions, vocabulary.OPERATOR, (
-        f'What a person had changed is taken back, for not all of it could be set: '
+        f"The operator's change is undone because not all of it could be set: "
         f'{state.error or "it was refused"}'), seen.forecast, course=course)
 
 
@@ -133,7 +133,7 @@ def describe(made: _Made, facts: record.Facts, due: course_mod.Ending | None,
     """
     parts = []
     if made.change.hold:
-        parts.append('a person set ' + _and(
+        parts.append('an operator set ' + _and(
             [f'{name} to {value}' for name, value in made.change.hold.items()])
             + ', held until it is released')
     parts.extend(_released(made))
@@ -169,15 +169,15 @@ def _policy(made: _Made, facts: record.Facts,
     if len(names) > NAMED:
         names[NAMED:] = [f'{len(names) - NAMED} other keys']
     if names:
-        yield f'the policy has now {_and(names)}'
+        yield f'the policy now has {_and(names)}'
     if new.may_post_copy and not facts.can_post_copy:
-        yield ('post_copy cannot be used in this migration, for it was not made ready when '
+        yield ('post_copy cannot be used in this migration because it was not made ready when '
                'it started')
     if new.may_throttle and not facts.can_throttle:
-        yield ('auto_converge cannot be used in this migration, for it was not made ready '
+        yield ('auto_converge cannot be used in this migration because it was not made ready '
                'when it started')
     if due is not None and due.rule != vocabulary.OPERATOR:
-        yield f'what {due.rule} had asked for is dropped and judged anew'
+        yield f'what {due.rule} had asked for is dropped and judged again'
 
 
 def _deadline(made: _Made, at_s: float) -> abc.Iterator[str]:
@@ -186,7 +186,7 @@ def _deadline(made: _Made, at_s: float) -> abc.Iterator[str]:
     if deadline_s == made.old.deadline_s:
         return
     if deadline_s is None:
-        yield 'there is no deadline any more'
+        yield 'there is no longer a deadline'
     elif deadline_s > at_s:
         yield f'the deadline is in {figures.span(deadline_s - at_s)}'
     else:
@@ -200,7 +200,7 @@ def _follows(made: _Made) -> abc.Iterator[str]:
         cap = f'{wanted.cap_mib_s} MiB/s' if wanted.cap_mib_s else 'no cap'
         yield f'the transfer goes on with {cap}'
     if wanted.promised_ms != now.promised_ms and terms_mod.DOWNTIME not in held:
-        yield f'a blackout of up to {figures.blackout(wanted.promised_ms)} is tried for'
+        yield f'the blackout is to take up to {figures.blackout(wanted.promised_ms)}'
     if wanted.throttle_percent != now.throttle_percent and terms_mod.THROTTLE not in held:
         yield f'the guest is slowed by {wanted.throttle_percent} % at most'
     if wanted.limit_ms != now.limit_ms:

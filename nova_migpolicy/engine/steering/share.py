@@ -110,8 +110,8 @@ def _give_way(state: State, seen: Observation, course: Course,
         # What has been sent once is over soon with the link to itself: one after the other.
         in_need=course.sharing.in_need or seen.phase is samples.Phase.PASSES)
     return Decision(seen.at_s, (remedies.SetBandwidth(TRICKLE_MIB_S),), RULE, (
-        f'{figures.count(needed_by, "migration")} of this host that began before it, or that '
-        f'cannot wait any longer for their deadline, cannot end while others use the link; '
+        f'{figures.count(needed_by, "migration")} of this host that began before it, or whose '
+        f'deadline permits no more waiting, cannot end while others use the link; '
         f'it goes on at {TRICKLE_MIB_S} MiB/s until then'), seen.forecast, course=course)
 
 
@@ -167,7 +167,7 @@ def instead(state: State, seen: Observation, course: Course,
     if since_s is None:
         course = course.with_sharing(waits_since_s=at_s)
         return course, True, _say(seen, course, (
-            f'{reason}, of {figures.rate(_given(state, seen))} that the link has given; others '
+            f'{reason}; the link has given {figures.rate(_given(state, seen))} before, so others '
             f'seem to use it, and it waits for them for up to {figures.span(PATIENCE_S)}'))
     return course, at_s - since_s < PATIENCE_S, None
 

@@ -72,7 +72,7 @@ class PhaseTests(InPhase):
         self.admin.force_complete(run.server, run.migration)
         self.assert_moved(self.finish(run))
         self.assertEqual([action], [one for one in run.actions if one not in HURRIED])
-        self.assertIn('person', self.assert_phase(run, phase)['reason'])
+        self.assertIn('operator', self.assert_phase(run, phase)['reason'])
         # It says what it costs when it is done, which may be later than it was asked for.
         done = [d for d in run.records('decision') if d['actions']][-1]
         self.assertIn(cost, done['reason'])

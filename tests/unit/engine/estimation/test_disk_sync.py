@@ -24,7 +24,7 @@ class TestRates(testtools.TestCase):
 
     def test_what_is_left_tells_what_was_written(self):
         got = self.seen((0, 0, 500), (5, 100, 450), (10, 200, 400))
-        self.assertEqual((20.0, 10.0, 10.0, False), (got.gross, got.net, got.anew, got.level))
+        self.assertEqual((20.0, 10.0, 10.0, False), (got.gross, got.net, got.again, got.level))
         # Nearly half of it is to be copied anyway, where a write adds nothing.
         self.assertEqual(10 / 0.55, got.written)
 

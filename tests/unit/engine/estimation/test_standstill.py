@@ -138,7 +138,7 @@ class OperatorsTest(cases.TuningBase):
         decision = self.do(self.tune(bandwidth_mib_s=90))
         self.assertThat(decision.reason, matchers.MatchesRegex(
             '.*; nothing has moved over the link to the destination for [45].* s, so this has no '
-            'effect before something does$'))
+            'effect until something does$'))
 
     def test_it_is_shown_while_it_lasts(self):
         self.assertFalse(self.start().stands_still)

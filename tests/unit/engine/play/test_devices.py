@@ -20,8 +20,8 @@ class TestDeviceState(cases.CaseBase):
     def assert_said_well(self, seen):
         self.assertLessEqual(len(seen.decisions), 3)
         for one in seen.decisions:
-            self.assertIn('other state, as that of devices', one.reason)
-            self.assertNotIn('stays to be sent', one.reason)
+            self.assertIn('other state, such as that of devices', one.reason)
+            self.assertNotIn('remained after', one.reason)
             self.assertNotIn('dirties', one.reason)
 
     def test_all_of_the_blackout_that_is_permitted_is_taken_at_once(self):
@@ -47,7 +47,7 @@ class TestDeviceState(cases.CaseBase):
                 seen = self.vgpu(max_downtime_ms=most_ms)
                 self.assertEqual(end, seen.end)
                 self.assertLessEqual(len(seen.decisions), 4)
-                self.assertIn('other state, as that of devices', seen.decisions[-1].reason)
+                self.assertIn('other state, such as that of devices', seen.decisions[-1].reason)
                 self.assertLess(seen.seconds, 20)
 
     def test_a_deadline_does_not_say_that_nothing_is_still_to_be_sent(self):

@@ -78,7 +78,8 @@ class TestStall(cases.DisksBase):
                      {'cap': 0, 'ceiling': 0, 'link': 20.0}):
             seen = self.steer('balanced', deadline_s=3600, **more)
             self.assertEqual(('aborted', 'on_stall'), (seen.end, seen.decisions[-1].rule), more)
-            self.assertIn('for the guest writes 20 MiB/s of it anew', seen.decisions[-1].reason)
+            self.assertIn('because the guest dirties it again at 20 MiB/s',
+                          seen.decisions[-1].reason)
             self.assertThat(seen.seconds, matchers.LessThan(150))
 
     def test_a_ceiling_that_is_too_low_is_tried_first(self):
@@ -140,8 +141,8 @@ class TestEnds(cases.DisksBase):
         self.assertEqual(foregone.RULE, seen.decisions[0].rule)
         self.assertEqual(('aborted', [(), (remedies.Abort(),)]),
                          (seen.end, [one.actions for one in seen.decisions[1:]]))
-        self.assertIn('aborted where the disks are not in sync', seen.decisions[1].reason)
-        self.assertIn('to which the guest writes 20 MiB/s anew', seen.decisions[2].reason)
+        self.assertIn('aborted if the disks are not in sync', seen.decisions[1].reason)
+        self.assertIn('which the guest dirties again at 20 MiB/s', seen.decisions[2].reason)
         self.assertThat(seen.seconds, matchers.LessThan(75 + 70))
 
     def test_disks_that_come_on_are_waited_for(self):
@@ -161,7 +162,7 @@ class TestEnds(cases.DisksBase):
     def test_what_a_person_wants_waits_until_the_deadline(self):
         self.start('evacuate', ceiling=20, deadline_s=300)
         self.go(3.0)
-        self.assertIn('aborted where', self.controller.force_complete(3.0).reason)
+        self.assertIn('aborted if', self.controller.force_complete(3.0).reason)
         seen = self.go()
         self.assertEqual(('aborted', (remedies.Abort(),)), (seen.end, seen.actions))
         self.assertTrue(300 < seen.seconds < 370, seen.seconds)

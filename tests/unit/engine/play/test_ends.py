@@ -29,8 +29,8 @@ class TestGivingUp(cases.CaseBase):
         seen = self.steer(WILD, remedies=())
         self.check_two_passes(seen)
         self.assertThat(seen.decisions[0].reason, testtools.matchers.MatchesRegex(
-            '^128 MiB stays to be sent after each of the last 2 passes at (49|50) MiB/s, for the '
-            r'guest dirties 1?[09]\d % as much anew as is sent, and no remedy is permitted; '
+            '^128 MiB remained after each of the last 2 passes at (49|50) MiB/s because the '
+            r'guest re-dirties 1?[09]\d % of what is sent, and no remedy is permitted; '
             'aborting, the guest stays where it is$'))
         self.check_two_passes(self.steer(RANDOM, remedies=()))
 

@@ -99,7 +99,7 @@ class TestPolicy(cases.TuningBase):
         self.start(timeout_seconds=20, on_stall='continue')
         self.go(10.0)
         decision = self.tune(policy={'timeout_seconds': 0, 'timeout_seconds_per_gib': 0})
-        self.assertIn('there is no deadline any more', decision.reason)
+        self.assertIn('there is no longer a deadline', decision.reason)
         self.assertEqual('running', self.go(60.0).end)
 
     def test_a_deadline_at_which_it_went_on_is_judged_anew(self):

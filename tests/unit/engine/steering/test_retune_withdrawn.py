@@ -71,7 +71,7 @@ class TestWithdraw(cases.TuningBase):
                          [one.name for one in decision.actions])
         self.refuse(decision)
         back = self.do(self.controller.withdraw(self.change, self.plant.now_s))
-        self.assertIn('taken back, for not all of it could be set: busy', back.reason)
+        self.assertIn('undone because not all of it could be set: busy', back.reason)
         self.assertEqual(before, (self.controller.settings, dict(self.controller.held),
                                   self.controller.policy, self.controller.facts))
 

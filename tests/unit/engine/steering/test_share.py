@@ -120,7 +120,7 @@ class TestTogether(ShareBase):
     def test_the_sentence_names_the_rate_that_was_sent_and_who_goes_first(self):
         seen = self.eight().go(600)
         [first] = seen[0].decisions[:1]
-        self.assertRegex(first.reason, r' at \d(\.\d)? MiB/s, .*, beside 7 other migrations of '
+        self.assertRegex(first.reason, r' at \d(\.\d)? MiB/s .*, beside 7 other migrations of '
                                        r'this host; those that began after it give way')
         said = [one.reason for one in seen[-1].decisions]
         self.assertTrue(any('cannot end while others use the link' in one for one in said), said)

@@ -17,7 +17,7 @@ from nova_migpolicy.osc.watching import watched
 from tests.unit.osc import cases
 from tests.unit.osc import cloud
 
-LONG = ('124 MiB stays to be sent after each of the last 2 passes at 50 MiB/s; at 170 MiB/s it '
+LONG = ('124 MiB remained after each of the last 2 passes at 50 MiB/s; at 170 MiB/s it '
         'may finish in 6.4 s at best, with a blackout of about 123 ms')
 
 
@@ -90,7 +90,7 @@ class LiveTest(testtools.TestCase):
             shown.close()
             shown.close()
             shown.tell('Stopped watching.')
-        self.assertIn('124 MiB stays to be sent', out.getvalue())
+        self.assertIn('124 MiB remained', out.getvalue())
         self.assertTrue(out.getvalue().endswith('Stopped watching.\n'))
         # The cursor is there again.
         self.assertGreater(out.getvalue().rfind('\x1b[?25h'), out.getvalue().rfind('\x1b[?25l'))
