@@ -15,17 +15,17 @@ def size(number: float) -> str:
 
 
 def is_little(number: float) -> bool:
-    """Whether so many bytes would be told as 0.0 MiB."""
+    """Whether this many bytes would be shown as 0.0 MiB."""
     return number < 0.05 * MIB
 
 
 def still_to_send(number: float) -> str:
-    """What is left, where that may be nothing that is counted, as the state of devices is not."""
+    """The remaining bytes as a phrase; the state of devices, for one, is not counted in them."""
     return f'with {"next to nothing" if is_little(number) else size(number)} still to be sent'
 
 
 def count(number: int, thing: str) -> str:
-    """So many of a thing."""
+    """A number of things, with the plural where needed."""
     return f'{number} {thing}{"" if number == 1 else "s"}'
 
 

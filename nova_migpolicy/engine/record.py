@@ -18,22 +18,22 @@ MIB = figures.MIB
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What is known when a migration starts; the memory and disk sizes are in bytes.
+    """The facts known when a migration starts; the memory and disk sizes are in bytes.
 
-    disk_bytes: what is to be copied of the disks; of sparse ones what is allocated. How much that
-        is shows when they are copied.
-    link_mib_s: rate of the link between the two hosts, taken low; None when it is not known,
-        and then nothing is scaled by it.
-    reach_mib_s: the most that was seen of the link; None when it is not known.
+    disk_bytes: to be copied of the disks; of sparse ones the allocated part. The real number shows
+        when they are copied.
+    link_mib_s: rate of the link between the two hosts, estimated low; None when not known, and
+        then nothing is scaled by it.
+    reach_mib_s: the highest rate observed on the link; None when not known.
     switchover_mib_s: set when QEMU was told the link's rate itself; its limit then means the
         real blackout as it is.
     can_throttle: auto-converge was armed at the start and its limits can be set.
     can_post_copy: the migration was started with post-copy permitted.
     can_hurry_disks: the rate of disks that are being mirrored can be set.
-    sends_again: what the guest writes to between a sync and its being sent is sent once more
-        after the next sync. KVM forgets that it was written to when it is sent, TCG does not.
-    dirtied_bytes: how many different bytes the guest dirtied in dirtied_seconds, shortly before
-        the start; None when that was not measured.
+    sends_again: a page that the guest writes to between a sync and its being sent is sent once
+        more after the next sync. KVM forgets the write when the page is sent, TCG does not.
+    dirtied_bytes: different bytes that the guest dirtied in dirtied_seconds, shortly before the
+        start; None when that was not measured.
     qemu_limit_ms, bandwidth_mib_s: the settings in force at the start (a cap of 0 is none). The
         limit is what QEMU has, which is not what the policy wants where that was refused.
     deadline_s: absolute, on the clock of the samples; None for no deadline. A retune moves it.
@@ -58,12 +58,12 @@ class Facts:
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """When a migration will be over if its settings stay as they are.
+    """The expected end of a migration if its settings stay as they are.
 
     eta_low_s, eta_s, eta_high_s: seconds from now; None when no end is in sight.
     blackout_ms: the real blackout expected then.
-    plateau_bytes: what is expected to remain after every pass when it does not converge.
-    bandwidth_mib_s: what is really sent; dirty_mib_s: newly dirtied memory, at least.
+    plateau_bytes: expected to remain after every pass when it does not converge.
+    bandwidth_mib_s: the actual rate of sending; dirty_mib_s: newly dirtied memory, at least.
     pass_number: 0 during the bulk copy, 1 for the first pass after it.
     """
 
@@ -81,21 +81,21 @@ class Forecast:
     makes_deadline: bool | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values for the journal; what is not known is left out."""
+        """Plain values for the journal; unknown ones are left out."""
         return {key: round(value, 3) if isinstance(value, float) else value
                 for key, value in vars(self).items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """What to do now, and why: one sentence with the numbers in it.
+    """The actions to take now, and the reason: one sentence with its numbers.
 
     rule is a short fixed label for metrics. The actions are to be applied in their order; a
-    decision without actions only says something that an operator should know.
+    decision without actions only reports something that an operator should know.
 
     refused: an operator's order cannot be done; the reason names the phase and what to do next.
-    again: an earlier decision, tried again after a refusal: there is nothing new to say.
-    course: what the rules have begun and said from now on; None for as before.
+    again: an earlier decision, retried after a refusal: there is nothing new to report.
+    course: the course from now on; None where it does not change.
     """
 
     at_s: float
@@ -110,7 +110,7 @@ class Decision:
 
     @classmethod
     def silent(cls, at_s: float, course: course_mod.Course) -> Decision:
-        """Nothing is said or done, but another course is entered."""
+        """A decision that says and does nothing, but enters another course."""
         return cls(at_s, (), '', '', course=course)
 
     @property

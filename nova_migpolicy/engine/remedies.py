@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The closed set of things that can be done to a running migration, and how much they hurt.
+"""The closed set of actions on a running migration, and the order of their harm.
 
-An action is data: it names a setting or a step and carries the value. Nothing here does
-anything; whoever holds the guest applies the actions in the order in which a decision lists
-them. Not here: when an action is worth its harm (that is `planner` and `controller`).
+An action is data: it names a setting or a step and carries the value. Nothing is done here; the
+executor applies the actions in the order in which a decision lists them. Whether an action is
+worth its harm is decided in `steering`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was seen of a migration at one moment.
+"""The observed state of a migration at one moment.
 
-A `Sample` is made from libvirt's job statistics and is the only thing that the engine learns
-from. It is not a judgement: no rates are derived and nothing is smoothed here. A statistic that
-is missing or cannot be is None, and everything that reads a sample copes with that. What cannot
-be: no number, below 0 (also as the 2**64 - x that C makes of it), a server without memory, and
-more that is left or done than there is.
+A `Sample` is made from libvirt's job statistics and is the engine's only source. It is not a
+judgement: no rates are derived and nothing is smoothed here. A statistic that is missing or
+impossible is None, and everything that reads a sample copes with that. Impossible are: values that
+are no number or below 0 (also as the 2**64 - x that C makes of it), a server without memory, and
+more left or done than there is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nova_migpolicy import vocabulary
 
 
 class Phase(enum.Enum):
-    """Where a migration is; the values are the words shown to people."""
+    """The phase of a migration; the values are the words shown to users."""
 
     SETUP = vocabulary.PREPARING
     DISKS = vocabulary.DISKS
@@ -47,7 +47,7 @@ def count(stats: abc.Mapping[str, typing.Any], key: str) -> int | None:
 
 
 def _part(stats: abc.Mapping[str, typing.Any], key: str, total: int | None) -> int | None:
-    """What is left or done of a total; None where it is more than that or that is not known."""
+    """The part left or done of a total; None where it exceeds that or that is not known."""
     part = count(stats, key)
     return part if part is not None and total is not None and part <= _MORE * total else None
 
@@ -63,22 +63,22 @@ def _sent(stats: abc.Mapping[str, typing.Any]) -> int | None:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One look at the job statistics.
+    """One reading of the job statistics.
 
     at_s: seconds on the caller's clock (any origin, never running backwards by itself).
     boundary: taken at a MIGRATION_ITERATION event, just after QEMU synced its dirty bitmap, so
         that remaining is what the next pass starts with; otherwise it is a watchdog tick.
     iteration: libvirt's pass counter; it may start above 1 after a cancelled attempt.
-    others: how many other migrations of this host send at their full rate; None for not known.
-        needed_by: how many of those that go before it cannot end beside others.
+    others: the number of other migrations of this host that send at full rate; None for not known.
+        needed_by: the number of those before it that cannot end beside others.
     memory_sent_bytes: guest memory sent so far, each page in full whether it went over the wire
         as it is, compressed or as a mark for zeros. Remaining falls by just this between syncs.
-    took_s: what is seen may be older than at_s by up to so many seconds, which libvirt took to
-        answer.
-    moved_s, moved_bytes: it was told this much later, when this much more was processed: the bytes
-        are a guess, from the rate.
-    xbzrle: pages that were written to but are the same as before are dropped, and counted nowhere:
-        remaining falls by them, too.
+    took_s: the values may be older than at_s by up to this many seconds, the time that libvirt
+        took to answer.
+    moved_s, moved_bytes: libvirt reported this much later, when this much more was processed; the
+        bytes are a guess from the rate.
+    xbzrle: pages that were written to but are unchanged are dropped and counted nowhere: remaining
+        falls by them, too.
     """
 
     at_s: float
@@ -145,15 +145,15 @@ class Sample:
 
     @property
     def told_s(self) -> float:
-        """When libvirt had told what it saw."""
+        """The time of libvirt's answer."""
         return self.at_s + self.moved_s
 
     @property
     def told_bytes(self) -> int | None:
-        """What was processed then, with no guess in it."""
+        """The bytes processed by then, without a guess."""
         processed = self.memory_processed_bytes
         return None if processed is None else processed + self.moved_bytes
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values for the journal; what was not seen is left out."""
+        """Plain values for the journal; missing ones are left out."""
         return {key: value for key, value in vars(self).items() if value is not None}

@@ -17,8 +17,8 @@ from nova_migpolicy.policy import keys
 
 MIB = record.MIB
 
-# A real switchover costs more than sending what remains: the last sync, the state of the
-# devices, starting at the other side. What is held back from the promise pays for that.
+# A real switchover takes more than sending the remaining memory: the last sync, the state of the
+# devices, the start at the other side. The margin kept back from the promise pays for that.
 OVERHEAD_MS = 30
 MARGIN = 0.85
 FLOOR = 0.4
@@ -30,10 +30,11 @@ HIGHEST_LIMIT_MS = 2_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Link:
-    """What is known of the rate between the hosts in MiB/s; None for not known.
+    """The known rates of the link between the hosts in MiB/s; None for not known.
 
-    mib_s: taken low, for a promise. switchover_mib_s: what QEMU was told, by which it reckons;
-    None where it was told nothing. reach_mib_s: the most that was seen, for what may be tried.
+    mib_s: estimated low, for a promise. switchover_mib_s: the rate that QEMU was told and
+    calculates with; None where it was told none. reach_mib_s: the highest observed rate, for what
+    may be tried.
     """
 
     mib_s: float | None = None
@@ -51,8 +52,9 @@ class Link:
 class Settings:
     """The settings in force.
 
-    cap_mib_s: 0 for none. limit_ms: what QEMU was told; promised_ms: the real blackout that it
-    stands for. throttle_percent: how far auto-converge may go; 0 for not set by the engine.
+    cap_mib_s: 0 for none. limit_ms: the limit that QEMU was given; promised_ms: the real blackout
+    that it stands for. throttle_percent: how far auto-converge may go; 0 where the engine did not
+    set it.
     """
 
     cap_mib_s: int
@@ -62,9 +64,9 @@ class Settings:
 
 
 def told_mib_s(cap_mib_s: int, link_mib_s: float | None) -> int | None:
-    """What to tell QEMU of the link, in whole MiB/s; None for nothing.
+    """The rate of the link to tell QEMU, in whole MiB/s; None for none.
 
-    Without a cap it sees for itself what the link gives; under one it sends at least that.
+    Without a cap QEMU sees the rate of the link itself; under one it sends at least at the cap.
     """
     if not cap_mib_s or link_mib_s is None or link_mib_s < 1:
         return None
@@ -77,10 +79,10 @@ def usable_ms(promised_ms: float) -> float:
 
 
 def limit_ms(promised_ms: int, cap_mib_s: int, link: Link) -> int:
-    """The limit to hand to QEMU so that the real blackout stays within promised_ms.
+    """The limit to give QEMU so that the real blackout stays within promised_ms.
 
-    Under a cap on a link of unknown rate the cap counts as the link. Where QEMU was told another
-    rate than the link's, it reckons by that. What would be beyond HIGHEST_LIMIT_MS is that: the
+    Under a cap on a link of unknown rate the cap counts as the link. Where QEMU was told a rate
+    other than the link's, it calculates with that. A limit is at most HIGHEST_LIMIT_MS: the
     blackout is then shorter than promised.
     """
     scale = 1.0
@@ -92,27 +94,27 @@ def limit_ms(promised_ms: int, cap_mib_s: int, link: Link) -> int:
 
 
 def threshold_bytes(limit: int, rate_bytes_s: float, link: Link) -> float:
-    """What may remain at a switchover under a limit in ms when rate_bytes_s is being sent."""
+    """The bytes that may remain at a switchover under a limit in ms, sending rate_bytes_s."""
     rate = link.switchover_mib_s * MIB if link.switchover_mib_s else rate_bytes_s
     return rate * limit / 1000
 
 
 def blackout_ms(remaining_bytes: float, rate_bytes_s: float, link: Link) -> float:
-    """The real blackout in ms for what remains at the switchover.
+    """The real blackout in ms for the bytes that remain at the switchover.
 
-    On a link of unknown rate it is what it would be at the rate that was seen: an upper bound.
+    On a link of unknown rate it is that at the observed rate: an upper bound.
     """
     rate = max(rate_bytes_s, (link.mib_s or 0) * MIB, 1.0)
     return remaining_bytes / rate * 1000 + OVERHEAD_MS
 
 
 def initial_promise_ms(policy: keys.Policy) -> int:
-    """The blackout in ms to try for at the start; never above what the policy permits."""
+    """The blackout in ms to aim for at the start, never above that of the policy."""
     return min(policy.initial_downtime_ms, policy.max_downtime_ms)
 
 
 def initial_limit_ms(policy: keys.Policy, facts: record.Facts) -> int:
-    """The limit in ms to hand to QEMU before the start."""
+    """The limit in ms to give QEMU before the start."""
     return limit_ms(initial_promise_ms(policy), facts.bandwidth_mib_s,
                     Link(facts.link_mib_s, facts.switchover_mib_s, facts.reach_mib_s))
 

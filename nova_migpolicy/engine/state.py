@@ -2,10 +2,10 @@
 """The state of one migration's steering: the one object of the engine that changes.
 
 It holds what binds the migration (`terms`), the settings in force, what the rules have begun
-(`course`), and the books on actions: what was asked and not yet answered, and what is refused. An
-action that fails is tried once more and then counts as not available. An abort always is: there
-is nothing to take in its place, so a refused one is due again after a pause that grows. Others
-read it; only its own methods change it. Nothing is decided here.
+(`course`), and the actions awaiting an answer or refused. An action that fails is tried once more
+and then counts as unavailable. An abort is always available: nothing can take its place, so a
+refused one is due again after a pause that grows. Others read the state; only its own methods
+change it. Nothing is decided here.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from nova_migpolicy.policy import keys
 TRIES = 2
 # A refused abort is tried again after these pauses, and from then on after the last of them.
 ABORT_PAUSES_S = (1.0, 5.0, 30.0)
-# An action that nobody answered for is taken as lost after this.
+# An action without an answer counts as lost after this.
 ANSWER_S = 30.0
 ENDS = (remedies.StartPostCopy, remedies.Pause, remedies.Abort)
 ABORT = remedies.Abort.remedy
 
 
 def abort_pause_s(refusals: int) -> float:
-    """How long to wait after a number of refusals, 1 or more, until an abort is tried again."""
+    """The pause after a number of refusals, 1 or more, until an abort is tried again."""
     return ABORT_PAUSES_S[min(refusals, len(ABORT_PAUSES_S)) - 1]
 
 
 @dataclasses.dataclass(frozen=True)
 class Retune:
-    """A change that was made, and what to go back to if it is withdrawn."""
+    """A change that was made, and the state to return to if it is withdrawn."""
 
     change: terms_mod.Change
     terms: terms_mod.Terms
@@ -48,13 +48,13 @@ class Retune:
 class State:
     """The state of one migration.
 
-    :ivar settings: in force, as far as `applied` told
-    :ivar changed_s: when they, or how far the guest is throttled, changed last
+    :ivar settings: in force, as far as `applied` reported
+    :ivar changed_s: the last change of them, or of how far the guest is throttled
     :ivar ended_by: the step that has brought about the end
-    :ivar end_in_flight: a step that ends it, which is on its way: it cannot be called back
-    :ivar error: why an action was refused last
+    :ivar end_in_flight: a step that ends it and is on its way: it cannot be called back
+    :ivar error: the error of the last refusal
     :ivar retune: the last one, as long as it may be withdrawn
-    :ivar abort_again_s: when a refused abort is to be tried again; None where none was refused
+    :ivar abort_again_s: the time to retry a refused abort; None where none was refused
     """
 
     def __init__(self, policy: keys.Policy, facts: record.Facts) -> None:
@@ -92,7 +92,7 @@ class State:
         return bool(self._asked)
 
     def sampled(self, at_s: float, *, throttle_moved: bool) -> None:
-        """Enter a sample: answers that are too late for it are taken as lost.
+        """Enter a sample: actions without an answer for ANSWER_S count as lost.
 
         :param throttle_moved: auto-converge slows the guest more, or less, than before
         """
@@ -102,20 +102,20 @@ class State:
             self.changed_s = max(self.changed_s, at_s)
 
     def resized(self, more_bytes: int) -> None:
-        """Enter that this many more bytes are to be copied than was known, or fewer."""
+        """Enter that this many more bytes (fewer below 0) are to be copied than was known."""
         self.terms = self.terms.resized(more_bytes)
 
     def enter(self, course: course_mod.Course | None) -> None:
-        """Enter what a decision begins or says; None for nothing."""
+        """Enter the course that a decision carries; None for no change."""
         if course is not None:
             self.course = course
 
     def retuned(self, made: Retune | None, terms: terms_mod.Terms) -> None:
-        """Enter a retune, and the terms after it; None where none may be withdrawn any more."""
+        """Enter a retune and the terms after it; None where none can be withdrawn any more."""
         self.retune, self.terms = made, terms
 
     def issue(self, decision: record.Decision) -> None:
-        """Send out a decision: its actions are asked for."""
+        """Enter that a decision goes out: its actions await an answer."""
         self._asked.extend((action, decision.at_s) for action in decision.actions)
         for action in decision.actions:
             if isinstance(action, ENDS):
@@ -140,7 +140,7 @@ class State:
         self.changed_s = at_s
 
     def refused(self, action: remedies.Action, at_s: float, error: str) -> None:
-        """Enter that an action was refused; the others of its decision are waited for no more."""
+        """Enter that an action was refused; the rest of its decision is no longer awaited."""
         self._asked.clear()
         if action == self.end_in_flight:
             self.end_in_flight = None

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a migration is bound by: the policy in force, its deadline, and what an operator holds.
+"""The terms of a migration: the policy in force, its deadline, and the settings held.
 
 A held value is the operator's own responsibility: it is not bound by the policy, but the limit
-handed to QEMU still follows the bandwidth cap and the link, so that a blackout that was promised
-stays what it means. Nothing is asked or refused here.
+given to QEMU still follows the bandwidth cap and the link, so that a promised blackout keeps its
+meaning. Nothing is asked or refused here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ THROTTLE = 'max_throttle_percent'
 _REMEDIES = {BANDWIDTH: remedies.BANDWIDTH, DOWNTIME: remedies.DOWNTIME,
              THROTTLE: remedies.AUTO_CONVERGE}
 HOLDABLE = frozenset(_REMEDIES)
-# Auto-converge that may not be used any more is left armed, and slows the guest by no more.
+# Auto-converge that may no longer be used is left armed, and slows the guest by no more than this.
 ARMED_PERCENT = 1
 
 
@@ -54,13 +54,13 @@ class Change:
 
     @property
     def is_of_bandwidth(self) -> bool:
-        """Whether it is of nothing but the bandwidth, which a paused guest is sent with, too."""
+        """Whether it changes only the bandwidth, which also applies to a paused guest."""
         return self.policy is None and {BANDWIDTH}.issuperset({*self.hold, *self.release})
 
 
 @dataclasses.dataclass(frozen=True)
 class Terms:
-    """The terms as they are now.
+    """The terms in force.
 
     deadline_s: absolute, on the clock of the samples; None for no deadline. held: values by
     setting, of HOLDABLE.
@@ -72,7 +72,7 @@ class Terms:
         default_factory=lambda: types.MappingProxyType({}))
 
     def resized(self, more_bytes: int) -> Terms:
-        """The terms when this many more bytes are to be copied than was known, or fewer."""
+        """The terms with this many more bytes (fewer below 0) to be copied than was known."""
         if self.deadline_s is None or not more_bytes:
             return self
         later_s = self.policy.timeout_seconds_per_gib * more_bytes / GIB
@@ -89,11 +89,11 @@ class Terms:
         return dataclasses.replace(new, policy=change.policy, deadline_s=change.deadline_s)
 
     def frees(self, remedy: str) -> bool:
-        """Whether the engine may use a remedy, as far as holds go."""
+        """Whether no held setting keeps the engine from using a remedy."""
         return all(remedy_of(setting) != remedy for setting in self.held)
 
     def highest_cap(self, cap_mib_s: int) -> int:
-        """The highest cap that is permitted, where this one is in force; 0 for none at all."""
+        """The highest permitted cap, where this one is in force; 0 for no cap."""
         if not cap_mib_s or not self.frees(remedies.BANDWIDTH) or (
                 remedies.BANDWIDTH not in self.policy.remedies):
             return cap_mib_s
@@ -102,7 +102,7 @@ class Terms:
 
     @property
     def limit_is_held(self) -> bool:
-        """Whether the limit handed to QEMU is not the engine's to choose."""
+        """Whether the operator holds what determines the limit given to QEMU."""
         return BANDWIDTH in self.held or DOWNTIME in self.held
 
     @property
@@ -112,10 +112,10 @@ class Terms:
 
     def fit(self, now: settings_mod.Settings, wanted: settings_mod.Settings,
             link: settings_mod.Link) -> settings_mod.Settings:
-        """What becomes of settings that are wanted in place of those in force now.
+        """Fit wanted settings to the terms, starting from those in force.
 
-        What is held is put in, the rest is brought below the policy's ceilings, and the limit
-        follows: where something is held, and where the cap or the promise changes.
+        Held values are put in, the rest is brought below the policy's ceilings, and the limit
+        follows where something is held, or where the cap or the promise changes.
         """
         policy = self.policy
         top = policy.max_bandwidth_mib_s

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the engine knows of a migration: from sample to sample, one frozen observation of it.
+"""Derive everything that is known of a migration from its samples: one frozen observation each.
 
-The `Observer` follows the samples; it decides nothing and changes nothing but itself. What an
-`Observation` says of rates and costs hangs on the settings in force as well, which may have been
-changed since the sample; so those questions take the state.
+The `Observer` follows the samples and decides nothing; beside itself it changes the state only by
+`State.sampled` and `State.resized`. The rates and costs of an `Observation` also depend on the
+settings in force, which may have changed since the sample; so those methods take the state.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ from nova_migpolicy.engine import state as state_mod
 
 MIB = record.MIB
 Phase = samples.Phase
-# Reckoned with as long as nothing at all is known of the rate.
+# Assumed as long as nothing is known of the rate.
 GUESS_MIB_S = 100.0
-# Less than this share of the cap is not what the cap makes of it.
+# A rate below this share of the cap is limited by something other than the cap.
 LINK_BOUND = 0.8
-# For so long it is kept how the disks came on.
+# The progress of the disks is kept for this long.
 DISKS_KEPT_S = 60.0
-# What leave_out knows beside remedies: that QEMU was told of the link's rate.
+# A name that leave_out takes besides remedies: QEMU was told the rate of the link.
 SWITCHOVER = 'switchover'
-# What is known before anything is seen.
+# The knowledge before the first sample.
 NO_DISKS = disk_sync.Mirroring()
 MOVES = standstill.Standstill()
 
 
 @dataclasses.dataclass(frozen=True)
 class Observation:
-    """All that is known of a migration as of its last sample.
+    """The knowledge of a migration as of its last sample.
 
-    sample: None before the first one. facts: what was known at the start, less what was left out.
+    sample: None before the first one. facts: those known at the start, without what was left out.
     passes: those that are over, the bulk copy first. ended_pass: the one that this sample ended.
-    pass_number: of the one that runs. mark_s: when the dirty bitmap was last synced.
-    estimate: how the guest dirties its memory; None before a pass is over. pace: by how many
-    bytes/s what remains shrinks; None where that is not known. shown_mib_s: what the link gave
-    this migration where no cap held it down. switched_s: since when the guest is stopped for its
-    switchover, as far as it is known.
+    pass_number: of the running one. mark_s: the time of the last sync of the dirty bitmap.
+    estimate: the curves by which the guest dirties its memory; None before a pass is over. pace:
+    the rate in bytes/s at which the remaining data shrinks; None where not known. shown_mib_s: the
+    rate of the link as this migration showed it without being limited by a cap. switched_s: since
+    when the guest is stopped for its switchover, as far as known.
     """
 
     facts: record.Facts
@@ -76,17 +76,17 @@ class Observation:
 
     @property
     def at_s(self) -> float:
-        """When the sample was taken; the start before the first one."""
+        """The time of the sample; that of the start before the first one."""
         return self.facts.started_s if self.sample is None else self.sample.at_s
 
     @property
     def ended_a_pass(self) -> bool:
-        """Whether it ended a pass after the bulk copy: then the passes may be judged."""
+        """Whether it ended a pass after the bulk copy, so that the passes may be judged."""
         return self.ended_pass is not None and self.ended_pass.number > 0
 
     @property
     def measured_before(self) -> dirtying.Point | None:
-        """What was measured of the guest before the start."""
+        """The measurement of the guest before the start."""
         facts = self.facts
         if facts.dirtied_bytes is None or facts.dirtied_seconds <= 0:
             return None
@@ -94,7 +94,7 @@ class Observation:
 
     @property
     def link(self) -> settings_mod.Link:
-        """What is known of the link; what the passes show beats what was believed before."""
+        """The known rates of the link; those that the passes show beat those believed before."""
         known, shown, seen = self.known_link, self.shown_mib_s, self.estimate
         if shown is not None:
             return dataclasses.replace(known, mib_s=shown, reach_mib_s=shown)
@@ -104,7 +104,7 @@ class Observation:
 
     @property
     def left_bytes(self) -> int | None:
-        """What is still to be sent, disks included; None when not known."""
+        """The bytes still to be sent, disks included; None when not known."""
         if self.sample is None:
             return None
         disk, memory = self.sample.disk_remaining_bytes, self.sample.memory_remaining_bytes
@@ -117,13 +117,13 @@ class Observation:
         return None if memory is None else memory + (disk or 0)
 
     def is_link_bound(self, state: state_mod.State) -> bool:
-        """Whether the passes show that something slower than the cap holds the rate down."""
+        """Whether the passes show that something slower than the cap limits the rate."""
         seen, cap = self.estimate, state.settings.cap_mib_s
         return (seen is not None and seen.measured and cap > 0
                 and seen.wire_rate < LINK_BOUND * cap * MIB)
 
     def others(self, state: state_mod.State) -> int:
-        """How many others of this host send at their full rate, where the link is what binds."""
+        """The number of others of this host sending at full rate, where the link is the limit."""
         last, seen, cap = self.sample, self.estimate, state.settings.cap_mib_s
         if last is None or not last.others:
             return 0
@@ -132,21 +132,21 @@ class Observation:
         return last.others
 
     def rate(self, state: state_mod.State) -> float:
-        """Bytes/s sent, as seen in the passes or else as expected."""
+        """Bytes/s sent, as observed in the passes or else as expected."""
         return self.estimate.wire_rate if self.estimate else self.expected_rate(state)
 
     def rate_at(self, state: state_mod.State, cap_mib_s: int) -> float | None:
-        """Bytes/s expected under a cap; None where there is to be none and the link is unknown."""
+        """Bytes/s expected under a cap; None for no cap on a link of unknown rate."""
         if cap_mib_s == state.settings.cap_mib_s or self.is_link_bound(state):
             return self.rate(state)
         known = [mib for mib in (cap_mib_s, self.link.mib_s) if mib]
         return min(known) * MIB if known else None
 
     def expected_rate(self, state: state_mod.State) -> float:
-        """Bytes/s to reckon with where no pass was long enough to show it."""
+        """Bytes/s to assume where no pass was long enough to show the rate."""
         cap, known = state.settings.cap_mib_s, self.permitted_rate(state)
         lately = [one for one in self.passes[-3:] if one.wire_bytes]
-        # Pages of zeros make a pass short, and its rate is none of the link's.
+        # Zero pages make a pass short, and its rate is not that of the link.
         shown = [one.wire_rate for one in lately if one.cap_mib_s == cap
                  and one.wire_bytes >= link_rate.AS_IT_IS * one.sent_bytes]
         if shown and known:
@@ -162,12 +162,12 @@ class Observation:
         return min(known) * MIB if known else None
 
     def threshold_bytes(self, state: state_mod.State) -> float:
-        """What may remain at a switchover now."""
+        """The bytes that may remain at a switchover now."""
         return settings_mod.threshold_bytes(
             state.settings.limit_ms, self.rate(state), self.link)
 
     def cost(self, state: state_mod.State, at_s: float, cap_mib_s: int) -> end_cost.Cost | None:
-        """What it costs to send all under a cap with the guest stopped; None when not known."""
+        """The cost of sending all under a cap with the guest stopped; None when not known."""
         left, rate = self.left_bytes, self.rate_at(state, cap_mib_s)
         if left is None:
             return None
@@ -176,27 +176,27 @@ class Observation:
             left, self.estimate if passing else None, at_s - (self.mark_s or at_s),
             self.throttle_percent or 0, rate or self.rate(state),
             sends_again=self.facts.sends_again,
-            # Others give way to a guest that stands still, but for older ones.
+            # Others give way to a guest that stands still, except older ones.
             rate_is_known=rate is not None and not self.others(state))
 
     def left_in_all(self, state: state_mod.State, at_s: float) -> float | None:
-        """What is still to be sent of a guest that runs, with what it dirtied since the last sync.
+        """The bytes still to be sent of a running guest, with those dirtied since the last sync.
 
-        In bytes; None when not known.
+        None when not known.
         """
         cost = self.cost(state, at_s, state.settings.cap_mib_s)
         return None if cost is None else cost.left
 
     def disk_rates(self, state: state_mod.State,
                    window_s: float = disk_sync.WINDOW_S) -> disk_sync.Rates | None:
-        """How the disks come on under the present settings; None where too little was seen."""
+        """The rates of the disks under the present settings; None where too little was seen."""
         return self.mirroring.rates(state.changed_s, self.disk_bytes, window_s)
 
     def disks_need_s(self, state: state_mod.State) -> float | None:
         """Seconds until the disks are in sync and the memory was sent once; infinity for never.
 
-        None where that is not known yet. Just after a change of the cap it is reckoned with what
-        was written before.
+        None where not known yet. Just after a change of the cap, the write rate from before it is
+        assumed.
         """
         left = self.sample.disk_remaining_bytes if self.sample is not None else None
         seen = self.disk_rates(state)
@@ -214,7 +214,7 @@ class Observation:
                 + self.facts.memory_bytes / gross)
 
     def settled_passes(self, state: state_mod.State) -> int:
-        """Whole passes under the present settings."""
+        """The number of whole passes under the present settings."""
         count = 0
         for one in reversed(self.passes):
             if one.number < 1 or state.changed_s > one.start_s + 0.2 * one.duration_s:
@@ -224,9 +224,9 @@ class Observation:
 
 
 class Observer:
-    """Follows one migration.
+    """The observer of one migration.
 
-    :ivar now: all that is known
+    :ivar now: the latest observation
     """
 
     def __init__(self, facts: record.Facts) -> None:
@@ -237,14 +237,14 @@ class Observer:
         self._pace = progress_mod.Pace()
         self._movement = standstill.Movement()
         self._disks_seen = False
-        # What comes of it for the estimate and the settings of then.
+        # The predicted ends, and the estimate and settings that they are for.
         self._ends: outlook.Ends | None = None
         self._ends_of: tuple[object, ...] = ()
 
     def observe(self, sample: samples.Sample, state: state_mod.State) -> Observation | None:
-        """Take in a sample, and enter in the state what changes by it.
+        """Take in a sample, and enter its changes in the state.
 
-        None for a sample from before the last one, which is ignored.
+        None for a sample older than the last one, which is ignored.
         """
         last = self.now.sample
         if last is not None and sample.at_s < last.at_s:
@@ -265,10 +265,10 @@ class Observer:
         return self.now
 
     def leave_out(self, names: abc.Collection[str]) -> None:
-        """The migration was started without these remedies, or SWITCHOVER, after all.
+        """Record that the migration was started without these remedies, or SWITCHOVER.
 
-        Without SWITCHOVER, QEMU's limit is held to the cap. Names that mean nothing here are
-        ignored, and so is what was left out before.
+        Without SWITCHOVER, QEMU's limit refers to the cap. Unknown names are ignored, and so are
+        those left out before.
         """
         facts = self.now.facts
         self._set(facts=dataclasses.replace(
@@ -278,15 +278,15 @@ class Observer:
             self._set(known_link=dataclasses.replace(self.now.known_link, switchover_mib_s=None))
 
     def update_link(self, mib_s: float | None) -> None:
-        """The rate of the link is better known now; None for not known any more."""
+        """Replace the known rate of the link; None where it is no longer known."""
         self._set(known_link=dataclasses.replace(self.now.known_link, mib_s=mib_s))
 
     def switched_over(self, at_s: float) -> None:
-        """The guest has been stopped, for its switchover or by a pause for it."""
+        """Record that the guest was stopped, for its switchover or by a pause for it."""
         self._set(switched_s=at_s)
 
     def entered_post_copy(self) -> None:
-        """Post-copy has been started; no sample needs to tell."""
+        """Record that post-copy was started, without waiting for a sample to show it."""
         self._tracker.phase = Phase.POST_COPY
         self._set(phase=Phase.POST_COPY)
 
@@ -309,9 +309,9 @@ class Observer:
                   ended_pass=ended, pass_number=self._tracker.number, mark_s=self._tracker.mark_s)
 
     def _size_disks(self, sample: samples.Sample) -> int:
-        """Learn how much there is to copy of the disks, once QEMU knows; by how much it grew.
+        """Learn the bytes to be copied of the disks, once QEMU knows; returns their growth.
 
-        Its total grows with what the guest writes, for which nobody gets more time: what is left
+        QEMU's total grows with the guest's writes, which earn no more time: the remaining data
         does not grow beyond the disks.
         """
         total, left, known = sample.disk_total_bytes, sample.disk_remaining_bytes, (
@@ -357,7 +357,7 @@ class Observer:
         self._set(forecast=forecast, verdict=verdict)
 
     def _note_link(self, state: state_mod.State) -> None:
-        """Note what the link gives where nothing else holds the transfer down."""
+        """Note the rate of the link where nothing else limits the transfer."""
         seen = self.now.estimate
         if seen is not None and seen.measured and (
                 self.now.is_link_bound(state) or not state.settings.cap_mib_s):
@@ -366,7 +366,7 @@ class Observer:
     def _follow_movement(self, cap_mib_s: int) -> None:
         left, sample = self.now.left_bytes, self.now.sample
         if left is not None and self.now.switched_s is not None:
-            # What QEMU has handed to the kernel is not at the destination for that.
+            # Data that QEMU has handed to the kernel need not have arrived at the destination.
             left = max(left, 1)
         if sample is not None:
             self._set(standstill=self._movement.observe(sample, self.now.phase, left, cap_mib_s))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What will come of a migration if nothing is done: the forecast that people see, and a verdict.
+"""Forecast a migration if nothing is done: the forecast shown to users, and a verdict.
 
-The phases before the passes can only be forecast as far as they go themselves: what the guest
-dirties meanwhile is not seen before the bulk copy is over.
+For the phases before the passes, only their own end can be forecast: what the guest dirties in the
+meantime is not seen before the bulk copy is over.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from nova_migpolicy.engine import record
 from nova_migpolicy.engine import settings as settings_mod
 
 MIB = record.MIB
-# Without a deadline, what takes longer than this from now is as good as never.
+# Without a deadline, an end later than this from now counts as never.
 PATIENCE_S = 600.0
 
 
 class Verdict(enum.Enum):
-    """Whether it ends by itself.
+    """The answer to whether it ends by itself.
 
-    FINE: in time. LATE: after the deadline. UNSURE: if the guest is gentler than it seems.
+    FINE: in time. LATE: after the deadline. UNSURE: only if the guest is gentler than it seems.
     STALLED: no.
     """
 
@@ -41,7 +41,7 @@ def _slowed(curve: dirtying.Curve, throttle_percent: int) -> dirtying.Curve:
 
 @dataclasses.dataclass(frozen=True)
 class Ends:
-    """How it ends for the low, the mid and the high curve, from the last sync on."""
+    """The predicted ends for the low, the mid and the high curve, from the last sync on."""
 
     low: forecast.Prediction
     mid: forecast.Prediction
@@ -50,7 +50,7 @@ class Ends:
 
 def ends(seen: dirtying.Estimate, now: settings_mod.Settings, link: settings_mod.Link,
          throttle_percent: int) -> Ends:
-    """What comes of it; the same until a pass ends or a setting changes."""
+    """Predict the ends, which stay the same until a pass ends or a setting changes."""
     drain = seen.wire_rate * seen.drain
     threshold = settings_mod.threshold_bytes(now.limit_ms, seen.wire_rate, link)
     horizon = max(PATIENCE_S, 60 * seen.remaining / drain)
@@ -88,9 +88,9 @@ def passing(seen: dirtying.Estimate, found: Ends, link: settings_mod.Link, numbe
 
 def copying(remaining_bytes: float, rate: float | None,
             time_left_s: float | None) -> record.Forecast:
-    """The forecast during the disks and the bulk copy: no earlier than when they are over.
+    """The forecast during the disks and the bulk copy: the end is no earlier than theirs.
 
-    rate: bytes/s by which what remains shrinks; None when not known yet.
+    rate: bytes/s by which the remaining data shrinks; None when not known yet.
     """
     seconds = remaining_bytes / rate if rate else None
     makes = None
@@ -104,10 +104,10 @@ def copying(remaining_bytes: float, rate: float | None,
 
 def mirroring(seconds: float | None, gross: float | None,
               time_left_s: float | None) -> record.Forecast:
-    """The forecast during the disks: no earlier than when they and the memory are over.
+    """The forecast during the disks: the end is no earlier than that of them and the memory.
 
-    seconds: infinity where the disks are never in sync; None when not known yet, which is no end
-    in sight either. gross: bytes/s that are copied.
+    seconds: infinity where the disks are never in sync; None when not known yet, with no end in
+    sight either. gross: bytes/s copied.
     """
     ends_s = seconds if seconds is not None and math.isfinite(seconds) else None
     makes = None
@@ -120,7 +120,7 @@ def mirroring(seconds: float | None, gross: float | None,
 
 
 def plateau(seen: list[passes_mod.Pass]) -> list[passes_mod.Pass]:
-    """The newest passes that all ended with about the same size remaining."""
+    """The newest passes that all ended with about the same amount remaining."""
     newest = seen[-1].end_bytes
     flat: list[passes_mod.Pass] = []
     for one in reversed(seen):

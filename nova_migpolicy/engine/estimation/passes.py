@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cuts the stream of samples into phases and passes.
+"""Cut the stream of samples into phases and passes.
 
-A pass runs from one sync of the dirty bitmap to the next. Between two syncs what remains falls
-by exactly what is sent, so what was newly dirtied is known from both, however late after the
-sync the sample was taken. Samples that contradict that (counters that run backwards, statistics
-that are missing) never make a pass; the next good one starts afresh. No rate is judged here.
+A pass runs from one sync of the dirty bitmap to the next. Between two syncs the remaining memory
+falls by exactly what is sent, so the newly dirtied memory is known from both, however late after
+the sync the sample was taken. Samples that contradict that (counters that run backwards, missing
+statistics) never make a pass; the next good one starts afresh. No rate is judged here.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from nova_migpolicy.engine import samples
 
 Phase = samples.Phase
 _SLACK_BYTES = 64 << 20
-# Shorter passes are taken together: QEMU paces itself in windows of 0.1 s.
+# Shorter passes are joined: QEMU paces itself in windows of 0.1 s.
 SHORT_S = 0.3
 KEPT_PASSES = 200
-# Who watches leaves a sync that follows one it looked at sooner to the next one: what a pass is
-# told from is the counters, and they miss nothing.
+# A sync that follows a sampled one sooner than this need not be sampled: passes are derived from
+# counters, which miss nothing.
 LEAST_GAP_S = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
 class Told:
-    """What libvirt told at the ends of a pass, with no guess in it.
+    """Figures of a pass as libvirt reported them, without guesses.
 
-    wire_bytes: what went over the wire in between. longest_s: how long that may have taken.
+    wire_bytes: bytes on the wire. longest_s: the longest time that they may have taken.
     """
 
     wire_bytes: int
@@ -38,14 +38,14 @@ class Told:
 class Pass:
     """One pass that is over. number 0 is the bulk copy; sizes are in bytes.
 
-    leftover: of what the pass began with, what was not yet sent when it ended.
+    leftover: the part of what the pass began with that was not yet sent when it ended.
     dirtied: newly dirtied during the pass, not counting pages that were to be sent anyway.
-    wire_bytes: what went over the wire, which compression and pages of zeros make less.
+    wire_bytes: bytes on the wire, which compression and zero pages reduce.
     sent_bytes: of guest memory, each page in full, with those that xbzrle found unchanged.
     steady: the cap did not change in the middle of it.
-    count: how many passes it stands for: short ones are taken together.
-    shared: other migrations of this host used the link in it.
-    told: of the same bytes and time, what is no guess; both ends may lie a little later.
+    count: the number of passes that it stands for: short ones are joined.
+    shared: other migrations of this host used the link during it.
+    told: the same bytes and time without guesses; both ends may lie a little later.
     """
 
     number: int
@@ -66,7 +66,7 @@ class Pass:
 
     @property
     def duration_s(self) -> float:
-        """How long it took, above 0."""
+        """The duration in seconds, above 0."""
         return self.end_s - self.start_s
 
     @property
@@ -76,13 +76,13 @@ class Pass:
 
     @property
     def drain_rate(self) -> float:
-        """Bytes of guest memory dealt with per second."""
+        """Bytes of guest memory covered per second."""
         return self.sent_bytes / self.duration_s
 
 
 @dataclasses.dataclass(frozen=True)
 class _Mark:
-    """The counters when a pass began; asked_s, told_s, told_wire: as libvirt told, see Sample."""
+    """The counters when a pass began; asked_s, told_s, told_wire: see Sample."""
 
     at_s: float
     asked_s: float
@@ -148,7 +148,7 @@ def _between(old: _Mark, now: _Mark, number: int, sample: samples.Sample,
 
 
 class Tracker:
-    """Follows one migration from sample to sample."""
+    """The tracker of one migration's phases and passes, from sample to sample."""
 
     def __init__(self) -> None:
         self.phase = Phase.SETUP
@@ -163,10 +163,10 @@ class Tracker:
 
     def observe(self, sample: samples.Sample, *, threshold_bytes: float, cap_mib_s: int,
                 changed_s: float) -> Pass | None:
-        """Take in a sample; the pass that it ended, if it did and it is long enough to judge.
+        """Take in a sample; returns the pass that it ended, if that is long enough to judge.
 
-        threshold_bytes: what may remain at a switchover now. changed_s: when the cap or the
-        limit was last changed.
+        threshold_bytes: the bytes that may remain at a switchover now. changed_s: the time of the
+        last change of the cap or the limit.
         """
         if self._last_s is not None and sample.at_s < self._last_s:
             return None
@@ -224,7 +224,7 @@ class Tracker:
             self.phase = Phase.DISKS
 
     def _count(self, sample: samples.Sample) -> int | None:
-        """How many syncs lie between the last sample and this one; None for no sync."""
+        """The number of syncs between the last sample and this one; None for no sync."""
         known, seen = self._iteration, sample.iteration
         if seen is None:
             return 1 if sample.boundary else None
@@ -236,7 +236,7 @@ class Tracker:
         if seen < known:
             if not sample.boundary:
                 return None
-            # A counter that starts anew: believe it, but make no pass of the jump.
+            # The counter has started again: believe it, but make no pass of the jump.
             self._iteration = seen
             self._mark = None
             return 1
@@ -259,7 +259,7 @@ class Tracker:
 
     def _ends_bulk(self, old: _Mark | None, now: _Mark | None, sample: samples.Sample,
                    threshold_bytes: float) -> bool:
-        """Whether a sync ended the bulk copy, or an earlier one did that was not seen."""
+        """Whether this sync, or an earlier one that was not seen, ended the bulk copy."""
         if old is None:
             return self._late(now, sample)
         return self._bulk_over(old, now, sample, threshold_bytes)

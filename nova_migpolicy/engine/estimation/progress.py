@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a migration has come, for people: a percentage that never runs backwards, and a pace.
+"""The progress of a migration for users: a percentage that never falls, and a pace.
 
-What remains jumps up at each sync of the dirty bitmap, so the raw share of work done does too.
-This is for showing only; nothing is decided by it except how long the bulk copy will take.
+The remaining memory jumps up at each sync of the dirty bitmap, so the raw share of work done jumps
+back. This is for display only; nothing is decided by it except how long the bulk copy will take.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ WINDOW_S = 30.0
 
 
 class Pace:
-    """How fast what remains shrinks, over the last window_s seconds."""
+    """The rate at which the remaining data shrinks, over the last window_s seconds."""
 
     def __init__(self, window_s: float = WINDOW_S, least_s: float = 4.0) -> None:
         self._window_s = window_s
@@ -24,7 +24,7 @@ class Pace:
         self._seen: collections.deque[tuple[float, int]] = collections.deque()
 
     def add(self, at_s: float, remaining_bytes: int | None) -> None:
-        """Take in what remains; a rise or a jump in time starts afresh."""
+        """Take in the remaining bytes; a rise or a step back in time restarts the window."""
         if remaining_bytes is None:
             return
         if self._seen and (at_s < self._seen[-1][0] or remaining_bytes > self._seen[-1][1]):
@@ -44,10 +44,10 @@ class Pace:
 
 
 class Progress:
-    """Percent done over disks and memory together.
+    """Percent done of disks and memory together.
 
-    disk_bytes: what is to be copied of the disks as far as it is known; QEMU's own total counts
-    as soon as there is one.
+    disk_bytes: bytes to be copied of the disks as far as known; QEMU's own total counts as soon as
+    there is one.
     """
 
     def __init__(self, memory_bytes: int, disk_bytes: int) -> None:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells by the counters that nothing moves any more, and for how long.
+"""Detect by the counters that nothing moves any more, and for how long.
 
-Under any cap QEMU's counters of what is on the wire move ten times a second; on a link that has
-died they stand still as soon as the socket's buffer is full, and nothing else tells: a pass just
-does not end. A link that lets a packet through now and then is as good as dead. Where pages are
-looked through that need not be sent, or new passes begin, something moves although the wire does
-not. What is done about it is not decided here.
+Under any cap QEMU's counters of bytes on the wire move ten times a second; on a link that has died
+they stop as soon as the socket's buffer is full, and nothing else shows it: a pass just does not
+end. A link that lets a packet through now and then is as good as dead. Where QEMU scans pages that
+need not be sent, or new passes begin, something moves although the wire does not. What is done
+about it is not decided here.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ Phase = samples.Phase
 # moves again within 30 s, and within two minutes where that was gone for one.
 SAID_S = 30.0
 ACTED_S = 120.0
-# A disk that the destination has to fill with zeros first moves no counter meanwhile.
+# A disk that the destination has to fill with zeros first moves no counter in the meantime.
 ACTED_DISKS_S = 600.0
-# Less than this share of what went over the wire lately, and of the cap, is a trickle. So many
-# bytes/s are none, however much more it was.
+# Less than this share of the recent rate on the wire, and of the cap, is a trickle. This many
+# bytes/s are never a trickle, however high the recent rate.
 TRICKLE = 0.05
 NO_TRICKLE = float(MIB)
-# Movement is looked for over so many seconds at least, and lately is so many of these.
+# Movement is looked for over this many seconds at least; the recent rate is that of this many such
+# steps.
 STEP_S = 4.0
 STEPS = 12
 
@@ -48,9 +49,9 @@ class _Mark:
 
 @dataclasses.dataclass(frozen=True)
 class Standstill:
-    """For how long nothing has moved, as of a sample.
+    """The time for which nothing has moved, as of a sample.
 
-    moved: bytes on the wire in that time, a trickle. to_end_s: after how many seconds nothing is
+    moved: bytes on the wire in that time, a trickle. to_end_s: the seconds after which nothing is
     to be expected any more.
     """
 
@@ -60,24 +61,24 @@ class Standstill:
 
     @property
     def lasts(self) -> bool:
-        """Whether it is long enough to be said."""
+        """Whether it is long enough to be reported."""
         return self.seconds >= SAID_S
 
     @property
     def is_to_end(self) -> bool:
-        """Whether it is so long that nothing is to be expected any more."""
+        """Whether it is long enough that nothing is to be expected any more."""
         return self.seconds >= self.to_end_s
 
     @property
     def sentence(self) -> str:
-        """What has not moved, and for how long; it begins in lower case."""
+        """A sentence on what has not moved, and for how long; it begins in lower case."""
         what = f'only {figures.size(self.moved)} have' if self.moved else 'nothing has'
         return (f'{what} moved over the link to the destination for '
                 f'{figures.span(self.seconds)}')
 
 
 class Movement:
-    """Whether one migration moves, from sample to sample."""
+    """The movement of one migration, from sample to sample."""
 
     def __init__(self) -> None:
         self._now = Standstill()
@@ -90,9 +91,9 @@ class Movement:
 
     def observe(self, sample: samples.Sample, phase: Phase, left: int | None,
                 cap_mib_s: int) -> Standstill:
-        """Take in a sample; how it stands then.
+        """Take in a sample; returns the standstill as of then.
 
-        :param left: what is still to be sent, in bytes; None when not known
+        :param left: bytes still to be sent; None when not known
         :param cap_mib_s: in force; 0 for none
         """
         now = _mark(sample, phase, left)
@@ -116,7 +117,7 @@ class Movement:
         self._mark = self._still = now
 
     def _goes_round(self, sample: samples.Sample) -> bool:
-        """Whether a pass that took no long time is over: then it is no link that stands still."""
+        """Whether a pass that took little time is over: then the link does not stand still."""
         if sample.iteration == self._iteration:
             return False
         took_s, self._began_s = sample.at_s - self._began_s, sample.at_s
@@ -142,13 +143,13 @@ def _mark(sample: samples.Sample, phase: Phase, left: int | None) -> _Mark | Non
 
 
 def _is_new(old: _Mark, now: _Mark) -> bool:
-    """Whether another phase has begun, or counters that tell nothing of the old ones."""
+    """Whether another phase has begun, or the counters cannot be compared with the old ones."""
     return (old.phase is not now.phase or now.wire < old.wire
             or (old.pages is None) != (now.pages is None))
 
 
 def forecast(last: record.Forecast) -> record.Forecast:
-    """What is to be expected while nothing moves: no end in sight."""
+    """The forecast while nothing moves: no end in sight."""
     return dataclasses.replace(
         last, converges=False, eta_low_s=None, eta_s=None, eta_high_s=None, blackout_ms=None,
         plateau_bytes=None, makes_deadline=None if last.deadline_in_s is None else False)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to do about a migration: leave it, change a setting, end it, or what an operator wants."""
+"""Decisions on a migration: leave it, change a setting, end it, or carry out an order."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steers the settings of a migration that goes on: from what is seen to a decision.
+"""Adjust the settings of a migration that goes on.
 
-The occasions: a pass has ended (`convergence` judges), a copy alone would miss the deadline, what
-was measured before the start rules out an end, and a limit that no longer keeps the promised
-blackout. How an end is brought about is `ending`'s.
+The occasions: a pass has ended (`convergence` judges), a copy alone would miss the deadline, the
+measurement before the start rules out convergence, or a limit no longer keeps the promised
+blackout. How an end is brought about is decided in `ending`.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ State = state_mod.State
 # A copy is sped up for the deadline at most this often, and only for a real gain.
 SPEED_UP_S = 10.0
 SPEED_UP_GAIN = 1.2
-# Of the time that is left, the share in which the bulk copy should be over.
+# The share of the remaining time in which the bulk copy should be over.
 SPEED_UP_SHARE = 0.8
-# A guest that was seen to dirty that much faster than may be sent cannot converge. How much faster
-# than it dirties is to be sent then: p95 of total time / oracle on the suite full, seed 101, was
+# A guest measured to dirty this much faster than the cap cannot converge. The rate is then raised
+# to this many times its dirty rate: p95 of total time / oracle on the suite full, seed 101, was
 # 1.38 with 3, 1.34 with 5, 1.26 with 8 and with 12; the median of bytes / oracle stayed 1.00.
-FORESEEN = 1.05
-FORESEEN_GAIN = 8.0
-# A limit that is off by less is left: what is held back of a promise pays for it.
+EARLY = 1.05
+EARLY_GAIN = 8.0
+# A limit that is off by less is left: the margin kept back from the promise pays for it.
 SLACK = 1.05
-# Of the blackout that is permitted, so much is used while others share the link.
+# The share of the permitted blackout that is used while others share the link.
 BESIDE_OTHERS = 0.7
-# What QEMU was told of the link was taken low: so much more than that is no error.
+# QEMU was told a low estimate of the link's rate: up to this factor more is no error.
 TOLD_SLACK = 1.2
 
 
 def permitted(state: State, seen: Observation) -> planner_mod.Permitted:
-    """What may be used now."""
+    """The remedies permitted now, with their bounds."""
     policy = state.policy
     can = {remedies.AUTO_CONVERGE: seen.facts.can_throttle,
            remedies.POST_COPY: seen.facts.can_post_copy}
@@ -68,7 +68,7 @@ def permitted(state: State, seen: Observation) -> planner_mod.Permitted:
 
 
 def after_pass(state: State, seen: Observation) -> Decision | None:
-    """Take the least harmful remedy that makes it converge, or do what the policy has for none."""
+    """Take the least harmful remedy that makes it converge, or carry out on_stall."""
     if seen.estimate is None or seen.forecast is None:
         return None
     at_s = seen.at_s
@@ -86,7 +86,7 @@ def after_pass(state: State, seen: Observation) -> Decision | None:
 
 def _carry_out(state: State, seen: Observation, course: course_mod.Course,
                found: convergence.Judgement) -> Decision | None:
-    """Carry out a judgement, or wait where it is others on the link that slow it down."""
+    """Carry out a judgement, or wait where others on the link slow it down."""
     now, at_s = state.settings, seen.at_s
     step = found.plan.step if found.plan is not None else None
     actions = () if found.plan is None or step is not None else settings_mod.changes(
@@ -142,18 +142,18 @@ def speed_up_copy(state: State, seen: Observation) -> Decision | None:
 
 def with_cap(state: State, cap_mib_s: int,
              may: planner_mod.Permitted) -> settings_mod.Settings | None:
-    """The settings with another cap and the same promise; None where they cannot be had."""
+    """The settings with another cap and the same promise; None where they cannot be set."""
     now = state.settings
     settings = settings_mod.with_cap(now, cap_mib_s, may.link)
     return None if settings.limit_ms < now.limit_ms and not may.can_rescale else settings
 
 
 def raise_early(state: State, seen: Observation) -> Decision | None:
-    """Raise the bandwidth in the bulk copy when what was measured before rules out an end.
+    """Raise the bandwidth in the bulk copy when the measurement rules out convergence.
 
-    What a guest dirties in a longer time is no less than in a shorter one. So if in the time
-    of the measurement it dirties more than may be sent, no pass gets shorter than that time,
-    and more than that remains after each.
+    A guest dirties no less in a longer time than in a shorter one. So if it dirties more in the
+    time of the measurement than may be sent, no pass gets shorter than that time, and more than
+    that remains after each.
     """
     now, before, may = state.settings, seen.measured_before, permitted(state, seen)
     if before is None or state.course.early_considered or not now.cap_mib_s:
@@ -163,12 +163,12 @@ def raise_early(state: State, seen: Observation) -> Decision | None:
     course = dataclasses.replace(state.course, early_considered=True)
     no = Decision.silent(seen.at_s, course)
     rate = before.dirtied / before.seconds / MIB
-    if rate < FORESEEN * now.cap_mib_s or before.dirtied < 2 * seen.threshold_bytes(state):
+    if rate < EARLY * now.cap_mib_s or before.dirtied < 2 * seen.threshold_bytes(state):
         return no
     bounds = [bound for bound in (may.max_bandwidth_mib_s, may.link.most_mib_s) if bound]
-    cap = min([math.ceil(FORESEEN_GAIN * rate), *(int(bound) for bound in bounds)])
+    cap = min([math.ceil(EARLY_GAIN * rate), *(int(bound) for bound in bounds)])
     settings = with_cap(state, cap, may)
-    if cap < FORESEEN * rate or settings is None:
+    if cap < EARLY * rate or settings is None:
         return no
     return Decision(
         seen.at_s, settings_mod.changes(now, settings), vocabulary.RAISE_BANDWIDTH, (
@@ -178,11 +178,11 @@ def raise_early(state: State, seen: Observation) -> Decision | None:
 
 
 def keep_promise(state: State, seen: Observation) -> Decision | None:
-    """Bring the limit in line with the promise, which a changed link or cap has bent.
+    """Bring the limit back in line with the promise after the link or the cap changed.
 
-    One that would break the promise is lowered. It is raised only where an operator holds what
-    it is made of, or QEMU was told less than the link gives: otherwise a higher one is a
-    remedy, to be taken when there is need.
+    A limit that would break the promise is lowered. It is raised only where an operator holds what
+    determines it, or QEMU was told less than the link's rate: otherwise a higher limit is a
+    remedy, for when it is needed.
     """
     now, link = state.settings, seen.link
     if not state.available(remedies.DOWNTIME):
@@ -210,7 +210,7 @@ def keep_promise(state: State, seen: Observation) -> Decision | None:
 
 
 def _set_owed_limit(state: State, seen: Observation) -> Decision | None:
-    """Set what could not be set before the start, once there is a job to set it for."""
+    """Set the limit that could not be set before the start, once there is a job."""
     now = state.settings
     limit = settings_mod.limit_ms(now.promised_ms, now.cap_mib_s, seen.known_link)
     if now.limit_ms != seen.facts.qemu_limit_ms or now.limit_ms == limit:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steers a migration while its disks are mirrored: faster, or the end that the policy has.
+"""Steer a migration while its disks are mirrored: speed it up, or carry out on_stall.
 
-Two occasions, both at a tick: what is left of the disks and the memory would miss the deadline,
-or does not fall at all, and a higher rate is permitted; or it does not fall at the highest
-rate that is. Memory has its own rules (see `adjust` and `convergence`).
+There are two occasions, both at a tick: the rest of the disks and the memory would miss the
+deadline or does not fall at all, and a higher rate is permitted; or it does not fall at the
+highest permitted rate. Memory has its own rules (see `adjust` and `convergence`).
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ MIB = record.MIB
 Decision = record.Decision
 Observation = observer.Observation
 State = state_mod.State
-# What the guest writes is only seen in part.
+# Only part of the guest's writes is seen.
 MARGIN = 1.2
-# A guest that fills a cache or a log for a while is not given up for it.
+# A guest that fills a cache or a log for a while is no reason to give up.
 STALL_S = observer.DISKS_KEPT_S
 STALL_SEEN = 0.9
-# Of what was copied in that time, so much has to be copied still in the last seconds of it.
+# The last seconds of that time must still reach this share of the rate of all of it.
 LATELY_S = 10.0
 MOVES = 0.5
 
 
 def _is_highest(state: State, seen: Observation, may: planner_mod.Permitted, gross: float) -> bool:
-    """Whether no rate that is permitted and possible is much higher than this one."""
+    """Whether no permitted and possible rate is much higher than the present one."""
     cap, top = state.settings.cap_mib_s, may.max_bandwidth_mib_s
     if not cap or not seen.facts.can_hurry_disks or remedies.BANDWIDTH not in may.remedies:
         return True
-    # Where something else is slower than the cap, no cap helps with that.
+    # Where something else is slower than the cap, a higher cap does not help.
     return not _binds(state, gross) or bool(top and top < adjust.SPEED_UP_GAIN * cap)
 
 
 def _binds(state: State, gross: float) -> bool:
-    """Whether the cap is what holds the copy down, not the link, the hosts or others."""
+    """Whether the cap limits the copy, not the link, the hosts or others."""
     cap = state.settings.cap_mib_s
     return cap > 0 and gross >= observer.LINK_BOUND * cap * MIB
 
@@ -87,14 +87,14 @@ def speed_up(state: State, seen: Observation) -> Decision | None:
 
 
 def give_up(state: State, seen: Observation) -> Decision | None:
-    """Do what the policy has for a stall when the disks do not come on at the highest rate."""
+    """Carry out on_stall when the disks make no progress at the highest rate."""
     rates, may = seen.disk_rates(state, STALL_S), adjust.permitted(state, seen)
     left = seen.sample.disk_remaining_bytes if seen.sample is not None else None
     if rates is None or rates.seconds < STALL_SEEN * STALL_S or not left:
         return None
     lately = seen.disk_rates(state, LATELY_S)
     if lately is None or lately.gross < MOVES * rates.gross or rates.gross <= 0:
-        # Where nothing is copied at all it is not the guest that holds it up.
+        # Where nothing is copied at all, the guest is not the cause.
         return None
     if rates.net > disk_sync.LEVEL * rates.gross or not _is_highest(
             state, seen, may, rates.gross):
@@ -113,7 +113,7 @@ def give_up(state: State, seen: Observation) -> Decision | None:
 
 
 def _written(seen: disk_sync.Rates) -> str:
-    """What the guest writes, where it writes anything."""
+    """A clause on the guest's write rate, where it writes anything."""
     return f', to which the guest writes {figures.rate(seen.written)} or more,' if (
         seen.is_written) else ''
 

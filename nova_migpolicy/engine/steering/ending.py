@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brings about the end of a migration that is due: by its deadline, a judgement or an operator.
+"""Bring about an end that is due: by the deadline, a judgement or an operator.
 
 An end is a row of steps: when one is refused, the next is taken. Post-copy and a pause wait for
-the memory to be sent, and are not taken where it ends by itself soon. Whether a migration cannot
+the memory to be sent, and are not taken where the migration ends by itself soon. Whether it cannot
 converge is judged in `convergence`; what an operator may order in which phase is in `orders`.
 """
 
@@ -43,10 +43,10 @@ STEPS: dict[str, Steps] = {
 # An operator who wants it to complete does not want it aborted.
 BY_OPERATOR: Steps = (POST_COPY, PAUSE)
 RETRY_S = 5.0
-# So long an end waits for disks that are not in sync, in seconds, and longer where they come on.
+# An end waits this long for disks that are not in sync, in seconds; longer where they progress.
 GRACE_S = 60.0
-# An end is not forced where it comes by itself in so many times the time that forcing it takes,
-# or in so many seconds. Forecasts err: it is waited for twice as long, and a little, at most.
+# An end is not forced where it comes by itself within this many times the time that forcing takes,
+# or within this many seconds. Forecasts err: the wait is twice as long and a little more at most.
 SOON = 3.0
 SOON_S = 2.0
 # What an end waits for.
@@ -58,30 +58,30 @@ ONCE = ('that will be done when all of the memory has been sent once, if it does
 
 @dataclasses.dataclass(frozen=True)
 class Patience:
-    """How long an end waits for the disks to be in sync; in seconds on the engine's clock."""
+    """The limits of an end's wait for the disks to be in sync; seconds on the engine's clock."""
 
     since_s: float
     started_s: float
     deadline_s: float | None
 
     def from_deadline(self, *, never: bool) -> Patience:
-        """The same, where nothing may be done about it before the deadline, or never."""
+        """The same, but with no end of the wait before the deadline, or ever."""
         never = never or self.deadline_s is None
         return dataclasses.replace(self, since_s=math.inf if never else max(
             self.since_s, self.deadline_s or 0.0))
 
     @property
     def is_bounded(self) -> bool:
-        """Whether it may end by waiting in vain."""
+        """Whether the wait may end in vain."""
         return not math.isinf(self.since_s)
 
     def over(self, at_s: float, needs_s: float | None) -> bool:
         """Whether it has waited in vain.
 
-        Disks that come on are waited for, but for no longer than the whole migration had time.
+        Disks that progress are waited for, but no longer than the time the whole migration had.
 
-        :param needs_s: until the disks are in sync and the memory is over; infinity for never,
-            None for not known
+        :param needs_s: seconds until the disks are in sync and the memory was sent; infinity for
+            never, None for not known
         """
         if at_s - self.since_s < GRACE_S:
             return False
@@ -93,7 +93,7 @@ class Patience:
 
 @dataclasses.dataclass(frozen=True)
 class _Wait:
-    """What an end waits for: its name, what is said and done when that begins, and how long."""
+    """A wait of an end: its name, the sentence and actions at its start, and its latest end."""
 
     name: str
     says: str
@@ -130,7 +130,7 @@ def owes_abort(state: State, seen: Observation) -> bool:
 
 
 def next_due_s(state: State, after_s: float) -> float | None:
-    """The first moment after another at which a look is needed; None for none."""
+    """The next moment after `after_s` at which a sample is needed; None for none."""
     moments = [state.terms.deadline_s]
     if state.course.ending.due is not None:
         moments.append(state.abort_again_s)
@@ -144,7 +144,7 @@ def take_next_step(state: State, seen: Observation) -> Decision | None:
 
 
 def at_deadline(state: State, seen: Observation) -> Decision | None:
-    """Do what the policy wants at the deadline, once that has passed."""
+    """Carry out on_timeout once the deadline has passed."""
     at_s, ending = seen.at_s, state.course.ending
     left_s = state.time_left_s(at_s)
     if left_s is None or left_s > 0 or ending.deadline_done or ending.due is not None:
@@ -165,7 +165,7 @@ def at_deadline(state: State, seen: Observation) -> Decision | None:
 
 def stall(state: State, seen: Observation, course: Course, rule: str,
           reason: str) -> Decision | None:
-    """Do what the policy wants of a migration that nothing permitted makes finish."""
+    """Carry out on_stall for a migration that no permitted remedy makes converge."""
     if state.policy.on_stall != 'continue':
         return _start(state, seen, course, state.policy.on_stall, rule, reason)
     if course.ending.stall_said:
@@ -185,14 +185,14 @@ def _start(state: State, seen: Observation, course: Course, way: str, rule: str,
 
 
 def begin(state: State, seen: Observation, course: Course, due: Ending) -> Decision | None:
-    """Begin an end, with its first step or what that waits for."""
+    """Begin an end with its first step, or with a wait for it."""
     return step(state, seen, course.begin(due), seen.at_s, now=True)
 
 
 def steps_of(way: str, may_pause: bool) -> Steps:
     """The steps for the policy's on_timeout or on_stall.
 
-    A post-copy that is impossible or refused is followed by a pause where the policy has one
+    A post-copy that is impossible or refused is followed by a pause where the policy permits one
     anywhere.
     """
     if way == 'post_copy' and may_pause:
@@ -202,11 +202,11 @@ def steps_of(way: str, may_pause: bool) -> Steps:
 
 def step(state: State, seen: Observation, course: Course, at_s: float, *, now: bool,
          aloud: bool = False) -> Decision | None:
-    """The next step of an end that is due; None where nothing changes.
+    """Take the next step of an end that is due; None where nothing changes.
 
-    :param course: with what is due, which may just have begun
+    :param course: with the end that is due, which may just have begun
     :param now: also where a step was refused a moment ago
-    :param aloud: say what it waits for also where that was said before
+    :param aloud: report a wait again even where it was reported before
     """
     due = course.ending.due
     if due is None:
@@ -242,7 +242,7 @@ def _silent(state: State, course: Course, at_s: float) -> Decision | None:
 
 
 def _possible(state: State, seen: Observation, due: Ending) -> remedies.Action | None:
-    """The first step that is possible; None when none is."""
+    """The first possible step; None when none is."""
     for action in due.steps:
         if isinstance(action, remedies.StartPostCopy) and not seen.facts.can_post_copy:
             continue
@@ -265,7 +265,7 @@ def _is_time(state: State, course: Course, action: remedies.Action, at_s: float,
 
 def _given_up(state: State, seen: Observation, course: Course, due: Ending,
               at_s: float) -> Decision:
-    """No step of it is possible; a deadline that it had taken the place of holds again."""
+    """Drop an end of which no step is possible; a deadline that it had replaced holds again."""
     by_operator = due.rule == vocabulary.OPERATOR
     course = course.with_ending(
         due=None, deadline_done=course.ending.deadline_done and not by_operator)
@@ -282,7 +282,7 @@ def must_wait(action: remedies.Action, phase: Phase) -> bool:
 
 def _wait(state: State, seen: Observation, course: Course, action: remedies.Action,
           at_s: float) -> _Wait | None:
-    """What it is better to wait for before the guest is stopped or moved; None for nothing."""
+    """The wait that is better before the guest is stopped or moved; None for none."""
     if not isinstance(action, (remedies.StartPostCopy, remedies.Pause)):
         return None
     if must_wait(action, seen.phase):
@@ -306,7 +306,7 @@ def _wait(state: State, seen: Observation, course: Course, action: remedies.Acti
 
 
 def _patience(state: State, seen: Observation, course: Course, at_s: float) -> Patience:
-    """How long what is due waits for the memory to be sent."""
+    """The limits of the due end's wait for the memory to be sent."""
     since_s, due = course.ending.waits_since_s, course.ending.due
     patience = Patience(at_s if since_s is None else since_s, seen.facts.started_s,
                         state.terms.deadline_s)
@@ -318,7 +318,7 @@ def _patience(state: State, seen: Observation, course: Course, at_s: float) -> P
 
 def _waits_in_vain(state: State, seen: Observation, course: Course, due: Ending,
                    at_s: float) -> tuple[Course, bool]:
-    """Whether the memory's turn will not come in time; an abort is due then."""
+    """Whether the memory will not be sent in time; an abort is due then."""
     if course.ending.waits_since_s is None:
         course = course.with_ending(waits_since_s=at_s)
     patience = _patience(state, seen, course, at_s)
@@ -332,7 +332,7 @@ def _waits_in_vain(state: State, seen: Observation, course: Course, due: Ending,
 
 
 def _held_up(state: State, seen: Observation) -> str:
-    """What an end has waited for in vain."""
+    """A clause on what an end has waited for in vain."""
     rates = seen.disk_rates(state)
     left = seen.sample.disk_remaining_bytes if seen.sample is not None else None
     if not left:
@@ -343,15 +343,15 @@ def _held_up(state: State, seen: Observation) -> str:
 
 
 def actions(state: State, seen: Observation, step: remedies.Action) -> Steps:
-    """A step, and before a pause all the bandwidth that is permitted.
+    """The actions of a step; a pause is preceded by raising the bandwidth to the permitted limit.
 
-    A guest that stands still is what costs most.
+    A guest that stands still costs most.
     """
     return (*_raised(state, seen), step) if isinstance(step, remedies.Pause) else (step,)
 
 
 def _raised(state: State, seen: Observation) -> Steps:
-    """Take all the bandwidth that is permitted; the promised blackout stays."""
+    """Raise the bandwidth to the permitted limit; the promised blackout stays."""
     now, cap = state.settings, _highest_cap(state)
     raised = settings_mod.with_cap(now, cap, seen.link)
     if cap == now.cap_mib_s or not state.available(remedies.BANDWIDTH) or (
@@ -361,14 +361,14 @@ def _raised(state: State, seen: Observation) -> Steps:
 
 
 def _highest_cap(state: State) -> int:
-    """The highest cap that is permitted, also while it gives way to another migration."""
+    """The highest permitted cap, also while it gives way to another migration."""
     own = state.course.sharing.own_cap_mib_s
     return state.terms.highest_cap(state.settings.cap_mib_s if own is None else own)
 
 
 def cost(state: State, seen: Observation, step: remedies.Action,
          at_s: float) -> end_cost.Cost | None:
-    """What a step costs at the bandwidth that it will get."""
+    """The cost of a step at the bandwidth that it will get."""
     cap = state.settings.cap_mib_s
     if isinstance(step, remedies.Pause) and _raised(state, seen):
         cap = _highest_cap(state)
@@ -379,7 +379,7 @@ def cost(state: State, seen: Observation, step: remedies.Action,
 
 
 def says(state: State, seen: Observation, step: remedies.Action, at_s: float) -> str:
-    """What a step means for the guest."""
+    """A clause on what a step does to the guest."""
     spent, left, about = cost(state, seen, step, at_s), 'memory', ''
     if spent is not None:
         left = f'{figures.size(spent.left)}{" or more" if spent.at_least else ""}'
@@ -394,7 +394,7 @@ def says(state: State, seen: Observation, step: remedies.Action, at_s: float) ->
 
 
 def _at_rate(actions: Steps) -> str:
-    """The cap that a pause begins with, where it is raised for it."""
+    """A clause on the cap for a pause, where it is raised for that."""
     for one in actions:
         if isinstance(one, remedies.SetBandwidth):
             return f', at the permitted {one.mib_s} MiB/s' if one.mib_s else (
@@ -403,7 +403,7 @@ def _at_rate(actions: Steps) -> str:
 
 
 def _span(spent: end_cost.Cost) -> str:
-    """How long it takes, with what is not known of it."""
+    """The time that it takes, with its uncertainty."""
     if spent.at_least != spent.at_most:
         return f'{"no less than" if spent.at_least else "at most"} {figures.span(spent.seconds)}'
     if not spent.is_known:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says soon what is not likely to arrive by its deadline at any rate that is permitted.
+"""Warn early of a migration that will miss its deadline at any permitted rate.
 
-All has to be sent once. Where that alone takes longer than the deadline leaves, at the highest
-permitted rate, an operator can still permit more or give it more time. It is not ended for that:
-pages of zeros may be yet to come, which take next to no time.
+Everything has to be sent once. Where that alone takes longer than the deadline leaves, at the
+highest permitted rate, an operator can still permit more or give it more time. It is not ended for
+that: zero pages may be yet to come, which take almost no time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Decision = record.Decision
 Observation = observer.Observation
 State = state_mod.State
 RULE = vocabulary.DEADLINE
-# A pace is known after some seconds, and is none where nothing has moved for as many.
+# A pace is known after this many seconds, and there is none where nothing has moved for as long.
 SEEN_S = 10.0
 
 
@@ -34,7 +34,7 @@ def say_that_it_is_late(state: State, seen: Observation) -> Decision | None:
     """Say once, and soon, that it misses its deadline at any rate that is permitted."""
     at_s, course = seen.at_s, state.course
     if seen.standstill.seconds >= SEEN_S:
-        # If it lasts, that is said of its own.
+        # If it lasts, it is reported by its own rule.
         return Decision.silent(at_s, dataclasses.replace(course, stood_still_s=at_s))
     if seen.standstill.seconds >= standstill.STEP_S:
         return None         # It may have stopped a moment ago.
@@ -62,18 +62,18 @@ def say_that_it_is_late(state: State, seen: Observation) -> Decision | None:
 
 
 def _needed_s(state: State, seen: Observation, left: int, rate: float) -> float:
-    """Seconds that all takes at a rate, in bytes/s; infinity for never."""
+    """Seconds to send everything at a rate in bytes/s; infinity for never."""
     rates = seen.disk_rates(state) if seen.phase is samples.Phase.DISKS else None
     if rates is None or not rates.is_written:
         return left / rate
     memory = seen.facts.memory_bytes
-    # At a higher rate no more is written than is seen for certain.
+    # At a higher rate, no more writes are certain than those seen.
     written = math.inf if rates.level and rate <= rates.gross else rates.again
     return memory / rate + disk_sync.in_sync_s(left - memory, seen.disk_bytes, rate, written)
 
 
 def _pace(state: State, seen: Observation) -> float | None:
-    """Bytes/s that are sent, with what is sent again of disks; None where not known yet."""
+    """Bytes/s sent, with the parts of disks that are sent again; None where not known yet."""
     if seen.phase is not samples.Phase.DISKS:
         return seen.pace
     rates = seen.disk_rates(state)
@@ -81,7 +81,7 @@ def _pace(state: State, seen: Observation) -> float | None:
 
 
 def _changed_s(state: State, seen: Observation) -> float:
-    """When the pace begins to be that of the present settings and a link that moves."""
+    """The time from which the pace is that of the present settings and a link that moves."""
     changed_s = max(state.changed_s, state.course.stood_still_s)
     at_start = changed_s <= seen.facts.started_s
     return changed_s if at_start else changed_s + progress_mod.WINDOW_S

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends a migration that nothing comes of any more.
+"""End a migration that will not finish any more.
 
-Nothing moves over its link, or its guest was paused and stands still for far longer than was said
-then. Until post-copy has begun the guest is the source's, so an abort harms nobody: one that was
-paused runs again. Whether something moves is told by `standstill`; how an end is brought about, by
+Nothing moves over its link, or its guest is paused for far longer than was expected. Until
+post-copy has begun the guest belongs to the source, so an abort does no harm: a paused guest runs
+again. Whether something moves is determined in `standstill`, and how an end is brought about in
 `ending`.
 """
 
@@ -27,17 +27,17 @@ State = state_mod.State
 Phase = samples.Phase
 RULE = vocabulary.STANDSTILL
 LET_GO = vocabulary.LET_GO
-# A paused guest is let go after so many times what was said, and at the deadline where what was
-# said, and half as much again, is over. Below some seconds a hiccup of the link decides.
+# A paused guest is let go after this many times the expected time, and at the deadline after one
+# and a half times of it. Below some seconds a short disturbance of the link would decide.
 MOST = 3.0
 AT_DEADLINE = 1.5
 LEAST_S = 10.0
-# A switchover in which nothing moves is given so many times the promised blackout.
+# A switchover in which nothing moves is given this many times the promised blackout.
 HUNG = 20
 
 
 def expected(state: State, seen: Observation, decision: Decision) -> Course:
-    """The course when a decision goes out: what is said of a pause, or of another rate in it."""
+    """The course after a decision, with the expected time of a pause that it begins or changes."""
     course, at_s = state.course if decision.course is None else decision.course, decision.at_s
     paused_s = course.stopped.paused_s
     for action in decision.actions:
@@ -53,13 +53,13 @@ def _expecting(course: Course, stood_s: float, cost: end_cost.Cost | None) -> Co
 
 
 def next_due_s(state: State, seen: Observation, after_s: float) -> float | None:
-    """When a paused guest is let go, if that comes after a moment; None where it does not."""
+    """The time to let a paused guest go, if it comes after `after_s`; else None."""
     due_s, _ = _due(state, seen)
     return due_s if due_s is not None and due_s > after_s else None
 
 
 def _due(state: State, seen: Observation) -> tuple[float | None, str]:
-    """When a paused guest is let go, None for one that is not paused, and by which rule."""
+    """The time to let a paused guest go, None for one that is not paused, and the rule."""
     stopped = state.course.stopped
     if (stopped.paused_s is None or not isinstance(state.ended_by, remedies.Pause)
             or seen.phase is Phase.POST_COPY):
@@ -73,7 +73,7 @@ def _due(state: State, seen: Observation) -> tuple[float | None, str]:
 
 
 def let_go(state: State, seen: Observation) -> Decision | None:
-    """Say that nothing moves any more, and end in time what nothing comes of."""
+    """Report that nothing moves any more, and end in time a migration that will not finish."""
     still, at_s, course = seen.standstill, seen.at_s, state.course
     if ending.is_aborted(state) or ending.owes_abort(state, seen):
         return None
@@ -96,7 +96,7 @@ def let_go(state: State, seen: Observation) -> Decision | None:
 
 
 def _hangs(state: State, seen: Observation) -> bool:
-    """Whether the guest stands still for its switchover, and has for far too long."""
+    """Whether the guest has stood still in its switchover for far too long."""
     most_s = max(LEAST_S, HUNG * state.settings.promised_ms / 1000)
     return (seen.switched_s is not None and seen.phase is not Phase.POST_COPY
             and seen.at_s - seen.switched_s >= most_s)
@@ -128,7 +128,7 @@ def _moves_again(seen: Observation, course: Course) -> Decision | None:
 
 
 def _ends_by(state: State, seen: Observation) -> str:
-    """By which rule it is to be ended now, also where another end waits; empty for none."""
+    """The rule by which to end it now, also where another end waits; empty for none."""
     due, left_s = state.course.ending.due, state.time_left_s(seen.at_s)
     if (not seen.standstill.is_to_end or seen.phase is Phase.POST_COPY
             or (due is not None and due.is_abort)):
@@ -151,7 +151,7 @@ def _sentence(seen: Observation) -> str:
 
 
 def _prospect(state: State, seen: Observation) -> str:
-    """What will be done if it goes on."""
+    """A clause on what will be done if it lasts."""
     if seen.phase is Phase.POST_COPY:
         return ('the server runs at the destination and waits for the memory that it needs; '
                 'nothing can be taken back, so check the network')

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator orders to be done with a migration: end it, one way or the other.
+"""Carry out an operator's orders to end a migration, one way or another.
 
-An operator's order beats the rules. What may be ordered in which phase is one table; what cannot
-be done is refused with a sentence that names the phase and what to do next. Changing settings and
-the policy is `retune`'s business, and stands in the table as well.
+An order beats the rules. One table says what may be ordered in which phase; an order that cannot
+be carried out is refused with a sentence that names the phase and what to do next. Changing
+settings and the policy is done in `retune`, but is in the table as well.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Ending = course_mod.Ending
 Observation = observer.Observation
 State = state_mod.State
 
-# A retune is no order, but is refused where they are. One of the bandwidth alone is told apart.
+# A retune is no order, but is refused like one. One of the bandwidth alone has rules of its own.
 RETUNE = 'retune'
 RETUNE_BANDWIDTH = 'retune of bandwidth_mib_s'
 
@@ -35,15 +35,14 @@ PAUSED = ('the server is paused until the rest of its memory has been sent; wait
 POST_COPY = ('the server runs at the destination already and fetches its memory; wait for that to '
              'finish')
 EARLY = 'its memory is not being sent yet; try again when it is'
-UNSET = ('nothing is being sent yet, so it cannot be set; try again when disks or memory are '
-         'being sent')
+UNSET = ('nothing is being sent yet to which it would apply; try again when disks or memory are')
 
 
 class Ruling(NamedTuple):
-    """What becomes of an order in a phase.
+    """The ruling on an order in a phase.
 
     done: 'now', 'later' or 'never'; 'unless' is now but for a reason. why: the sentence of a
-    refusal, or what it waits for.
+    refusal, or of a wait.
     """
 
     done: str
@@ -51,7 +50,7 @@ class Ruling(NamedTuple):
 
 
 NOW = Ruling('now')
-#: of each phase that has begun to end, why most orders are refused in it
+#: the reason for refusing most orders in each phase of an end that has begun
 ENDED: Mapping[str, Ruling] = {
     words.POST_COPY: Ruling('never', POST_COPY), words.ABORTING: Ruling('never', ABORTING),
     words.PAUSED: Ruling('never', PAUSED)}
@@ -59,7 +58,7 @@ _STEP = {words.PREPARING: Ruling('never', EARLY), words.DISKS: Ruling('never', E
          words.BULK_COPY: NOW, words.PASSES: NOW, **ENDED}
 _RETUNE = {words.PREPARING: Ruling('unless', UNSET), words.DISKS: NOW, words.BULK_COPY: NOW,
            words.PASSES: NOW, **ENDED}
-#: what becomes of each order in each phase
+#: the ruling on each order in each phase
 TABLE: Mapping[str, Mapping[str, Ruling]] = {
     words.CANCEL: {
         words.PREPARING: NOW, words.DISKS: NOW, words.BULK_COPY: NOW, words.PASSES: NOW,
@@ -80,7 +79,7 @@ _WHAT = {words.CANCEL: 'It cannot be aborted',
 
 
 def phase(state: State, seen: Observation) -> str:
-    """The phase in a word or two, with aborting and paused among them; a column of the table."""
+    """The phase in a word or two, including aborting and paused; a column of the table."""
     step = state.end_in_flight or state.ended_by
     if seen.phase.value == words.POST_COPY or isinstance(step, remedies.StartPostCopy):
         return words.POST_COPY
@@ -91,7 +90,7 @@ def phase(state: State, seen: Observation) -> str:
 
 def refused(state: State, seen: Observation, order: str, at_s: float,
             why: str = '') -> Decision | None:
-    """The refusal of an order by the table, or for a reason of one's own; else None."""
+    """The refusal of an order by the table, or for another reason; None where it may be done."""
     now = phase(state, seen)
     ruling = TABLE[order][now]
     if ruling.done == 'never' and (now in ENDED or not why):
@@ -103,7 +102,7 @@ def refused(state: State, seen: Observation, order: str, at_s: float,
 
 
 def cancel(state: State, seen: Observation, at_s: float, why: str) -> Decision:
-    """Stop it; refused once post-copy has begun."""
+    """Cancel the migration; refused once post-copy has begun."""
     no = refused(state, seen, words.CANCEL, at_s)
     if no is not None:
         return no
@@ -116,7 +115,7 @@ def cancel(state: State, seen: Observation, at_s: float, why: str) -> Decision:
 
 
 def force_complete(state: State, seen: Observation, at_s: float) -> Decision:
-    """End it: post-copy if it can, else a pause.
+    """Complete the migration by post-copy if possible, else by a pause.
 
     Either waits for the memory to be sent once, and is not done where it ends by itself soon.
     """
@@ -152,13 +151,13 @@ def _now(state: State, seen: Observation, order: str, step: remedies.Action, why
     no = refused(state, seen, order, at_s, why or early.why or _stands_still(seen))
     if no is not None:
         return no
-    # It is not tried again by itself: who ordered it is told what came of it.
+    # It is not retried: the caller is told the result.
     return Decision(at_s, ending.actions(state, seen, step), words.OPERATOR, (
         f'An operator wants it now; {ending.says(state, seen, step, at_s)}'), seen.forecast)
 
 
 def _stands_still(seen: Observation) -> str:
-    """Why nothing is begun that needs the link; empty where that moves."""
+    """The reason to begin nothing that needs the link; empty where data moves over it."""
     still = seen.standstill
     return (f'{still.sentence}, and without it the server would stand still; check '
             'the network and try again, or cancel the migration') if still.lasts else ''

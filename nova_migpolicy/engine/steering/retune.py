@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator changes about a running migration: settings that are held, and the policy.
+"""Retune a running migration by order of an operator: held settings, and the policy.
 
-All of a change is done or nothing of it. What the values may be is checked by the caller; here
-it is decided whether it can be done in this phase, what has to be set for it, and what is said.
+A change is made as a whole or not at all. The caller has checked the values; here it is decided
+whether the change is possible in this phase, which settings it takes, and what is reported.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NAMED = 6
 
 @dataclasses.dataclass(frozen=True)
 class _Made:
-    """A change with the terms and the settings from which and to which it leads."""
+    """A change with the terms and the settings before and after it."""
 
     change: terms_mod.Change
     old: terms_mod.Terms
@@ -41,7 +41,7 @@ class _Made:
 
 
 def retune(state: State, seen: Observation, change: terms_mod.Change, at_s: float) -> Decision:
-    """Make a change; the decision says what is to be set for it, or that it is refused.
+    """Make a change; the decision carries the actions for it, or its refusal.
 
     :raises KeyError: for a setting in `hold` that cannot be held.
     """
@@ -79,9 +79,9 @@ def retune(state: State, seen: Observation, change: terms_mod.Change, at_s: floa
 
 def withdraw(state: State, seen: Observation, change: terms_mod.Change,
              at_s: float) -> Decision | None:
-    """Take back a change of which an action was refused: all is as before it.
+    """Undo a change of which an action was refused: everything is as before it.
 
-    The decision sets back what had been set already; None when there is nothing to set.
+    The decision restores what had been set already; None when there is nothing to restore.
     """
     made = state.retune
     state.retuned(None, state.terms)
@@ -109,8 +109,8 @@ def withdraw(state: State, seen: Observation, change: terms_mod.Change,
 def _freed(state: State, seen: Observation, new: terms_mod.Terms) -> settings_mod.Settings:
     """The settings to go on with where nothing is held.
 
-    The engine goes on from the values that there are, but never from less than what the
-    policy gives without any remedy: nothing might be permitted that gets it back.
+    The engine goes on from the present values, but never from less than the policy gives without
+    any remedy: no permitted remedy might restore that.
     """
     now, old, policy = state.settings, state.terms, new.policy
     cap, promised = now.cap_mib_s, now.promised_ms
@@ -127,7 +127,7 @@ def _freed(state: State, seen: Observation, new: terms_mod.Terms) -> settings_mo
 
 def describe(made: _Made, facts: record.Facts, due: course_mod.Ending | None,
              at_s: float) -> str:
-    """All of a change in one sentence.
+    """Describe a change in one sentence.
 
     :param due: the end that was due before it
     """
@@ -160,7 +160,7 @@ def _released(made: _Made) -> abc.Iterator[str]:
 
 def _policy(made: _Made, facts: record.Facts,
             due: course_mod.Ending | None) -> abc.Iterator[str]:
-    """The keys that a new policy changes, and what follows for this migration."""
+    """Clauses on the keys that a new policy changes, and the effects on this migration."""
     old, new = made.old.policy, made.new.policy
     if new is old:
         return
@@ -181,7 +181,7 @@ def _policy(made: _Made, facts: record.Facts,
 
 
 def _deadline(made: _Made, at_s: float) -> abc.Iterator[str]:
-    """The new deadline, where it changes."""
+    """A clause on the new deadline, where it changes."""
     deadline_s = made.new.deadline_s
     if deadline_s == made.old.deadline_s:
         return
@@ -194,7 +194,7 @@ def _deadline(made: _Made, at_s: float) -> abc.Iterator[str]:
 
 
 def _follows(made: _Made) -> abc.Iterator[str]:
-    """What is set although nobody named it."""
+    """Clauses on the settings that follow from the change without being named in it."""
     now, wanted, held = made.now, made.wanted, made.new.held
     if wanted.cap_mib_s != now.cap_mib_s and terms_mod.BANDWIDTH not in held:
         cap = f'{wanted.cap_mib_s} MiB/s' if wanted.cap_mib_s else 'no cap'

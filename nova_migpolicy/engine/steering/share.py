@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shares the link with the other migrations of a host: which of them goes first.
+"""Share the link with the other migrations of a host, and decide which of them goes first.
 
-A rate that others share says nothing of the guest that is sent with it, nor of the link. So where
-a migration would be given up, or its guest stopped, moved or slowed, while others use the link, it
-is *in need* in place of that: those that began after it give way, at a trickle, until it has
-ended. Of several in need the oldest goes first, and the others follow one by one. One that gives
-way and has a deadline is *urgent* in good time before that, and goes before all that are not. One
-that cannot end with the link to itself either, or over which nothing moves, keeps nobody from it.
-Others that are not of this host are seen by what they take: a rate far below what the link has
-given. They are waited for, but not for long.
+A rate on a shared link tells nothing of the guest, nor of the link. So where a migration would be
+given up on, or its guest stopped, moved or slowed, while others use the link, it is *in need*
+instead: those that began after it give way, at a trickle, until it has ended. Of several in need
+the oldest goes first, and the others follow one by one. One that gives way and has a deadline
+becomes *urgent* in good time before it, and goes before all that are not. One that cannot end even
+with the link to itself, or over whose link nothing moves, keeps no other from it.
+Migrations of other hosts show only by the rate that they take: it is then far below what the link
+has given. They are waited for, but not for long.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ Observation = observer.Observation
 State = state_mod.State
 RULE = vocabulary.SHARE
 TRICKLE_MIB_S = 1
-# Less than this share of what the link has given is taken for the work of others, for so long.
+# A rate below this share of what the link has given is put down to others, for this long.
 TAKEN = 0.6
 PATIENCE_S = 60.0
-# Before its deadline it takes the link for so many times what is left of it needs, and some more.
+# Before its deadline it takes the link for this many times the remaining transfer, plus some.
 URGENT = 3.0
 URGENT_S = 10.0
 GIVES_WAY = (samples.Phase.DISKS, samples.Phase.BULK, samples.Phase.PASSES)
 
 
 def needed_by(all_of_them: abc.Sequence[tuple[bool, bool]], place: int) -> int:
-    """How many that are in need go before the one at a place.
+    """The number of those in need that go before the one at a place.
 
-    :param all_of_them: of each whether it is in need, and whether it is urgent; the oldest first
+    :param all_of_them: for each, oldest first, whether it is in need and whether it is urgent
     """
     _, own = all_of_them[place]
     return sum(in_need and (not urgent, number) < (not own, place)
@@ -51,7 +51,7 @@ def needed_by(all_of_them: abc.Sequence[tuple[bool, bool]], place: int) -> int:
 
 
 def has_given_way(state: State) -> bool:
-    """Whether it goes at a trickle, for another."""
+    """Whether it sends at a trickle, for another migration."""
     return (state.course.sharing.own_cap_mib_s is not None
             and state.settings.cap_mib_s == TRICKLE_MIB_S)
 
@@ -59,31 +59,31 @@ def has_given_way(state: State) -> bool:
 def is_in_need(state: State, seen: Observation) -> bool:
     """Whether it cannot end beside the others that use the link, but may with it to itself.
 
-    One that had it to itself and goes on as its policy says, or whose link is dead, does not.
-    One that is paused is: its guest stands still as long as they take their part.
+    One that had the link to itself and goes on as its policy says, or whose link is dead, is not.
+    One that is paused is: its guest stands still as long as others take their part.
     """
     in_vain = state.course.ending.stall_said and not isinstance(state.ended_by, remedies.Pause)
     return state.course.sharing.in_need and not (in_vain or stands_still(state, seen))
 
 
 def stands_still(state: State, seen: Observation) -> bool:
-    """Whether nothing has moved over the link for long enough to be said."""
+    """Whether nothing has moved over the link for long enough to be reported."""
     return seen.standstill.lasts and not isinstance(state.ended_by, remedies.Abort)
 
 
 def paused(state: State, seen: Observation) -> Course:
-    """The course when the guest was paused: it needs the link to itself."""
+    """The course with a paused guest, which needs the link to itself."""
     return state.course.with_sharing(
         in_need=state.course.sharing.in_need or seen.others(state) > 0)
 
 
 def give_way_or_go_on(state: State, seen: Observation) -> Decision | None:
-    """Give way to another migration in need, or take up the own rate again."""
+    """Give way to another migration in need, or return to its own rate."""
     course, sharing = state.course, state.course.sharing
     needed_by = (seen.sample.needed_by or 0) if seen.sample is not None else 0
     if sharing.own_cap_mib_s is not None and (
             terms.BANDWIDTH in state.terms.held or not has_given_way(state)):
-        course = course.with_sharing(own_cap_mib_s=None)    # Somebody else has set it since.
+        course = course.with_sharing(own_cap_mib_s=None)    # It was set otherwise since.
     own = course.sharing.own_cap_mib_s
     found: Decision | None = None
     if own is not None and not sharing.is_urgent and _is_late(state, seen):
@@ -104,10 +104,10 @@ def _give_way(state: State, seen: Observation, course: Course,
             or now == TRICKLE_MIB_S or not state.available(remedies.BANDWIDTH)):
         return None
     if seen.phase is samples.Phase.DISKS and not seen.facts.can_hurry_disks:
-        return None         # To be refused would count against the memory's rate, too.
+        return None         # A refusal would count against the memory's rate, too.
     course = course.with_sharing(
         own_cap_mib_s=now, tries=0, own_rate=max(_given(state, seen), seen.pace or 0.0),
-        # What has been sent once is over soon with the link to itself: one after the other.
+        # A guest sent once ends soon with the link to itself: one after the other.
         in_need=course.sharing.in_need or seen.phase is samples.Phase.PASSES)
     return Decision(seen.at_s, (remedies.SetBandwidth(TRICKLE_MIB_S),), RULE, (
         f'{figures.count(needed_by, "migration")} of this host that began before it, or whose '
@@ -128,7 +128,7 @@ def _go_on(seen: Observation, course: Course, cap_mib_s: int) -> Decision | None
 
 
 def _is_late(state: State, seen: Observation) -> bool:
-    """Whether it has to go on now for its deadline."""
+    """Whether it has to go on now to meet its deadline."""
     time_left, left = state.time_left_s(seen.at_s), seen.left_bytes
     if time_left is None or left is None or state.policy.on_timeout == 'continue':
         return False
@@ -146,11 +146,11 @@ def _go_first(state: State, seen: Observation, course: Course) -> Decision:
 
 def instead(state: State, seen: Observation, course: Course,
             reason: str) -> tuple[Course, bool, Decision | None]:
-    """Whether to wait in place of doing something to the guest, and what is said of it.
+    """Decide whether to wait instead of acting on the guest.
 
-    The course from now on comes first.
+    Returns the course from now on, whether to wait, and what is reported of it.
 
-    :param reason: why it would be done
+    :param reason: the reason for acting
     """
     others, at_s, sharing = seen.others(state), seen.at_s, course.sharing
     if others and course.ending.stall_said:
@@ -177,7 +177,7 @@ def _say(seen: Observation, course: Course, reason: str) -> Decision:
 
 
 def _given(state: State, seen: Observation) -> float:
-    """The most that the link has given, in bytes/s, as far as this migration could use it."""
+    """The highest rate of the link, in bytes/s, as far as this migration could use it."""
     cap, known = state.settings.cap_mib_s, seen.known_link.most_mib_s or 0.0
     most = max([known * record.MIB, *(
         one.wire_rate for one in seen.passes if one.cap_mib_s == cap and one.steady)])
@@ -187,5 +187,5 @@ def _given(state: State, seen: Observation) -> float:
 def _is_taken(state: State, seen: Observation) -> bool:
     estimate = seen.estimate
     if estimate is None or estimate.remaining <= seen.threshold_bytes(state):
-        return False        # So little is to be sent that its rate says nothing.
+        return False        # This little data tells nothing of the rate.
     return estimate.measured and estimate.wire_rate < TAKEN * _given(state, seen)

@@ -110,7 +110,7 @@ class PictureTest(testtools.TestCase):
                 live_mod.single(watch(held=['bandwidth_mib_s']), story(20), width, height),
                 width, height)
             for part in ('db-1, migration 7, n1 to n2: passes', '41 %', '50 MiB/s', 'bandwidth',
-                         '340 ms', '12-30 s', 'in 250 s', '19 124 MiB stays'):
+                         '340 ms', '12-30 s', 'in 250 s', '19 124 MiB remained'):
                 self.assertIn(part, text)
 
     def test_waiting_says_what_for(self):
@@ -155,7 +155,7 @@ class PictureTest(testtools.TestCase):
             self.assertIn('65 servers: 4 running, 60 waiting, 1 completed', text)
             self.assertLess(text.index('running-0'), text.index('waiting-0'))
             self.assertIn('more', text)
-            self.assertIn('running-1: 8 124 MiB stays', text)
+            self.assertIn('running-1: 8 124 MiB remained', text)
 
     def test_a_tenants_name_is_no_markup(self):
         text = render(live_mod.several([watch('[red]db[/]')], [], 80, 24), 80)
