@@ -76,7 +76,7 @@ class Migration:
         """Whether its monitor has begun."""
         return self.session is not None and self.session.is_watched
 
-    def order(self, item: inbox_mod.Command | inbox_mod.Tune) -> protocol.Answer | None:
+    def order(self, item: inbox_mod.Command | inbox_mod.Retune) -> protocol.Answer | None:
         """Let its monitor do something, and return the answer; waits ANSWER_S at most.
 
         None where it is Nova's own monitor that has to be told.
@@ -85,7 +85,7 @@ class Migration:
             same = self.inbox.waiting(item)
             if same is not None:
                 return same.reply.wait(ANSWER_S) or self._pending(item)
-            if self.inbox.crowded and isinstance(item, inbox_mod.Tune):
+            if self.inbox.crowded and isinstance(item, inbox_mod.Retune):
                 return protocol.refusal(
                     f'too many changes wait already ({self._waits_for()}); try again later',
                     protocol.UNAVAILABLE)
@@ -99,7 +99,7 @@ class Migration:
             item.reply.when_given(functools.partial(self._given_late, item))
         return given or self._pending(item)
 
-    def _given_late(self, item: inbox_mod.Command | inbox_mod.Tune,
+    def _given_late(self, item: inbox_mod.Command | inbox_mod.Retune,
                     given: protocol.Answer) -> None:
         """Let the timeline say no; what was done is in it anyway."""
         if given.status >= protocol.BAD_REQUEST and self.session is not None:
@@ -107,7 +107,7 @@ class Migration:
             self.session.journal.add(
                 vocabulary.EVENT, self.inbox.clock(), text=f'{name} was refused: {given.message}')
 
-    def _pending(self, item: inbox_mod.Command | inbox_mod.Tune) -> protocol.Answer:
+    def _pending(self, item: inbox_mod.Command | inbox_mod.Retune) -> protocol.Answer:
         reason = (f'Accepted, and not done yet ({self._waits_for()}); the timeline will show the '
                   'result')
         if isinstance(item, inbox_mod.Command):

@@ -135,7 +135,7 @@ class MigrationService:
         current = self._here(server, migration)
         if current is None or not current.is_watched:
             return protocol.refusal(self._cannot_now(server, migration, 'retune'))
-        return (current.order(inbox_mod.Tune(dict(changes), tuple(release)))
+        return (current.order(inbox_mod.Retune(dict(changes), tuple(release)))
                 or protocol.refusal(self._cannot_now(server, migration, 'retune')))
 
     def act(self, server: str, migration: str, action: str) -> Answer:

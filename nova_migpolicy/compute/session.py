@@ -261,7 +261,7 @@ class Session:
         """Whether the migrate call, which has failed, may be made once more."""
         monitor = self._monitor
         return not self.inbox.holds(vocabulary.CANCEL) and (
-            monitor is None or monitor.may_begin_anew)
+            monitor is None or monitor.may_begin_again)
 
     def _limit_of_qemu(self) -> int:
         """The limit in ms that QEMU has; its own where libvirt does not tell."""
@@ -323,7 +323,7 @@ class Session:
             guest=self.guest, controller=controller,
             progress=progress_mod.Progress(facts.memory_bytes, facts.disk_bytes),
             inbox=self.inbox, journal=self.journal, call=self.call, host=reporter, sleep=sleep,
-            tuning=retune_mod.PolicyInForce(
+            policy_in_force=retune_mod.PolicyInForce(
                 self.start.resolver, self.start.resolved,
                 lambda policy: self._deadline_s(policy, controller.facts.disk_bytes)),
             has_events=self.has_events, was_paused=self.start.circumstances.paused,

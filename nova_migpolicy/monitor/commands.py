@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carries out what operators ask of a running migration, in its monitor's thread, and answers.
+"""Carry out the orders and retunes of operators in the monitor's thread, and answer them.
 
-An answer is given when libvirt has taken the command or refused it, never before. What may be
-done is the engine's decision; what a new value may be is the policy's.
+An answer is given when libvirt has taken the order or refused it, never before. The engine decides
+what may be done, and the policy which new values are permitted.
 """
 
 from __future__ import annotations
@@ -27,41 +27,41 @@ ENGINE_FAILED = ('the engine failed in this migration, so it is only watched: ca
                  'it to complete; the log of nova-compute has the error')
 IN_POST_COPY = ('not possible in the phase post-copy: the server runs at the destination already; '
                 'wait until its memory is there')
-# What is done where the engine has failed and cannot be asked.
+# The actions for orders where the engine has failed and cannot be asked.
 PLAINLY: dict[str, tuple[remedies.Action, str]] = {
     vocabulary.CANCEL: (remedies.Abort(), CANCELLED),
     vocabulary.FORCE_COMPLETE: (remedies.Pause(), 'An operator asked to complete it'),
 }
 
 Decide = Callable[[controller_mod.Controller, float], controller_mod.Decision]
-# What each order asks of the engine.
+# The question that each order puts to the engine.
 ORDERS: dict[str, Decide] = {
     vocabulary.CANCEL: lambda controller, at_s: controller.abort(at_s, CANCELLED),
     vocabulary.FORCE_COMPLETE: lambda controller, at_s: controller.force_complete(at_s),
     vocabulary.START_POST_COPY: lambda controller, at_s: controller.post_copy(at_s),
     vocabulary.PAUSE: lambda controller, at_s: controller.pause(at_s),
 }
-# Who orders these is told what came of it; the engine tries the others again, and takes the next
-# way if it must.
+# The caller of these is told the result; the engine retries the others, and takes the next step if
+# it must.
 TRIED_ONCE = frozenset({vocabulary.START_POST_COPY, vocabulary.PAUSE})
 
 
 class Commands:
-    """What operators ask of one migration.
+    """The orders and retunes of operators for one migration.
 
-    :ivar in_force: the policy with its origins, and what is held and retuned; any thread may
+    :ivar in_force: the policy with its origins, and the held and retuned values; any thread may
         read it
     :ivar changed: whether an operator has changed it
-    :param phase: the phase now, in words
+    :param phase: returns the current phase, in words
     """
 
     def __init__(self, controller: controller_mod.Controller, executor: executor_mod.Executor,
-                 journal: journal_mod.Journal, tuning: retune_mod.PolicyInForce, *,
+                 journal: journal_mod.Journal, policy_in_force: retune_mod.PolicyInForce, *,
                  clock: Callable[[], float], phase: Callable[[], str]) -> None:
         self._controller = controller
         self._executor = executor
         self._journal = journal
-        self._tuning = tuning
+        self._policy_in_force = policy_in_force
         self._clock = clock
         self._phase = phase
         self._cancels: list[inbox_mod.Reply] = []
@@ -72,7 +72,7 @@ class Commands:
         self.changed = False
 
     def act(self, item: inbox_mod.Command) -> None:
-        """Do one of vocabulary.ORDERS; what was done before is not done twice."""
+        """Carry out one of vocabulary.ORDERS; one whose effect is in place is not repeated."""
         name, phase = item.name, self._phase()
         if self._is_done(name):
             item.reply.give(self._accepted[name])
@@ -99,7 +99,7 @@ class Commands:
                 name, phase, did.decision.reason + (again if did.error else '')))
 
     def _plainly(self, name: str) -> executor_mod.Applied:
-        """Do an order where the engine has failed and cannot be asked."""
+        """Carry out an order where the engine has failed and cannot be asked."""
         if name not in PLAINLY or self._executor.post_copy:
             return executor_mod.Applied(None)
         return self._executor.do(*PLAINLY[name])
@@ -107,17 +107,17 @@ class Commands:
     def _shows_later(self, reply: inbox_mod.Reply, error: str) -> bool:
         """Whether a cancel can only be answered later; the reply is kept until then."""
         if self._executor.cancel_is_due:
-            # Whether there will be a job, or there was one, shows in a moment.
+            # It shows in a moment whether there will be a job, or was one.
             self._cancels.append(reply)
             return True
         if not error and self._phase() == vocabulary.SWITCHOVER:
-            # libvirt takes it, but QEMU may have sent all by then: the end tells.
+            # libvirt takes it, but QEMU may have sent everything by then: the end will show.
             self._at_the_end.append(reply)
             return True
         return False
 
     def _is_done(self, name: str) -> bool:
-        """Whether a command was accepted, and what it wanted is so."""
+        """Whether an order was accepted and its effect is in place."""
         executor = self._executor
         paused = executor.paused and executor.abort_reason is None
         so = {vocabulary.CANCEL: executor.abort_reason is not None, vocabulary.PAUSE: paused,
@@ -126,13 +126,13 @@ class Commands:
         return name in self._accepted and so[name]
 
     def _accept(self, name: str, phase: str, reason: str) -> protocol.Answer:
-        """Say yes. Nova passes on what its API took, and the API's filter asks once more."""
+        """Accept an order: Nova passes on what its API took, and the API's filter asks again."""
         accepted = self._accepted[name] = protocol.Answer(protocol.ACCEPTED, {
             'action': name, 'phase': phase, 'reason': reason})
         return accepted
 
     def answer_cancels(self) -> None:
-        """Answer those whose cancel came before there was a job to end, if it is clear now."""
+        """Answer cancels that came before there was a job to end, once their result is known."""
         if self._executor.cancel_is_due:
             return
         replies, self._cancels = self._cancels, []
@@ -146,14 +146,14 @@ class Commands:
                 self.act(inbox_mod.Command(vocabulary.CANCEL, reply))
 
     def end(self, outcome: outcome_mod.Outcome) -> None:
-        """It is over; from now on `too_late` answers."""
+        """Record the end of the migration; from now on `too_late` answers."""
         self._outcome = outcome
         for reply in (*self._cancels, *self._at_the_end):
             self.too_late(inbox_mod.Command(vocabulary.CANCEL, reply))
 
     def too_late(self, item: inbox_mod.Item) -> None:
-        """Answer what came when it was over, also from another thread."""
-        if isinstance(item, (inbox_mod.Command, inbox_mod.Tune, inbox_mod.Look)):
+        """Answer a request that came after the end, also from another thread."""
+        if isinstance(item, (inbox_mod.Command, inbox_mod.Retune, inbox_mod.Look)):
             item.reply.give(self._last_word(item))
 
     def _last_word(self, item: inbox_mod.Request) -> protocol.Answer:
@@ -164,10 +164,11 @@ class Commands:
             return self._accepted[item.name]
         return last_word(item, end, self._phase())
 
-    def tune(self, item: inbox_mod.Tune) -> None:
+    def retune(self, item: inbox_mod.Retune) -> None:
         """Change the policy, hold settings, release them: all of it or nothing."""
         try:
-            proposal = self._tuning.propose(item.values, item.release, self._controller.held)
+            proposal = self._policy_in_force.propose(
+                item.values, item.release, self._controller.held)
         except exception.PolicyError as error:
             item.reply.give(protocol.refusal(str(error), protocol.BAD_REQUEST))
             return
@@ -184,10 +185,11 @@ class Commands:
                 f'It was refused in the phase {self._phase()}: {did.error}. In force are '
                 f'bandwidth_mib_s {now.cap_mib_s} and max_downtime_ms {now.promised_ms}'))
         else:
-            self._tuning.accept(proposal)
-            item.reply.give(protocol.Answer(protocol.OK, self._tuned(item, did.decision)))
+            self._policy_in_force.accept(proposal)
+            item.reply.give(protocol.Answer(protocol.OK, self._retuned(item, did.decision)))
 
-    def _tuned(self, item: inbox_mod.Tune, decision: controller_mod.Decision) -> dict[str, Any]:
+    def _retuned(self, item: inbox_mod.Retune,
+                 decision: controller_mod.Decision) -> dict[str, Any]:
         now = self.in_force = self._policy()
         self.changed = True
         self._journal.add(vocabulary.RETUNE, self._clock(), values=dict(item.values),
@@ -199,9 +201,9 @@ class Commands:
             'settings': status_mod.settings(self._controller)}
 
     def _policy(self) -> dict[str, Any]:
-        """The policy in force with its origins, as it is told and written down."""
-        return {**self._tuning.resolved.to_dict(), 'held': dict(self._controller.held),
-                'retuned': dict(self._tuning.retuned)}
+        """The policy in force with its origins, as it is returned and journaled."""
+        return {**self._policy_in_force.resolved.to_dict(), 'held': dict(self._controller.held),
+                'retuned': dict(self._policy_in_force.retuned)}
 
 
 def last_word(item: inbox_mod.Request, end: outcome_mod.Outcome | None,
@@ -209,9 +211,9 @@ def last_word(item: inbox_mod.Request, end: outcome_mod.Outcome | None,
     """Answer a request that came when the migration was over.
 
     :param end: None where it is not known yet
-    :param phase: to name where the answer is yes
+    :param phase: to name in an acceptance
     """
-    # A cancel of what was cancelled has its effect: it is not refused.
+    # A cancel whose effect is already in place is accepted, not refused.
     if (end is not None and end.end is outcome_mod.End.CANCELLED
             and isinstance(item, inbox_mod.Command) and item.name == vocabulary.CANCEL):
         return protocol.Answer(protocol.ACCEPTED, {
@@ -220,5 +222,5 @@ def last_word(item: inbox_mod.Request, end: outcome_mod.Outcome | None,
 
 
 def over(sentence: str) -> protocol.Answer:
-    """The answer to what comes when there is nothing left to steer."""
+    """The answer to a request that comes when there is nothing left to steer."""
     return protocol.refusal(f'Nothing to do, the migration is over: {sentence}')

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gives what disks in sync leave of the cap to those that are still copied, while there are any.
+"""Give the part of the cap that disks in sync leave unused to those still being copied.
 
-libvirt gives each disk the same at the start and leaves it at that. What each gets is worked out
-in `mirrors`; how much all get together is the engine's.
+libvirt gives each disk the same share at the start and does not change it. The shares are computed
+in `mirrors`; the engine sets the cap of all together.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class DiskCaps:
     """The shares of the disks of one migration.
 
     :param say: takes a sentence for the journal
-    :param mirrored_disks: how many are copied; one alone has it all
+    :param mirrored_disks: the number of disks copied; one alone has the whole cap
     """
 
     def __init__(self, guest: guest_mod.MigratingGuest, controller: controller_mod.Controller,
@@ -33,7 +33,7 @@ class DiskCaps:
         self._said = ''
 
     def redo(self) -> None:
-        """Share the cap anew where a disk has come in sync; a refusal is written down once."""
+        """Share the cap again where a disk has come in sync; a refusal is journaled once."""
         cap_mib_s = self._controller.settings.cap_mib_s
         if not self._goes_on or not cap_mib_s:
             return
@@ -46,7 +46,7 @@ class DiskCaps:
         if 0 < ready < len(disks):
             self._say_once(f'{ready} of {len(disks)} disks are in sync: what they leave of '
                            f'{cap_mib_s} MiB/s goes to the others')
-        # When memory has its turn all are in sync, and have the same again for what is left.
+        # When memory is sent all disks are in sync, and have equal shares again for the rest.
         self._goes_on = self._controller.phase in (Phase.SETUP, Phase.DISKS)
 
     def _say_once(self, text: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Subscribes a monitor's inbox to libvirt's events of one domain.
+"""Subscribe a monitor's inbox to libvirt's events of one domain.
 
 The callbacks run in libvirt's event thread, which under eventlet is a native
 one: they only append to the inbox, they neither log nor lock nor call libvirt.
@@ -49,7 +49,7 @@ def subscribed(connection: Any, domain: Any, inbox: inbox_mod.Inbox) -> Iterator
     """Deliver the domain's migration events to `inbox` inside the block.
 
     Yields whether libvirt took the subscription. Without it the monitor still
-    works, from its watchdog's looks alone: a refusal must not stop a migration.
+    works, sampling at its watchdog's ticks alone: a refusal must not stop a migration.
     """
     wanted = (
         (libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, _pass_started),

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks the controller, does what it decides action by action, and tells it what came of each.
+"""Ask the controller, carry out its decisions action by action, and report the results to it.
 
-It survives the controller's errors: a bug of ours must not cost the guest its monitor. What is
-owed without a controller is an end, and it is here: at the deadline, or where an operator's cancel
-was refused, an abort that is tried until it works. It also remembers what cannot be taken back: a
-pause, the start of post-copy, an abort. When to ask is the loop's business.
+The executor survives the controller's errors: a bug of ours must not cost the guest its monitor.
+Without a controller it still owes the migration an end: at the deadline, or where an operator's
+cancel was refused, an abort that is tried until it works. It also remembers the actions that
+cannot be undone: a pause, the start of post-copy, an abort. The loop determines when to ask.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NOTHING_TO_END = (exception.JobGone, exception.GuestGone)
 
 
 class Applied(NamedTuple):
-    """What was decided, None for nothing, and which refusal ended its actions, if one did."""
+    """The decision, None for none, and the refusal that ended its actions, if any."""
 
     decision: Decision | None
     error: str = ''
@@ -45,8 +45,8 @@ class Executor:
 
     :ivar post_copy: the guest runs on the destination.
     :ivar paused: it was paused for the rest of the transfer.
-    :ivar abort_reason: why libvirt was told to end the job; None if it was not.
-    :ivar aborted_s: since when.
+    :ivar abort_reason: the reason for which libvirt was told to end the job; None if it was not.
+    :ivar aborted_s: since when it was told to.
     :ivar aborting: the reason while libvirt is being told.
     """
 
@@ -62,10 +62,10 @@ class Executor:
         self._steering = True
         # An abort that came before there was a job to end.
         self._cancel: Decision | None = None
-        # With which error an abort was refused last, and how often in all.
+        # The error of the last refused abort, and the number of refusals.
         self._abort_error = ''
         self._abort_refusals = 0
-        # An abort that is due without the controller, how often it was tried, and when it is next.
+        # An abort that is due without the controller, the tries so far, and the time of the next.
         self._owed: Decision | None = None
         self._owed_tries = 0
         self._owed_again_s = 0.0
@@ -86,14 +86,14 @@ class Executor:
         return self._cancel is not None
 
     def decide(self, ask: Callable[[float], Decision | None]) -> Applied:
-        """Ask the controller at the present moment, and do what it decides; never raises."""
+        """Ask the controller now, and carry out its decision; never raises."""
         decision = self._ask(ask)
         return Applied(decision, self.apply(decision))
 
     def observe(self, sample: samples.Sample) -> Decision | None:
-        """What the controller decides about a sample; without it, an abort may still be owed.
+        """Return the decision on a sample; without a controller, an abort may still be owed.
 
-        Whoever asks applies it.
+        The caller applies it.
         """
         found = self._ask(lambda _at_s: self._controller.observe(sample))
         at_s, deadline_s = sample.at_s, self._controller.facts.deadline_s
@@ -110,7 +110,7 @@ class Executor:
         return owed
 
     def do(self, action: remedies.Action, reason: str) -> Applied:
-        """Do what an operator orders while the controller cannot be asked.
+        """Carry out an operator's order while the controller cannot be asked.
 
         A refused abort is owed from then on.
         """
@@ -123,7 +123,7 @@ class Executor:
         return Applied(decision, error)
 
     def apply(self, decision: Decision | None) -> str:
-        """Write a decision down and do it, None being nothing; returns what was refused, if so."""
+        """Journal a decision and carry it out; returns the refusal, empty where there was none."""
         if decision is None:
             return ''
         if not decision.again:
@@ -143,7 +143,7 @@ class Executor:
         return ''
 
     def cancel_again(self) -> None:
-        """Try an abort that came too early; nothing is said until there is a job."""
+        """Retry an abort that came too early; nothing is reported until there is a job."""
         decision = self._cancel
         if decision is None:
             return
@@ -171,7 +171,7 @@ class Executor:
             self._event(f'error of {of_what}: {error}')
 
     def _ask(self, ask: Callable[[float], Decision | None]) -> Decision | None:
-        """What the controller decides now; None for nothing, and for ever once it has failed."""
+        """The controller's decision; None for none, and for ever once it has failed."""
         if not self._steering:
             return None
         try:
@@ -235,7 +235,7 @@ class Executor:
                 'action': action.name, 'error': text}, instance_uuid=self._guest.uuid)
             self._journal.add(vocabulary.ACTION, at_s, **action.to_dict(), done=False, error=text)
         if isinstance(action, remedies.Abort) and isinstance(error, NOTHING_TO_END):
-            # libvirt has the same word for an abort without a job and for one in post-copy.
+            # libvirt has the same error for an abort without a job and for one in post-copy.
             if not self._is_in_post_copy():
                 self._cancel = decision
                 return
@@ -245,7 +245,7 @@ class Executor:
         self.survive('engine', lambda: self._controller.failed(action, at_s, text))
 
     def _is_news(self, error: str) -> bool:
-        """Whether a refused abort is to be said: it is tried again and again."""
+        """Whether the refusal of an abort is new: the abort is tried again and again."""
         is_news = error != self._abort_error
         self._abort_error = error
         self._abort_refusals += 1

@@ -3,8 +3,8 @@
 
 Each method is one libvirt call made from the migration's own threads; each
 libvirtError becomes a GuestError that names the call, libvirt's code and its
-message. It decides nothing; it keeps the domain it found, and which call is
-unanswered since when, for those who ask from other threads.
+message. It decides nothing. It keeps the domain that it found, and the call
+that is unanswered with its time, for other threads to read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LOG = logging.getLogger(__name__)
 # its bandwidth call has no other word for it.
 UNLIMITED_MIB_S = (2 ** 63 - 1) // 2 ** 20
 MIB = 1 << 20
-# How long QEMU looks at what a guest dirties, before its migration; libvirt takes 1 to 60.
+# The seconds for which QEMU measures what a guest dirties before its migration; 1 to 60.
 MEASURED_S = 1
 
 # The domain is not, or no longer, on this host.
@@ -44,7 +44,7 @@ UNSUPPORTED = frozenset((
 
 # From this call on the guest may be on both hosts.
 START_POST_COPY = 'migrateStartPostCopy'
-# A call that takes longer is called unanswered. libvirt's own take some ms.
+# A call that takes longer counts as unanswered. libvirt's usual calls take some ms.
 SILENT_S = 5.0
 
 Domain = Any
@@ -67,8 +67,8 @@ class MigratingGuest:
     :param qmp: sends a QMP command; None when the operator forbids it
     :param uuid: the server's, for lines in the log
     :param clock: seconds, for how long a call is unanswered
-    :ivar on_late_answer: called after a silence with the call, its seconds, and the error in which
-        it ended, empty where libvirt answered
+    :ivar on_late_answer: called after a silence with the call, its seconds, and the error that
+        ended it, empty where libvirt answered
     """
 
     def __init__(self, find: Callable[[], Domain], qmp: Qmp | None = None,
@@ -95,7 +95,7 @@ class MigratingGuest:
 
     @property
     def unanswered(self) -> tuple[str, float] | None:
-        """The last call, and since when libvirt has answered none; None while that is no time.
+        """The last call, and since when libvirt has answered none; None below SILENT_S.
 
         A call that ends because libvirt cannot get its lock is not answered either: another one
         waits for QEMU with it. Any thread may ask.
@@ -106,7 +106,7 @@ class MigratingGuest:
     def _ask(self, name: str, call: Callable[[Domain], T]) -> T:
         """Make one call on the domain.
 
-        :param name: as errors name it
+        :param name: the call's name in errors
         :raises GuestError: libvirt refused, or cannot be reached
         """
         asked_s, failed, answered = self._clock(), '', True
@@ -127,20 +127,20 @@ class MigratingGuest:
                 self.on_late_answer(name, silent_s, failed)
 
     def _domain(self) -> Domain:
-        # What was found must not be forgotten by another thread between look and use.
+        # Another thread must not drop the found domain between check and use.
         found = self._found or self._find()
         self._found = found
         return found
 
     def _error(self, call: str, error: libvirt.libvirtError) -> exception.GuestError:
-        """The error in our terms; what may have come from a dead connection loses it."""
+        """The error as ours; the domain is dropped where its connection may be dead."""
         code = error.get_error_code()
         if code not in NO_JOB | UNSUPPORTED:
             self._found = None
         return _guest_error(call, error)
 
     def apply(self, action: remedies.Action) -> None:
-        """Do what a decision asks.
+        """Carry out an action of a decision.
 
         :raises GuestError: libvirt refused; the guest is as it was
         """
@@ -166,8 +166,8 @@ class MigratingGuest:
     def set_disk_bandwidth(self, mib_s: int) -> tuple[mirrors.Mirror, ...]:
         """Share `mib_s` MiB/s (0: no cap) among the disks that are being copied.
 
-        libvirt's own call for it does not return before the migration ends. What has its share
-        already is left alone, so that this may be called at each look.
+        libvirt's own call for it does not return before the migration ends. A disk that has its
+        share already is left alone, so this may be called at each sample.
 
         :returns: the disks as they were, if anything was changed; else nothing
         :raises GuestError: not permitted here, or refused
@@ -183,7 +183,7 @@ class MigratingGuest:
         self._call('migrateSetMaxDowntime', limit_ms, 0)
 
     def max_downtime(self) -> int:
-        """QEMU's own limit now, in ms; also before the start.
+        """Return QEMU's own limit in ms; also before the start.
 
         :raises GuestError: libvirt does not know it
         """
@@ -235,7 +235,7 @@ class MigratingGuest:
         self._call('startDirtyRateCalc', MEASURED_S, 0)
 
     def measured(self) -> int | None:
-        """How many different bytes the guest dirtied in MEASURED_S; None when not known (yet).
+        """The number of different bytes dirtied in MEASURED_S; None when not known (yet).
 
         :raises GuestError: libvirt does not answer
         """
@@ -333,9 +333,9 @@ class MigratingGuest:
         return sorted(found) if isinstance(found, Mapping) else []
 
     def disk_bytes(self, paths: Sequence[str]) -> int:
-        """What of the disks at `paths` has to be copied, as far as it is known before the start.
+        """The bytes to be copied of the disks at `paths`, as far as known before the start.
 
-        That is what is allocated of a sparse one, and all of one of which that is not known. A
+        That is the allocated part of a sparse disk, and all of one where that is not known. A
         disk that libvirt does not know counts as nothing, with a warning: its size shows when it
         is copied.
         """
@@ -354,7 +354,7 @@ class MigratingGuest:
         return total
 
     def qmp(self, command: str, arguments: Mapping[str, Any]) -> Any:
-        """What QEMU returns for one QMP command, none of whose arguments is a user's text.
+        """Send one QMP command and return its result; no argument may be a user's text.
 
         :raises GuestError: not permitted here, refused, or answered with an error
         """

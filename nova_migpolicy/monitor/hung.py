@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends a migration that hangs, where libvirt cannot.
+"""End a migration that hangs, where libvirt cannot.
 
 QEMU's main thread sends the end of the memory while the guest stands still. On a link that dies
 in that moment it waits in the kernel, and with it all that libvirt asks of QEMU: statistics and
-aborts alike. Closing its connection is what ends that; the guest runs again at once. It is done
-for an operator's cancel, a deadline, or after a grace, and only while the guest is the source's:
-once post-copy has begun, or may have, it would cost the guest.
+aborts alike. Closing its connection ends that; the guest runs again at once. It is done for an
+operator's cancel, a deadline, or after a grace period, and only while the guest belongs to the
+source: once post-copy has begun, or may have, it would cost the guest.
 
-If a cancel comes just before that, libvirt calls the guest running, but QEMU first waits for the
-last writes of mirrored disks, which are on the dead link: the guest stands still all the same. So
-what is to be aborted is also ended where libvirt is silent and calls the guest running.
+If a cancel comes just before that, libvirt reports the guest as running, but QEMU first waits for
+the last writes of mirrored disks, which are on the dead link: the guest stands still all the same.
+So a migration that is to be aborted is also ended where libvirt is silent and reports the guest as
+running.
 
-An abort that libvirt has taken may go on waiting as well: disks that are mirrored over such a link
-are not given up before what is on its way has come back.
+An abort that libvirt has taken may hang as well: disks that are mirrored over such a link are not
+given up before the requests on their way have returned.
 
-The monitor's thread is the one that waits, so another looks from time to time.
+The monitor's thread is the one that waits, so another thread checks from time to time.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
 
-# libvirt must have been silent in the switchover for so many times the promised blackout, and for
-# so many seconds at least; and for so many where neither an operator nor a deadline ends it.
+# libvirt must have been silent in the switchover for this many times the promised blackout, and
+# this many seconds at least; or for GRACE_S where neither an operator nor a deadline ends it.
 TIMES = 20
 LEAST_S = 10.0
 GRACE_S = 120.0
@@ -42,7 +43,7 @@ GRACE_S = 120.0
 ABORTED_S = 30.0
 # One that could not be closed is tried again after this.
 AGAIN_S = 30.0
-# What libvirt says of a guest that stands still for its switchover, or was paused for it.
+# libvirt's state of a guest that is stopped for its switchover, or was paused for it.
 STOPPED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
 
 
@@ -50,11 +51,11 @@ STOPPED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
 class Switchover:
     """A migration whose guest may stand still at the source.
 
-    :ivar since_s: on the monitor's clock; None where that is not known: the event may wait behind
-        the very call that libvirt does not answer
-    :ivar wanted: why it is to end, as a sentence; None where nobody and nothing wants that
-    :ivar is_abort: an abort is how it is to end, so it may as well end before its switchover
-    :ivar has_grace: it is to end after a grace, too, whatever the policy has for a stall: that is
+    :ivar since_s: on the monitor's clock; None where not known: the event may wait behind the very
+        call that libvirt does not answer
+    :ivar wanted: the reason to end it, as a sentence; None where there is none
+    :ivar is_abort: it is to end by an abort, so it may as well end before its switchover
+    :ivar has_grace: it is also to end after the grace period, whatever on_stall says: that is
         about a guest that runs
     """
 
@@ -70,7 +71,7 @@ class Aborted:
     """A migration that was brought to its end, and is not over; not one in post-copy.
 
     :ivar since_s: on the monitor's clock
-    :ivar reason: what brought it there, as a sentence to which the time is added
+    :ivar reason: the cause, as a sentence to which the time is added
     """
 
     since_s: float
@@ -88,7 +89,7 @@ class _Silent:
     since_switchover_s: float
 
     def text(self, is_stopped: bool) -> str:
-        """Why it ends now, as a sentence."""
+        """The reason to end it now, as a sentence."""
         stands = '' if not is_stopped else (
             f' the guest has been standing still in its switchover for '
             f'{self.since_switchover_s:.0f} s, and')
@@ -97,25 +98,25 @@ class _Silent:
 
 
 class Outside(Protocol):
-    """What can be done without QEMU's main thread, none of it on the monitor's own connection."""
+    """Calls that do not need QEMU's main thread, none of them on the monitor's own connection."""
 
     def state(self) -> tuple[int, int] | None:
         """libvirt's state of the domain and its reason; None where libvirt does not say."""
 
     def close(self, targets: Sequence[str]) -> tuple[list[str], str]:
-        """Close QEMU's connection to the destination: what was closed, or why it cannot be.
+        """Close QEMU's connection to the destination; returns those closed, or the trouble.
 
         :param targets: URIs to which it sends; the first counts
         """
 
 
 class Hung:
-    """The watch for one migration that hangs; one thread looks.
+    """The watch for a hang of one migration; used by one thread.
 
     :param targets: the URIs to which QEMU sends
-    :param switchover: how it stands; None where it is over, or the guest is not the source's
-    :param aborted: None where it was not aborted, or is over, or the guest is not the source's
-    :ivar reason: why the connection was closed; None where it was not.
+    :param switchover: its state; None where it is over, or the guest is no longer the source's
+    :param aborted: None where it was not aborted, is over, or the guest is no longer the source's
+    :ivar reason: the reason for closing the connection; None where it was not closed.
     """
 
     def __init__(self, guest: guest_mod.MigratingGuest, journal: journal_mod.Journal,
@@ -151,7 +152,7 @@ class Hung:
             self._end(goes_on, at_s)
 
     def _hangs(self, at_s: float) -> _Silent | None:
-        """A migration in which libvirt is silent, and that is to end now; None where it is not."""
+        """The silence of libvirt in a migration that is to end now; None where there is none."""
         asked, now = self._guest.unanswered, self._switchover()
         if asked is None or now is None or asked[0] == guest_mod.START_POST_COPY:
             return None
@@ -166,14 +167,14 @@ class Hung:
         return None
 
     def _goes_on(self, at_s: float) -> str | None:
-        """Why a migration whose abort comes to no end is to end now; None where it is not."""
+        """The reason to end a migration whose abort hangs; None where there is none."""
         now = self._aborted()
         if now is None or at_s - now.since_s < ABORTED_S:
             return None
         return f'{now.reason} {at_s - now.since_s:.0f} s ago, and the migration is not over'
 
     def _end(self, why: str, at_s: float) -> None:
-        """Close the connection of a guest of which libvirt says that it is the source's."""
+        """Close the connection of a guest that belongs to the source, as libvirt says."""
         self._again_s = at_s + AGAIN_S
         before = self.reason
         # The migration may be over before it is known here that the connection is closed.

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What reaches a migration's monitor from other threads: events and commands.
+"""Pass events and requests from other threads to a migration's monitor.
 
 libvirt's callbacks run in a native thread. Where nova-compute is threaded, a
 condition wakes the monitor at once. Under eventlet that thread must not touch
-anything that is patched, so there the monitor looks at a plain deque between
-short sleeps: a look costs no system call and no libvirt call.
+anything that is patched, so there the monitor checks a plain deque between
+short sleeps: a check costs no system call and no libvirt call.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 
 from nova_migpolicy.channel import protocol
 
-# How long a monitor under eventlet may be late for an event, in seconds.
+# A monitor under eventlet is late for an event by up to this many seconds.
 LOOK_EVERY_S = 0.1
-# More than may wait while libvirt does not answer.
+# At most this many retunes may wait while libvirt does not answer.
 MOST_WAITING = 100
 
 
@@ -43,7 +43,7 @@ class JobCompleted:
 
 @dataclasses.dataclass(frozen=True)
 class CallReturned:
-    """libvirt's migrate call has come back, well or not."""
+    """libvirt's migrate call has returned, with or without an error."""
 
     at_s: float
 
@@ -70,9 +70,9 @@ class NeighbourChanged:
 
 
 class Reply:
-    """Where one answer is waited for; the first that is given counts.
+    """A place for one answer; the first one given counts.
 
-    The caller waits for it in a thread of its own; the monitor gives it and goes on.
+    The caller waits for it in its own thread; the monitor gives it and goes on.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Reply:
         self._tell: Callable[[protocol.Answer], object] = lambda answer: None
 
     def give(self, answer: protocol.Answer) -> None:
-        """Answer; does nothing where that was done before."""
+        """Give the answer; does nothing where one was given before."""
         with self._first:
             is_first = self._answer is None
             if is_first:
@@ -93,7 +93,7 @@ class Reply:
             tell(answer)
 
     def when_given(self, tell: Callable[[protocol.Answer], object]) -> None:
-        """Call with the answer once it is given; at once where it was."""
+        """Call `tell` with the answer once it is given; at once where it was."""
         with self._first:
             self._tell, given = tell, self._answer
         if given is not None:
@@ -107,15 +107,15 @@ class Reply:
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A person wants one of vocabulary.ORDERS done."""
+    """An order of an operator, one of vocabulary.ORDERS."""
 
     name: str
     reply: Reply = dataclasses.field(default_factory=Reply)
 
 
 @dataclasses.dataclass(frozen=True)
-class Tune:
-    """A person changes policy keys, or gives some back to the engine."""
+class Retune:
+    """A change of policy keys by an operator, or the release of some to the engine."""
 
     values: Mapping[str, Any]
     release: tuple[str, ...]
@@ -124,13 +124,13 @@ class Tune:
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """Somebody wants to see how it is now, not how it was at the last look."""
+    """A request for the present status, not the one of the last sample."""
 
     reply: Reply = dataclasses.field(default_factory=Reply)
 
 
 Event = PassStarted | JobCompleted | CallReturned | Switchover | NeighbourChanged | DiskReady
-Request = Command | Tune | Look
+Request = Command | Retune | Look
 Item = Event | Request
 
 
@@ -140,14 +140,14 @@ class Inbox:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self._items: collections.deque[Item] = collections.deque()
-        # Statistics are those of now, so only the newest pass can be sampled; while libvirt
+        # Statistics are current ones, so only the newest pass can be sampled; while libvirt
         # does not answer, thousands may begin.
         self._newest_pass: collections.deque[PassStarted] = collections.deque(maxlen=1)
         self._arrived = threading.Event()
         self._closed = False
 
     def put(self, item: Event) -> None:
-        """Add what has happened; from any thread, never blocks."""
+        """Add an event; from any thread, never blocks."""
         self._append(item)
         self._arrived.set()
 
@@ -164,18 +164,18 @@ class Inbox:
 
     @property
     def crowded(self) -> bool:
-        """Whether so many changes wait to be read that nobody should add more."""
-        return sum(isinstance(item, Tune) for item in self._items.copy()) >= MOST_WAITING
+        """Whether MOST_WAITING retunes wait to be read, so that no more should be added."""
+        return sum(isinstance(item, Retune) for item in self._items.copy()) >= MOST_WAITING
 
     def holds(self, name: str) -> bool:
         """Whether a command of this name waits to be read."""
         return self.waiting(Command(name)) is not None
 
     def waiting(self, wanted: Request) -> Request | None:
-        """Return a request that waits to be read and wants the same; changes are never the same.
+        """Return an equal request that waits to be read; retunes are never equal.
 
-        Whoever finds one waits for its answer, so that however often something is asked for, it
-        waits once.
+        The caller waits for the answer to that one, so however often something is requested, it
+        waits in the inbox once.
         """
         for item in self._items.copy():
             if isinstance(item, Look) and isinstance(wanted, Look):
@@ -186,7 +186,7 @@ class Inbox:
         return None
 
     def ask(self, item: Request) -> bool:
-        """Add what a person wants; False where nobody reads it any more.
+        """Add a request; returns False where nobody reads it any more.
 
         Not to be called by libvirt's own thread.
         """
@@ -195,9 +195,9 @@ class Inbox:
         return not self._closed
 
     def wait(self, timeout_s: float) -> list[Item]:
-        """Return what has come; empty when nothing came within `timeout_s`.
+        """Return the items that have come; empty when nothing came within `timeout_s`.
 
-        Oldest first, but for passes: only the newest one that began is there, and comes last.
+        Oldest first, except passes: only the newest one that began is there, and comes last.
         """
         self._arrived.wait(timeout_s)
         # Cleared before it is emptied: an item that comes in between is taken
@@ -206,9 +206,9 @@ class Inbox:
         return self._take()
 
     def close(self) -> list[Item]:
-        """What has come since the last look, which was the last one.
+        """Close the inbox and return the items that have come since the last `wait`.
 
-        Who asks at the same moment is either among these or told so by `ask`, or both.
+        A request racing with close() is returned here, or ask() returns False, or both.
         """
         self._closed = True
         return self._take()
@@ -223,13 +223,13 @@ class Inbox:
 
 
 class PolledInbox(Inbox):
-    """For a nova-compute under eventlet: `put` only appends, `wait` looks now and then.
+    """For a nova-compute under eventlet: `put` only appends, `wait` checks now and then.
 
-    A person's request comes in a green thread and may wake the monitor, which is one, too.
+    An operator's request comes in a green thread and may wake the monitor, which is one, too.
     """
 
     def put(self, item: Event) -> None:
-        """Add what has happened; safe in a native thread beside eventlet's."""
+        """Add an event; safe in a native thread beside eventlet's."""
         self._append(item)
 
     def wait(self, timeout_s: float) -> list[Item]:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a migration did and why, kept in memory and in a bounded file.
+"""The journal of a migration, kept in memory and in a bounded file.
 
-One JSON line a record, oldest first:
+Each record is one JSON line, oldest first:
 
 ``{"at": seconds since the start, "time": ISO 8601, "kind": KIND, ...}``
 
 KIND is ``start`` (policy, origins, facts), ``sample``, ``decision``,
-``action`` (what became of one action of a decision), ``retune`` (what a person
-changed, and the policy afterwards), ``event`` (anything else worth knowing) or
+``action`` (the result of one action of a decision), ``retune`` (an operator's
+change, and the policy afterwards), ``event`` (anything else worth knowing) or
 ``end`` (outcome, final figures, and the policy if it was retuned). Samples stop
 when the file has reached its bound, all others but the end at twice the bound.
 It never raises: a full disk must not end a migration.
@@ -112,13 +112,13 @@ def file_for(folder: pathlib.Path, migration_uuid: str) -> pathlib.Path:
 
 
 def read(path: pathlib.Path) -> Iterator[Mapping[str, Any]]:
-    """The records of a file."""
+    """Read the records of a file."""
     with open(path, 'rb') as lines:
         yield from (record for record in map(parse, lines) if record is not None)
 
 
 def parse(line: bytes) -> Mapping[str, Any] | None:
-    """The record in a line; None where it is none, as one that a crash cut short."""
+    """The record in a line; None for a line without one, such as one that a crash cut short."""
     try:
         record = jsonutils.loads(line)
     except (ValueError, RecursionError):
@@ -127,7 +127,7 @@ def parse(line: bytes) -> Mapping[str, Any] | None:
 
 
 def prepare_folder(folder: pathlib.Path) -> pathlib.Path | None:
-    """Make the folder of journals; None (and a warning) where that cannot be."""
+    """Make the folder of journals; returns None (with a warning) where that is not possible."""
     try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
@@ -137,7 +137,7 @@ def prepare_folder(folder: pathlib.Path) -> pathlib.Path | None:
 
 
 def remove_old(folder: pathlib.Path, days: int, now_s: float | None = None) -> int:
-    """Remove journals not written for `days` days; returns how many went."""
+    """Remove journals not written for `days` days; returns their number."""
     limit_s = (time.time() if now_s is None else now_s) - days * SECONDS_PER_DAY
     removed = 0
     try:

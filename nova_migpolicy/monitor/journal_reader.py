@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads journals for those who ask about a migration: a page of records, its policy, its end.
+"""Read journals to answer requests on a migration: a page of records, its policy, its end.
 
-The same file serves a migration that runs and one that is over, after a restart as well. Nothing
-is written here. A journal may be large, so no question has more than a part of it taken apart.
+The same file serves a running migration and one that is over, after a restart as well. Nothing is
+written here. A journal may be large, so only part of it is parsed for a request.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import status as status_mod
 from nova_migpolicy import vocabulary
 
-# The most records of one page, and the most bytes that are looked through for more.
+# The most records of one page, and the most bytes that are searched for them.
 PAGE = 1000
 PAGE_BYTES = 16 << 20
-# What is read of the beginning and of the end of a file.
+# The bytes read of the beginning and of the end of a file.
 HEAD_BYTES = 1 << 18
 TAIL_BYTES = 1 << 20
-# In so many places of files it is known where somebody will go on reading.
+# The byte offsets of page ends kept for the next request; at most this many.
 PLACES = 1000
 _FINAL = ('total_seconds', 'downtime_ms', 'downtime_net_ms', 'memory_sent_bytes',
           'memory_total_bytes', 'disk_sent_bytes', 'passes')
@@ -39,16 +39,16 @@ class Records(Protocol):
     """
 
     def start(self) -> Record | None:
-        """The record of the start; None where it is not among the first."""
+        """The record of the start; None where it is not among the first records."""
 
     def ends(self) -> list[Record]:
-        """The first records and the last ones, oldest first; all of them where that is little."""
+        """The records at both ends of the journal, oldest first; all of a short one."""
 
     def page(self, after: int, limit: int, kinds: Collection[str]) -> dict[str, Any]:
-        """Records from behind number `after` on, each with its number, and where to go on.
+        """The records after number `after`, each with its number, and the number to continue from.
 
         :param after: 0 for the beginning; the first record's number is 1
-        :param limit: at most so many, and never more than PAGE
+        :param limit: at most this many, and never more than PAGE
         :param kinds: only these; empty for all
         """
 
@@ -79,7 +79,7 @@ class MemoryRecords:
 class FileRecords:
     """A journal in a file."""
 
-    # Where in a file the records behind a number begin.
+    # By file and record number, the byte offset after that record.
     _places: collections.OrderedDict[tuple[str, int], int] = collections.OrderedDict()
 
     def __init__(self, path: pathlib.Path) -> None:
@@ -111,7 +111,7 @@ class FileRecords:
         return [record for record in map(journal_mod.parse, lines) if record is not None]
 
     def page(self, after: int, limit: int, kinds: Collection[str]) -> dict[str, Any]:
-        """See Records.page; shorter than it might be where much is to be looked through."""
+        """See Records.page; shorter than it might be where many bytes are to be searched."""
         page = _Page(limit, kinds)
         words = [f'"{kind}"'.encode() for kind in kinds]
         with open(self._path, 'rb') as file:
@@ -119,13 +119,13 @@ class FileRecords:
             enough = place + PAGE_BYTES
             for number, line in enumerate(file, after + 1):
                 place += len(line)
-                # Most lines need not be taken apart.
+                # Most lines need not be parsed.
                 if not words or any(word in line for word in words):
                     if not page.add(number, journal_mod.parse(line)):
                         return self._to_be_continued(page, page.last, behind)
                     if page.last == number:
                         behind = place
-                # Who goes on from an empty page would begin where it began.
+                # A request that continues from an empty page would begin at the same place.
                 if place > enough and page.last and line.endswith(b'\n'):
                     return self._to_be_continued(page, number, place)
         return page.to_dict(None)
@@ -153,7 +153,7 @@ class _Page:
         self.last = 0
 
     def add(self, number: int, record: Record | None) -> bool:
-        """Take in a record if it is wanted; False where it is, and the page is full."""
+        """Add a record if it is wanted; returns False where it is, but the page is full."""
         if record is None or (self._kinds and record.get('kind') not in self._kinds):
             return True
         if len(self._found) == self._limit:
@@ -167,7 +167,7 @@ class _Page:
 
 
 def policy(records: Records) -> dict[str, Any] | None:
-    """The policy that a migration had at last; None where the journal does not say."""
+    """The last policy of a migration; None where the journal does not have it."""
     found: dict[str, Any] | None = None
     notes: list[str] = []
     for record in records.ends():
@@ -181,7 +181,7 @@ def policy(records: Records) -> dict[str, Any] | None:
 
 
 def progress(records: Records) -> dict[str, Any] | None:
-    """How a migration ended; None where its journal has no end."""
+    """The status of a migration that is over; None where its journal has no end."""
     last = {str(record.get('kind')): record for record in records.ends()}
     end, start = last.get('end'), last.get('start', {})
     if end is None:
@@ -194,7 +194,7 @@ def progress(records: Records) -> dict[str, Any] | None:
 
 
 def ending(end: Record) -> dict[str, Any]:
-    """What of a view the record of the end tells."""
+    """The fields of a status that the record of the end gives."""
     final = {name: end.get(name) for name in _FINAL}
     outcome = end.get('outcome')
     return {'percent': 100.0 if outcome == vocabulary.COMPLETED else end.get('percent', 0.0),
@@ -209,6 +209,6 @@ def _sizes(sample: Record, kind: str) -> dict[str, Any]:
 
 
 def is_of(records: Records, server: str) -> bool:
-    """Whether a journal is about this server's migration; it begins with saying so."""
+    """Whether a journal is of this server's migration, as its first record says."""
     start = records.start()
     return start is not None and start.get('server') == server

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this host has seen of the links to other hosts.
+"""The observed rates of the links to other hosts, kept over a restart.
 
-A small JSON file, for each host the last observations, rewritten whole and atomically. What they
-mean is `link_rate`'s; this keeps them over a restart. A file that cannot be read, and what
-an earlier release wrote, counts as nothing seen.
+They are in a small JSON file with the last observations for each host, rewritten whole and
+atomically. They are interpreted in `link_rate`. A file that cannot be read, or that an earlier
+release wrote, counts as no observations.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Seen = dict[str, tuple[link_rate.Observation, ...]]
 
 
 class LinkRates:
-    """What was seen of the links, by destination host.
+    """The observations of the links, by destination host.
 
     :param clock: seconds since the epoch
     """
@@ -43,12 +43,12 @@ class LinkRates:
         self._seen = _read(path) if path else {}
 
     def get(self, host: str) -> link_rate.Belief | None:
-        """What is believed of the link to `host`; None where nothing was seen lately."""
+        """The believed rate of the link to `host`; None where nothing was observed lately."""
         return link_rate.believe(self._seen.get(host, ()), self._clock())
 
     def learn(self, host: str, server: str, seen_mib_s: float, *,
               is_bound: bool) -> link_rate.Belief | None:
-        """Take in what a server's migration showed; returns what is believed from now on."""
+        """Take in the rate that a server's migration showed; returns the new belief."""
         new = link_rate.Observation(server, seen_mib_s, self._clock(), is_bound)
         with self._lock:
             self._seen[host] = link_rate.keep(self._seen.pop(host, ()), new)
@@ -73,7 +73,7 @@ def _read(path: pathlib.Path) -> Seen:
 
 
 def _observation(found: object) -> link_rate.Observation:
-    """One observation of the file.
+    """Read one observation of the file.
 
     :raises ValueError: it is none
     """
@@ -89,7 +89,7 @@ def _observation(found: object) -> link_rate.Observation:
 
 
 def _write(path: pathlib.Path, seen: Seen) -> None:
-    # One name a thread: two migrations may end in the same moment.
+    # One name per thread: two migrations may end at the same moment.
     new = path.with_name(f'{path.name}.{threading.get_ident()}.new')
     try:
         new.write_text(jsonutils.dumps({

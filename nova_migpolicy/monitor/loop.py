@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop that watches one migration and does what the engine decides.
+"""The loop that watches one migration and carries out the engine's decisions.
 
-It wakes for libvirt's events, for commands and for a slow watchdog tick; it
-takes a sample, asks the controller, applies the decision and writes it down.
+It wakes for libvirt's events, for requests and for a slow watchdog tick; it
+takes a sample, asks the controller, applies the decision and journals it.
 It decides nothing itself, and it does not end before the migration has: an
 error of libvirt, of the engine or of the journal is recorded and survived.
 """
@@ -40,18 +40,18 @@ from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
 
-# The watchdog's tick. Passes steer by events; this serves links that stand still.
-# Each look costs some ms of CPU here and in libvirtd: see python -m bench cost.
+# The watchdog's tick. Passes are sampled by events; this serves links that stand still.
+# Each sample costs some ms of CPU here and in libvirtd: see python -m bench cost.
 TICK_S = 5.0
-# The same where libvirt tells no events.
+# The same where libvirt sends no events.
 EVENTLESS_TICK_S = 2.0
-# What is due at a moment, such as a deadline, is looked for just after it.
+# A sample for a due moment, such as a deadline, is taken this long after it.
 AFTER_DUE_S = 0.01
-# Nobody is shown a fresher look than this, however often they ask.
+# A status is taken again at most this often, however often it is requested.
 FRESH_S = 0.5
-# A person's cancel that came before there was a job to end is tried again.
+# An operator's cancel that came before there was a job to end is retried after this.
 CANCEL_AGAIN_S = 0.25
-# How long to wait for the final statistics after the call has returned.
+# The longest wait for the final statistics after the call has returned.
 FINAL_STATS_WAIT_S = 0.5
 STILL = 'the link to the destination, over which nothing moves'
 BEFORE_MEMORY = (samples.Phase.SETUP, samples.Phase.DISKS)
@@ -65,7 +65,7 @@ def _is_cancel(request: inbox_mod.Request) -> bool:
 
 
 class Host(Protocol):
-    """What the loop needs of Nova; none of these raises."""
+    """The part of Nova that the loop needs; none of these raises."""
 
     def operation_done(self) -> bool:
         """Whether the thread that makes the migrate call is over."""
@@ -89,7 +89,7 @@ class Monitor:
         inbox: inbox_mod.Inbox,
         journal: journal_mod.Journal,
         call: outcome_mod.MigrateCall,
-        tuning: retune_mod.PolicyInForce,
+        policy_in_force: retune_mod.PolicyInForce,
         host: Host,
         sleep: Callable[[float], None],
         has_events: bool = True,
@@ -101,13 +101,13 @@ class Monitor:
     ) -> None:
         """Take over a migration whose operation is about to start.
 
-        :param has_events: whether libvirt tells when a pass begins
-        :param was_paused: by its owner, who alone may let it run again
+        :param has_events: whether libvirt reports the start of a pass
+        :param was_paused: by its user, who alone may let it run again
         :param cap_is_shared: each disk has a share of the cap, and memory would
             begin with that share alone
         :param neighbours: the migrations of this host; None where it is alone
-        :param mirrored_disks: how many are copied
-        :param ended_outside: why it was ended past libvirt; None if it was not
+        :param mirrored_disks: the number of disks copied
+        :param ended_outside: the reason for ending it past libvirt; None if it was not
         """
         self._guest = guest
         self._executor = executor_mod.Executor(
@@ -131,13 +131,13 @@ class Monitor:
         self.last_look: samples.Sample | None = None
         self.last_sample: samples.Sample | None = None
         self.ended_s: float | None = None
-        # Since when the call says that it is over, and whether it is known where the guest is.
+        # Since when the call is over, and whether it is known where the guest is.
         self._over_s: float | None = None
         self._is_settled = False
         self._started_at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(
             seconds=max(0.0, inbox.clock() - controller.facts.started_s))
         self.commands = commands.Commands(
-            controller, self._executor, journal, tuning, clock=inbox.clock,
+            controller, self._executor, journal, policy_in_force, clock=inbox.clock,
             phase=lambda: self.phase)
         self.view: status_mod.Status = {}
         self.viewed_s = inbox.clock()
@@ -145,7 +145,7 @@ class Monitor:
         self.final_stats: dict[str, Any] = {}
 
     def run(self) -> outcome_mod.Outcome:
-        """Watch and steer until the migration is over; returns how it ended."""
+        """Watch and steer until the migration is over; returns its outcome."""
         self._member = self._neighbours.join(
             lambda: self._inbox.put(inbox_mod.NeighbourChanged(self._inbox.clock())))
         try:
@@ -181,7 +181,7 @@ class Monitor:
         return dataclasses.replace(outcome, reason=f'{outcome.reason}; {trouble}')
 
     def _patience_s(self) -> float:
-        """How long to wait for the next item: to the tick, or to what is due before it."""
+        """The seconds to wait for the next item: to the tick, or to a due moment before it."""
         if self._executor.cancel_is_due:
             return CANCEL_AGAIN_S
         now_s = self._inbox.clock()
@@ -196,8 +196,8 @@ class Monitor:
             ended=self._over() or self.ended_s is not None)
 
     @property
-    def may_begin_anew(self) -> bool:
-        """Whether no memory was seen on its way and nothing is to end it; any thread may ask."""
+    def may_begin_again(self) -> bool:
+        """Whether no memory has been sent yet and no end is due; any thread may ask."""
         return (self._controller.phase in BEFORE_MEMORY
                 and self._switched_s is None and not self._executor.ended
                 and not self._executor.cancel_is_due)
@@ -206,15 +206,15 @@ class Monitor:
     def _is_gone(self) -> bool:
         """Whether it is over for QEMU, or the guest is not the source's.
 
-        Where its call has failed, as when libvirtd was restarted, QEMU may still be at it.
+        Where its call has failed, as when libvirtd was restarted, QEMU may still be migrating.
         """
         failed = self._call.done and self._call.error is not None
         return self._executor.post_copy or self._is_settled or (self._over() and not failed)
 
     def switchover(self) -> hung.Switchover | None:
-        """How its switchover stands; None where it is over, or the guest is not the source's.
+        """The state of its switchover; None where it is over, or the guest is not the source's.
 
-        Any thread may ask: the monitor's own may wait for libvirt then, also before it has seen
+        Any thread may ask: the monitor's own may be waiting for libvirt, even before it has seen
         that the guest was stopped.
         """
         facts, policy = self._controller.facts, self._controller.policy
@@ -233,7 +233,7 @@ class Monitor:
             self._switched_s, self._controller.settings.promised_ms / 1000, wanted, is_abort)
 
     def aborted(self) -> hung.Aborted | None:
-        """Its abort, where libvirt has taken one and it is not over; any thread may ask.
+        """The abort that libvirt has taken while it is not over; any thread may ask.
 
         A migration whose call has failed is ended by libvirt itself, as when it was restarted.
         """
@@ -248,7 +248,7 @@ class Monitor:
         return None
 
     def _publish(self) -> None:
-        """Put a new view in place of the last one; other threads read it."""
+        """Replace the status, which other threads read."""
         now_s, phase = self._inbox.clock(), self.phase
         if self._executor.abort_reason is not None and phase != vocabulary.FINISHING:
             phase = vocabulary.ABORTING
@@ -278,7 +278,7 @@ class Monitor:
         if not self._over():
             self._executor.cancel_again()
             self._executor.survive('a command', self.commands.answer_cancels)
-        # Before the look: what the engine decides on it might be what a cancel is to prevent.
+        # Before the sample: the engine's decision on it might be one that a cancel is to prevent.
         self._answer_each(cancels)
         if not self._over():
             looked = self._look_if_due(boundary, requests, wanted=any(
@@ -320,12 +320,12 @@ class Monitor:
         now_s = self._inbox.clock()
         if boundary is None and not wanted and now_s - self._looked_s < self._due_s(requests):
             return False
-        # Whatever goes wrong with it, those who ask are answered.
+        # Whatever goes wrong with it, requests are answered.
         self._executor.survive('a look', functools.partial(self._look, boundary, now_s))
         return True
 
     def _due_s(self, requests: list[inbox_mod.Request]) -> float:
-        """How old the last look may be: a command is judged by the phase of now."""
+        """The highest age of the last sample: an order is judged by the present phase."""
         if not requests:
             due_s = self._controller.next_due_s(self._looked_s)
             return self._tick_s if due_s is None or due_s > self._inbox.clock() else 0.0
@@ -335,8 +335,8 @@ class Monitor:
         try:
             if isinstance(request, inbox_mod.Command):
                 self.commands.act(request)
-            elif isinstance(request, inbox_mod.Tune):
-                self.commands.tune(request)
+            elif isinstance(request, inbox_mod.Retune):
+                self.commands.retune(request)
         except Exception:
             request.reply.give(FAILED)
             raise
@@ -364,7 +364,7 @@ class Monitor:
         else:
             self._complain('', None)
         if self._inbox.holds(vocabulary.CANCEL) or self._ended_outside() is not None:
-            # It came, or it was ended, while libvirt was silent: no decision is to be made on it.
+            # It came, or it was ended, while libvirt was silent: nothing is to be decided now.
             return
         self._controller.leave_out(self._call.left_out)
         sample = self._sampler.make(stats, boundary, now_s, self._inbox.clock(),
@@ -391,7 +391,7 @@ class Monitor:
             sample, int(self._progress.observe(sample))))
 
     def _give_memory_the_whole_cap(self, at_s: float) -> None:
-        """libvirt gives the cap to each disk, so they began with a share of it."""
+        """Give memory the whole cap: libvirt gives it to each disk, so they began with a share."""
         cap_mib_s = self._controller.settings.cap_mib_s
         self._cap_is_shared = bool(self._executor.apply(controller_mod.Decision(
             at_s=at_s, actions=(remedies.SetBandwidth(cap_mib_s),), rule=vocabulary.MEMORY_BEGINS,
@@ -410,10 +410,10 @@ class Monitor:
             self.final_stats = self._guest.final_stats()
 
     def _complain(self, trouble: str, waits_for: str | None) -> None:
-        """Say a trouble with libvirt once, not at each tick, and that it is over.
+        """Report trouble with libvirt once, not at each tick, and the end of it.
 
         :param trouble: empty where there is none
-        :param waits_for: the same for the view
+        :param waits_for: the same for the status
         """
         self._waits_for = waits_for
         if trouble == self._trouble:
@@ -425,7 +425,7 @@ class Monitor:
         self._event(trouble or 'libvirt answers again')
 
     def _wait_for_the_end(self, why: str) -> None:
-        """Say why it is not known yet where the guest runs; empty where it is."""
+        """Report the reason for not knowing yet where the guest runs; empty where it is known."""
         self._complain(why, f'knowing where the server runs: {why}' if why else None)
         self._publish()
 

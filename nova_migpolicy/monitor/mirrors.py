@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The disks that QEMU mirrors for a migration, and which of their caps are to be changed.
+"""The disks that QEMU mirrors for a migration, and the changes of their caps.
 
-Nothing is called here: what `query-block-jobs` says comes in. Rates are bytes/s.
+Nothing is called here: the result of `query-block-jobs` comes in. Rates are bytes/s.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def mirrors(jobs: Any) -> tuple[Mirror, ...]:
 def changes(found: Sequence[Mirror], cap: int) -> tuple[Mirror, ...]:
     """The disks whose speed changes, with the new one; those that fall come first.
 
-    So the sum is at no time above `cap` because of an order.
+    So the sum is at no time above `cap` because of the order of the changes.
 
     :param cap: for all of them together; 0 for none
     """

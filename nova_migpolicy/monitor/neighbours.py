@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The migrations that this host sends now, and what each tells the others of itself.
+"""The migrations that this host sends now, and the state that each reports to the others.
 
-They share a link, whatever their destinations. Each of its members is told by a call when it
-should look again. What follows from it is `engine.share`'s; any thread may call.
+They share a link, whatever their destinations. A member is woken by a call when it should take a
+sample again. The consequences are decided in `engine.steering.share`; any thread may call.
 
-One that has told nothing for a while waits for libvirt, which waits for QEMU in a switchover over
-a dead link: it neither uses the link nor needs it.
+A member that has not reported for a while waits for libvirt, which waits for QEMU in a switchover
+over a dead link: it neither uses the link nor needs it.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import time
 
 from nova_migpolicy.engine.steering import share
 
-# Each tells how it stands about every five seconds.
+# Each reports its state about every five seconds.
 SILENT_S = 30.0
 
 
 @dataclasses.dataclass
 class Member:
-    """A migration among the others of its host, from the first to the last look at it.
+    """A migration among the others of its host, from the first to the last sample of it.
 
     :ivar in_need: it cannot end at the rate that it gets beside others
-    :ivar told_s: when it last told how it stands
+    :ivar told_s: the time of its last report
     :ivar is_urgent: its deadline permits no more waiting
-    :ivar has_given_way: it goes at a trickle, or stands still
+    :ivar has_given_way: it sends at a trickle, or stands still
     """
 
     wake: Callable[[], object]
@@ -40,7 +40,7 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """What a member sees of the others: see engine.samples."""
+    """A member's view of the others: see Sample in engine.samples."""
 
     others: int
     needed_by: int
@@ -58,14 +58,14 @@ class Neighbours:
         self._members: list[Member] = []
 
     def join(self, wake: Callable[[], object]) -> Member:
-        """Begin to send."""
+        """Add a migration that begins to send."""
         member = Member(wake, self._clock())
         with self._lock:
             self._members.append(member)
         return member
 
     def leave(self, member: Member) -> None:
-        """Have ended; who waited for it is woken."""
+        """Remove a migration that has ended, and wake those that waited for it."""
         with self._lock:
             self._members.remove(member)
             rest = tuple(self._members)
@@ -75,23 +75,24 @@ class Neighbours:
 
     def tell(self, member: Member, *, in_need: bool, has_given_way: bool,
              is_urgent: bool = False) -> None:
-        """Say how a member stands; those that it is new to are woken.
+        """Record the state of a member, and wake the others where it has changed.
 
-        One that has become urgent is so, too: others do not go before it any more.
+        A member that has become urgent is woken, too: others do not go before it any more.
         """
         with self._lock:
             member.told_s = self._clock()
-            hurries = is_urgent != member.is_urgent
-            is_new = hurries or in_need != member.in_need
+            urgency_changed = is_urgent != member.is_urgent
+            is_new = urgency_changed or in_need != member.in_need
             member.in_need, member.is_urgent = in_need, is_urgent
             member.has_given_way = has_given_way
-            woken = tuple(one for one in self._members if hurries or one is not member)
+            woken = tuple(one for one in self._members
+                          if urgency_changed or one is not member)
         if is_new:
             for one in woken:
                 one.wake()
 
     def seen_by(self, member: Member) -> Seen:
-        """What a member sees."""
+        """Return a member's view of the others."""
         since_s = self._clock() - SILENT_S
         with self._lock:
             place = self._members.index(member)

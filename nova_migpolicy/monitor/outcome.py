@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a migration ended: what the ended libvirt call and the domain's state mean.
+"""Determine the outcome of a migration from the ended libvirt call and the domain's state.
 
 The rule that matters: the guest runs on exactly one host. An error from the
 call alone says nothing (the connection may have broken while QEMU went on), so
@@ -30,7 +30,7 @@ SAY_EVERY_S = 60.0
 
 POST_COPY_REASONS = frozenset((
     libvirt.VIR_DOMAIN_PAUSED_POSTCOPY, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED))
-# Why a guest stands still that no migration has paused.
+# The reason for which a guest stands still that no migration has paused.
 OWN_TROUBLE = {
     libvirt.VIR_DOMAIN_PAUSED_IOERROR: 'an I/O error on a disk',
     libvirt.VIR_DOMAIN_PAUSED_WATCHDOG: 'been stopped by its watchdog',
@@ -42,10 +42,10 @@ INACTIVE = frozenset((libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED))
 
 
 class End(enum.Enum):
-    """What has become of the guest."""
+    """The end of a migration for the guest."""
 
     COMPLETED = vocabulary.COMPLETED      # it runs on the destination
-    CANCELLED = vocabulary.CANCELLED      # somebody stopped the migration; it runs on the source
+    CANCELLED = vocabulary.CANCELLED      # the migration was stopped; it runs on the source
     FAILED = vocabulary.FAILED            # the migration failed; the guest is the source's
     BROKEN = vocabulary.BROKEN            # post-copy broke: its memory is on both hosts
 
@@ -55,9 +55,9 @@ class MigrateCall:
     """The libvirt migrate call, written by the thread that makes it.
 
     `started` is set just before the call and `done` last of all; `targets` are the addresses to
-    which it sends, as URIs, the one that is used first; `left_out` names what libvirt or QEMU
-    refused at the start, so that the call was made without it. It only grows, and is replaced as a
-    whole.
+    which it sends, as URIs, the one in use first; `left_out` names the features that libvirt or
+    QEMU refused at the start, so that the call was made without them. It only grows, and is
+    replaced as a whole.
     """
 
     started: bool = False
@@ -91,12 +91,12 @@ def settle(
     sleep: Callable[[float], None],
     say: Callable[[str], object] = lambda why: None,
 ) -> Outcome:
-    """The outcome, once the operation's thread is over; waits until it is sure.
+    """Wait until the outcome is certain and return it; the operation's thread is over.
 
-    :param abort_reason: why an abort was asked for here, None if it was not
+    :param abort_reason: the reason for an abort by this monitor, None if there was none
     :param may_abort: False once post-copy has begun
     :param sleep: waits some seconds, in the way of the threading mode
-    :param say: called each time with why it is not sure yet, and with nothing once it is
+    :param say: called each time with the reason for not being certain yet, empty once it is
     """
     if call.done and call.error is None:
         say('')
@@ -124,7 +124,7 @@ def settle(
 def _judge(
     guest: guest_mod.MigratingGuest, call: MigrateCall, abort_reason: str | None,
 ) -> tuple[Outcome | None, bool]:
-    """The outcome, or None while the job still runs in libvirt, and whether it may be stopped.
+    """Judge the outcome: None while the job still runs in libvirt; and whether it may be stopped.
 
     The job is asked for first: with no job left the state will not change any
     more, while a guest that runs here beside a job may be gone a moment later.
@@ -146,7 +146,7 @@ def _judge(
 def _final(
     state: tuple[int, int] | None, call: MigrateCall, abort_reason: str | None,
 ) -> Outcome:
-    """What a state without a job means."""
+    """The outcome that a state without a job stands for."""
     said = f': {call.error}' if call.error else ''
     if state is None:
         if call.started:
@@ -167,7 +167,7 @@ def _final(
 
 
 def _stop_orphan(guest: guest_mod.MigratingGuest, why: str) -> str:
-    """End a job that nobody waits for any more; the next look tells how it went."""
+    """End a job that nobody waits for any more; the next check shows the result."""
     try:
         guest.abort()
     except exception.GuestError as error:
@@ -201,7 +201,7 @@ def resume_if_paused(guest: guest_mod.MigratingGuest) -> str | None:
 
 
 def figures(stats: Mapping[str, Any]) -> dict[str, int]:
-    """The figures that a finished job leaves, where libvirt gives them: ms, bytes, passes."""
+    """The final figures of a finished job, where libvirt gives them: ms, bytes, passes."""
     names = {
         'downtime': 'downtime_ms', 'downtime_net': 'downtime_net_ms',
         'time_elapsed': 'elapsed_ms', 'memory_processed': 'memory_sent_bytes',

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy of a running migration, as persons change it.
+"""The policy of a running migration, with the retunes of operators.
 
-Works out what a change means and whether it may be; nothing is applied here. What a person sets
-of the rate, the blackout and the throttle is held, so the policy beneath it stays what it was
-and is there again when it is released.
+A change is worked out and checked here, not applied. The rate, blackout and throttle that an
+operator sets are held, so the policy beneath stays as it was and is in force again when they are
+released.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Resolver = Callable[[Mapping[str, object]], resolve.Resolved]
 
 @dataclasses.dataclass(frozen=True)
 class RetuneProposal:
-    """A change that may be made: what the engine is told, and what is in force afterwards."""
+    """A permitted change: the part for the engine, and the policy in force afterwards."""
 
     change: terms.Change
     resolved: resolve.Resolved
@@ -32,11 +32,11 @@ class RetuneProposal:
 
 
 class PolicyInForce:
-    """What is in force now.
+    """The policy in force.
 
-    :param resolver: resolves with a retune
+    :param resolver: resolves the policy with a retune
     :param resolved: the policy at the start
-    :param deadline_s: of a policy, on the monitor's clock; None for no deadline
+    :param deadline_s: gives a policy's deadline on the monitor's clock; None for no deadline
     """
 
     def __init__(self, resolver: Resolver, resolved: resolve.Resolved,
@@ -48,10 +48,10 @@ class PolicyInForce:
 
     def propose(self, values: Mapping[str, object], release: Sequence[str],
                 held: Mapping[str, int]) -> RetuneProposal:
-        """What a change would mean.
+        """Work out a change without making it.
 
-        :param held: what is held now
-        :raises exception.PolicyError: it cannot be honoured; all that is wrong is named
+        :param held: the settings held now
+        :raises exception.PolicyError: it cannot be made; the message names everything wrong
         """
         unknown = [name for name in release if name not in keys.KEYS]
         both = [name for name in release if name in values]
@@ -62,7 +62,7 @@ class PolicyInForce:
         retuned = {name: value for name, value in {**self.retuned, **values}.items()
                    if name not in release}
         kept = {name: value for name, value in held.items() if name not in release}
-        # Judged with all of it in place, since one key may bound another.
+        # Checked with all of it in place, since one key may bound another.
         whole = self._resolver({**retuned, **{
             name: value for name, value in kept.items() if name not in values}})
         steered = {name: value for name, value in retuned.items() if name not in terms.HOLDABLE}
@@ -76,6 +76,6 @@ class PolicyInForce:
         return RetuneProposal(change, resolved, steered)
 
     def accept(self, proposal: RetuneProposal) -> None:
-        """The change has been made."""
+        """Record that the change was made."""
         self.resolved = proposal.resolved
         self.retuned = proposal.retuned

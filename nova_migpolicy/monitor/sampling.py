@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the engine's samples of what libvirt says, and sees where a pass begins.
+"""Make the engine's samples from libvirt's statistics, and detect the start of a pass.
 
 It calls nothing: statistics and events come in, samples go out.
 """
@@ -13,14 +13,14 @@ from typing import Any
 from nova_migpolicy.engine import samples
 from nova_migpolicy.monitor import inbox as inbox_mod
 
-# An event older than this is taken back to its own moment.
+# A sample this much later than its event is corrected to the time of the event.
 STALE_S = 0.02
 
 
 class Sampler:
     """Samples of one migration.
 
-    :param has_events: whether libvirt tells when a pass begins
+    :param has_events: whether libvirt reports the start of a pass
     """
 
     def __init__(self, has_events: bool) -> None:
@@ -29,9 +29,9 @@ class Sampler:
 
     def make(self, stats: Mapping[str, Any], boundary: inbox_mod.PassStarted | None,
              asked_s: float, now_s: float, post_copy: bool) -> samples.Sample:
-        """A sample of statistics that were asked for, and told by `now_s`.
+        """Make a sample of statistics that were requested at `asked_s` and returned by `now_s`.
 
-        After a pass began or at a tick.
+        It is taken after a pass began, or at a tick.
         """
         sample = dataclasses.replace(
             samples.Sample.from_stats(now_s, stats, post_copy=post_copy),
@@ -49,12 +49,12 @@ class Sampler:
 def at_boundary(
     sample: samples.Sample, started: inbox_mod.PassStarted,
 ) -> samples.Sample:
-    """The sample as it was when the pass began, where it was read a little later.
+    """The sample as of the start of the pass, where it was read a little later.
 
-    Under eventlet an event is seen up to 0.1 s late, and that much was already
-    sent of the new pass: at the reported rate it is added to what remains. A
-    libvirt that answered so late that the next pass has begun tells nothing of
-    this one; that pass has an event of its own.
+    Under eventlet an event is seen up to 0.1 s late, and part of the new pass
+    was already sent: it is added to the remaining memory at the reported rate.
+    If libvirt answered so late that the next pass has begun, the answer tells
+    nothing of this one; that pass has an event of its own.
     """
     if sample.iteration is not None and sample.iteration > started.iteration:
         return sample

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes down that libvirt does not answer a call about a migration, and how that ended.
+"""Journal that libvirt does not answer a call about a migration, and the end of that silence.
 
-The thread that waits for libvirt cannot say so itself. Others do it when they look: whoever is
-asked for progress, and the thread that saves it.
+The thread that waits for libvirt cannot report it itself. Others do when they check: those that
+serve requests for progress, and the thread that saves it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Silence:
         guest.on_late_answer = self._ended
 
     def note(self) -> str | None:
-        """Return what is waited for where libvirt does not answer; None where it does.
+        """Return a phrase on the call that libvirt does not answer; None where it answers.
 
-        Each silence is written down once, when it is first noted.
+        Each silence is journaled once, when it is first noted.
         """
         asked = self._guest.silence
         if asked is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Closes the connections over which one QEMU sends its migration, as the kernel can from outside.
+"""Close the connections over which one QEMU sends its migration, from outside by the kernel.
 
 It takes root's privileges, the namespaces of the host for processes and the network, and a kernel
 with CONFIG_INET_DIAG_DESTROY. When to do it is not decided here: once post-copy has begun it would
@@ -26,12 +26,12 @@ _PID = re.compile(r'pid=(\d+),')
 
 
 class Unclosable(Exception):
-    """It cannot be done here; the text says why."""
+    """A connection cannot be closed here; the text gives the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Socket:
-    """A TCP socket as ss lists it; ends are address and port as ss takes them, too."""
+    """A TCP socket as ss lists it; its ends are address and port in the form that ss takes."""
 
     state: str
     queued: int
@@ -57,7 +57,7 @@ class Socket:
 
 
 def plain(address: str) -> str:
-    """An address without brackets, scope and the form of IPv4 within IPv6."""
+    """Strip brackets and scope from an address, and turn IPv4-mapped IPv6 into IPv4."""
     bare = address.strip('[]').partition('%')[0]
     try:
         found = ipaddress.ip_address(bare)
@@ -68,7 +68,7 @@ def plain(address: str) -> str:
 
 
 def parsed(text: str) -> Iterator[Socket]:
-    """The sockets of ss -Htanp; a line that is none is left out."""
+    """Parse the sockets in the output of ss -Htanp; other lines are left out."""
     for line in text.splitlines():
         words = line.split()
         if len(words) >= 5 and words[2].isdecimal():
@@ -90,7 +90,7 @@ def stuck(sockets: Collection[Socket], pid: int, addresses: Collection[str]) -> 
 
 
 def qemu_of(uuid: str, proc: pathlib.Path = PROC) -> int:
-    """The process of a domain.
+    """Find the process of a domain.
 
     :raises Unclosable: none is seen, or several
     """
@@ -112,9 +112,9 @@ def qemu_of(uuid: str, proc: pathlib.Path = PROC) -> int:
 
 
 def close(uuid: str, addresses: Collection[str]) -> list[str]:
-    """Close what a domain's migration hangs on; returns the connections, as text.
+    """Close the connections on which a domain's migration hangs; returns them as text.
 
-    Empty where there is none that hangs.
+    Empty where none hangs.
 
     :param uuid: the domain's
     :param addresses: of the destination

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a migration stands, as plain data for people: the same for one that runs and one that ended.
+"""The status of a migration as plain data for users, alike for a running one and one that ended.
 
-The monitor's thread makes it after each look and puts it in place of the last one, so that any
-other thread may read it. Figures that are not known are None.
+The monitor's thread makes it after each sample and replaces the last one, so that any other thread
+may read it. Unknown figures are None.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nova_migpolicy import vocabulary
 Phase = samples.Phase
 
 MIB = 1 << 20
-# The soonest end of what is not over: figures have one decimal.
+# The earliest end of a migration that is not over: figures have one decimal.
 _SOONEST_S = 0.1
 
 Status = Mapping[str, Any]
@@ -29,7 +29,7 @@ def phase_of(phase: Phase, *, switched: bool, ended: bool) -> str:
     """The phase in words.
 
     :param switched: the guest has stopped on the source for the switchover
-    :param ended: libvirt's job is over, what is left is Nova's
+    :param ended: libvirt's job is over, and the rest is up to Nova
     """
     if ended:
         return vocabulary.FINISHING
@@ -52,11 +52,11 @@ def of_running(
     last_decision: Mapping[str, Any] | None,
     waits_for: str | None = None,
 ) -> dict[str, Any]:
-    """A migration that runs.
+    """The status of a running migration.
 
     :param sample: the last one; None before the first
     :param at_s: now, on the monitor's clock
-    :param waits_for: what keeps the monitor from knowing more
+    :param waits_for: the obstacle that keeps the monitor from knowing more
     """
     facts, forecast = controller.facts, controller.forecast
     deadline_s = facts.deadline_s
@@ -101,9 +101,9 @@ def _forecast(forecast: controller_mod.Forecast) -> dict[str, Any]:
 
 
 def _eta(ends: Mapping[str, float | None], age_s: float) -> dict[str, float | None] | None:
-    """How long it still takes, from what was expected some time ago; never 0, as it is not over.
+    """The remaining seconds, from those expected some time ago; never 0, as it is not over.
 
-    None where no end is in sight, and where the last moment has passed: nobody knows then.
+    None where no end is in sight, and where the latest end has passed: it is unknown then.
     """
     latest_s = ends['expected'] if ends['high'] is None else ends['high']
     if ends['expected'] is None or latest_s is None or latest_s <= age_s:
@@ -113,7 +113,7 @@ def _eta(ends: Mapping[str, float | None], age_s: float) -> dict[str, float | No
 
 
 def aged(view: Status, age_s: float) -> dict[str, Any]:
-    """A view that was made `age_s` ago, with what counts down counted down."""
+    """A status made `age_s` ago, with its times brought up to date."""
     seen_s = view['age_seconds'] + age_s
     fresh = {**view, 'age_seconds': round(seen_s, 1)}
     if fresh['elapsed_seconds'] is not None and fresh['outcome'] is None:
@@ -132,7 +132,7 @@ def sizes(sample: samples.Sample, kind: str) -> dict[str, int | None]:
 
 
 def decision(record: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What to tell of a decision's record in the journal."""
+    """The fields of a journal's decision that are shown."""
     if record is None:
         return None
     return {name: record.get(name) for name in ('time', 'at', 'rule', 'reason', 'actions')}

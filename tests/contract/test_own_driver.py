@@ -269,7 +269,7 @@ class TestMigration(base.ContractCase):
         self.assertEqual({base.UUID: 'another'}, self.tested._current)
 
     def test_whoever_asks_one_that_cannot_begin_is_told(self):
-        item = inbox_mod.Tune({}, ())
+        item = inbox_mod.Retune({}, ())
 
         def fail(tested, context, server, *args):
             self.tested._current[server.uuid].inbox.ask(item)

@@ -51,7 +51,7 @@ LULL_MAX_S = 120.0
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """All that a judgement depends on, at the end of a pass.
+    """The basis of a judgement, at the end of a pass.
 
     threshold_bytes: QEMU should switch over when less than that remains.
     settled: whole passes under the present settings. waited_s: for how long it has not been

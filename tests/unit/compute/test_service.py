@@ -241,7 +241,7 @@ class ChangeTest(controlled.ControlBase):
     def test_not_more_changes_than_can_be_made_and_always_a_cancel(self):
         session = self.run_session()
         for _ in range(inbox_mod.MOST_WAITING):
-            session.inbox.ask(inbox_mod.Tune({}, ()))
+            session.inbox.ask(inbox_mod.Retune({}, ()))
         refused = self.control.tune(SERVER, MIGRATION, {}, [])
         self.assertEqual(protocol.UNAVAILABLE, refused.status)
         # However often somebody looks or cancels, that waits once.

@@ -151,7 +151,7 @@ class SessionTest(testtools.TestCase):
     def test_what_the_monitor_has_seen_counts(self):
         for may, calls in ((True, 2), (False, 1)):
             made = self.make(profile='evacuate')
-            made._monitor = types.SimpleNamespace(may_begin_anew=may)
+            made._monitor = types.SimpleNamespace(may_begin_again=may)
             error = fakes.error(libvirt.VIR_ERR_INTERNAL_ERROR, NO_USERFAULTFD)
             if may:
                 self.migrate(made, error)

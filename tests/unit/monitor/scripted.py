@@ -112,7 +112,7 @@ def decide(*actions, reason='because'):
     return controller_mod.Decision(0.0, actions, 'test', reason, None)
 
 
-def no_tuning():
+def no_retune():
     """The tuning of a migration that nobody tunes."""
     resolved = resolve.resolve(resolve.Sources())
     return retune_mod.PolicyInForce(lambda retune: resolved, resolved, lambda policy: None)

@@ -78,8 +78,8 @@ class CommandsTest(testtools.TestCase):
         return item.reply.wait(0)
 
     def tune(self, *release, **values):
-        item = inbox_mod.Tune(values, release)
-        self.commands.tune(item)
+        item = inbox_mod.Retune(values, release)
+        self.commands.retune(item)
         return item.reply.wait(0)
 
     def fail(self):
@@ -199,7 +199,7 @@ class CommandsTest(testtools.TestCase):
                 self.assertIsNone(item.reply.wait(0))
                 self.end(end)
                 self.assertEqual(status, item.reply.wait(0).status)
-                self.assertIn('as it is', self.late(inbox_mod.Tune({}, ())).message)
+                self.assertIn('as it is', self.late(inbox_mod.Retune({}, ())).message)
 
     def test_a_cancel_that_is_refused_once_there_is_a_job_is_not_lost(self):
         self.make()

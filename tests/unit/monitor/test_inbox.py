@@ -62,13 +62,13 @@ class InboxTest(testtools.TestCase):
             box.ask(inbox_mod.Command(vocabulary.CANCEL))
         self.assertFalse(box.crowded)
         for _ in range(inbox_mod.MOST_WAITING):
-            box.ask(inbox_mod.Tune({}, ()))
+            box.ask(inbox_mod.Retune({}, ()))
         self.assertTrue(box.crowded)
 
     def test_who_wants_the_same_can_wait_for_the_same_answer(self):
         box = self.kind()
         look, cancel = inbox_mod.Look(), inbox_mod.Command(vocabulary.CANCEL)
-        tune = inbox_mod.Tune({}, ())
+        tune = inbox_mod.Retune({}, ())
         for item in (look, cancel, tune):
             self.assertIsNone(box.waiting(item))
             box.ask(item)

@@ -39,7 +39,8 @@ class LoopTest(testtools.TestCase):
             progress=progress_mod.Progress(1 << 30, 0),
             inbox=scripted.Script(self.clock, self.call, rounds, error, too_late),
             journal=self.journal,
-            call=self.call, tuning=scripted.no_tuning(), host=self.host, sleep=self.clock.sleep,
+            call=self.call, policy_in_force=scripted.no_retune(), host=self.host,
+            sleep=self.clock.sleep,
             cap_is_shared=shared, was_paused=was_paused, neighbours=neighbours,
             ended_outside=lambda: outside)
         return self.monitor.run()
@@ -135,20 +136,20 @@ class LoopTest(testtools.TestCase):
         self.run_loop(fakes.Domain(jobStats=stats), controller, [[], []])
         self.assertEqual([('post_copy',)] * 2, heard)
 
-    def test_a_migration_may_begin_anew_until_memory_is_sent_or_it_is_to_end(self):
+    def test_a_migration_may_begin_again_until_memory_is_sent_or_it_is_to_end(self):
         controller = scripted.Controller()
         for phase, may in ((samples.Phase.SETUP, True), (samples.Phase.DISKS, True),
                            (samples.Phase.BULK, False), (samples.Phase.PASSES, False),
                            (samples.Phase.POST_COPY, False)):
             controller.phase = phase
             self.run_loop(fakes.Domain(), controller, [])
-            self.assertIs(may, self.monitor.may_begin_anew, phase)
+            self.assertIs(may, self.monitor.may_begin_again, phase)
         for refused, state in ((0, 'done'), (fakes.error(libvirt.VIR_ERR_OPERATION_INVALID),
                                              'due, for there is no job yet')):
             controller = scripted.Controller([scripted.decide(remedies.Abort())])
             controller.phase = samples.Phase.SETUP
             self.run_loop(fakes.Domain(abortJob=refused), controller, [[]])
-            self.assertFalse(self.monitor.may_begin_anew, state)
+            self.assertFalse(self.monitor.may_begin_again, state)
 
     def test_an_engine_that_fails_leaves_a_monitor_that_watches(self):
         controller = scripted.Controller([ValueError('a bug'), scripted.decide(remedies.Abort())])
@@ -391,7 +392,7 @@ class LoopTest(testtools.TestCase):
         self.assertEqual({'finishing'}, set(seen))
 
     def test_a_command_that_fails_is_answered(self):
-        tune = inbox_mod.Tune(None, ())
+        tune = inbox_mod.Retune(None, ())
         ended = self.run_loop(
             fakes.Domain(jobStats=scripted.RUNNING_JOB), scripted.Controller(), [[tune], []])
         self.assertEqual(503, tune.reply.wait(0).status)
@@ -452,7 +453,8 @@ class LoopTest(testtools.TestCase):
             guest=guest_mod.MigratingGuest(fakes.Domain(jobStats=scripted.RUNNING_JOB)),
             controller=controller, progress=progress_mod.Progress(1 << 30, 0),
             inbox=scripted.Script(self.clock, call, [[], []]),
-            journal=journal_mod.Journal(None, 0.0, 0), call=call, tuning=scripted.no_tuning(),
+            journal=journal_mod.Journal(None, 0.0, 0), call=call,
+            policy_in_force=scripted.no_retune(),
             host=host,
             sleep=self.clock.sleep)
         self.assertIs(outcome_mod.End.COMPLETED, monitor.run().end)

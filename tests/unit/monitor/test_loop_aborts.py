@@ -57,7 +57,7 @@ class AbortsTest(testtools.TestCase):
             guest=guest_mod.MigratingGuest(domain, clock=self.clock), controller=controller,
             progress=progress_mod.Progress(1 << 30, 0),
             inbox=scripted.Script(self.clock, call, rounds), journal=self.journal, call=call,
-            tuning=scripted.no_tuning(), host=scripted.Host(), sleep=self.clock.sleep)
+            policy_in_force=scripted.no_retune(), host=scripted.Host(), sleep=self.clock.sleep)
         ended = monitor.run()
         self.domain = domain
         return ended

@@ -50,7 +50,8 @@ class BoundaryTest(testtools.TestCase):
             guest=guest_mod.MigratingGuest(fakes.Domain(jobStats=looks)), controller=controller,
             progress=progress_mod.Progress(1 << 30, 0),
             inbox=scripted.Script(clock, call, [[]] * 5),
-            journal=journal_mod.Journal(None, 0.0, 0), call=call, tuning=scripted.no_tuning(),
+            journal=journal_mod.Journal(None, 0.0, 0), call=call,
+            policy_in_force=scripted.no_retune(),
             host=scripted.Host(),
             sleep=clock.sleep, has_events=False).run()
         self.assertEqual([False, False, True, False, True],
