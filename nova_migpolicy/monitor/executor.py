@@ -41,7 +41,7 @@ class Applied(NamedTuple):
 
 
 class Executor:
-    """Steers the guest of one migration as its controller decides.
+    """The steering of one guest as its controller decides.
 
     :ivar post_copy: the guest runs on the destination.
     :ivar paused: it was paused for the rest of the transfer.

@@ -43,7 +43,7 @@ class JobCompleted:
 
 @dataclasses.dataclass(frozen=True)
 class CallReturned:
-    """libvirt's migrate call has returned, with or without an error."""
+    """The return of libvirt's migrate call, with or without an error."""
 
     at_s: float
 
