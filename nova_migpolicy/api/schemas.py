@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """JSON schemas (draft 2020-12) of every body and query, made from the policy keys' table.
 
-What a value means for a certain server (its operator's ceilings, its profile) is not known here:
-the source host checks that.
+The limits of a certain server (its operator's ceilings, its profile) are not known here: the
+source host checks those.
 """
 
 from __future__ import annotations
@@ -39,29 +39,29 @@ def _keys(chosen: Iterable[keys.Key]) -> Schema:
 
 
 def tuning() -> Schema:
-    """The body of PUT …/tuning."""
+    """Make the schema of the body of PUT …/tuning."""
     release = {
         'description': 'Settings to give back to the engine.',
         'type': 'array', 'minItems': 1, 'uniqueItems': True,
-        'items': {'enum': [key.name for key in keys.tunable()]},
+        'items': {'enum': [key.name for key in keys.retunable()]},
     }
-    return _object({'tuning': _object({**_keys(keys.tunable()), 'release': release},
+    return _object({'tuning': _object({**_keys(keys.retunable()), 'release': release},
                                       minProperties=1)}, ['tuning'])
 
 
 def request_policy() -> Schema:
-    """The object ``migpolicy`` in os-migrateLive."""
+    """Make the schema of the object ``migpolicy`` in os-migrateLive."""
     return _object(_keys(keys.requestable()), minProperties=1)
 
 
 def action() -> Schema:
-    """The body of POST …/action, as far as it is ours."""
+    """Make the schema of the body of POST …/action, for our orders."""
     return _object({name: {'type': 'null'} for name in ACTIONS},
                    minProperties=1, maxProperties=1)
 
 
 def cancel() -> Schema:
-    """The body of POST /os-migrations/cancel."""
+    """Make the schema of the body of POST /os-migrations/cancel."""
     name = {'type': 'string', 'minLength': 1, 'maxLength': 255}
     servers = {
         'description': 'Of these servers alone, such as remained before.',
@@ -75,7 +75,7 @@ def cancel() -> Schema:
 
 
 def timeline_query() -> Schema:
-    """The query of GET …/timeline: each field is a list of texts."""
+    """Make the schema of the query of GET …/timeline: each field is a list of texts."""
     def text(pattern: str) -> Schema:
         return {'type': 'string', 'pattern': pattern}
 
@@ -98,12 +98,12 @@ def _validator(name: str) -> Any:
 
 
 def check(name: str, given: Any, where: str = '') -> None:
-    """Hold what was sent against a schema of this module.
+    """Check a body or query against a schema of this module.
 
-    :param where: what the whole is called in the sentence.
+    :param where: the name of the whole in the sentence.
     :raises errors.Refusal: 400, naming the field, its value and what is wrong with it.
     """
-    # The outermost error first: what is inside of a wrong object matters less.
+    # The outermost error first: an error inside a wrong object matters less.
     found = sorted(_validator(name).iter_errors(given), key=lambda error: len(error.path))
     if found:
         raise errors.Refusal(400, _sentence(found[0], where)[:_LONGEST])

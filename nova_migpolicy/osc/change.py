@@ -20,7 +20,7 @@ class Retune(base.ShowOne):
     """Change the policy of a live migration while it runs.
 
     A bandwidth, a blackout or a throttle that is set here is held: the plugin leaves it alone
-    until it is released. What is shown has been taken by libvirt, unless pending says true.
+    until it is released. The values shown have been taken by libvirt, unless pending says true.
     """
 
     examples = (
@@ -35,15 +35,15 @@ class Retune(base.ShowOne):
         """Return the parser, with an option for each key that may change."""
         parser = super().get_parser(prog_name)
         base.add_migration(parser)
-        options.add_tunable(parser)
+        options.add_retunable(parser)
         parser.add_argument(
             '--release', action='append', default=[], metavar='<key>',
             help='Give a setting that is held back to the plugin; may be repeated')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
-        """Return what was applied."""
-        change: dict[str, Any] = options.tuned(parsed_args)
+        """Return the applied values."""
+        change: dict[str, Any] = options.retuned(parsed_args)
         if parsed_args.release:
             change['release'] = options.released(parsed_args.release)
         if not change:
@@ -65,7 +65,7 @@ class Retune(base.ShowOne):
 
 
 class _Now(base.ShowOne):
-    """What two commands share that take no value: do it now."""
+    """The base of two commands that take no value: do it now."""
 
     action = ''
 
@@ -76,7 +76,7 @@ class _Now(base.ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
-        """Return what was begun."""
+        """Return the order that was begun."""
         api = self.api()
         migration = self.migration(api, parsed_args)
         found = _inner(api.ours('POST', f'{migration.path}/action',

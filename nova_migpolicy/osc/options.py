@@ -20,20 +20,20 @@ def flag(key: keys.Key) -> str:
     return '--' + key.name.replace('_', '-')
 
 
-def add_tunable(parser: argparse.ArgumentParser) -> None:
+def add_retunable(parser: argparse.ArgumentParser) -> None:
     """Add an option for each key that may change while a migration runs."""
-    for key in keys.tunable():
+    for key in keys.retunable():
         parser.add_argument(
             flag(key), dest=key.name, metavar=_METAVARS[key.kind],
             help=f'{key.help} It takes {key.allows()}.'.replace('%', '%%'))
 
 
-def tuned(parsed_args: argparse.Namespace) -> dict[str, Any]:
-    """Return the values that were given to the options of ``add_tunable``.
+def retuned(parsed_args: argparse.Namespace) -> dict[str, Any]:
+    """Return the values that were given to the options of ``add_retunable``.
 
     :raises Failed: one or more are not possible, all of them are named
     """
-    return _checked((key.name, flag(key), given) for key in keys.tunable()
+    return _checked((key.name, flag(key), given) for key in keys.retunable()
                     if (given := getattr(parsed_args, key.name)) is not None)
 
 
@@ -56,13 +56,13 @@ def released(names: Iterable[str]) -> list[str]:
 
     :raises Failed: one of them cannot be held at all
     """
-    tunable = [key.name for key in keys.tunable()]
+    retunable = [key.name for key in keys.retunable()]
     found = []
     for name in names:
         key = name.replace('-', '_')
-        if key not in tunable:
+        if key not in retunable:
             raise errors.Failed(f'--release {name}: nothing of that name can be held; there is '
-                                f'{", ".join(tunable)}.')
+                                f'{", ".join(retunable)}.')
         found.append(key)
     return found
 

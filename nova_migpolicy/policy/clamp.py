@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far an image, which belongs to a tenant, may move a key.
+"""The bounds within which an image, which belongs to a tenant, may move a key.
 
-By itself an image may only go to gentler values, and not below a floor, so that it can neither
-take more from the site than the operator gave nor make its server unmovable.  nova.conf's
-``image_limits`` moves both ends, except that what a flavor set stays the upper one.  Who may set
-a key at all is decided in ``policy.resolve``.
+By default an image may only go to gentler values, and not below a floor, so that it can neither
+take more from the site than the operator gave nor make its server unmovable. nova.conf's
+``image_limits`` moves both ends, except that what a flavor set stays the upper one. Which
+sources may set a key at all is decided in ``policy.resolve``.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ NOVA_CONF = 'nova.conf'
 
 @dataclasses.dataclass(frozen=True)
 class Before:
-    """What a key is without the image.
+    """The field of a key without the image.
 
-    :ivar by: where the value came from, to be named if it is what clamps.
+    :ivar by: the origin of the value, to be named if it clamps.
     :ivar from_flavor: whether the flavor set it: then no ``Limit`` opens it further.
     """
 
@@ -33,7 +33,7 @@ class Before:
 
 def clamp(key: keys.Key, wanted: keys.Value, before: Before,
           limit: limit_mod.Limit | None) -> tuple[keys.Value, str | None]:
-    """Return what an image gets, and who clamped it (None: it got what it wanted)."""
+    """Return the image's value, and the origin of the bound that clamped it (None: none did)."""
     limit = limit or limit_mod.Limit()
     if key.gentler == 'lower':
         return _clamp_int(key, wanted, before, limit)
@@ -59,7 +59,7 @@ def _clamp_int(key: keys.Key, wanted: keys.Value, before: Before,
     if low is None:
         low = key.minimum or 0
     if key.zero and not key.unlimited and not low:
-        low = 1     # an image cannot take away a part of the deadline
+        low = 1     # an image cannot remove a part of the deadline
     if limit_mod.rank(key, low) > limit_mod.rank(key, high):
         low, low_by = high, high_by
     if limit_mod.rank(key, wanted) < limit_mod.rank(key, low):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one policy key is: its type, range and rules, and how text becomes its value.
+"""One policy key: its type, range and rules, and the parsing of its values.
 
-Which keys there are is in ``policy.keys``.
+The list of keys is in ``policy.keys``.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}')
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-    """What there is to know about one policy key.
+    """The declaration of one policy key.
 
     :ivar name: the key; in a flavor ``migpolicy:<name>``, on an image ``migpolicy_<name>``.
     :ivar kind: int, choice (one of ``choices``), list (ordered, of ``choices`` if there are
         any) or str (a name).
     :ivar unit: of an int; the name of the key ends in it.
     :ivar minimum: and ``maximum``, of an int, both included.
-    :ivar zero: what 0 means, if it means more than the number.
+    :ivar zero: the meaning of 0, if it is more than the number.
     :ivar unlimited: 0 is the largest value there is, not the smallest.
     :ivar sources: which of flavor, image, request and retune may set it; nova.conf always may.
-    :ivar gentler: where an image may go by itself: ``lower`` values, a ``subset``, or None for
-        nowhere.
+    :ivar gentler: the direction in which an image may go by itself: ``lower`` values, a
+        ``subset``, or None for none.
     :ivar image_floor: how far an image may go there unless nova.conf says otherwise.
     :ivar in_effect: False while nothing acts on it: it is accepted and warned about.
     """
@@ -59,7 +59,7 @@ class Key:
     in_effect: bool = True
 
     def parse(self, given: object) -> Value:
-        """Turn what a source holds (text, or a number or a list from YAML or JSON) into a value.
+        """Parse a source's text, or number or list from YAML or JSON, into a value.
 
         :raises exception.BadValue: if it is of the wrong type or out of range.
         """
@@ -126,7 +126,7 @@ class Key:
         return str(value)
 
     def allows(self) -> str:
-        """Say in a few words which values the key takes."""
+        """Describe in a few words the values that the key takes."""
         if self.kind == 'int':
             text = f'{self.minimum} to {self.maximum}'
             text += f' {self.unit}' if self.unit else ''
@@ -138,9 +138,9 @@ class Key:
         return 'a name'
 
     def json_schema(self) -> dict[str, object]:
-        """What JSON may hold for the key, as a fragment of a schema (draft 2020-12).
+        """Return the schema of the key's values in JSON, a fragment (draft 2020-12).
 
-        ``parse`` takes all that fits it, and text as well.
+        ``parse`` takes every value that fits it, and text as well.
         """
         schema: dict[str, object] = {'description': self._described()}
         if self.kind == 'int':

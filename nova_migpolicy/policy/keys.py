@@ -2,7 +2,7 @@
 """The one declaration of every policy key: type, unit, range, default, who may set it, and help.
 
 The flavor validators, the options in nova.conf, the samples and the reference in the docs are
-generated from ``KEYS``.  Merging sources is not done here but in ``policy.resolve``.
+generated from ``KEYS``. Merging sources is not done here but in ``policy.resolve``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OPERATOR = frozenset({'flavor', 'request'})
 STOCK_PROFILE = 'nova'
 DEFAULT_PROFILE = 'balanced'
 
-# What the words mean that a choice or a list is made of.
+# The meaning of each word of a choice or a list.
 WORDS: abc.Mapping[str, str] = types.MappingProxyType({
     'abort': 'stop; the server stays where it is',
     'force_complete': 'post_copy where it was made ready, otherwise pause',
@@ -54,7 +54,7 @@ def _key(default: typing.Any, kind: key_mod.Kind, text: str, **facts: typing.Any
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """What one migration may do to its server, complete; the defaults are profile balanced."""
+    """The complete policy of one migration; the defaults are those of profile balanced."""
 
     profile: str = _key(
         DEFAULT_PROFILE, 'str',
@@ -141,7 +141,7 @@ class Policy:
         sources=AT_START, in_effect=False)
 
     def deadline_seconds(self, memory_gib: float, disk_gib: float) -> float | None:
-        """How long the migration may take from its start, in seconds; None for no deadline.
+        """Return the time that the migration may take, in seconds; None for no deadline.
 
         :param memory_gib: the server's memory in GiB.
         :param disk_gib: the disks that are to be copied, in GiB; 0 on shared storage.
@@ -152,7 +152,7 @@ class Policy:
 
     @property
     def is_stock(self) -> bool:
-        """Whether Nova's own behaviour is asked for, with none of ours."""
+        """Whether it asks for Nova's own behaviour, with none of ours."""
         return self.profile == STOCK_PROFILE
 
     @property
@@ -193,11 +193,11 @@ def find(name: str) -> Key:
         raise exception.UnknownKey(name, difflib.get_close_matches(name, KEYS, n=2)) from None
 
 
-def tunable() -> tuple[Key, ...]:
-    """The keys that a retune may change in a running migration, in the order of the table."""
+def retunable() -> tuple[Key, ...]:
+    """Return the keys that a retune of a running migration may change, in the table's order."""
     return tuple(key for key in KEYS.values() if 'retune' in key.sources and key.in_effect)
 
 
 def requestable() -> tuple[Key, ...]:
-    """The keys that a request may set for its migration, in the order of the table."""
+    """Return the keys that a request may set for its migration, in the table's order."""
     return tuple(key for key in KEYS.values() if 'request' in key.sources)

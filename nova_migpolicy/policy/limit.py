@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far nova.conf lets images, requests and retunes go: one limit for a key, and its syntax.
+"""The limits that nova.conf sets for images, requests and retunes: one for a key, and its syntax.
 
 An image that goes too far is clamped, in ``policy.clamp``; a request or a retune is refused, and
-why is said here.
+the reason is given here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OPTION = 'nova.conf [migpolicy] request_limits'
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
-    """What nova.conf permits for one key; None for what it does not say.
+    """The values that nova.conf permits for one key; None where it sets no limit.
 
     :ivar low: of an int, the lowest value; of a list, the words that cannot be dropped.
     :ivar high: of an int, the highest value; of a list, the words that may be added; of a
@@ -53,21 +53,21 @@ def parse(key: keys.Key, text: str) -> Limit:
 
 
 def rank(key: keys.Key, value: keys.Value) -> float:
-    """The place of a number among those that the key can have: 0 may be the largest."""
+    """Rank a number among those that the key can have: 0 may be the largest."""
     number = value if isinstance(value, int) else 0
     return math.inf if key.unlimited and number == 0 else number
 
 
 def words(value: keys.Value | None) -> tuple[str, ...]:
-    """The words of a list; none for what is not one."""
+    """Return the words of a list; none where it is not one."""
     return value if isinstance(value, tuple) else ()
 
 
 def refuses(key: keys.Key, asked: keys.Value, before: keys.Value, limit: Limit) -> str | None:
-    """Why a request or a retune may not have a value, as a part of a sentence; None if it may.
+    """Return the reason to refuse a value of a request or a retune, a part of a sentence, or None.
 
-    :param before: the value without it. To stay there is never too far, nor is what lies between
-        it and the limit.
+    :param before: the value without it. That value is never too far, nor is one between it and
+        the limit.
     """
     if key.kind == 'list':
         return _refuses_list(asked, before, limit)
@@ -77,7 +77,7 @@ def refuses(key: keys.Key, asked: keys.Value, before: keys.Value, limit: Limit) 
         if limit.high is None or asked in words(limit.high):
             return None
         return f'{OPTION} permits only {", ".join(words(limit.high))}'
-    # Where 0 is not simply the largest or the smallest, it takes a part of the deadline away.
+    # Where 0 is not simply the largest or the smallest, it removes a part of the deadline.
     special = key.zero is not None and not key.unlimited
     wanted = rank(key, asked)
     now = None if special and before == 0 else rank(key, before)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one table of Nova's own options about live migrations, in Nova 31 to 34, and their fate.
 
-Under the profile nova each of them acts as Nova says, so the table tells what becomes of them
-under every other profile.  It is only data: what is taken of their values is in
-``policy.nova_values``, and reading them is ``nova_migpolicy.nova_conf``'s business.
+Under the profile nova each of them acts as Nova says, so the table gives their fate under every
+other profile. It is only data: ``policy.nova_values`` interprets their values, and
+``nova_migpolicy.nova_conf`` reads them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ OLDEST = 31
 
 
 class Fate(enum.Enum):
-    """What becomes of an option under every profile but nova."""
+    """The fate of an option under every profile but nova."""
 
     MAPPED = 'counts as policy keys'
     KEPT = 'acts as ever'
@@ -26,11 +26,11 @@ class Fate(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """One option of Nova's.
+    """One of Nova's options.
 
-    :ivar says: what that means, in a sentence or two for operators.
+    :ivar says: the meaning of that, in a sentence or two for operators.
     :ivar keys: the policy keys that it counts as, or that are to be set instead of it.
-    :ivar hint: what to add about them, such as which word to use.
+    :ivar hint: an addition about them, such as which word to use.
     :ivar since: the first of the supported releases of Nova that has it.
     """
 
@@ -44,12 +44,12 @@ class Option:
 
     @property
     def title(self) -> str:
-        """Where it stands in nova.conf."""
+        """Its place in nova.conf: the group and the name."""
         return f'[{self.group}] {self.name}'
 
     @property
     def instead(self) -> str:
-        """What an operator sets to get what is wanted."""
+        """The options that an operator sets instead."""
         return f'[migpolicy] {" and ".join(self.keys)}{self.hint}'
 
 
@@ -150,6 +150,6 @@ _ALL = (
 OPTIONS: abc.Mapping[tuple[str, str], Option] = types.MappingProxyType(
     {(option.group, option.name): option for option in _ALL})
 
-# The ones whose values are looked at, not only passed on by Nova.
+# The ones whose values matter here.
 READ: tuple[Option, ...] = tuple(
     option for option in _ALL if option.fate is not Fate.KEPT or option is MONITOR_INTERVAL)

@@ -2,7 +2,7 @@
 """The page about Nova's own options as reStructuredText, made from their table.
 
 ``python -m nova_migpolicy.policy.nova_reference > doc/source/nova_options.rst`` renews the page in
-the docs.  It says nothing that the table and the constants do not say.
+the docs. It adds no fact to the table and the constants.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _HEADINGS = {
 
 
 def page() -> abc.Iterator[str]:
-    """The lines of the page."""
+    """Generate the lines of the page."""
     yield HEAD
     for fate, heading in _HEADINGS.items():
         yield heading

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is taken of the values of Nova's own options, and what to tell the operator of them.
+"""Interprets the values of Nova's own options, and writes the operator's warnings about them.
 
-Nova's options permit values that no policy key takes.  None of them is an error: something gentle
-is taken instead, and a remark says which option, which value, what it would mean, and what is
-taken.  The keys of [migpolicy] itself are strict; that is ``policy.key``'s business.
+Nova's options permit values that no policy key takes. None of them is an error: a gentle value is
+used instead, and a remark names the option, its value, what that would mean, and the value used.
+The keys of [migpolicy] itself are strict; that is the business of ``policy.key``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nova_migpolicy.policy import profiles
 from nova_migpolicy.policy import resolve
 
 MIB = 2 ** 20
-# What is taken where a rate was given that cannot be meant. VMware asks for 250 Mbit/s for each
+# Used in place of a rate that cannot be meant. VMware asks for 250 Mbit/s for each
 # vMotion at least, which is 29.8 MiB/s: a migration that is given less hardly ever finishes.
 GENTLE_MIB_S = 30
 # No link is faster: Ethernet has 800 Gbit/s at most (IEEE 802.3df), which is 95367 MiB/s.
@@ -34,10 +34,11 @@ TIMEOUT_ACTION = 'abort'
 BANDWIDTH = 0       # no cap
 CONNECTIONS = 1
 
-# Whom a remark is about: where the site has a policy of ours, and where its profile is nova.
+# The servers that a remark is about: where the site has a policy of ours, and where its profile
+# is nova.
 _UNDER = 'under every profile but nova'
 _ELSEWHERE = 'for servers whose flavor has another profile'
-# What each of the two keys of a rate means.
+# The meaning of each of the two keys of a rate.
 _RATES = {'bandwidth_mib_s': 'the start rate', 'max_bandwidth_mib_s': 'the ceiling'}
 # The key that the profile nova shows an option's value as.
 _SHOWN_AS = {nova_options.DOWNTIME: 'max_downtime_ms',
@@ -49,12 +50,12 @@ _SHOWN = 40
 
 @dataclasses.dataclass(frozen=True)
 class Said:
-    """What nova.conf says of one option.
+    """The value of one option in nova.conf.
 
     :ivar value: as Nova reads it; None where it cannot or where nothing is given.
     :ivar text: as it is written, for operators.
     :ivar is_set: whether the operator wrote it there; else it is Nova's default.
-    :ivar wrong: why Nova cannot read it; None where it can.
+    :ivar wrong: the reason why Nova cannot read it; None where it can.
     """
 
     value: object
@@ -68,16 +69,16 @@ class Said:
         return self.value if isinstance(self.value, int) else None
 
 
-# What is said, by option; not of options that this Nova does not have.
+# The values by option, without options that this Nova does not have.
 All = abc.Mapping[nova_options.Option, Said]
 
 
 @dataclasses.dataclass(frozen=True)
 class Taken:
-    """What counts instead of an option's value.
+    """The values that count instead of an option's value.
 
     :ivar values: by policy key.
-    :ivar odd: why the value is not taken as it is, or what it would mean.
+    :ivar odd: the reason why the value is not taken as it is, or what it would mean.
     """
 
     values: abc.Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -85,7 +86,7 @@ class Taken:
 
 
 def libvirt(said: All) -> abc.Mapping[str, object]:
-    """What nova.conf [libvirt] says as policy keys, where it says more than Nova's defaults."""
+    """Return nova.conf [libvirt] as policy keys, where it differs from Nova's defaults."""
     given: dict[str, object] = {}
     for taken, default in ((_bandwidth(said), BANDWIDTH), (_connections(said), CONNECTIONS)):
         if taken.odd or set(taken.values.values()) != {default}:
@@ -94,14 +95,14 @@ def libvirt(said: All) -> abc.Mapping[str, object]:
 
 
 def progress_interval_s(said: All) -> float:
-    """The least time between two writes of progress into the database."""
+    """Return the least time between two writes of progress into the database."""
     return _interval(said)[0]
 
 
 def stock(profile: profiles.Profile, said: All) -> profiles.Profile:
-    """The profile nova with the figures that Nova itself would use, for operators to see.
+    """Return the profile nova with the figures that Nova itself would use, for operators to see.
 
-    What a key cannot say is shown as the nearest value that it can.
+    A figure outside a key's range is shown as the nearest value in it.
     """
     values = dict(profile.values)
     values.update(_stock_figures(said))
@@ -109,10 +110,10 @@ def stock(profile: profiles.Profile, said: All) -> profiles.Profile:
 
 
 def remarks(said: All, site: resolve.Resolved, is_stock: bool) -> tuple[str, ...]:
-    """One sentence for each option that does not count, or not as it is written.
+    """Write one sentence for each option that does not count, or not as it is written.
 
-    :param site: the policy of a server of which its flavor, its image and the request say nothing,
-        or would be if the site's profile were not nova.
+    :param site: the policy of a server for which its flavor, its image and the request set
+        nothing, or what it would be if the site's profile were not nova.
     :param is_stock: whether it is nova.
     """
     whom = _ELSEWHERE if is_stock else _UNDER
@@ -191,7 +192,7 @@ def _connections(said: All) -> Taken:
 
 
 def _interval(said: All) -> tuple[float, str]:
-    """The interval in seconds, and what is odd of it."""
+    """Return the interval in seconds, and what is odd about it."""
     one = said.get(nova_options.MONITOR_INTERVAL)
     if one is None:
         return PROGRESS_INTERVAL_S, ''
@@ -202,7 +203,7 @@ def _interval(said: All) -> tuple[float, str]:
 
 
 def _stock_figures(said: All) -> abc.Mapping[str, keys.Value]:
-    """What Nova's own monitor would use, within what the keys can say."""
+    """Return the figures that Nova's own monitor would use, within the ranges of the keys."""
     downtime = _number(said, nova_options.DOWNTIME, DOWNTIME_MS)
     steps = max(1, _number(said, nova_options.DOWNTIME_STEPS, DOWNTIME_STEPS))
     rate = _stock_rate(said)
@@ -222,14 +223,14 @@ def _stock_figures(said: All) -> abc.Mapping[str, keys.Value]:
 
 
 def _stock_rate(said: All) -> int:
-    """The rate to show; 0 only for what is no cap, not for what cannot be meant."""
+    """Return the rate to show; 0 only for no cap, not for a rate that cannot be meant."""
     rate = _number(said, nova_options.BANDWIDTH, BANDWIDTH)
     one = said.get(nova_options.BANDWIDTH)
     return GENTLE_MIB_S if rate < 0 or (one and one.wrong) else rate
 
 
 def _shown_otherwise(option: nova_options.Option, said: All) -> str:
-    """Say that a figure of profile nova is not the one that Nova uses, where that is so."""
+    """State that a figure of profile nova is not the one that Nova uses; empty where it is."""
     number = said[option].number
     name = _SHOWN_AS.get(option)
     if name is None or number is None or number == (shown := _stock_figures(said)[name]):
@@ -238,7 +239,7 @@ def _shown_otherwise(option: nova_options.Option, said: All) -> str:
 
 
 def _counts(option: nova_options.Option, taken: Taken, site: resolve.Resolved, whom: str) -> str:
-    """Say what is taken of an odd value, of the keys for which it counts, and what counts else."""
+    """State what an odd value is taken as, for which keys, and what counts beside it."""
     mine = [name for name in taken.values
             if resolve.is_from(site, name, resolve.Level.LIBVIRT)]
     if not taken.odd or not mine:
@@ -262,7 +263,7 @@ def _values(names: abc.Iterable[str], site: resolve.Resolved) -> str:
 
 
 def _overridden(taken: Taken, site: resolve.Resolved, whom: str) -> str:
-    """Say that other values count than all of the ones that are taken, where that is so."""
+    """State which values count instead, where none of the interpreted ones does."""
     beside = [name for name, value in taken.values.items() if getattr(site.policy, name) != value
               and not resolve.is_from(site, name, resolve.Level.LIBVIRT)]
     if not beside or len(beside) < len(taken.values):

@@ -2,8 +2,8 @@
 """Named sets of policy keys: the built-in ones, and those that an operator's YAML file adds.
 
 A profile names only the keys that it has an opinion on; the others come from weaker sources.
-Reading the file is the only I/O in this package.  Keeping the old set while a changed file is
-broken is ``nova_migpolicy.conf``'s business.
+Reading the file is the only I/O in this package. Keeping the old set while a changed file is
+broken is the business of ``nova_migpolicy.site_settings``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from nova_migpolicy.policy import keys
 _DESCRIPTION = 'description'
 _BASED_ON = 'based_on'
 
-# What a site decides, not a profile: the built-in ones leave these keys alone, but where the
-# profile's own purpose hangs on one.
+# The site decides on these, not a profile: the built-in ones leave these keys alone, except where
+# the profile's own purpose depends on one.
 SITE_KEYS = frozenset({'profile', 'bandwidth_mib_s', 'max_bandwidth_mib_s', 'compression',
                        'parallel_connections', 'priority', 'on_busy_destination',
                        'migration_network', 'required_features'})
@@ -34,7 +34,7 @@ class Profile:
     """A named set of policy keys.
 
     :ivar values: the keys that it sets; never ``profile``.
-    :ivar description: what it is for, in a sentence.
+    :ivar description: its purpose, in a sentence.
     :ivar path: the file that it came from or was changed by; None if built in.
     """
 
@@ -115,7 +115,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: typing.Any,
                           deep: bool = False) -> dict[typing.Any, typing.Any]:
-        """Build a dict, having looked for doubles."""
+        """Build a dict after a check for duplicate keys."""
         seen = set()
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
@@ -147,7 +147,7 @@ def load(path: str, base: abc.Mapping[str, Profile] = BUILT_IN) -> abc.Mapping[s
 
 def parse(document: object, path: str,
           base: abc.Mapping[str, Profile] = BUILT_IN) -> abc.Mapping[str, Profile]:
-    """Like ``load``, for a document that has been read already."""
+    """Do the same as ``load`` for a document that has been read already."""
     if document is None:
         document = {}
     if not isinstance(document, dict):

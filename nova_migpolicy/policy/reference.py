@@ -2,7 +2,7 @@
 """The reference of keys and profiles as reStructuredText, made from the declarations.
 
 ``python -m nova_migpolicy.policy.reference > doc/source/reference.rst`` renews the page in the
-docs.  It explains nothing that the declarations do not say.
+docs. It adds no fact to the declarations.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ but where a profile needs a certain value. So are the keys that nothing acts on 
 
 
 def page() -> abc.Iterator[str]:
-    """The lines of the page."""
+    """Generate the lines of the page."""
     yield HEAD
     for key in keys.KEYS.values():
         yield from _key(key)
@@ -118,7 +118,7 @@ def _profile_table() -> abc.Iterator[str]:
 
 
 def row(head: str, cells: abc.Iterable[str]) -> abc.Iterator[str]:
-    """One row of a list-table."""
+    """Generate one row of a list-table."""
     yield f'   * - {head}'
     for cell in cells:
         yield f'     - {cell}'

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Merge all sources into one complete policy, and keep where each value came from.
+"""Merge all sources into one complete policy, and record the origin of each value.
 
 Weakest first: the defaults (profile balanced), nova.conf [libvirt], the profile that nova.conf
-names, nova.conf [migpolicy], then the flavor, the image, the request and a retune.  A profile
+names, nova.conf [migpolicy], then the flavor, the image, the request and a retune. A profile
 that one of those last four names acts at that source's place, just below the keys beside it.
 Reading the sources from Nova is not done here.
 """
@@ -38,7 +38,7 @@ class Level(enum.IntEnum):
 
     @property
     def title(self) -> str:
-        """The name that people see."""
+        """The name to show."""
         return _TITLES[self]
 
 
@@ -61,17 +61,17 @@ class Problem:
 
     @property
     def sentence(self) -> str:
-        """What to tell people; a tenant's text in it is quoted and cut."""
+        """The problem in a sentence; a tenant's text in it is quoted and cut."""
         key = self.key if self.key in keys.KEYS else exception.shown(self.key).strip('\'"')
         return f'{self.source}: {key} = {exception.shown(self.value)}: {self.reason}'
 
 
 @dataclasses.dataclass(frozen=True)
 class Sources:
-    """All that a policy can come from; keys are bare, without ``migpolicy:`` or the like.
+    """All sources of a policy; keys are bare, without ``migpolicy:`` or the like.
 
-    :ivar libvirt: what nova.conf [libvirt] says, as policy keys.
-    :ivar operator: what nova.conf [migpolicy] sets; not what it leaves alone.
+    :ivar libvirt: nova.conf [libvirt], as policy keys.
+    :ivar operator: the keys that nova.conf [migpolicy] sets.
     :ivar image_keys: the keys that images may set.
     :ivar image_limits: how far, by key.
     :ivar request_limits: how far a request and a retune may go, by key; no limit where there is
@@ -95,14 +95,14 @@ class Sources:
 
 @dataclasses.dataclass(frozen=True)
 class Resolved:
-    """A complete policy, where each of its values came from, and what could not be honoured."""
+    """A complete policy, the origin of each of its values, and the requests not honoured."""
 
     policy: keys.Policy
     origins: abc.Mapping[str, str]
     problems: tuple[Problem, ...]
 
     def to_dict(self) -> dict[str, object]:
-        """For the journal: the values, their origins, and the problems' sentences."""
+        """Return the values, their origins, and the problems' sentences, for the journal."""
         values: dict[str, object] = {}
         for name in keys.KEYS:
             value = getattr(self.policy, name)
@@ -160,7 +160,7 @@ class _Merge:
     def _settle(self) -> None:
         """Settle contradictions.
 
-        A person's value that takes effect at once is done as it was asked for or refused.
+        A value that a request or a retune gives to a retunable key is used as given, or refused.
         """
         errors = []
         for name, source, reason in settle.settle(self.fields):
@@ -189,7 +189,7 @@ class _Merge:
             self._set(name, value, level, level.title, True)
 
     def _checked(self, level: Level, given: abc.Mapping[str, object]) -> dict[str, keys.Value]:
-        """Parse what a source holds; what cannot be used becomes a problem or an error."""
+        """Parse a source's values; a value that cannot be used becomes a problem or an error."""
         values: dict[str, keys.Value] = {}
         errors: list[exception.PolicyError] = []
         for name, value in given.items():
@@ -223,7 +223,7 @@ class _Merge:
         return value
 
     def _refuse(self, values: abc.Mapping[str, keys.Value], profile: object) -> None:
-        """Hold a request or a retune, and the profile that it names, against the limits.
+        """Check a request or a retune, and the profile that it names, against the limits.
 
         :raises exception.BadRequest: if it goes too far.
         """
@@ -260,7 +260,7 @@ class _Merge:
             origin += f' ({level.title})'
         for name, value in profile.values.items():
             # Nova's own figures are only shown, and are not meant for a profile that is chosen
-            # later and has none of its own: what [libvirt] means as a policy key is.
+            # later and has none of its own; the policy keys from [libvirt] are.
             if profile.name != keys.STOCK_PROFILE or name not in self.sources.libvirt:
                 self._set(name, value, level, origin, False)
 
@@ -268,8 +268,8 @@ class _Merge:
              explicit: bool) -> None:
         now = self.fields[name]
         if level == Level.IMAGE:
-            # A profile and a key beside it in the same image are both held against what was
-            # there before the image.
+            # A profile and a key beside it in the same image are both checked against the
+            # value without the image.
             before = now.before or now
             value, by = clamp.clamp(
                 keys.KEYS[name], value,
@@ -282,7 +282,7 @@ class _Merge:
             self.fields[name] = settle.Field(value, origin, level, explicit)
 
     def _back_to_stock(self) -> None:
-        """Under the stock profile nothing else counts; say so where something was asked for."""
+        """Drop all else under the stock profile; add a problem for each value that was set."""
         stock = self.sources.profiles[keys.STOCK_PROFILE]
         chosen = self.fields['profile']
         for name, field in self.fields.items():

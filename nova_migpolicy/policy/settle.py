@@ -3,7 +3,7 @@
 
 The promise to the server wins over where to start, and the ceiling wins over the start rate.
 Contradictions between sources for the same key do not exist: the stronger source has won
-already, in ``policy.resolve``.  What a certain libvirt or QEMU cannot combine is not known here.
+already, in ``policy.resolve``. The limits of a certain libvirt or QEMU are not known here.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from nova_migpolicy.policy import keys
 class Field:
     """The value of one key while sources are merged.
 
-    :ivar level: how strong its source is.
+    :ivar level: the strength of its source.
     :ivar explicit: whether the source named this very key, not a profile that has it.
     :ivar before: of a value from an image, the field as it was without the image.
-    :ivar asked: of a settled value, what the source had asked for.
+    :ivar asked: of a settled value, the one that the source had asked for.
     """
 
     value: keys.Value
@@ -39,7 +39,7 @@ Complaint = tuple[str, int, str]
 def settle(fields: Fields) -> list[Complaint]:
     """Change ``fields`` until they fit together.
 
-    Returns key, level and reason of each change that a source would not expect: where it named
+    Return key, level and reason of each change that a source would not expect: where it named
     the key itself and was not overruled by a stronger source.
     """
     complaints: list[Complaint] = []

@@ -213,7 +213,7 @@ def policies(draw: Any) -> Any:
     odd = draw(strategies.sampled_from(('', '', '', 'value', 'release', 'unknown', 'all')))
     if odd == 'all':
         return draw(any_json)
-    names = [*(key.name for key in keys.tunable()), *keys.KEYS]
+    names = [*(key.name for key in keys.retunable()), *keys.KEYS]
     found = {name: draw(_near(keys.KEYS[name])) for name in draw(strategies.lists(
         strategies.sampled_from(names), min_size=1, max_size=3, unique=True))}
     if odd == 'value':

@@ -31,7 +31,7 @@ class RetuneTest(cloud.CloudTest):
     def test_there_is_an_option_for_each_key_that_may_change(self):
         status, out, _err = self.openstack(*RETUNE, '--help')
         self.assertEqual(0, status)
-        for key in keys.tunable():
+        for key in keys.retunable():
             self.assertIn(options.flag(key), out)
         self.assertIn('MiB/s', out)
         self.assertNotIn('--compression', out)
@@ -47,8 +47,8 @@ class RetuneTest(cloud.CloudTest):
         self.assertEqual({'tuning': {
             'remedies': [], 'release': ['max_downtime_ms', 'bandwidth_mib_s']}}, self.body())
 
-    def test_every_tunable_key_can_be_sent(self):
-        for key in keys.tunable():
+    def test_every_retunable_key_can_be_sent(self):
+        for key in keys.retunable():
             self.ok(*RETUNE, options.flag(key), key.text(key.default))
             self.assertEqual([key.name], list(self.body()['tuning']))
 
