@@ -2,7 +2,7 @@
 """The options in nova.conf's [migpolicy] group.
 
 The ones that set a policy key for all servers are generated from ``policy.keys``; the others
-are the operator's own.  What is read from them, and when, is in ``nova_migpolicy.site_settings``.
+are the operator's own. What is read from them, and when, is in ``nova_migpolicy.site_settings``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nova_migpolicy.policy import nova_options
 
 
 def _flow(text: str) -> str:
-    """Join the lines of each paragraph: the generator of the sample breaks them anew."""
+    """Join the lines of each paragraph: the generator of the sample breaks them again."""
     paragraphs = [' '.join(part.split()) for part in text.strip().split('\n\n')]
     return '\n' + '\n\n'.join(paragraphs) + '\n'
 
@@ -168,7 +168,7 @@ def _help(key: keys.Key) -> str:
 
 
 def policy_opts() -> list[cfg.Opt]:
-    """One option for each policy key; unset means that the profile decides."""
+    """Make one option for each policy key; unset means that the profile decides."""
     return [cfg.Opt(key.name, type=_type_of(key), mutable=True, help=_help(key))
             for key in keys.KEYS.values()]
 
@@ -185,5 +185,5 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
 
 
 def list_opts() -> list[tuple[cfg.OptGroup, list[cfg.Opt]]]:
-    """For oslo-config-generator."""
+    """Return the options, for oslo-config-generator."""
     return [(_group(), policy_opts() + OPERATOR_OPTS)]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two families of errors: what was asked is wrong, or the guest's side refused.
+"""The two families of errors: the request is wrong, or the guest's side refused.
 
-Plain Python, so that the pure rooms may import it.  It is not a mapping to HTTP codes: whoever
-talks HTTP decides that a ``PolicyError`` in a request is a 400.
+Plain Python, so that the pure rooms may import it. It is not a mapping to HTTP codes: the room
+that talks HTTP decides that a ``PolicyError`` in a request is a 400.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class MigPolicyError(Exception):
     """Base of everything this package raises on purpose."""
 
 
-# What was asked is wrong: a key, a value, a file, a command, a version.
+# The request is wrong: a key, a value, a file, a command, a version.
 
 class PolicyError(MigPolicyError):
-    """Something that a person or a file asked for cannot be honoured."""
+    """A request or a file asks for something that cannot be honoured."""
 
 
 class UnknownKey(PolicyError):
@@ -51,7 +51,7 @@ class BadValue(PolicyError):
 
 
 class BadRequest(PolicyError):
-    """A request or a retune asked for values that cannot be honoured; it lists all of them."""
+    """A request or a retune asks for values that cannot be honoured; it lists all of them."""
 
     def __init__(self, errors: abc.Sequence[PolicyError]) -> None:
         self.errors = tuple(errors)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads Nova's own options, so that nothing that they say can stop anything here.
+"""Reads Nova's own options, so that no value of theirs can stop anything here.
 
-What is taken of their values is ``policy.nova_values``' business, and which ones there are
-``policy.nova_options``'.
+How their values are interpreted is the business of ``policy.nova_values``; the list of them is in
+``policy.nova_options``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nova_migpolicy.policy import nova_values
 
 
 def read(conf: cfg.ConfigOpts) -> nova_values.All:
-    """What nova.conf says of each option that this Nova has and that is looked at."""
+    """Read each option that this Nova has and whose value matters here."""
     return {option: _read(conf, option) for option in nova_options.READ
             if option.group in conf and option.name in conf[option.group]}
 
@@ -36,7 +36,7 @@ def _read(conf: cfg.ConfigOpts, option: nova_options.Option) -> nova_values.Said
 
 
 def _written(conf: cfg.ConfigOpts, option: nova_options.Option) -> str:
-    """What the files have as an option's value, whatever it is; a ? if it is in none of them."""
+    """Return an option's value as the files have it, valid or not; a ? if none of them has it."""
     paths = list(conf.config_file or ())
     for folder in conf.config_dir or ():
         paths += sorted(glob.glob(os.path.join(folder, '*.conf')))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of Nova's private names that the plugin relies on, and what is looked at in each.
+"""The table of Nova's private names that the plugin relies on, and what is checked in each.
 
 It is compared with the installed Nova when nova-compute starts, and by a test for each
-supported release, which also checks how the names behave.  What differs between releases is
+supported release, which also checks how the names behave. What differs between releases is
 dealt with in ``compute.compat``.
 """
 
@@ -121,8 +121,8 @@ NAMES: tuple[Name, ...] = (
     Name('nova.conf:CONF', "read Nova's options"),
 )
 
-# Importing Nova's API inside of nova-compute would make it choose its kind of threads anew, so
-# these are looked at by nova-api alone.
+# Importing Nova's API inside nova-compute would make it choose its kind of threads again, so
+# these are checked by nova-api alone.
 COMPUTE_API = 'nova.compute.api:API'
 API_NAMES: tuple[Name, ...] = (
     Name(f'{COMPUTE_API}.get', 'find a server', ('context', 'instance_id')),
@@ -166,7 +166,7 @@ def mismatches(names: abc.Iterable[Name] = NAMES) -> list[str]:
 
 
 def find(path: str) -> Any:
-    """The object that a path names.
+    """Return the object that a path names.
 
     :raises ImportError, AttributeError: if there is none.
     """
@@ -195,7 +195,7 @@ def _compare(name: Name) -> abc.Iterator[str]:
 
 
 def _wrong_parameters(expected: abc.Sequence[str], function: Any) -> str | None:
-    """What is wrong with what a function takes, or None."""
+    """Describe a mismatch in a function's parameters; None if they are as expected."""
     there = [parameter for parameter in inspect.signature(function).parameters.values()
              if parameter.name != 'self']
     for index, want in enumerate(expected):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What nova.conf and the profiles file say, read as a whole and replaced as a whole.
+"""The settings in nova.conf and the profiles file, read as a whole and replaced as a whole.
 
-A migration takes the settings that are in force when it starts.  On SIGHUP everything is read
-again; if any of it is wrong, all of the old settings stay.  Merging them with a flavor and an
+A migration takes the settings that are in force when it starts. On SIGHUP everything is read
+again; if any of it is wrong, all of the old settings stay. Merging them with a flavor and an
 image is ``policy.resolve``'s business.
 """
 
@@ -35,7 +35,7 @@ class Settings:
     :ivar libvirt: Nova's own options that stand for policy keys, where they are set.
     :ivar operator: the policy keys that [migpolicy] sets.
     :ivar progress_interval_s: the least time between two writes of progress into the database.
-    :ivar remarks: what to tell the operator of Nova's own options.
+    :ivar remarks: sentences for the operator about Nova's own options.
     """
 
     profiles: abc.Mapping[str, profiles.Profile]
@@ -48,14 +48,14 @@ class Settings:
     remarks: tuple[str, ...] = ()
 
     def sources(self, **given: Any) -> resolve.Sources:
-        """Sources for one migration; give flavor, image, request, retune and earlier."""
+        """Make the sources for one migration from flavor, image, request, retune and earlier."""
         return resolve.Sources(
             profiles=self.profiles, libvirt=self.libvirt, operator=self.operator,
             image_keys=self.image_keys, image_limits=self.image_limits,
             request_limits=self.request_limits, **given)
 
     def describe(self) -> str:
-        """The settings in a line, for the log."""
+        """Describe the settings in a line, for the log."""
         named = self.operator.get('profile', keys.DEFAULT_PROFILE)
         text = f'profile {named}'
         site = resolve.resolve(self.sources())
@@ -78,7 +78,7 @@ class Settings:
 
 
 class Store:
-    """Holds the settings in force.
+    """The store of the settings in force.
 
     :raises exception.PolicyError: when it is made, if anything that it reads is wrong.
     """

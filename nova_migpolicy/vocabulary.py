@@ -23,14 +23,14 @@ POST_COPY = 'post-copy'
 ABORTING = 'aborting'
 FINISHING = 'finishing'
 DONE = 'done'
-# What Nova alone watches is in none of these.
+# A migration that Nova alone watches is in none of these.
 RUNNING = 'running'
 
 #: nothing has been sent
 BEFORE = (QUEUED, WAITING, PREPARING)
 #: there is something to send
 MOVING = frozenset({DISKS, BULK_COPY, PASSES, SWITCHOVER, POST_COPY})
-#: there is nothing to say but that they last
+#: there is nothing to report but that they last
 QUIET = (*BEFORE, ABORTING, FINISHING)
 
 # How a migration ends.
@@ -42,7 +42,7 @@ OUTCOMES = (COMPLETED, CANCELLED, FAILED, BROKEN)
 
 
 class Meaning(NamedTuple):
-    """What Nova's word for the status of a live migration says in ours; None for nothing."""
+    """The meaning of Nova's status of a live migration in our words; None for nothing."""
 
     phase: str | None
     outcome: str | None = None
@@ -65,7 +65,7 @@ NOVA_STATUS: Mapping[str, Meaning] = {
     'error': Meaning(DONE, FAILED),
     'failed': Meaning(DONE, FAILED),
 }
-#: of Nova's words: it will not change any more
+#: of Nova's words: it will not change again
 FINAL_STATUSES = frozenset(
     status for status, meaning in NOVA_STATUS.items() if meaning.outcome is not None)
 #: of Nova's words: it may still be stopped, or has to be told that it cannot
@@ -75,7 +75,7 @@ UNDER_WAY_STATUSES = tuple(
 AT_WORK_STATUSES = tuple(status for status in UNDER_WAY_STATUSES
                          if NOVA_STATUS[status].phase not in (QUEUED, WAITING))
 
-# Orders: what may be wanted of a running migration, whatever its state.
+# Orders: what an operator or a user may demand of a running migration, whatever its state.
 CANCEL = 'cancel'
 FORCE_COMPLETE = 'force_complete'
 START_POST_COPY = 'post_copy'
@@ -96,7 +96,7 @@ LET_GO = 'let_go'
 DEADLINE = 'deadline'
 ON_STALL = 'on_stall'
 ON_TIMEOUT = 'on_timeout'
-#: what each of them is about
+#: the subject of each
 RULES: Mapping[str, str] = {
     OPERATOR: 'an operator, or a user who may do it, ordered it',
     RAISE_BANDWIDTH: 'more bandwidth makes it converge, or arrive in time',
@@ -128,10 +128,10 @@ END = 'end'
 #: all but samples, which are many
 STORY = (START, DECISION, ACTION, RETUNE, EVENT, LINK, END)
 KINDS = (*STORY, SAMPLE)
-#: what is worth a line while it runs
+#: worth a line while it runs
 NEWS = (DECISION, ACTION, EVENT)
 
-#: the fields of a status that are told of a migration, and what they are before anything is known
+#: the fields of a migration's status, and their values before anything is known
 STATUS: Mapping[str, Any] = {
     'phase': PREPARING, 'percent': 0.0, 'age_seconds': 0.0, 'started_at': None,
     'elapsed_seconds': None, 'memory': None, 'disk': None, 'bandwidth_mib_s': None,

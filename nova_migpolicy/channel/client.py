@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The end of the control channel in nova-api: asks the plugin in the nova-compute of a host.
+"""The control channel's end in nova-api: asks the plugin in the nova-compute of a host.
 
-It takes 2 s at most as long as the message bus works; what asks Nova's database there may take
-longer. What does not reach it is told apart: nova-compute is not there, it is there without the
-plugin, with one that is busy, or with one of another version. What the plugin answers is passed
+It takes 2 s at most as long as the message bus works; a method that asks Nova's database there may
+take longer. The error says why the plugin was not reached: nova-compute is not there, it is there
+without the plugin, or the plugin is busy or of another version. The plugin's answers are passed
 on, errors too.
 """
 
@@ -19,7 +19,7 @@ from nova_migpolicy.channel import protocol
 
 LOG = logging.getLogger(__name__)
 
-# A connection that the bus has closed meanwhile is made anew, once.
+# A connection that the bus has closed in the meantime is opened again, once.
 _RETRIES = 1
 _OTHER_VERSION = frozenset({'UnsupportedVersion', 'NoSuchMethod', 'RPCVersionCapError'})
 _PASSED_ON = frozenset({protocol.BAD_REQUEST, protocol.FORBIDDEN, protocol.NOT_FOUND,
@@ -42,7 +42,7 @@ class Refused(Exception):
 
 
 class Unreachable(Refused):
-    """The host cannot be asked: nothing is known of what it would say."""
+    """The host cannot be asked: its answer is not known."""
 
 
 class Channel:
@@ -53,7 +53,7 @@ class Channel:
         self._compute = _client('compute', 'baseapi', '1.0')
 
     def ask(self, context: Any, host: str, method: str, **arguments: Any) -> Answer:
-        """Call a method of the plugin on a host; returns its status and its body.
+        """Call a method of the plugin on a host; return its status and its body.
 
         :param context: targeted at the host's cell.
         :raises Unreachable: 409 or 503: it cannot be asked.
@@ -85,14 +85,14 @@ class Channel:
         return _read(host, given)
 
     def _silent(self, context: Any, host: str, patience: protocol.Patience) -> Unreachable:
-        """Say what it is that did not answer."""
+        """Find out what did not answer, and describe it."""
         if _answers(self._plugin, context, host, patience.ping_s):
             return Unreachable(
                 protocol.UNAVAILABLE,
                 f'nova_migpolicy on {host} did not answer within {patience.answer_s:g} s, '
                 "though it runs: the host is busy, or waits for Nova's conductor; try again.")
         if _answers(self._compute, context, host, patience.ping_s, arg=protocol.TOPIC):
-            # A queue stays in the bus when the plugin that has made it is taken away.
+            # A queue stays in the bus when the plugin that made it is removed.
             return _without_plugin(host)
         return Unreachable(
             protocol.UNAVAILABLE,
@@ -101,7 +101,7 @@ class Channel:
 
 
 def _answers(client: Any, context: Any, host: str, timeout_s: float, **arguments: Any) -> bool:
-    """Whether somebody on a host answers a ping."""
+    """Whether a host answers a ping."""
     try:
         client.client(context).prepare(
             server=host, timeout=timeout_s, retry=0).call(context, protocol.PING, **arguments)

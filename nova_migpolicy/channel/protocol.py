@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The methods of the control channel, the form of their arguments, and of what is answered.
+"""The methods of the control channel, and the form of their arguments and answers.
 
-Both ends are made from METHODS. A peer of any version may have sent what comes in, so the form of
-each argument is checked; every answer is plain data with an HTTP-like status, errors too.
+Both ends are made from METHODS. A request may come from a peer of any version, so the form of each
+argument is checked; every answer is plain data with an HTTP-like status, errors too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nova_migpolicy import exception
 
 TOPIC = NAMESPACE = 'migpolicy'
 VERSION = '1.0'
-#: answered at once by every end that serves, whatever else is waited for
+#: answered at once by every end that serves, whatever else it waits for
 PING = 'ping'
 
 OK = 200
@@ -29,9 +29,9 @@ NOT_FOUND = 404
 CONFLICT = 409
 UNAVAILABLE = 503
 
-# Nobody has a use for longer lists and texts.
+# Longer lists and texts have no use.
 _MOST = 1000
-# What every part of a peer can count to.
+# The highest number that every part of a peer can count to.
 _HIGHEST = 2 ** 53
 
 Dict = dict[str, Any]
@@ -41,7 +41,7 @@ Form = Callable[[Any], Any]
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """An answer: a body where it went well, a sentence where it did not."""
+    """An answer: a body on success, a sentence on failure."""
 
     status: int
     body: Mapping[str, Any] | None = None
@@ -55,7 +55,7 @@ class Answer:
 
 
 def refusal(message: str, status: int = CONFLICT) -> Answer:
-    """Return an answer that says no, and why."""
+    """Return an answer that refuses and says why."""
     return Answer(status, message=message)
 
 
@@ -74,9 +74,9 @@ PATIENCE = Patience(1.3, 0.25)
 class Method:
     """A method that nova-api calls on a compute host.
 
-    :ivar arguments: their forms by their names; all of them are needed, and no other is taken
+    :ivar arguments: their forms by their names; all are required, and no other is accepted
     :ivar takes_context: whether it asks Nova's database, so it gets Nova's request context
-    :ivar patience: of who calls it
+    :ivar patience: of the caller
     """
 
     arguments: Mapping[str, Form]
@@ -84,7 +84,7 @@ class Method:
     patience: Patience = PATIENCE
 
     def check_names(self, given: Mapping[str, Any]) -> None:
-        """See that these are the names of its arguments.
+        """Check that these are the names of its arguments.
 
         :raises TypeError: one is missing, or there is one more
         """

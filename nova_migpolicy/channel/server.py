@@ -26,7 +26,7 @@ _NOTHING = protocol.Method({})
 class Endpoint:
     """The methods of the protocol, each with Nova's request context first.
 
-    :param service: does what is asked: it has all methods of protocol.METHODS, which take their
+    :param service: does the work: it has all methods of protocol.METHODS, which take their
         arguments by name and return a protocol.Answer
     """
 
@@ -40,12 +40,12 @@ class Endpoint:
 
 
 def serve(host: str, service: Any) -> Any:
-    """Start to listen; the server, or None where the bus does not let us.
+    """Start to listen; return the server, or None where the bus does not let us.
 
-    Migrations are steered without it, they only cannot be looked at.
+    Migrations are steered without it; they only cannot be watched or changed.
     """
     try:
-        # Without Nova's serializer: what comes is plain, and never becomes one of its objects.
+        # Without Nova's serializer: requests are plain data, and never become Nova's objects.
         server = rpc.get_server(messaging.Target(topic=protocol.TOPIC, server=host),
                                 [Endpoint(service)], None)
         server.start()
