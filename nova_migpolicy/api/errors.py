@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers that say no: what is raised inside this room, and the form that Nova gives to errors."""
+"""The errors that this room answers with, in the form that Nova gives to errors."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Refusal(Exception):
 
 
 class Unreachable(Refusal):
-    """The plugin on the source host cannot be asked: nothing is known of what it would say."""
+    """The plugin on the source host cannot be asked: its answer is not known."""
 
 
 def body(code: int, message: str) -> dict[str, Any]:
-    """The JSON of an error, in Nova's form."""
+    """Make the JSON of an error, in Nova's form."""
     return {_FAULTS.get(code, 'computeFault'): {'code': code, 'message': message[:_LONGEST]}}

@@ -2,7 +2,7 @@
 """Validators with which Nova's API refuses a wrong ``migpolicy:`` extra spec of a flavor.
 
 Nova finds ``register`` by the entry point nova.api.extra_spec_validators and asks from
-microversion 2.86 on.  It then also refuses names in this namespace that are not here.  Whether
+microversion 2.86 on. It then also refuses names in this namespace that are not here. Whether
 a profile exists is not checked: only the compute hosts have the file.
 """
 
@@ -36,12 +36,12 @@ class KeyValidator(base.ExtraSpecValidator):
 
 def _value(key: keys.Key) -> dict[str, Any]:
     # The range and the choices stay with the key, whose sentences name it; here they are for
-    # those who list the validators.
+    # lists of the validators.
     described: dict[str, Any] = {'description': key.allows(), 'type': str}
     return described
 
 
 def register() -> list[base.ExtraSpecValidator]:
-    """One validator for each policy key that a flavor may set."""
+    """Make one validator for each policy key that a flavor may set."""
     return [KeyValidator(name=f'{NAMESPACE}:{key.name}', description=key.help, value=_value(key))
             for key in keys.KEYS.values() if 'flavor' in key.sources]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The entry in Nova's api-paste.ini: ``egg:nova_migpolicy``, right after ``keystonecontext``.
 
-A request that is not ours costs one look at its path and goes on as it came.  Should our part not
+A request that is not ours costs one look at its path and goes on unchanged. Should our part not
 load, Nova's API does without it and the log says why: it never takes Nova's API down.
 """
 
@@ -17,12 +17,12 @@ LOG = logging.getLogger(__name__)
 
 App = Callable[..., Any]
 
-# Whatever it lets through by mistake is sorted out by the routes; it must only be quick.
+# The routes sort out a request that it lets through by mistake; it must only be quick.
 _MAYBE_OURS = re.compile(r'/servers/[^/]+/(?:action|migrations/.)|/os-migrations/cancel')
 
 
 class Filter:
-    """Sends what may be ours through our application, and all the rest past it.
+    """Sends requests that may be ours through our application, and all others past it.
 
     :param ours: our application, which has the rest of the pipeline behind it.
     :param onward: the rest of the pipeline.
@@ -40,7 +40,7 @@ class Filter:
 
 
 def factory(global_conf: dict[str, str], **local_conf: str) -> Callable[[App], App]:
-    """For PasteDeploy: make the filter that is put in front of an application."""
+    """Make the filter to put in front of an application, for PasteDeploy."""
     def put_before(onward: App) -> App:
         try:
             # Only here: an error in it must not be one of Nova's.
@@ -48,7 +48,7 @@ def factory(global_conf: dict[str, str], **local_conf: str) -> Callable[[App], A
             ours = routes.make(onward)
         except Exception:
             LOG.exception("The API of nova_migpolicy is off; Nova's own works without it. Its "
-                          'paths answer 404 until this is repaired and nova-api started anew')
+                          'paths answer 404 until this is repaired and nova-api restarted')
             return onward
         LOG.info('The API of nova_migpolicy is on')
         return Filter(ours, onward)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What comes in and what goes out: bodies and queries read with care, answers in JSON.
+"""Requests and answers: bodies and queries read with care, answers in JSON.
 
-Nothing of what a client sends is trusted: neither its encoding nor its depth, nor that it is JSON
-at all.
+Nothing that a client sends is trusted: neither its encoding nor its depth, nor that it is JSON at
+all.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from nova_migpolicy.api import versions
 
 App = Callable[..., Any]
 
-# As Nova: a body of no said type is taken for JSON.
+# As Nova: a body without a Content-Type is taken for JSON.
 _JSON_TYPES = frozenset({'', 'text/plain', 'application/json',
                          'application/vnd.openstack.compute+json'})
-# Nothing that is sent here needs more than a handful.
+# No valid body needs more than a few.
 _DEEPEST = 16
 _MOST_VALUES = 1000
 _MOST_FIELDS = 20
@@ -37,8 +37,8 @@ class ApiCall:
     """One request to a path that the filter knows.
 
     :ivar request: the request itself.
-    :ivar context: Nova's: who asks.
-    :ivar ids: what the path names: server, migration, and the project that it begins with.
+    :ivar context: Nova's context of the caller.
+    :ivar ids: the ids in the path: server, migration, and the project that it begins with.
     :ivar onward: the rest of Nova's pipeline.
     """
 
@@ -54,7 +54,7 @@ class ApiCall:
 
     @property
     def migration_id(self) -> str:
-        """The migration that the path names, as it was written."""
+        """The migration that the path names, as the client wrote it."""
         return str(self.ids['migration'])
 
     def pass_on(self) -> webob.Response:
@@ -62,7 +62,7 @@ class ApiCall:
         return self.request.get_response(self.onward)
 
     def is_for_own_project(self) -> bool:
-        """Whether the project in the path, where there is one, is that of who asks."""
+        """Whether the project in the path, where there is one, is the caller's."""
         project = self.ids.get('project')
         return project is None or project == self.context.project_id
 
@@ -78,7 +78,7 @@ class ApiCall:
 
 
 def read_body(request: webob.Request) -> bytes:
-    """Read the bytes of the body; whoever reads them next finds them all.
+    """Read the bytes of the body; the next reader finds them all.
 
     :raises errors.Refusal: 400: there are fewer of them than Content-Length says.
     """
@@ -90,7 +90,7 @@ def read_body(request: webob.Request) -> bytes:
 
 
 def read_json(request: webob.Request) -> Any:
-    """Read the body; whoever reads it next finds it whole.
+    """Read the body; the next reader finds it whole.
 
     :raises errors.Refusal: 415 or 400
     """
@@ -106,14 +106,14 @@ def read_json(request: webob.Request) -> Any:
 def is_readable_by_nova(request: webob.Request) -> bool:
     """Whether a body that we cannot read may go to Nova, which will refuse it in its own words.
 
-    It cannot cope with what is nested deep.
+    Nova cannot cope with deep nesting.
     """
     raw = read_body(request)
     return bool(raw.count(b'[') + raw.count(b'{') <= _MOST_BRACKETS)
 
 
 def parse_json(raw: bytes) -> Any:
-    """Turn JSON into values that can be shown, logged and sent on without further care.
+    """Parse JSON into values that can be shown, logged and sent on without further care.
 
     :raises errors.Refusal: 400
     """
@@ -147,7 +147,7 @@ def _too_deep() -> errors.Refusal:
 
 
 def read_query(request: webob.Request) -> dict[str, list[str]]:
-    """Read what is behind the question mark: each field with all of its values.
+    """Read the query: each field with all of its values.
 
     :raises errors.Refusal: 400
     """
@@ -163,7 +163,7 @@ def read_query(request: webob.Request) -> dict[str, list[str]]:
 
 
 def answer(code: int, body: Mapping[str, Any]) -> webob.Response:
-    """An answer of ours."""
+    """Make an answer of ours."""
     response = webob.Response(status=code, content_type='application/json', charset='UTF-8',
                               body=json.dumps(body).encode())
     response.headers.update(versions.headers())
@@ -171,7 +171,7 @@ def answer(code: int, body: Mapping[str, Any]) -> webob.Response:
 
 
 def fault(error: errors.Refusal) -> webob.Response:
-    """A refusal, as Nova would send it."""
+    """Make the answer of a refusal, as Nova would send it."""
     response = answer(error.code, errors.body(error.code, error.message))
     response.headers.update(error.headers)
     return response

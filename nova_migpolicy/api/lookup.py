@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds in Nova what a request is about: the server, its migration, the host that runs it.
+"""Finds in Nova the server of a request, its migration, and the host that runs it.
 
-Who may see it is Nova's matter (another tenant's server is not found) and ``api.rbac``'s.
+Access is the business of Nova (another tenant's server is not found) and of ``api.rbac``.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _HIGHEST_ID = 2 ** 31 - 1
 
 
 class Lookup:
-    """Nova's database, as far as it is needed here."""
+    """The part of Nova's database that is needed here."""
 
     def __init__(self) -> None:
         self._compute = compute_api.API()
         self._services = servicegroup.API()
 
     def own(self, context: Any) -> Any:
-        """A context of the same caller for one thread; it is targeted at no cell yet."""
+        """Make a context of the same caller for one thread; it is targeted at no cell yet."""
         with nova_context.target_cell(context, None) as copy:
             return copy
 
     def server(self, context: Any, server_id: str) -> Any:
-        """A server; from then on the context is targeted at its cell.
+        """Find a server; from then on the context is targeted at its cell.
 
         :raises errors.Refusal: 404; 503 if its cell does not answer.
         """
@@ -49,7 +49,7 @@ class Lookup:
             raise errors.Refusal(503, error.format_message()) from None
 
     def migration(self, context: Any, server: Any, migration_id: str) -> Any:
-        """A live migration of a server, in whatever state.
+        """Find a live migration of a server, in any state.
 
         :raises errors.Refusal: 404
         """
@@ -66,7 +66,7 @@ class Lookup:
         return found
 
     def under_way(self, context: Any, host: str | None) -> list[Any]:
-        """All live migrations that are not over, from or to a host or all; oldest first."""
+        """Return all live migrations that are not over, from or to a host or all; oldest first."""
         filters = {'migration_type': 'live-migration',
                    'status': list(vocabulary.UNDER_WAY_STATUSES)}
         if host is not None:
@@ -75,15 +75,15 @@ class Lookup:
         return sorted(found, key=lambda migration: (migration.created_at, migration.id))
 
     def projects(self, context: Any, server_ids: list[str]) -> dict[str, str]:
-        """Whose each of some servers is: the project's id by the server's.
+        """Map server UUIDs to project IDs.
 
-        A migration's own project is that of whoever asked for it.
+        A migration's own project is that of the caller who started it.
         """
         found = objects.InstanceMappingList.get_by_instance_uuids(context, server_ids)
         return {mapping.instance_uuid: mapping.project_id for mapping in found}
 
     def check_host(self, context: Any, host: str) -> None:
-        """See that there is such a host.
+        """Check that there is such a host.
 
         :raises errors.Refusal: 404
         """
@@ -91,12 +91,12 @@ class Lookup:
             found = objects.HostMapping.get_by_host(context, host).host
         except nova_exception.HostMappingNotFound:
             found = None
-        # The database takes no heed of letters' case, nor of spaces at the end.
+        # The database ignores the case of letters, and spaces at the end.
         if found != host:
             raise errors.Refusal(404, f'Compute host {host!r:.80} could not be found.')
 
     def check_up(self, context: Any, host: str | None) -> None:
-        """See that the nova-compute of a host reports itself.
+        """Check that the nova-compute of a host reports itself.
 
         :param context: targeted at the host's cell.
         :raises errors.Unreachable: 503
@@ -108,7 +108,7 @@ class Lookup:
                 503, f'There is no nova-compute on {host}, where this migration began.') from None
         if not self._services.service_is_up(service):
             raise errors.Unreachable(
-                503, f'nova-compute on {host} is down, and nobody else knows how this migration '
+                503, f'nova-compute on {host} is down, and only it knows how this migration '
                 'stands; start it and try again.')
 
 

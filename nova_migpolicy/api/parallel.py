@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does one thing to many, several at once, and answers within a bound whatever is not done then.
+"""Runs one job for each of many things, several at once, and answers within a bound in any case.
 
 Threads are Python's own: native ones, or under eventlet, where Nova has replaced them, green ones
 on the hub of the thread that calls, the only one that an answer over the message bus reaches.
@@ -24,12 +24,12 @@ Job = TypeVar('Job')
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:
-    """How much at once, and until when.
+    """The bounds of a run: jobs at once, and times.
 
     :ivar at_once: jobs that run at the same time, in all.
     :ivar per_host: and for one host.
     :ivar begin_s: seconds in which jobs are begun.
-    :ivar answer_s: seconds until the answer; longer, so that what was begun can be done.
+    :ivar answer_s: seconds until the answer; longer, so that begun jobs can be done.
     """
 
     at_once: int
@@ -40,10 +40,10 @@ class Bounds:
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """A job that has come to its end.
+    """A job that has ended.
 
-    :ivar value: what it returned.
-    :ivar error: what it raised, if it did.
+    :ivar value: its result.
+    :ivar error: the exception that it raised, if it did.
     """
 
     value: Any
@@ -63,9 +63,9 @@ State = Done | Left
 
 def run(jobs: Sequence[Job], host_of: Callable[[Job], Hashable], do: Callable[[Job], Any],
         bounds: Bounds, clock: Callable[[], float] = time.monotonic) -> list[State]:
-    """Do them, those of a host in their order; returns what became of each, in their order.
+    """Run the jobs, those of a host in their order; return the outcome of each, in their order.
 
-    What was begun and is not done at the end of the time goes on, and nobody hears of it.
+    A job that was begun and is not done at the end of the time goes on; its outcome is dropped.
 
     :param clock: seconds, only going forward
     """
@@ -85,7 +85,7 @@ def run(jobs: Sequence[Job], host_of: Callable[[Job], Hashable], do: Callable[[J
 
 
 class _Work:
-    """What the threads of one call share."""
+    """The state that the threads of one call share."""
 
     def __init__(self, jobs: Sequence[Any], do: Callable[[Any], Any],
                  clock: Callable[[], float], begin_until_s: float) -> None:
@@ -95,7 +95,7 @@ class _Work:
         self._begin_until_s = begin_until_s
         # A number and its job's end, or None where a thread has nothing to do any more.
         self._told: queue.Queue[tuple[int, Done] | None] = queue.Queue()
-        # So that what is told as not begun never begins.
+        # So that a job that was reported as not begun never begins.
         self._lock = threading.Lock()
         self._states: list[State] = [NOT_BEGUN] * len(jobs)
 

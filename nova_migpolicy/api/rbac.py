@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may do what: our rules, held against the roles in a request's context.
+"""The access rules: ours, checked against the roles in a request's context.
 
 They are read from Nova's own policy file and stand beside Nova's rules; cancelling and forcing a
 single migration to complete are Nova's paths, and Nova's rules alone count there.
@@ -57,7 +57,7 @@ _RULES = (
 
 
 def list_rules() -> list[Any]:
-    """For oslo.policy's tools."""
+    """Return our rules, for oslo.policy's tools."""
     return list(_RULES)
 
 
@@ -69,7 +69,7 @@ class Rbac:
 
     def __init__(self, conf: Any) -> None:
         self._enforcer = policy.Enforcer(conf)
-        # Nova has said it already.
+        # Nova has warned already.
         self._enforcer.suppress_default_change_warnings = True
         # Ours refer to Nova's; an unknown reference would deny, silently.
         self._enforcer.register_defaults(base.list_rules())
@@ -77,9 +77,9 @@ class Rbac:
         self._enforcer.load_rules()
 
     def check(self, context: Any, rule: str, project_id: str | None) -> None:
-        """Let somebody go on, or not.
+        """Refuse a caller whom the rule does not allow it.
 
-        :param project_id: whose server it is; None: no project's.
+        :param project_id: the project of the server; None for none.
         :raises errors.Refusal: 403
         """
         if not self.allows(context, rule, project_id):
@@ -88,7 +88,7 @@ class Rbac:
                 "nova-api's policy file.")
 
     def allows(self, context: Any, rule: str, project_id: str | None) -> bool:
-        """Whether somebody may, with a server of that project."""
+        """Whether the rule allows it to a caller, with a server of that project."""
         # A check of a project fails where there is none to compare with.
         target = {} if project_id is None else {'project_id': project_id}
         try:

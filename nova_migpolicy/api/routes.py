@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which paths are answered by whom, and how errors leave.
+"""The table of paths and their handlers, and the way in which errors leave.
 
-The paths under a migration that Nova does not have are ours; three of Nova's own are looked at on
-their way (``handlers.cancel``, ``change``, ``start``) and otherwise go on untouched, as all the
-rest does.
+The paths under a migration that Nova does not have are ours; three of Nova's own are inspected
+(``handlers.cancel``, ``change``, ``start``) and otherwise go on untouched, as all others do.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ Handler = Callable[[http.ApiCall, target_mod.Services], webob.Response]
 _PROJECT = r'(?:/(?P<project>[0-9a-f-]+))?'
 _SERVER = _PROJECT + r'/servers/(?P<server>[^/]+)'
 _MIGRATION = _SERVER + r'/migrations/(?P<migration>[^/]+)'
-# As Nova's own router takes it.
+# As Nova's own router accepts it.
 _END = r'(?:\.json)?/?'
 
 
 @dataclasses.dataclass(frozen=True)
 class Route:
-    """A path that is looked at.
+    """A path that is inspected.
 
     :ivar handlers: by method.
     :ivar ours: Nova has no such path: another method on it is refused here.
@@ -73,9 +72,9 @@ ROUTES = (
 
 
 def make(onward: http.App) -> Application:
-    """The application for this nova-api.
+    """Make the application for this nova-api.
 
-    :raises exception.UnsupportedNova: what is needed of Nova is not there any more.
+    :raises exception.UnsupportedNova: a needed part of Nova is no longer there.
     """
     wrong = nova_contract.mismatches(nova_contract.API_NAMES)
     if wrong:
@@ -86,7 +85,7 @@ def make(onward: http.App) -> Application:
 
 
 class Application:
-    """Stands before the rest of Nova's pipeline.
+    """The application in front of the rest of Nova's pipeline.
 
     :param onward: that rest.
     """
@@ -127,5 +126,5 @@ class Application:
                      ascii(call.request.environ['PATH_INFO']), error.code, error.message)
             return http.fault(error)
         except webob.exc.HTTPException as error:
-            # What was in the way of reading the body: it is too large, or was cut off.
+            # The body could not be read: it is too large, or was cut off.
             return http.fault(errors.Refusal(error.code, str(error.detail or error.title)))

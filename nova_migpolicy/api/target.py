@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all handlers share: the way to Nova's database, to the rules and to the source hosts."""
+"""The services that all handlers share: Nova's database, the rules and the source hosts."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ T = TypeVar('T')
 
 @dataclasses.dataclass(frozen=True)
 class Services:
-    """Made once for a process; used by all of its threads.
+    """The services of a process, used by all of its threads.
 
-    :ivar unreachable: within a request about many migrations: what could not be asked of which
-        host, with code and sentence, so that each is waited for once; None: not remembered.
+    :ivar unreachable: within a request about many migrations: the requests that failed, by host,
+        with code and sentence, so that each is waited for once; None: not remembered.
     """
 
     lookup: lookup_mod.Lookup
@@ -33,9 +33,9 @@ class Services:
     unreachable: dict[tuple[str, str], tuple[int, str]] | None = None
 
     def target(self, call: http.ApiCall, rule: str) -> Target:
-        """The migration that a call of ours is about, if whoever asks may do that to it.
+        """Find the migration of a call of ours, if the caller may do that to it.
 
-        In Nova's order: what cannot be seen is not found, then the rule, then the rest.
+        In Nova's order: first 404 for a server that cannot be seen, then the rule, then the rest.
 
         :raises errors.Refusal: 400, 403, 404, 406
         """
@@ -46,7 +46,7 @@ class Services:
         return self.known(call.context, server, call.migration_id)
 
     def known(self, context: Any, server: Any, migration_id: str) -> Target:
-        """A migration of a server that was found.
+        """Find a migration of a server that was found.
 
         :raises errors.Refusal: 404
         """
@@ -54,7 +54,7 @@ class Services:
         return Target(self, context, server, migration)
 
     def ask(self, context: Any, host: str, method: str, **arguments: Any) -> client.Answer:
-        """Ask the plugin on a host; returns status and body.
+        """Ask the plugin on a host; return status and body.
 
         :param context: targeted at the host's cell.
         :raises errors.Unreachable: it cannot be asked.
@@ -69,9 +69,9 @@ class Services:
 
     def without_hosts(self, context: Any, server: Any, text: str,
                       hosts: Mapping[str | None, str]) -> str:
-        """A sentence for whoever asks: hosts are named only to those who may look at migrations.
+        """Rewrite a sentence for the caller: hosts are named only to those who may see migrations.
 
-        :param hosts: by their names, what is written in place of each.
+        :param hosts: by their names, the words in place of each.
         """
         if self.rbac.allows(context, rbac_mod.SHOW, server.project_id):
             return text
@@ -92,11 +92,11 @@ class Target:
 
     @property
     def host(self) -> str:
-        """The source host: where the monitor runs and the journal is."""
+        """The source host, with the monitor and the journal."""
         return str(self.migration.source_compute)
 
     def check_up(self) -> None:
-        """See that the source host reports itself.
+        """Check that the source host reports itself.
 
         :raises errors.Unreachable: 503
         """
@@ -107,7 +107,7 @@ class Target:
             raise
 
     def without_hosts(self, text: str) -> str:
-        """A sentence about this migration, as far as whoever asks may read it."""
+        """Rewrite a sentence about this migration, without hosts that the caller may not see."""
         found = self.migration
         return self.services.without_hosts(self.context, self.server, text, {
             found.dest_host: 'the destination', found.dest_node: 'the destination',
@@ -115,7 +115,7 @@ class Target:
             found.source_compute: 'the source host'})
 
     def ask(self, method: str, **arguments: Any) -> client.Answer:
-        """Ask the plugin on the source host about it; returns status and body.
+        """Ask the plugin on the source host about it; return status and body.
 
         :raises errors.Unreachable: it cannot be asked.
         :raises errors.Refusal: it refused.

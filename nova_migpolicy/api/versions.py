@@ -21,7 +21,7 @@ _VERSION = re.compile(r'([1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})')
 
 
 def check(header: str | None) -> None:
-    """Look at what a request has in the header.
+    """Check a request's header.
 
     :raises errors.Refusal: 400 if it is not a version, 406 if it is one that we do not have.
     """
@@ -44,10 +44,10 @@ def check(header: str | None) -> None:
 
 
 def headers() -> dict[str, str]:
-    """What each answer of ours carries."""
+    """Return the headers that each of our answers carries."""
     return {HEADER: f'{SERVICE} {text(HIGHEST)}', 'Vary': HEADER}
 
 
 def text(version: tuple[int, int]) -> str:
-    """Write a version as people do."""
+    """Write a version in the usual form."""
     return f'{version[0]}.{version[1]}'

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the paths do: a module for what an operator or a user does, named as its command is."""
+"""The handlers of the paths: a module for each action of an operator or a user, named after it."""

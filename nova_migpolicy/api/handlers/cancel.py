@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's own ways to cancel a live migration and to force it to complete, made true.
+"""Nova's own ways to cancel a live migration and to force it to complete, with true answers.
 
-Nova answers first, by its rules, and writes its records.  Then the source host is asked what
-became of it: Nova accepts what cannot be done any more, and refuses where it could be.  Where no
+Nova answers first, by its rules, and writes its records. Then the source host is asked for
+the outcome: Nova accepts orders that are too late, and refuses some that are possible. Where no
 plugin can be asked, Nova's answer stands.
 """
 
@@ -25,7 +25,7 @@ LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class _Way:
-    """One of the two: our action, and the name in Nova's rule."""
+    """One of the two orders: our name for it, and the name in Nova's rule."""
 
     action: str
     rule: str
@@ -33,11 +33,11 @@ class _Way:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of one of the two.
+    """The outcome of one of the two.
 
     :ivar response: for the client.
-    :ivar phase: that it was in, where the source host told.
-    :ivar unreachable: why the source host could not be asked, if so: Nova alone answers then.
+    :ivar phase: the migration's phase then, where the source host told.
+    :ivar unreachable: the reason why the source host could not be asked: Nova alone answers then.
     """
 
     response: webob.Response
@@ -50,17 +50,17 @@ _COMPLETE = _Way(vocabulary.FORCE_COMPLETE, servers_migrations.POLICY_ROOT % 'fo
 
 
 def cancel(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
-    """``DELETE …/migrations/{id}``."""
+    """Answer ``DELETE …/migrations/{id}``."""
     return _both(call, services, _CANCEL).response
 
 
 def force_complete(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
-    """``POST …/migrations/{id}/action`` with force_complete."""
+    """Answer ``POST …/migrations/{id}/action`` with force_complete."""
     return _both(call, services, _COMPLETE).response
 
 
 def cancel_with_outcome(call: http.ApiCall, services: target_mod.Services) -> Outcome:
-    """As `cancel`, with what the source host told."""
+    """Do the same as `cancel`, and return the source host's answer with it."""
     return _both(call, services, _CANCEL)
 
 
@@ -72,7 +72,7 @@ def _both(call: http.ApiCall, services: target_mod.Services, way: _Way) -> Outco
     response = call.pass_on()
     if target is None or not _leaves_it_open(response):
         return Outcome(response)
-    # It may have ended meanwhile; what is remembered for one that has not begun would stay.
+    # It may have ended in the meantime; an order for one that has not begun would stay remembered.
     status = services.known(call.context, target.server, call.migration_id).migration.status
     if status == 'completed' and way is _CANCEL and response.status_int < 300:
         raise errors.Refusal(
@@ -97,7 +97,7 @@ def _both(call: http.ApiCall, services: target_mod.Services, way: _Way) -> Outco
 
 def _find(call: http.ApiCall, services: target_mod.Services,
           way: _Way) -> target_mod.Target | None:
-    """The migration, if it is under way and Nova's rule allows this; else Nova says what is."""
+    """Find the migration, if it is under way and Nova's rule allows this; else Nova answers."""
     if not call.is_for_own_project():
         return None
     try:
@@ -112,9 +112,9 @@ def _find(call: http.ApiCall, services: target_mod.Services,
 
 
 def _leaves_it_open(response: webob.Response) -> bool:
-    """Whether it was Nova's rule for states, or nothing, that kept it from being done.
+    """Whether only Nova's rule for states, or nothing, prevented it.
 
-    The other refusals come as other codes, or before Nova knows which version is asked for.
+    The other refusals have other codes, or come before Nova knows the requested version.
     """
     version = response.headers.get(versions.HEADER, '')
     return response.status_int == 202 or (

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """``POST /os-migrations/cancel``: stop all live migrations of a host or of a project.
 
-Each is cancelled in Nova's own way, as if it were asked for one by one, with Nova's rules and
-records; the answer says of each what became of it.  Several are cancelled at once, and what is
-not done within a bound remains, for the caller to ask again.
+Each is cancelled in Nova's own way, as if requested one by one, with Nova's rules and records; the
+answer gives the outcome of each. Several are cancelled at once, and those that are not done within
+a bound remain, for the caller to ask again.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from nova_migpolicy.api import versions
 
 LOG = logging.getLogger(__name__)
 
-# One takes 2 s at most, which is what lies between the two times. With what it takes to find
-# them the answer comes within 10 s.
+# One takes 2 s at most, and the two times differ by more. With the time to find them the answer
+# comes within 10 s.
 BOUNDS = parallel.Bounds(at_once=24, per_host=6, begin_s=6.0, answer_s=8.5)
 
-# The first microversion that cancels what has not begun.
+# The first microversion that cancels a migration that has not begun.
 _NOVAS_VERSION = '2.65'
 _KEPT = ('wsgi.', 'uwsgi.', 'nova.', 'keystone.', 'openstack.', 'SERVER_', 'REMOTE_', 'HTTP_')
 _NOT_KEPT = ('wsgi.input', 'wsgi.input_terminated', 'HTTP_X_OPENSTACK_NOVA_API_VERSION',
@@ -50,7 +50,7 @@ def cancel_all(call: http.ApiCall, services: target_mod.Services) -> webob.Respo
     services.rbac.check(call.context, rbac_mod.CANCEL_ALL, wanted.get('project_id'))
     LOG.info('User %s cancels all live migrations of %s', call.context.user_id, wanted)
     found = _find(call.context, services, wanted)
-    # What is still under way after the answer has nothing in common with this request.
+    # Work that is still under way after the answer shares nothing with this request.
     call = dataclasses.replace(call, request=webob.Request(dict(call.request.environ)))
     services = dataclasses.replace(services, unreachable={})
     states = parallel.run(found, lambda migration: migration.source_compute,
@@ -81,12 +81,12 @@ def _find(context: Any, services: target_mod.Services, wanted: Mapping[str, Any]
 
 
 def _one(call: http.ApiCall, services: target_mod.Services, migration: Any) -> Told:
-    """Cancel one migration; returns in which list it is told, and with what."""
+    """Cancel one migration; return the list of the answer that it belongs to, and its entry."""
     # Each is targeted at its own cell, several at the same time.
     context = services.lookup.own(call.context)
     told = _ask(call, context, services, migration)
     if told[0] == 'failed' and _is_cancelled(context, services, migration):
-        # It was before its turn came: by somebody else, or by this caller's request before.
+        # It was cancelled before its turn: by another caller, or by this caller's last request.
         return 'cancelled', {'phase': None}
     return told
 
@@ -109,7 +109,7 @@ def _ask(call: http.ApiCall, context: Any, services: target_mod.Services, migrat
         return 'failed', {'code': error.code, 'message': error.message}
     taken = done.response.status_int < 400
     if done.unreachable is not None and done.unreachable.code == 503:
-        known = 'Nova has taken it, but what became of it is not known: ' if taken else ''
+        known = 'Nova has accepted it, but its outcome is not known: ' if taken else ''
         return 'remaining', {'begun': taken, 'message': f'{known}{done.unreachable.message}'}
     if not taken:
         return 'failed', {'code': done.response.status_int, 'message': _message(done.response)}
@@ -121,7 +121,7 @@ def _told(migration: Any, state: parallel.State) -> Told:
         begun = state is parallel.BEGUN
         return 'remaining', {'begun': begun, 'message': (
             f'It has been begun and has not been answered after {BOUNDS.answer_s:g} s; ask again '
-            'to learn what became of it.' if begun else
+            'to learn the outcome.' if begun else
             f'Its turn had not come after {BOUNDS.begin_s:g} s; ask again.')}
     if state.error is not None:
         LOG.error('Cancelling migration %s of server %s failed', migration.id,
@@ -132,7 +132,7 @@ def _told(migration: Any, state: parallel.State) -> Told:
 
 
 def _request(request: webob.Request, migration: Any, context: Any) -> webob.Request:
-    """The request that cancels one migration, as Nova would get it from the same client."""
+    """Make the request that cancels one migration, as the same client would send it to Nova."""
     environ = {name: value for name, value in request.environ.items()
                if name.startswith(_KEPT) or name == 'SCRIPT_NAME'}
     for name in _NOT_KEPT:

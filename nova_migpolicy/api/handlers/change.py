@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be changed of a running live migration: ``PUT …/tuning`` and ``POST …/action``.
+"""Changes of a running live migration: ``PUT …/tuning`` and ``POST …/action``.
 
 Of the actions post_copy and pause are ours; every other body goes on to Nova.
 """
@@ -24,7 +24,7 @@ _RULES = {vocabulary.START_POST_COPY: rbac_mod.POST_COPY, vocabulary.PAUSE: rbac
 
 
 def tuning(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
-    """Change the policy, hold settings or give them back; answered once libvirt took it."""
+    """Change the policy, hold settings or release them; answered once libvirt took it."""
     target = services.target(call, rbac_mod.TUNE)
     lookup_mod.check_lock(call.context, target.server)
     body = http.read_json(call.request)
@@ -43,14 +43,14 @@ def tuning(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
 
 
 def action(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
-    """Do something to it now."""
+    """Carry out an order now."""
     try:
         body = http.read_json(call.request)
     except errors.Refusal:
         if not http.is_readable_by_nova(call.request):
             raise
         return call.pass_on()
-    # Any other form of it is refused by Nova, and must not be taken for a refusal of the state.
+    # Nova refuses any other form of it, which must not be taken for a refusal of the state.
     if body == {vocabulary.FORCE_COMPLETE: None}:
         return cancel.force_complete(call, services)
     if not isinstance(body, dict) or not set(schemas.ACTIONS) & set(body):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be looked at of a live migration, while it runs and for a while after it.
+"""Reading a live migration's policy, progress and timeline, while it runs and some time after.
 
 ``GET …/policy``, ``GET …/progress`` and ``GET …/timeline``.
 """
@@ -25,14 +25,14 @@ CONF = nova.conf.CONF
 
 
 def policy(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
-    """The policy in force, and where each of its values came from."""
+    """Answer with the policy in force, and the origin of each of its values."""
     target = services.target(call, rbac_mod.SHOW)
     _, found = target.ask('policy')
     is_over = target.migration.status not in vocabulary.UNDER_WAY_STATUSES
     if is_over and not (found or {}).get('begun', True):
-        # What it would get now says nothing of what it had.
+        # The policy that it would get now says nothing about the one that it had.
         raise errors.Refusal(
-            404, f'The policy of migration {target.migration.id} is not known any more: its '
+            404, f'The policy of migration {target.migration.id} is no longer known: its '
             'journal is gone, or it never had one (profile nova).')
     values, origins, held = (found or {}).get('policy', {}), found or {}, (found or {}).get('held')
     return http.answer(200, {'policy': {
@@ -58,7 +58,7 @@ def _fields(values: Mapping[str, Any], origins: Mapping[str, str],
 
 
 def progress(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
-    """How far it is, how fast, and when it is expected to end."""
+    """Answer with its progress, its rate, and its expected end."""
     target = services.target(call, rbac_mod.SHOW)
     _, found = target.ask('progress')
     migration = target.migration
@@ -74,7 +74,7 @@ def progress(call: http.ApiCall, services: target_mod.Services) -> webob.Respons
 
 
 def _from_record(migration: Any) -> dict[str, Any]:
-    # What the source host does not know is told from Nova's record.
+    # The source host does not know this migration, so Nova's record has to do.
     phase, outcome = vocabulary.NOVA_STATUS.get(
         migration.status, vocabulary.Meaning(None))
     sizes = {
@@ -87,7 +87,7 @@ def _from_record(migration: Any) -> dict[str, Any]:
     elif phase is None:
         waits_for = "Nova's own monitor watches it (profile nova), or ours is about to begin"
     return vocabulary.blank_status(
-        # When the record was written nobody knows.
+        # The time at which the record was written is not known.
         phase=phase, outcome=outcome, waits_for=waits_for, **sizes, age_seconds=None,
         # Where something may have been sent, a guess would run backwards.
         percent=100.0 if outcome == vocabulary.COMPLETED else (
@@ -95,7 +95,7 @@ def _from_record(migration: Any) -> dict[str, Any]:
 
 
 def timeline(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
-    """A page of what was seen, decided and done, oldest first."""
+    """Answer with a page of samples, decisions and actions, oldest first."""
     target = services.target(call, rbac_mod.SHOW)
     query = http.read_query(call.request)
     schemas.check('timeline_query', query)
@@ -112,7 +112,7 @@ def timeline(call: http.ApiCall, services: target_mod.Services) -> webob.Respons
 
 
 def _link(request: webob.Request) -> str:
-    """The address of this very path, as clients see it."""
+    """Return the address of this very path, as clients see it."""
     prefix = (CONF.api.compute_link_prefix or '').rstrip('/')
     # The Host header, which a client writes, is put in and never taken apart.
     return f'{prefix}{request.path}' if prefix else str(request.path_url)

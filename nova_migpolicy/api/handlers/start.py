@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A policy for one migration alone: the object ``migpolicy`` in Nova's os-migrateLive.
 
-It is checked and kept by the source host, under the id of the request, which Nova carries there.
+It is checked and stored by the source host, under the id of the request, which Nova carries there.
 Nova itself gets the body without it.
 """
 
@@ -27,7 +27,7 @@ _OURS = 'migpolicy'
 
 
 def migrate(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
-    """``POST /servers/{id}/action``: what is not about us goes on as it came."""
+    """Answer ``POST /servers/{id}/action``; a body without a policy goes on unchanged."""
     if not _may_have_policy(call.request):
         return call.pass_on()
     try:
@@ -69,7 +69,10 @@ def migrate(call: http.ApiCall, services: target_mod.Services) -> webob.Response
 
 
 def _may_have_policy(request: webob.Request) -> bool:
-    """Spare all other actions being read twice; JSON may write letters as their numbers."""
+    """Whether the body may hold a policy; all other bodies are spared a second reading.
+
+    JSON may write letters as their numbers.
+    """
     raw = http.read_body(request)
     return _OURS.encode() in raw or (_NOVAS.encode() in raw and b'\\u' in raw)
 

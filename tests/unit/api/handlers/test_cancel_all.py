@@ -163,7 +163,7 @@ class TestBulk(fakes.ApiCase):
         self.assertEqual(50, len(self.nova.seen))
         self.assertEqual(([], []), (found['cancelled'], found['failed']))
         self.assertEqual([True] * 50, [one['begun'] for one in found['remaining']])
-        self.assertIn('Nova has taken it', found['remaining'][49]['message'])
+        self.assertIn('Nova has accepted it', found['remaining'][49]['message'])
         self.assertIn('n1 did not answer', found['remaining'][49]['message'])
 
     def test_what_could_not_be_cancelled(self):
