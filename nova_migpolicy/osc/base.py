@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all commands share: the API, arguments, help that keeps its examples, and columns.
+"""The base of all commands: the API, arguments, help that keeps its examples, and columns.
 
-Tables show what fits 100 characters; the formats for programs show every column.
+Tables show the columns that fit 100 characters; the formats for programs show all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HELP_WIDTH = 79
 
 
 class _KeepLines(argparse.HelpFormatter):
-    """Fills paragraphs, and leaves lines as they are that begin with a space: the examples."""
+    """A formatter that fills paragraphs and keeps lines that begin with a space: the examples."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return '\n\n'.join(
@@ -32,9 +32,9 @@ class _KeepLines(argparse.HelpFormatter):
 
 
 class Base(command.Command):
-    """A command of ours.
+    """The base of our commands.
 
-    :cvar examples: command lines, each with what it is for
+    :cvar examples: command lines, each with its purpose
     """
 
     examples: tuple[tuple[str, str], ...] = ()
@@ -53,11 +53,11 @@ class Base(command.Command):
         return '\n\n'.join([*title, *shown, super().get_epilog()])
 
     def api(self, timeout_s: float = http.TIMEOUT_S) -> http.Api:
-        """Return Nova's API as the user sees it."""
+        """Return Nova's API with the user's credentials."""
         return http.Api(self.app.client_manager.sdk_connection.compute, timeout_s)
 
     def migration(self, api: http.Api, parsed_args: argparse.Namespace) -> find.Migration:
-        """Find what ``add_migration`` asked for."""
+        """Find the migration that the arguments of ``add_migration`` name."""
         return find.migration(api, find.server(api, parsed_args.server), parsed_args.migration)
 
 
@@ -70,10 +70,10 @@ class Lister(Base, command.Lister):
 
 
 class Words(words.Plain):
-    """A policy value; a table shows an empty list as the word that one would type."""
+    """A policy value; a table shows an empty list as the word that the user would type."""
 
     def human_readable(self) -> str:
-        """Return it in words."""
+        """Return the value in words."""
         return 'none' if self._value == [] else super().human_readable()
 
 
@@ -88,7 +88,7 @@ class Column:
         self.only = only
 
     def shown(self, parsed_args: argparse.Namespace) -> bool:
-        """Whether it is shown in the format that was asked for."""
+        """Whether it is shown in the requested format."""
         return not self.only or bool(parsed_args.columns) or parsed_args.formatter in self.only
 
 

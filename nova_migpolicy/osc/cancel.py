@@ -15,11 +15,11 @@ from nova_migpolicy.osc import errors
 from nova_migpolicy.osc import http
 from nova_migpolicy.osc import words
 
-#: An answer takes 10 s at most where all is well; what is not done by then is asked for again.
+#: An answer takes 10 s at most where all is well; migrations not done by then are asked for again.
 TIMEOUT_S = 60.0
 #: Servers that a request may name.
 MOST_SERVERS = 500
-#: Requests in a row of which nothing came, and seconds between two such.
+#: Requests in a row without a result, and seconds between two such.
 FRUITLESS = 3
 PAUSE_S = 3.0
 _FAILED = 1
@@ -29,10 +29,10 @@ _CANCELLED, _NOT, _OVER, _UNKNOWN = 'cancelled', 'not cancelled', 'over', 'not k
 class Cancel(base.Lister):
     """Cancel all live migrations from or to a host, or of a project.
 
-    Servers stay where they are. It asks again until nothing remains, or nothing comes of it: what
-    became of a migration is not known where its source host does not answer. What could not be
-    cancelled is shown with the reason (in post-copy there is no way back). The exit status is 1
-    then. For one migration there is "openstack server migration abort".
+    Servers stay where they are. It asks again until nothing remains, or asking has no effect: the
+    outcome of a migration is not known where its source host does not answer. A migration that
+    could not be cancelled is shown with the reason (in post-copy there is no way back). The exit
+    status is 1 then. For one migration there is "openstack server migration abort".
     """
 
     examples = (
@@ -58,7 +58,7 @@ class Cancel(base.Lister):
         return parser
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        """Run it; 1 if something was not cancelled."""
+        """Run it; return 1 if a migration was not cancelled."""
         return super().run(parsed_args) or self.status
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
@@ -90,7 +90,7 @@ class Cancel(base.Lister):
                 domain = found.id if found else parsed_args.project_domain
             project = connection.identity.find_project(parsed_args.project, domain_id=domain)
         except Exception as error:
-            # Who may cancel may not always look projects up, and an ID needs no look.
+            # A user who may cancel may not always look projects up, and an ID needs no look-up.
             self.log.debug('project %s was not looked up: %s', parsed_args.project, error)
             return str(parsed_args.project)
         if project is None:
@@ -100,10 +100,10 @@ class Cancel(base.Lister):
 
 
 class Asking:
-    """Asks until nothing remains, or nothing comes of it any more.
+    """Asks until nothing remains, or asking has no effect any more.
 
     :param wanted: which migrations: the host and direction, or the project
-    :param say: called with a line when there is something to tell
+    :param say: called with each line to print
     """
 
     def __init__(self, api: http.Api, wanted: Mapping[str, Any],
@@ -112,7 +112,7 @@ class Asking:
         self._wanted = wanted
         self._say = say
         self._sleep = sleep
-        # By server and migration: the result and what the API told with it.
+        # By server and migration: the result and the API's details of it.
         self._ended: dict[_Name, tuple[str, Mapping[str, Any]]] = {}
         self._left: dict[_Name, Mapping[str, Any]] = {}
 
@@ -125,7 +125,7 @@ class Asking:
         fruitless = 0
         while self._left:
             if fruitless == FRUITLESS:
-                self._say(f'Nothing came of asking {FRUITLESS} more times.')
+                self._say(f'Asking {FRUITLESS} more times had no effect.')
                 return
             results = [result for result, _facts in self._ended.values()]
             self._say(f'{results.count(_CANCELLED)} cancelled, {results.count(_NOT)} not, '
@@ -158,7 +158,7 @@ class Asking:
         for name in again:
             if name not in self._left and name not in self._ended:
                 self._ended[name] = _OVER, {
-                    'message': 'It was not under way any more when it was asked for again.'}
+                    'message': 'It was no longer under way when it was asked for again.'}
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Return a row for each migration: those that were cancelled first."""
@@ -183,7 +183,7 @@ def _named(body: Mapping[str, Any], kind: str) -> list[tuple[_Name, Mapping[str,
 
 
 def _id(value: Any) -> str | int | None:
-    """Return an id as it is; of what is none, which no plugin of ours would send, the text."""
+    """Return an id as it is, or the text of a value that is none, which our plugin never sends."""
     return value if value is None or isinstance(value, (str, int)) else repr(value)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may go wrong between a command and Nova's API, each as one sentence for a person.
+"""The errors between a command and Nova's API, each as one sentence for the user.
 
 All of them are osc-lib's CommandError: `openstack` prints them and exits with 1, no traceback.
 """
@@ -14,7 +14,7 @@ from nova_migpolicy.osc import words
 
 INSTALL = ("this Nova's API does not have nova_migpolicy: put its filter into api-paste.ini and "
            'restart nova-api')
-# What a person can do about a status that the API's own sentence does not always say.
+# The next step for a status, where the API's own sentence does not always name it.
 _NEXT: Mapping[int, str] = {
     403: "Ask an administrator to do it, or to change that rule in Nova's policy file.",
     406: 'The plugin on the API hosts is of another version than these commands: install the '
@@ -30,14 +30,14 @@ _LONGEST = 600
 
 
 class Failed(exceptions.CommandError):
-    """Base of what a command says when it cannot do what was asked."""
+    """Base of the errors with which a command says that it cannot do its work."""
 
 
 class Refused(Failed):
     """The API answered with an error.
 
     :ivar code: the HTTP status
-    :ivar sentence: what the API said, in one line
+    :ivar sentence: the API's message, in one line
     """
 
     def __init__(self, code: int, sentence: str) -> None:
@@ -56,14 +56,14 @@ class NoPlugin(Refused):
 
 
 class Unreachable(Failed):
-    """There was no answer, or none that can be read; it may pass."""
+    """There was no answer, or no readable one; it may pass."""
 
 
 def sentence(status: int, body: object, raw: str) -> str:
     """Find the sentence in an error's body.
 
     :param body: the JSON, None if it was none
-    :param raw: the text of it, for the case that it was none
+    :param raw: the text of the body, for the case that it was no JSON
     """
     if isinstance(body, Mapping):
         for inner in body.values():

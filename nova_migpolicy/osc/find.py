@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what a person types to a server and a live migration of it.
+"""Finds the server and the live migration that the user names.
 
 A server is found by its ID or its name, by an administrator in all projects. A migration that is
 not named is the one under way, otherwise the newest.
@@ -19,8 +19,8 @@ from nova_migpolicy.osc import words
 from nova_migpolicy import vocabulary
 
 _LIVE = 'live-migration'
-# A regular expression to Nova: what has a meaning there stands for any character instead, and
-# what is found is compared as it is.
+# Nova takes a regular expression: a character with a meaning there is replaced by any character,
+# and the names found are compared as they are.
 _SPECIAL = re.compile(r'[\\^$*+?{}\[\]|()]')
 
 
@@ -35,7 +35,7 @@ class Server:
 
 @dataclasses.dataclass(frozen=True)
 class Migration:
-    """A live migration of a server; `facts` is what Nova showed of it, if it was asked."""
+    """A live migration of a server; `facts` is Nova's answer about it, if it was asked."""
 
     server: Server
     id: int
@@ -43,12 +43,12 @@ class Migration:
 
     @property
     def path(self) -> str:
-        """The plugin's paths and Nova's begin with this."""
+        """The beginning of the plugin's paths and of Nova's."""
         return f'/servers/{self.server.id}/migrations/{self.id}'
 
     @property
     def uuid(self) -> str:
-        """What tells it from all others: each cell counts IDs for itself."""
+        """The UUID that tells it from all others: each cell counts IDs for itself."""
         return identity(self.facts)
 
 
@@ -127,12 +127,12 @@ def migrations(api: http.Api, of: Server) -> list[Migration]:
 
 
 def identity(row: Mapping[str, Any]) -> str:
-    """Return what tells a row of Nova's list from all others, of all cells."""
+    """Return a key that tells a row of Nova's list from all others, of all cells."""
     return words.text(row.get('uuid')) or f'{row.get("instance_uuid")} {row.get("id")}'
 
 
 def listed(api: http.Api, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what Nova lists of live migrations, newest first, the last thousand at most."""
+    """Return Nova's list of live migrations, newest first, the last thousand at most."""
     return _list(api.nova('GET', '/os-migrations', params={'migration_type': _LIVE, **filters}),
                  'migrations')
 

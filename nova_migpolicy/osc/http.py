@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests to Nova's API and to the paths that the plugin adds to it.
 
-Answers are JSON objects; everything else is an error of `errors`. There is no retry here: who asks
-again and again (`watching.polling`) has its own pace.
+Answers are JSON objects; everything else is an error of `errors`. There is no retry here:
+`watching.polling`, which asks repeatedly, has its own pace.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Params = Mapping[str, Any]
 
 
 class Api:
-    """The compute API as one user sees it.
+    """The compute API with one user's credentials.
 
     :param adapter: a keystoneauth adapter for the compute service
-    :param timeout_s: how long a request may take
+    :param timeout_s: seconds that a request may take
     """
 
     def __init__(self, adapter: Any, timeout_s: float = TIMEOUT_S) -> None:
@@ -50,7 +50,7 @@ class Api:
         """Start a live migration; with ``migpolicy`` in it the plugin must be there.
 
         :param wanted: the body of os-migrateLive
-        :raises NoPlugin: Nova does not know what to do with the policy
+        :raises NoPlugin: Nova does not know the policy in the body
         :raises Refused: the answer is an error
         :raises Unreachable: there is no answer
         """
@@ -68,7 +68,7 @@ class Api:
 
     def ours(self, method: str, path: str, *, params: Params | None = None,
              json: object = None) -> tuple[int, dict[str, Any]]:
-        """Ask the plugin; returns the status (200, 202) and the body.
+        """Ask the plugin; return the status (200, 202) and the body.
 
         :raises NoPlugin: this Nova's API does not have it
         :raises Refused: its answer is an error
@@ -109,7 +109,7 @@ class Api:
                 data = self._adapter.get_endpoint_data()
                 newest = data.max_microversion if data else None
             except ksa_exceptions.ClientException:
-                pass    # What is wrong is said by the request itself, which comes next.
+                pass    # The request itself, which comes next, reports the error.
             major, minor = min(NEWEST, newest or NEWEST)
             self._version = f'{major}.{minor}'
         return self._version

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starting live migrations through Nova, and finding the migrations that come of it.
+"""Starts live migrations through Nova, and finds the migrations that result.
 
 Nova answers before it has a record of the migration, so that is looked for afterwards.
 """
@@ -19,7 +19,7 @@ from nova_migpolicy.osc import find
 from nova_migpolicy.osc import http
 from nova_migpolicy.osc import words
 
-#: What of a host can be live-migrated.
+#: The states of servers that can be live-migrated.
 MOVABLE = frozenset({'ACTIVE', 'PAUSED'})
 #: Seconds to wait until Nova shows the migrations that were asked for, and between two looks.
 APPEARS_S = 30.0
@@ -30,9 +30,9 @@ PACE_S = 0.1
 
 @dataclasses.dataclass
 class Started:
-    """What became of asking for one server's migration.
+    """The outcome of the request for one server's migration.
 
-    :ivar error: why there is none, empty if it was asked for
+    :ivar error: the reason why it was not started, empty if it was
     """
 
     server: find.Server
@@ -44,7 +44,7 @@ class Launcher:
     """Starts migrations.
 
     :param host: the destination, None to let Nova's scheduler choose
-    :param policy: for these migrations alone; empty for what their servers have
+    :param policy: for these migrations alone; empty for that of their servers
     """
 
     def __init__(self, api: http.Api, host: str | None, policy: Mapping[str, Any], *,
@@ -71,8 +71,8 @@ class Launcher:
     def drain(self, host: str, say: Callable[[str], None]) -> list[Started]:
         """Start the migrations of all servers of a host, and find them.
 
-        :param say: called with a line when there is something to tell
-        :raises Failed: the servers of the host are not to be seen
+        :param say: called with each line to print
+        :raises Failed: the user may not see the servers of the host
         """
         servers = find.on_host(self._api, host)
         known = {find.identity(row) for row in find.listed(self._api, {'host': host})}
@@ -107,7 +107,7 @@ class Launcher:
 
     def _find(self, asked: Sequence[Started], known: Collection[str],
               look: Callable[[], Collection[find.Migration]]) -> None:
-        """Give each its migration.
+        """Find the migration of each.
 
         :param known: those that there were before
         :param look: returns those that there are, newest first

@@ -21,10 +21,10 @@ _PAGE = 1000
 
 
 class ShowPolicy(base.Lister):
-    """Show the policy that is in force for a live migration, and where each value comes from.
+    """Show the policy that is in force for a live migration, and the source of each value.
 
-    The names of the keys end in their units. Held is what a person set while it ran: the plugin
-    leaves that alone until it is released.
+    The names of the keys end in their units. A held value was set by an operator while it ran: the
+    plugin leaves it alone until it is released.
     """
 
     examples = (
@@ -64,10 +64,10 @@ def _policy_rows(fields: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
 
 
 class ShowProgress(base.ShowOne):
-    """Show how far a live migration is, what is expected of it, and what was decided last.
+    """Show a live migration's progress, its expected end, and the last decision.
 
     It works in each phase, and for some days after the end, with the final figures. A table leaves
-    out what is not known (yet); the other formats show it as null.
+    out figures that are not known (yet); the other formats show them as null.
     """
 
     examples = (
@@ -126,12 +126,12 @@ def _progress(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class ListTimeline(base.Lister):
-    """List what was decided and done during a live migration, and why, oldest first."""
+    """List the decisions and actions during a live migration, with reasons, oldest first."""
 
     examples = (
-        ('server migration policy timeline db-1', 'the decisions and what became of them'),
+        ('server migration policy timeline db-1', 'the decisions and their results'),
         ('server migration policy timeline db-1 --kind sample -f json',
-         'every figure that was seen, for a plot'),
+         'the figures of every sample, for a plot'),
         ('server migration policy timeline db-1 42 --marker 120 --limit 20',
          'the 20 records after number 120'),
     )
@@ -147,7 +147,7 @@ class ListTimeline(base.Lister):
         parser.add_argument('--marker', type=_natural, default=0, metavar='<number>',
                             help='Begin after the record of this number')
         parser.add_argument('--limit', type=_natural, metavar='<number>',
-                            help='Show so many records at most')
+                            help='Show at most this many records')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
@@ -169,7 +169,7 @@ def timeline(api: http.Api, migration: find.Migration, kinds: tuple[str, ...], m
     """Return records page by page.
 
     :param marker: the number of the record before the first
-    :param limit: how many at most, None for all
+    :param limit: the most records, None for all
     """
     while limit is None or limit > 0:
         params: dict[str, Any] = {'limit': min(limit or _PAGE, _PAGE), 'kind': list(kinds)}

@@ -36,7 +36,7 @@ class Start(watch.Watching, base.Lister):
         ('server migration start db-1 --host n2 --profile post_copy --wait',
          'to n2, by post-copy if need be, and watch it'),
         ('server migration start --from-host n1 --set timeout_seconds=300 --set on_timeout=pause',
-         'empty n1; who is not done after 5 minutes is paused for the rest'),
+         'empty n1; a server that is not moved after 5 minutes is paused for the rest'),
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -109,5 +109,5 @@ def _ended(one: launch.Started, target: polling.Target | None) -> tuple[Any, ...
 
 
 def _known(value: float | None) -> Any:
-    """Leave a field empty, in a table, of which nothing is known."""
+    """Leave a field empty, in a table, if its value is not known."""
     return words.Plain(None) if value is None else value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command that watches a live migration until it is over, and what watching commands share."""
+"""The command that watches a live migration until it is over, and the base of such commands."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from nova_migpolicy.osc.watching import watched
 from nova_migpolicy.osc import words
 from nova_migpolicy import vocabulary
 
-#: Seconds without an answer to a look.
+#: Seconds without an answer to a request.
 TIMEOUT_S = 10.0
 EXIT_STATUSES = ('exit status: 0 completed, 3 cancelled, 4 failed, 5 broken in post-copy, 130 '
                  'stopped by Ctrl-C, 1 anything else.')
 
 
 class Watching(base.Base):
-    """What commands share that watch: where it is drawn, Ctrl-C, and the exit status.
+    """The base of commands that watch: the place of the drawing, Ctrl-C, and the exit status.
 
-    What is drawn goes to standard output with the format table, otherwise to standard error, so
+    The drawing goes to standard output with the format table, otherwise to standard error, so
     that standard output is JSON or CSV and nothing else.
     """
 
@@ -66,9 +66,9 @@ class Watching(base.Base):
 class Watch(Watching, base.ShowOne):
     """Watch a live migration until it is over.
 
-    On a terminal: a bar, the rate in MiB/s, when it will end (seconds, from low to high), the
+    On a terminal: a bar, the rate in MiB/s, the time to its end (seconds, from low to high), the
     blackout that is expected and the one that was promised (ms), the deadline, and below it the
-    decisions as they happen. Anywhere else: a line for each new fact and one each few seconds.
+    decisions as they happen. Anywhere else: a line for each new fact and one every few seconds.
     Ctrl-C stops watching and nothing else.
     """
 
@@ -97,7 +97,7 @@ class Watch(Watching, base.ShowOne):
 
 
 def summary(target: polling.Target) -> dict[str, Any]:
-    """Return how a migration ended, field by field."""
+    """Return the fields of a migration's end."""
     now = target.watch.view
     final = now.final if now else {}
     return {
@@ -130,7 +130,7 @@ def _rounded(value: object) -> float | None:
 
 
 class _Stopped(Exception):
-    """A person pressed Ctrl-C."""
+    """The user pressed Ctrl-C."""
 
 
 def _stopped(left: Sequence[polling.Target]) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures and sentences as people read them, and columns that keep tables narrow.
+"""Figures and sentences for users to read, and columns that keep tables narrow.
 
-What comes over HTTP may be missing, of another type, or hold a tenant's text: each function takes
-anything and gives something that can be printed. Nothing here knows what a migration is.
+A value from HTTP may be missing, of another type, or hold a tenant's text: each function takes
+any value and returns one that can be printed. Nothing here knows about migrations.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def text(value: object) -> str:
 
 
 def figure(value: object, unit: str = '') -> str:
-    """Write a number with as many digits as anybody needs; empty if it is not known."""
+    """Write a number with only the useful digits; empty if it is not known."""
     known = number(value)
     if known is None:
         return ''
@@ -76,14 +76,14 @@ def clock(value: object = None) -> str:
 
 
 def table_width() -> int:
-    """Return how wide a table may be: as wide as the terminal, 100 characters at most."""
+    """Return the greatest width of a table: the terminal's, 100 characters at most."""
     return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
 
 
 class Sentence(columns.FormattableColumn[Any]):
     """A text that is wrapped in tables and whole in every other format.
 
-    :param taken: how many characters of the table's width the other columns take
+    :param taken: the characters of the table's width that the other columns take
     """
 
     def __init__(self, value: object, taken: int) -> None:
@@ -91,7 +91,7 @@ class Sentence(columns.FormattableColumn[Any]):
         self._room = max(_NARROWEST, table_width() - taken)
 
     def human_readable(self) -> str:
-        """Return it in lines that fit."""
+        """Return the text in lines that fit."""
         return textwrap.fill(self._value or '', self._room, break_on_hyphens=False)
 
 
@@ -106,5 +106,5 @@ class Plain(columns.FormattableColumn[Any]):
         self._room = max(_NARROWEST, table_width() - taken)
 
     def human_readable(self) -> str:
-        """Return it in words, in lines that fit."""
+        """Return the value in words, in lines that fit."""
         return textwrap.fill(text(self._value), self._room, break_on_hyphens=False)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Follows migrations until they are over: who is asked when, what is said, and what is drawn."""
+"""Follows migrations until they are over: asks in time, and prints or draws the answers."""

@@ -25,7 +25,7 @@ _COLOURS = {vocabulary.DECISION: 'magenta', vocabulary.RETUNE: 'cyan', vocabular
             'trouble': 'red', 'outcome': 'bold', 'note': 'dim'}
 _ENDS = {vocabulary.COMPLETED: 'green', vocabulary.CANCELLED: 'yellow', vocabulary.FAILED: 'red',
          vocabulary.BROKEN: 'red'}
-# What is on the screen besides the story: the title, the bar, four rows of figures, air.
+# The lines on the screen besides the story: the title, the bar, four rows of figures, air.
 _FRAME_LINES = 10
 # Of the screen's lines, at most this part is for the servers where there are many.
 _SERVERS_PART = 0.6
@@ -50,7 +50,7 @@ def single(watch: watched.Watch, story: Story, width: int, height: int,
 
 def several(watches: Sequence[watched.Watch], story: Story, width: int, height: int,
             ) -> rich_console.RenderableType:
-    """Draw a line for each of many migrations; first those that run."""
+    """Draw a line for each of many migrations; those that run come first."""
     room = max(3, int(height * _SERVERS_PART))
     shown = sorted(watches, key=_order)[:room]
     grid = rich_table.Table.grid(padding=(0, 1))

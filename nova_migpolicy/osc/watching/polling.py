@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop that follows migrations until they are over: what is asked when, and what ends it.
+"""The loop that follows migrations until they are over: its requests, their times, and its end.
 
-One migration is looked at each second. Many share a bounded number of requests; those that wait
-for their turn are looked at less often. A migration whose source host does not have the plugin
-(or that Nova itself watches, profile nova) is shown with Nova's own figures, and that is said
+One migration is asked about each second. Many share a bounded number of requests; those that wait
+for a slot are asked about less often. A migration whose source host does not have the plugin
+(or that Nova itself watches, profile nova) is shown with Nova's own figures, and a note says so
 once.
 """
 
@@ -33,29 +33,29 @@ REQUESTS_PER_S = 10.0
 #: Seconds without a good answer until a migration is given up.
 PATIENCE_S = 300.0
 # These do not pass: no right to see it, or it is not there.
-_HOPELESS = (400, 401, 403, 404, 406)
+_PERMANENT = (400, 401, 403, 404, 406)
 _WORST = (watched.EXIT_STATUS[vocabulary.BROKEN], watched.EXIT_STATUS[vocabulary.FAILED],
           watched.EXIT_STATUS[vocabulary.CANCELLED], watched.OTHER_ERROR)
 
 
 class Target:
-    """A migration that is followed, and what is known about how to ask for it."""
+    """A migration that is followed, and the state of the requests for it."""
 
     def __init__(self, migration: find.Migration) -> None:
         self.migration = migration
         self.watch = watched.Watch(migration.server.name, migration.id)
-        #: why the figures are Nova's own, empty while they are not
+        #: the reason why the figures are Nova's own, empty while they are not
         self.stock = ''
-        #: why its decisions cannot be heard, empty while they can
+        #: the reason why its decisions cannot be read, empty while they can
         self.deaf = ''
-        #: when it is looked at next, on the follower's clock
+        #: the time of the next look at it, on the follower's clock
         self.due_s = 0.0
 
 
 class Source:
-    """Asks the API for what is going on.
+    """Asks the API for records and the present status.
 
-    :ivar asked: how many requests were made, for who has to bound them
+    :ivar asked: the number of requests made, for the caller that has to bound them
     """
 
     def __init__(self, api: http.Api) -> None:
@@ -63,7 +63,7 @@ class Source:
         self.asked = 0
 
     def look(self, target: Target) -> tuple[list[Mapping[str, Any]], status_mod.View]:
-        """Return the records since the last look, and how the migration is now.
+        """Return the records since the last look, and the migration's status now.
 
         :raises Failed: as the API's errors do
         """
@@ -97,7 +97,7 @@ class Source:
         try:
             found = self._ours(f'{path}/timeline', params).get('timeline')
         except errors.Failed as error:
-            # Where it is, is known; what was decided comes when this has passed.
+            # Its status is known; the decisions follow when this has passed.
             target.deaf = str(error)
             return []
         target.deaf = ''
@@ -123,18 +123,18 @@ class Source:
                 found = self._api.nova('GET', wanted.path).get('migration')
                 row.update(found if isinstance(found, Mapping) else {})
             except errors.Refused:
-                pass    # It has ended meanwhile, or figures are not for everybody.
+                pass    # It has ended in the meantime, or this user may not see figures.
         return status_mod.of_nova(row, before)
 
 
 class Screen(Protocol):
-    """Where it is shown."""
+    """The place where it is shown."""
 
     def say(self, watch: watched.Watch, lines: Sequence[watched.Line]) -> None:
-        """Show what is new about a migration."""
+        """Show the new lines of a migration."""
 
     def draw(self, watches: Sequence[watched.Watch]) -> None:
-        """Show where all of them are."""
+        """Show the status of all of them."""
 
 
 def follow(source: Source, targets: Sequence[Target], screen: Screen, *,
@@ -166,7 +166,7 @@ def _look(source: Source, target: Target,
     try:
         records, view = source.look(target)
     except errors.Refused as error:
-        if error.code in _HOPELESS:
+        if error.code in _PERMANENT:
             return watch.give_up(str(error))
         return watch.miss(clock(), str(error), PATIENCE_S)
     except errors.Unreachable as error:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How watching is shown: redrawn in place on a terminal, plain lines anywhere else.
+"""The display of watching: redrawn in place on a terminal, plain lines anywhere else.
 
-A plain line is a time, the server's name where there are several, a word that says what the line
-is, and a sentence. The drawing is in `live`.
+A plain line is a time, the server's name where there are several, a word for the kind of the
+line, and a sentence. The drawing is in `live`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Watch = watched.Watch
 
 
 class Lines:
-    """One line for each new fact.
+    """A display with one line for each new fact.
 
     :param many: begin each line with the server's name
     """
@@ -30,7 +30,7 @@ class Lines:
         self._many = many
 
     def say(self, watch: Watch, lines: Sequence[watched.Line]) -> None:
-        """Print what is new about a migration."""
+        """Print the new lines of a migration."""
         for line in lines:
             who = f'{watch.name}: ' if self._many else ''
             self.tell(f'{who}{line.kind}: {line.text}', line.time)
@@ -44,7 +44,7 @@ class Lines:
         """Print nothing: each line was printed when it was new."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is buffered."""
 
 
 class Live:
@@ -68,7 +68,7 @@ class Live:
         self._started = False
 
     def say(self, watch: Watch, lines: Sequence[watched.Line]) -> None:
-        """Keep what is new for the next picture; where it is now is in the picture anyway."""
+        """Keep the new lines for the next picture; the status is in the picture anyway."""
         name = watch.name if self._many else ''
         told = (*vocabulary.NEWS, 'note', 'trouble')
         self._story.extend((name, line if line.time else _stamped(line)) for line in lines
@@ -79,7 +79,7 @@ class Live:
         self._console.print(sentence)
 
     def draw(self, watches: Sequence[Watch]) -> None:
-        """Draw all of them anew."""
+        """Draw all of them again."""
         if not self._started:
             self._live.start()
             self._started = True
@@ -101,7 +101,7 @@ class Live:
 
 
 def choose(stream: TextIO, many: bool = False) -> Lines | Live:
-    """Return what suits a stream."""
+    """Return the display that suits a stream."""
     if stream.isatty() and os.environ.get('TERM', 'dumb') != 'dumb':
         try:
             return Live(stream, many)

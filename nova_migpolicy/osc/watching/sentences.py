@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A view of a migration, or a record of its timeline, in words.
+"""Describes a view of a migration, or a record of its timeline, in words.
 
-What is not known is left out; nothing is decided here.
+Unknown facts are left out; nothing is decided here.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from nova_migpolicy import vocabulary
 
 View = status_mod.View
 
-#: Seconds from which on figures are old: those who watch make the monitor look each second, and
-#: it looks each five seconds in any case.
+#: Seconds from which on figures are old: watching makes the monitor look each second, and it
+#: looks every five seconds in any case.
 OLD_S = 5.0
-# What every record has, or what is said already.
+# The fields that every record has, or that the sentence has already.
 _FRAME = frozenset({'number', 'at', 'time', 'kind'})
 # The figures of an action, with their units.
 _UNITS = {'mib_s': 'MiB/s', 'limit_ms': "ms for QEMU's limit", 'promised_ms': 'ms promised',
@@ -26,7 +26,7 @@ _UNITS = {'mib_s': 'MiB/s', 'limit_ms': "ms for QEMU's limit", 'promised_ms': 'm
 
 
 def where(now: View) -> str:
-    """Say in a line where a migration is; what is not known is left out."""
+    """Describe a migration's status in a line; unknown facts are left out."""
     parts = [f'{words.figure(now.percent)} %' if now.percent is not None else '',
              words.figure(now.bandwidth_mib_s, 'MiB/s'),
              f'pass {words.figure(now.pass_number)}' if now.pass_number else '',
@@ -37,7 +37,7 @@ def where(now: View) -> str:
 
 
 def eta(now: View) -> str:
-    """Say when it will be over."""
+    """Describe the time of its end."""
     if now.converges is False:
         return 'does not converge as it is'
     latest_s = now.eta_low_s if now.eta_high_s is None else now.eta_high_s
@@ -51,7 +51,7 @@ def eta(now: View) -> str:
 
 
 def news(now: View) -> str:
-    """Say that the figures are old, if they are."""
+    """Describe the age of the figures, if they are old."""
     if now.phase not in vocabulary.MOVING or now.remaining_bytes is None:
         return ''
     if now.age_s is None:
@@ -60,7 +60,7 @@ def news(now: View) -> str:
 
 
 def blackout(now: View) -> str:
-    """Say which blackout is expected, and which was promised."""
+    """Describe the expected and the promised blackout."""
     expected, promised = (words.figure(one, 'ms') for one in (now.blackout_ms, now.promised_ms))
     if not expected:
         return f'blackout {promised} at most' if promised else ''
@@ -74,7 +74,7 @@ def _blackout_in_short(now: View) -> str:
 
 
 def deadline(now: View) -> str:
-    """Say how far the deadline is."""
+    """Describe the time to the deadline."""
     if now.deadline_in_s is None:
         return ''
     if now.deadline_in_s <= 0:
@@ -84,7 +84,7 @@ def deadline(now: View) -> str:
 
 
 def ending(now: View) -> str:
-    """Say in a line how a migration ended, with its final figures."""
+    """Describe a migration's end in a line, with its final figures."""
     final = now.final
     took, down = (words.figure(final.get('total_seconds'), 's'),
                   words.figure(final.get('downtime_ms'), 'ms'))
@@ -113,7 +113,7 @@ def sentence(record: Mapping[str, Any]) -> str:
     if kind == vocabulary.RETUNE:
         released = words.text(get('released'))
         parts = [words.text(get('values')), f'released {released}' if released else '']
-        return f'by a person: {", ".join(part for part in parts if part)}'
+        return f'by the operator: {", ".join(part for part in parts if part)}'
     if kind == vocabulary.SAMPLE:
         return _sample(record)
     if kind == 'start':

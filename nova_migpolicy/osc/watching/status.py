@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of a migration at one time, whoever said it: the plugin, or Nova alone.
+"""The status of a migration at one time, from the plugin or from Nova alone.
 
-Everything may be missing and anything may be of a wrong type: what cannot be understood is None.
-Nothing is judged here but one thing: how a migration ended.
+Every field may be missing and any may be of a wrong type: a value that cannot be understood is
+None. Only one thing is judged here: the outcome of a migration.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WAITS = {'accepted': 'Nova chooses and checks a destination',
 class View:
     """A migration as it is now; bytes, MiB/s, milliseconds and seconds as the names say.
 
-    :ivar age_s: how old the figures are, None if nobody knows
+    :ivar age_s: the age of the figures, None if it is not known
     """
 
     status: str = ''
@@ -51,7 +51,7 @@ class View:
 
     @property
     def over(self) -> bool:
-        """Whether nothing will change any more, for Nova as well."""
+        """Whether nothing will change again, for Nova as well."""
         return self.status in vocabulary.FINAL_STATUSES or (
             self.phase == vocabulary.DONE and bool(self.outcome))
 
@@ -93,7 +93,7 @@ def of_plugin(body: Mapping[str, Any]) -> View:
 
 
 def of_nova(row: Mapping[str, Any], before: View | None = None) -> View:
-    """Read what Nova itself shows of a migration, where nobody else can tell.
+    """Read Nova's own row of a migration, where the plugin cannot be asked.
 
     :param before: the view before this one; the percentage does not fall below its
     """
@@ -115,7 +115,7 @@ def of_nova(row: Mapping[str, Any], before: View | None = None) -> View:
 
 
 def _outcome(said: str, status: str) -> str:
-    """Say how it ended; the plugin knows how, and Nova whether what followed went well."""
+    """Return the outcome: the plugin knows it, and Nova whether its own next steps succeeded."""
     of_status = vocabulary.NOVA_STATUS.get(status, _UNKNOWN).outcome or ''
     if said not in vocabulary.OUTCOMES or (
             said == vocabulary.COMPLETED and of_status == vocabulary.FAILED):
@@ -124,7 +124,7 @@ def _outcome(said: str, status: str) -> str:
 
 
 def _phase(status: str) -> str | None:
-    """Return Nova's word in ours, for what Nova alone can tell."""
+    """Return the phase for Nova's status, where Nova alone can tell."""
     return vocabulary.NOVA_STATUS.get(status, _UNKNOWN).phase
 
 

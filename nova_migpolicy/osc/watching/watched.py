@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Watching one migration, as a pure state machine: what is seen goes in, lines come out.
+"""Watching one migration, as a pure state machine: views and records go in, lines come out.
 
-It asks nobody, draws nothing and has no clock: times come in as numbers. A line is made of each
-new fact, and of where the migration is every few seconds.
+It sends no request, draws nothing and has no clock: times come in as numbers. It makes a line of
+each new fact, and one of the migration's status every few seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nova_migpolicy import vocabulary
 
 View = status_mod.View
 
-#: Seconds between two lines about where it is.
+#: Seconds between two lines about its status.
 LINE_EVERY_S = 5.0
 EXIT_STATUS: Mapping[str, int] = {
     vocabulary.COMPLETED: 0, vocabulary.CANCELLED: 3, vocabulary.FAILED: 4, vocabulary.BROKEN: 5}
@@ -29,7 +29,7 @@ STOPPED = 130
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """Something to say: a word that says what it is, a sentence, and a time if it has its own."""
+    """A line to show: a word for its kind, a sentence, and a time if it has its own."""
 
     kind: str
     text: str
@@ -47,13 +47,13 @@ class Watch:
         self.name = name
         self.migration = migration
         self.view: View | None = None
-        #: what was decided and done so far, oldest first
+        #: the decisions and actions so far, oldest first
         self.story: list[Line] = []
-        #: the number of the last record heard
+        #: the number of the last record read
         self.heard = 0
-        #: what stands in the way of seeing more, if anything
+        #: the obstacle to seeing more, if there is one
         self.trouble = ''
-        #: set where watching it was given up
+        #: the reason why watching it was given up
         self.lost = ''
         self._next_line_s = 0.0
         self._trouble_since_s: float | None = None
@@ -65,12 +65,12 @@ class Watch:
 
     @property
     def exit_status(self) -> int:
-        """What a command ends with that watched only this."""
+        """The exit status of a command that watched only this."""
         outcome = self.view.outcome if self.view and not self.lost else ''
         return EXIT_STATUS.get(outcome, OTHER_ERROR)
 
     def greet(self, now: View) -> list[Line]:
-        """Say what is being watched, before the first view is taken."""
+        """Introduce the migration, before the first view is taken."""
         if self.view is not None or not (now.source and now.destination):
             return []
         return [Line('watching', f'migration {self.migration} of {self.name} from {now.source} '
@@ -92,8 +92,8 @@ class Watch:
         if now.waits_for and (before is None or before.waits_for != now.waits_for):
             lines.append(Line('waits', now.waits_for))
         if before is not None and set(before.held) != set(now.held):
-            lines.append(Line('held', f'by a person: {", ".join(now.held)}' if now.held
-                              else 'nothing by a person any more'))
+            lines.append(Line('held', f'by the operator: {", ".join(now.held)}' if now.held
+                              else 'nothing any more'))
         if now.over:
             lines.append(Line('outcome', sentences.ending(now)))
         elif (now.phase not in vocabulary.QUIET and now_s >= self._next_line_s
@@ -103,7 +103,7 @@ class Watch:
         return lines
 
     def hear(self, records: Iterable[Mapping[str, Any]]) -> list[Line]:
-        """Take records of the timeline, oldest first; those heard before are left out."""
+        """Take records of the timeline, oldest first; those read before are left out."""
         lines = []
         for record in records:
             number = words.number(record.get('number'))
@@ -117,7 +117,7 @@ class Watch:
         return lines
 
     def miss(self, now_s: float, why: str, patience_s: float) -> list[Line]:
-        """Take an error in place of a view; it is said once, and given up after some time."""
+        """Take an error in place of a view; it is shown once, and given up after some time."""
         new = why != self.trouble
         if self._trouble_since_s is None:
             self._trouble_since_s = now_s

@@ -118,7 +118,7 @@ class AgainTest(CancelTest):
         self.assertEqual({
             1: ('cancelled', 'in phase passes'), 2: ('not cancelled', 'no way'),
             3: ('cancelled', None), 4: ('cancelled', 'in phase disks'),
-            5: ('over', 'It was not under way any more when it was asked for again.')}, rows)
+            5: ('over', 'It was no longer under way when it was asked for again.')}, rows)
         host = {'host': 'n1', 'direction': 'both'}
         self.assertEqual([
             host, {**host, 'servers': [server(3), server(4), server(5)]},
@@ -140,7 +140,7 @@ class AgainTest(CancelTest):
         self.assertEqual({1: ('cancelled', 'in phase passes'), 2: ('not known', 'ask again'),
                           3: ('not cancelled', 'ask again')}, rows)
         self.assertEqual(1 + cancel.FRUITLESS, len(self.bodies()))
-        self.assertIn(f'Nothing came of asking {cancel.FRUITLESS} more times', err)
+        self.assertIn(f'Asking {cancel.FRUITLESS} more times had no effect', err)
 
     def test_an_error_on_the_way_loses_nothing_that_is_known(self):
         self.answer({'cancelled': told(1, phase='passes'), 'failed': [], 'remaining': left(2)})

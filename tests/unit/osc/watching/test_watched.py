@@ -64,9 +64,9 @@ class WatchTest(testtools.TestCase):
 
     def test_held_settings(self):
         self.see()
-        self.assertEqual(['held: by a person: bandwidth_mib_s'],
+        self.assertEqual(['held: by the operator: bandwidth_mib_s'],
                          self.see(1.0, held=['bandwidth_mib_s']))
-        self.assertEqual(['held: nothing by a person any more'], self.see(2.0, held=[]))
+        self.assertEqual(['held: nothing any more'], self.see(2.0, held=[]))
 
     def test_how_it_ends(self):
         for outcome, status, ends in (('completed', 'completed', 0), ('cancelled', 'cancelled', 3),
@@ -128,9 +128,9 @@ class SentenceTest(testtools.TestCase):
                               promised_ms=400, done=True),
                  "set max downtime 800 ms for QEMU's limit, 400 ms promised: done"),
                 (cloud.record(1, 'retune', values={'bandwidth_mib_s': 400}, released=[]),
-                 'by a person: bandwidth_mib_s=400'),
+                 'by the operator: bandwidth_mib_s=400'),
                 (cloud.record(1, 'retune', values={}, released=['bandwidth_mib_s']),
-                 'by a person: released bandwidth_mib_s'),
+                 'by the operator: released bandwidth_mib_s'),
                 (cloud.record(1, 'event', text='it broke'), 'it broke'),
                 (cloud.record(1, 'link', seen_mib_s=325.8, held_mib_s=300),
                  'seen_mib_s=325.8, held_mib_s=300'),
