@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The entry point of nova-migpolicy: finds the subcommand, and turns errors into sentences.
 
-Exit status: 0 it ran, 2 what was asked for cannot be done (one sentence says why), 130 it was
-interrupted. What a subcommand does is in the module of its name.
+Exit status: 0 it ran, 2 the request cannot be met (one sentence says why), 130 it was
+interrupted. Each subcommand is in the package of its name.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> typing.NoReturn:
         """Refuse the command line.
 
-        :raises wrong.Usage: always.
+        :raises inputs.Usage: always.
         """
         text = message.removeprefix('argument ')
         if text.startswith('--') and ": '" in text and 'choice' not in text:
-            # What a check of ours says already names option, value and reason.
+            # The message of a check of ours already names option, value and reason.
             raise inputs.Usage(text.replace(": '", " '", 1))
         raise inputs.Usage(f'{text} (see {self.prog} --help)')
 
@@ -45,7 +45,7 @@ def _parser() -> Parser:
 
 
 def main(argv: abc.Sequence[str] | None = None) -> int:
-    """Run a subcommand; returns the exit status."""
+    """Run a subcommand; return the exit status."""
     try:
         args = _parser().parse_args(argv)
         args.run(args)
@@ -54,7 +54,7 @@ def main(argv: abc.Sequence[str] | None = None) -> int:
         sys.stderr.write(f'{PROGRAM}: {error}\n')
         return BAD_INPUT
     except BrokenPipeError:
-        # Whoever read the output has seen enough; nothing may be written at the exit either.
+        # The reader of the output has stopped; nothing may be written at the exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The subcommand simulate: what a policy would do to a server of a kind."""
+"""The subcommand simulate: the effect that a policy would have on a certain server."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The subcommand simulate: what would this policy do to such a server.
+"""The entry of the subcommand simulate: its options, and the course of a run.
 
-It reads the options, has each policy tried on the same guest, and shows what came of it. The
-engine that decides is the one that runs in nova-compute; the guest, the link and QEMU are models.
+It reads the options, has each policy tried on the same guest, and shows the results. The engine
+that decides is the one that runs in nova-compute; the guest, the link and QEMU are models.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nova_migpolicy.cmd.simulate import trial as trial_mod
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import profiles
 
-# What ten gigabits a second carry.
+# The rate that 10 Gbit/s carry.
 DEFAULT_LINK_MIB_S = 1100.0
 USAGE = '%(prog)s (--memory-mib MIB | --flavor FILE.json | --journal FILE) [options]'
 EXAMPLES = """\
@@ -67,10 +67,10 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--set', action='append', metavar='KEY=VALUE', default=[], dest='pairs',
                        help='a policy key, for all of the policies; repeat it')
     group.add_argument('--flavor', metavar='FILE.json',
-                       help='what openstack flavor show -f json prints; - reads it from the '
+                       help='the output of openstack flavor show -f json; - reads it from the '
                        'standard input')
     group.add_argument('--image', metavar='FILE.json',
-                       help='what openstack image show -f json prints; what it may not have is '
+                       help='the output of openstack image show -f json; what it may not have is '
                        'clamped')
     group.add_argument('--journal', metavar='FILE',
                        help='the journal of a real migration, for the policy and the server')
@@ -79,7 +79,7 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
 def _add_scene(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('the hosts')
     group.add_argument('--disk-mib', type=inputs.DISK_MIB, metavar='MIB',
-                       help='disks that are copied, too; none on shared storage (default)')
+                       help='disks to copy as well; none on shared storage (default)')
     group.add_argument('--link-mib-s', type=inputs.LINK_MIB_S, metavar='MIB_S',
                        help='the rate of the link between the hosts (default: '
                        f'{DEFAULT_LINK_MIB_S:g}, what 10 Gbit/s carry)')
@@ -89,23 +89,23 @@ def _add_scene(parser: argparse.ArgumentParser) -> None:
                        help='7.2 (default) stands for all before 9.2. 10.0 is told the rate of '
                        'the link, and looks every 5 s under auto-converge')
     group.add_argument('--jitter', type=inputs.JITTER_PERCENT, default=0.0, metavar='PERCENT',
-                       help='how far the link and the guest waver from pass to pass (default: '
-                       'not at all)')
+                       help='how far the rates of the link and the guest vary from pass to pass '
+                       '(default: not at all)')
     group.add_argument('--seed', type=inputs.SEED, default=0, metavar='NUMBER',
-                       help='another seed, other wavering')
+                       help='the seed of that variation')
     group.add_argument('--until-seconds', type=inputs.SECONDS, metavar='SECONDS',
-                       help='look no longer than this (default: some time past the deadline)')
+                       help='stop after this time (default: some time past the deadline)')
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do it.
+    """Run the subcommand.
 
     :raises exception.PolicyError: if the input cannot be used.
     """
     tried, scene, notes = _prepared(args)
     trials = [trial_mod.play(case, scene) for case in tried]
     intro = _intro(scene, notes)
-    # Before the text: whoever sees the text has the picture, too.
+    # Before the text: once the text is there, the picture is, too.
     if args.plot:
         plot.draw(trials, intro[0], args.plot)
     if args.format == 'json':
@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _prepared(args: argparse.Namespace
               ) -> tuple[list[policies.Case], trial_mod.Scene, tuple[str, ...]]:
-    """The policies, the scene, and what is to be said of them."""
+    """Return the policies, the scene, and the notes about them."""
     known = profiles.load(args.profiles_file) if args.profiles_file else profiles.BUILT_IN
     request = policies.settings(args.pairs)
     if args.journal:

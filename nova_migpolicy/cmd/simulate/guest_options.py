@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guest that is simulated, built from what the operator says of it.
+"""The simulated guest, built from the operator's options.
 
-An option that the chosen pattern has no use for is refused, since it would change nothing. Which
-patterns there are is in `patterns`; a guest that was recorded is built in `recorded`.
+An option that the chosen pattern does not use is refused, since it would change nothing. The
+patterns are in `patterns`; a recorded guest is built in `recorded_guest`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ METAVARS = (('_mib_s', 'MIB_S'), ('_mib', 'MIB'), ('seconds', 'SECONDS'), ('', '
 
 @dataclasses.dataclass(frozen=True)
 class Guest:
-    """A guest; does: what it does, in words.
+    """A guest; does: its behaviour, in words.
 
     measured: nova-compute had QEMU measure it before its migration.
     """
@@ -39,7 +39,7 @@ class Guest:
         return text
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {'pattern': self.pattern, 'memory_mib': self.load.memory_mib,
                 'writable_set_mib': round(self.load.writable_set_mib, 1),
                 'untouched_mib': self.load.zero_mib, 'sentence': self.sentence}
@@ -49,7 +49,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the options that describe a guest."""
     group = parser.add_argument_group('the server')
     group.add_argument('--memory-mib', type=inputs.MEMORY_MIB, metavar='MIB',
-                       help='its memory; a flavor and a journal say it, too')
+                       help='its memory; a flavor or a journal gives it as well')
     group.add_argument(
         '--pattern', choices=tuple(patterns.PATTERNS), metavar='PATTERN',
         help='how it writes to its memory: '
@@ -82,16 +82,16 @@ def _phase(text: str) -> guests.Stretch:
 
 
 def given(args: argparse.Namespace) -> list[str]:
-    """The options that say what a guest does, as far as they were typed."""
+    """Return the options of the guest's behaviour that were given."""
     names = ('memory_mib', 'pattern', 'phase', 'untouched_mib',
              *(one.name for one in patterns.OPTIONS))
     return ['--' + name.replace('_', '-') for name in names if getattr(args, name) is not None]
 
 
 def build(args: argparse.Namespace, memory_mib: int) -> Guest:
-    """The guest that the options describe.
+    """Build the guest that the options describe.
 
-    :raises wrong.BadInput: if they do not describe one.
+    :raises inputs.BadInput: if they do not describe one.
     """
     name = args.pattern or _meant(args)
     values = _values(args, name)
@@ -109,7 +109,7 @@ def build(args: argparse.Namespace, memory_mib: int) -> Guest:
 
 
 def _meant(args: argparse.Namespace) -> str:
-    """The pattern where none is named: the one whose own options are there."""
+    """Return the pattern where none is named: the one whose own options are given."""
     typed = [one for one in patterns.OPTIONS if getattr(args, one.name) is not None]
     if args.phase:
         return 'phases'
@@ -118,7 +118,7 @@ def _meant(args: argparse.Namespace) -> str:
 
 
 def _values(args: argparse.Namespace, pattern: str) -> dict[str, float]:
-    """What the pattern needs."""
+    """Return the values that the pattern needs."""
     values = {}
     for one in patterns.OPTIONS:
         typed = getattr(args, one.name)
@@ -135,9 +135,9 @@ def _values(args: argparse.Namespace, pattern: str) -> dict[str, float]:
 
 def _check_sizes(values: patterns.Values, phases: patterns.Phases, memory_mib: int,
                  untouched_mib: int) -> None:
-    """Hold the sizes against each other.
+    """Check the sizes against each other.
 
-    :raises wrong.BadInput: if they do not fit into the memory.
+    :raises inputs.BadInput: if they do not fit into the memory.
     """
     field = '--phase' if phases else '--writable-set-mib'
     largest = max((one.set_mib for one in phases), default=values.get('writable_set_mib', 0.0))

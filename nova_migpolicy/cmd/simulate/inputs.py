@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads what is typed and what files hold: bounded, and with a sentence for whatever is wrong.
+"""Reads options and files: bounded, and with a sentence for every error.
 
-Numbers are held against the ranges of the model, not of policy keys: those are in `policy.keys`.
+Numbers are checked against the ranges of the model; those of policy keys are in `policy.keys`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from nova_migpolicy import exception
 _WHOLE = re.compile(r'[+-]?[0-9]{1,18}')
 STDIN = '-'
 MAX_JSON_BYTES = 4 << 20
-# A journal may be larger; how a guest writes shows at its beginning.
+# A journal may be larger; its beginning shows how the guest writes.
 MAX_JOURNAL_BYTES = 64 << 20
 _MAX_LINE_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Number:
-    """A number with its range, both ends included; unit is for people."""
+    """A number with its range, both ends included; unit is for messages."""
 
     minimum: float
     maximum: float
@@ -38,7 +38,7 @@ class Number:
         return f'{value:,.12g} {self.unit}'.strip()
 
     def trouble(self, given: object) -> str | None:
-        """What is wrong with a value, as a part of a sentence; None if nothing is."""
+        """Return the error in a value, as a part of a sentence; None if there is none."""
         if isinstance(given, bool) or not isinstance(given, (str, int, float)):
             return 'not a number'
         if self.whole and not _WHOLE.fullmatch(str(given).strip()):
@@ -56,7 +56,7 @@ class Number:
         return None
 
     def read(self, field: str, given: object) -> float:
-        """The value of a field; a whole number if it has to be one.
+        """Read the value of a field; a whole number if it has to be one.
 
         :raises BadInput: if it is none or out of range.
         """
@@ -100,7 +100,7 @@ def _why(error: Exception) -> str:
 
 
 def _parse(text: bytes) -> typing.Any:
-    """What JSON holds; None where it is none."""
+    """Parse JSON; None where it is none."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -108,7 +108,7 @@ def _parse(text: bytes) -> typing.Any:
 
 
 def json_object(field: str, path: str) -> dict[str, typing.Any]:
-    """The object in a JSON file; '-' is the standard input.
+    """Read the object in a JSON file; '-' is the standard input.
 
     :raises BadInput: if there is none.
     """
@@ -122,12 +122,12 @@ def json_object(field: str, path: str) -> dict[str, typing.Any]:
     found = _parse(text)
     if not isinstance(found, dict):
         raise BadInput(field, path, (
-            'not a JSON object; it is to be what openstack ... show -f json prints'))
+            'not a JSON object; give the output of openstack ... show -f json'))
     return found
 
 
 def json_lines(field: str, path: str) -> abc.Iterator[dict[str, typing.Any]]:
-    """The objects in a file of JSON lines; what is none, as a line cut short, is passed over.
+    """Read the objects in a file of JSON lines; others, such as a cut line, are passed over.
 
     :raises BadInput: if the file cannot be read.
     """
@@ -146,9 +146,9 @@ def json_lines(field: str, path: str) -> abc.Iterator[dict[str, typing.Any]]:
 class BadInput(exception.PolicyError):
     """An option or a field of a file has a value that cannot be used.
 
-    :ivar field: the option, or where in a file it is.
+    :ivar field: the option, or the place in a file.
     :ivar value: as it was given.
-    :ivar reason: a part of a sentence that says what is wrong with it, and what would be right.
+    :ivar reason: a part of a sentence that names the error, and a right value.
     """
 
     def __init__(self, field: str, value: object, reason: str) -> None:
@@ -160,4 +160,4 @@ class BadInput(exception.PolicyError):
 
 
 class Usage(exception.PolicyError):
-    """The command line is not one: an option that there is not, or one without its value."""
+    """The command line is wrong: an unknown option, or one without its value."""

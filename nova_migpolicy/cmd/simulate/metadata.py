@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `openstack flavor show -f json` and `openstack image show -f json` say of a server.
+"""Reads the output of `openstack flavor show -f json` and `openstack image show -f json`.
 
-Only the memory and the policy keys are taken. What the keys mean, and what an image may set, is
-`policy.resolve`'s business.
+Only the memory and the policy keys are taken. The meaning of the keys, and the limits of images,
+are the business of `policy.resolve`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Entry:
 def flavor(path: str) -> Entry:
     """Read a flavor.
 
-    :raises wrong.BadInput: if the file does not hold one.
+    :raises inputs.BadInput: if the file does not hold one.
     """
     found = inputs.json_object('--flavor', path)
     memory = found.get('ram')
@@ -46,10 +46,10 @@ def flavor(path: str) -> Entry:
 def image(path: str) -> Entry:
     """Read an image.
 
-    :raises wrong.BadInput: if the file does not hold one.
+    :raises inputs.BadInput: if the file does not hold one.
     """
     found = inputs.json_object('--image', path)
-    # The image API has them beside its own fields, the openstack command in a place of their own.
+    # The image API has them beside its own fields, the openstack command in a field of their own.
     return Entry(_name(found, 'image'), {
         **_taken(found, IMAGE_PREFIX), **_keys('--image', path, found, IMAGE_PREFIX)})
 

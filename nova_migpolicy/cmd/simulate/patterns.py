@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ways of writing to memory that can be asked for, with their options and words for them.
 
-The models themselves are in `sim.guests`; what was typed is checked in `guest_of`.
+The models themselves are in `sim.guests`; the options' values are checked in `guest_options`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Phases = abc.Sequence[guests.Stretch]
 class Pattern:
     """A way of writing.
 
-    make: the workload of a guest of so many MiB. says: what such a guest does.
+    make: the workload of a guest with this many MiB. says: the behaviour of such a guest.
     """
 
     help: str
@@ -43,22 +43,22 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """As it is typed."""
+        """The option as the user types it."""
         return '--' + self.name.replace('_', '-')
 
 
 def size(mib: float) -> str:
-    """MiB in words."""
+    """Write MiB in words."""
     return figures.size(mib * MIB)
 
 
 def rate(mib_s: float) -> str:
-    """MiB/s in words."""
+    """Write MiB/s in words."""
     return figures.rate(mib_s * MIB)
 
 
 def writes(set_mib: float, mib_s: float, sweep: bool) -> str:
-    """What a guest does that goes on like this for ever."""
+    """Describe a guest that writes like this for ever."""
     if not mib_s:
         return 'writes nothing'
     return f'writes {size(set_mib)} at {rate(mib_s)} {"in order" if sweep else "at random"}'

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws trials: the memory that remains to be sent over time, with the decisions marked.
 
-Each policy has a panel of its own and all share their axes. The scale is logarithmic: what
-decides about a migration is far below the size of its memory.
+Each policy has a panel of its own and all share their axes. The scale is logarithmic: the sizes
+that decide about a migration are far below that of its memory.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PAPER = {'facecolor': 'white', 'alpha': 0.85, 'linewidth': 0, 'pad': 1.0}
 def draw(trials: abc.Sequence[trial_mod.Trial], title: str, path: str) -> None:
     """Save the picture as a PNG file.
 
-    :raises wrong.BadInput: if it cannot be drawn or not be saved.
+    :raises inputs.BadInput: if it cannot be drawn or not be saved.
     """
     shown = [trial for trial in trials if trial.run is not None]
     if not shown:
@@ -77,7 +77,7 @@ def draw(trials: abc.Sequence[trial_mod.Trial], title: str, path: str) -> None:
 
 
 def _scales(panels: abc.Sequence[typing.Any], shown: abc.Sequence[trial_mod.Trial]) -> None:
-    """The scales that all panels share; with room above for the marks."""
+    """Set the scales that all panels share; with room above for the marks."""
     from matplotlib import ticker
     most = max(1.0, *(mib for trial in shown for _, mib in trial.points))
     last_s = max(trial.run.seconds for trial in shown if trial.run is not None)
@@ -112,7 +112,7 @@ def _panel(axis: typing.Any, trial: trial_mod.Trial) -> None:
 
 
 def _curved(points: abc.Sequence[trial_mod.Point]) -> abc.Iterator[trial_mod.Point]:
-    """The points with more between them: what is straight is not so on this scale."""
+    """Generate the points with more between them: a straight line is curved on this scale."""
     for (begin_s, first), (end_s, last) in itertools.pairwise(points):
         parts = _PARTS if end_s > begin_s and min(first, last) < 0.8 * max(first, last) else 1
         for part in range(parts):
@@ -130,7 +130,7 @@ def _after(axis: typing.Any, trial: trial_mod.Trial, end_s: float) -> None:
 
 
 def _blackout(axis: typing.Any, trial: trial_mod.Trial) -> None:
-    """Say at the end how long the guest stood still."""
+    """Write the guest's blackout at the end."""
     ran = trial.run
     if ran is None or ran.blackout_ms is None:
         return
@@ -159,14 +159,14 @@ def _decisions(axis: typing.Any, said: abc.Sequence[tuple[float, str]], end_s: f
 
 
 def labels(trial: trial_mod.Trial) -> list[tuple[float, str]]:
-    """The decisions in a few words each, with their times."""
+    """Return the decisions in a few words each, with their times."""
     found = []
     promised_ms = settings_mod.initial_promise_ms(trial.case.policy)
     for decision in trial.run.decisions if trial.run else ():
         parts = []
         for action in decision.actions:
             if isinstance(action, remedies.SetMaxDowntime):
-                # The limit that QEMU is told follows the cap; that alone is no news.
+                # QEMU's limit follows the cap; that alone is no news.
                 if action.promised_ms != promised_ms:
                     parts.append(f'blackout up to {action.promised_ms} ms')
                 promised_ms = action.promised_ms

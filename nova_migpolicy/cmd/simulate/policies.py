@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policies that are laid side by side, each resolved as nova-compute would.
+"""The policies to compare, each resolved as nova-compute would.
 
 A server's flavor and image make one of them, a recorded migration makes one, and so does each
-profile that is named. nova.conf counts as not having been changed; what `--set` says outranks
-all, as a request's policy does.
+named profile. nova.conf counts as unchanged; the keys of `--set` outrank all, as a request's
+policy does.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from nova_migpolicy.policy import resolve
 
 Known = abc.Mapping[str, profiles.Profile]
 Given = abc.Mapping[str, object]
-# Whether images may set a key is nova.conf's word; here they may, within the built-in bounds.
+# nova.conf decides whether images may set a key; here they may, within the built-in bounds.
 IMAGE_KEYS = frozenset(key.name for key in keys.KEYS.values() if 'image' in key.sources)
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A policy to try. warnings: what was asked for and is not had."""
+    """A policy to try. warnings: sentences about values that do not count."""
 
     name: str
     policy: keys.Policy
@@ -35,9 +35,9 @@ class Case:
 
 
 def settings(pairs: abc.Iterable[str]) -> dict[str, object]:
-    """The keys and values of ``--set KEY=VALUE``, as often as it was given.
+    """Return the keys and values of ``--set KEY=VALUE``, as often as it was given.
 
-    :raises wrong.BadInput: if one is not of that form, or twice there.
+    :raises inputs.BadInput: if one is not of that form, or twice there.
     """
     found: dict[str, object] = {}
     for pair in pairs:
@@ -55,9 +55,9 @@ def settings(pairs: abc.Iterable[str]) -> dict[str, object]:
 
 
 def of_profile(name: str, known: Known, request: Given) -> Case:
-    """A profile as nova.conf would name it.
+    """Resolve a profile as if nova.conf named it.
 
-    :raises wrong.BadInput: if there is no such profile.
+    :raises inputs.BadInput: if there is no such profile.
     :raises exception.PolicyError: if what is requested cannot be.
     """
     if name not in known:
@@ -69,7 +69,7 @@ def of_profile(name: str, known: Known, request: Given) -> Case:
 
 def of_server(flavor: metadata.Entry | None, image: metadata.Entry | None, known: Known,
               request: Given) -> Case:
-    """A server's own: what its flavor and its image say.
+    """Resolve a server's own policy, from its flavor and its image.
 
     :raises exception.PolicyError: if what is requested cannot be.
     """
@@ -80,7 +80,7 @@ def of_server(flavor: metadata.Entry | None, image: metadata.Entry | None, known
 
 
 def of_recording(policy: keys.Policy, known: Known, request: Given) -> Case:
-    """A recorded policy, with what is asked for now on top.
+    """Resolve a recorded policy, with the present request on top.
 
     :raises exception.PolicyError: if what is requested cannot be.
     """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real migration's journal as a guest to simulate: what the engine would have learnt of it.
+"""A real migration's journal as a guest to simulate, as the engine would have learnt to know it.
 
 The samples go through the engine's own observer, so the guest is the curve that fits its passes
-best. It is not a replay: what the guest did between the passes, and what operators did, is not in
-it. The format is `monitor.journal`'s; nothing of it is trusted.
+best. It is not a replay: the guest's behaviour between the passes, and the operators' orders, are
+not in it. The format is that of `monitor.journal`; no value in it is trusted.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from nova_migpolicy import vocabulary
 MIB = record.MIB
 FIELD = '--journal'
 Record = abc.Mapping[str, typing.Any]
-# What a counter of a real migration stays below.
+# A counter of a real migration stays below this.
 _MOST = 1 << 62
 
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """What a journal tells.
+    """The contents of a journal.
 
-    :ivar guest: who writes like the one that was recorded.
+    :ivar guest: it writes like the recorded one.
     :ivar link_mib_s: the rate of the link; None where the journal does not tell.
     :ivar link_was_known: whether the engine knew it at the start.
-    :ivar notes: what is not as it was, in sentences.
+    :ivar notes: the differences from the record, in sentences.
     """
 
     guest: guest_options.Guest
@@ -56,7 +56,7 @@ class Recording:
 def read(path: str) -> Recording:
     """Read a journal.
 
-    :raises wrong.BadInput: if it is none, or tells too little.
+    :raises inputs.BadInput: if it is none, or tells too little.
     """
     records = list(inputs.json_lines(FIELD, path))
     start = next((one for one in records if one.get('kind') == vocabulary.START), None)
@@ -78,7 +78,7 @@ def read(path: str) -> Recording:
     known = _rate(facts.get('link_mib_s')) or _rate(facts.get('switchover_mib_s'))
     rates = [_rate(one.get('seen_mib_s')) for one in records if one.get('kind') == vocabulary.LINK]
     if any(one.get('kind') == vocabulary.RETUNE for one in records):
-        notes.append('A person retuned this migration; that is not repeated here.')
+        notes.append('The operator retuned this migration; that is not repeated here.')
     return Recording(
         guest, policy, min((_count(facts.get('disk_bytes')) or 0) >> 20,
                            int(inputs.DISK_MIB.maximum)),
@@ -86,18 +86,18 @@ def read(path: str) -> Recording:
 
 
 def _count(value: object) -> int | None:
-    """A whole number of bytes or pages; None for anything else."""
+    """Return a whole number of bytes or pages; None for anything else."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     return value if whole and 0 <= value < _MOST else None  # type: ignore[operator,return-value]
 
 
 def _rate(value: object) -> float | None:
-    """A rate in MiB/s; None for what is not one."""
+    """Return a rate in MiB/s; None for anything else."""
     return None if inputs.LINK_MIB_S.trouble(value) else float(str(value))
 
 
 def _policy(path: str, found: object, notes: list[str]) -> keys.Policy:
-    """The recorded policy; a key that another release had is left out, and so are junk values."""
+    """Read the recorded policy without keys of other releases and values that are junk."""
     if not isinstance(found, dict):
         raise inputs.BadInput(FIELD, path, 'its start has no policy')
     values: dict[str, typing.Any] = {}
@@ -105,13 +105,13 @@ def _policy(path: str, found: object, notes: list[str]) -> keys.Policy:
         try:
             values[name] = keys.find(name).parse(given)
         except exception.PolicyError as error:
-            notes.append(f'The recorded policy is not taken over in one point: {error}.')
+            notes.append(f'One value of the recorded policy is not used: {error}.')
     return keys.Policy(**values)
 
 
 def _look(records: abc.Iterable[Record], policy: keys.Policy,
           facts: abc.Mapping[str, typing.Any]) -> observer_mod.Observation:
-    """Show the engine's observer what was sampled, and what was done in the meantime."""
+    """Show the engine's observer the samples, and the actions between them."""
     known = record.Facts(
         memory_bytes=_count(facts.get('memory_bytes')) or 0,
         disk_bytes=_count(facts.get('disk_bytes')) or 0, started_s=0.0,
@@ -149,7 +149,7 @@ def _sample(at_s: float, found: Record) -> samples.Sample:
 
 
 def _action(found: Record) -> remedies.Action | None:
-    """What was done, as far as the observer has to know it."""
+    """Return the action, if the observer has to know it."""
     name = found.get('action')
     mib_s, limit_ms = _count(found.get('mib_s')), _count(found.get('limit_ms'))
     if name == remedies.SetBandwidth.name and mib_s is not None:
@@ -162,7 +162,7 @@ def _action(found: Record) -> remedies.Action | None:
 
 def _guest(path: str, seen: observer_mod.Observation, memory_mib: int, policy: keys.Policy,
            records: abc.Iterable[Record], notes: list[str]) -> guest_options.Guest:
-    """A guest that writes like the recorded one."""
+    """Make a guest that writes like the recorded one."""
     found = _curve(seen.passes)
     if found is None:
         done = any(one.get('kind') == vocabulary.END and one.get('outcome') == 'completed'
@@ -192,9 +192,9 @@ def _guest(path: str, seen: observer_mod.Observation, memory_mib: int, policy: k
 
 
 def _curve(seen: abc.Sequence[passes_mod.Pass]) -> tuple[dirtying.Curve, bool] | None:
-    """The engine's best curve, and whether its rate is a guess; None where no pass is over.
+    """Return the engine's best curve, and whether its rate is a guess; None before a pass is over.
 
-    The engine goes by the last few passes, since it steers by what is now. Here passes of each
+    The engine goes by the last few passes, since it steers by the present. Here passes of each
     length count alike, the newest of each, so that many short ones do not hide the size of the
     set that the long ones saw.
     """
@@ -216,7 +216,7 @@ def _curve(seen: abc.Sequence[passes_mod.Pass]) -> tuple[dirtying.Curve, bool] |
 
 def _untouched_mib(seen: observer_mod.Observation, policy: keys.Policy, memory_mib: int,
                    set_mib: float) -> int:
-    """Memory that cost nothing to send in the first copy, as pages of zeros do."""
+    """Return the memory that cost nothing to send in the first copy, as pages of zeros do."""
     bulk = next((one for one in seen.passes if one.number == 0), None)
     if bulk is None or policy.compression != 'none':
         return 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prints trials: a row for each policy, then what was decided under each, and why.
+"""Prints trials: a row for each policy, then the decisions under each, with their reasons.
 
 The reasons of decisions are the engine's own sentences and are not written here. The text is the
 same with or without rich; where that is installed and the output is a terminal, it has colours.
@@ -23,7 +23,7 @@ STOCK = 'not simulated'
 STOCK_SENTENCE = (
     f"is Nova's own loop (profile {keys.STOCK_PROFILE}), which is not simulated here; in a "
     'checkout of the source, python -m bench measures it beside this engine.')
-# Less of a guest's work is not worth a word.
+# Less lost work of a guest is not mentioned.
 _LITTLE_S = 0.5
 _MANY_S = 1000.0
 COLUMNS = ('policy', 'outcome', 'time', 'deadline', 'blackout', 'promised', 'lost work', 'sent',
@@ -35,17 +35,17 @@ _LEAST_COLUMNS = 3
 _LEFT = ('policy', 'outcome')
 _STYLES = {'completes': 'green', 'is aborted': 'yellow', 'runs on': 'red'}
 _TIME = 12
-# Somebody who reads more than this of one policy wants JSON.
+# The JSON has all of them.
 _MOST_DECISIONS = 40
 
 
 def outcome(trial: trial_mod.Trial) -> str:
-    """How it ends, in a word or two."""
+    """Return the outcome in a word or two."""
     return STOCK if trial.run is None else OUTCOMES[trial.run.end]
 
 
 def verdict(trial: trial_mod.Trial) -> str:
-    """A sentence on how it went, without the policy's name before it."""
+    """Describe the result in a sentence, without the policy's name before it."""
     ran = trial.run
     if ran is None:
         return STOCK_SENTENCE
@@ -96,7 +96,7 @@ def _lost(trial: trial_mod.Trial) -> str:
 
 
 def values(trial: trial_mod.Trial) -> dict[str, object]:
-    """The figures of a trial for JSON; None for what there is not."""
+    """Return the figures of a trial for JSON; None for figures that do not exist."""
     ran, case = trial.run, trial.case
     found: dict[str, object] = {
         'policy': case.name, 'outcome': ran.end if ran else None, 'verdict': verdict(trial)}
@@ -117,7 +117,7 @@ def values(trial: trial_mod.Trial) -> dict[str, object]:
 
 
 def cells(trial: trial_mod.Trial) -> tuple[str, ...]:
-    """A row under COLUMNS."""
+    """Make a row under COLUMNS."""
     ran = trial.run
     if ran is None:
         return (trial.case.name, STOCK, *[''] * (len(COLUMNS) - 2))
@@ -131,20 +131,20 @@ def cells(trial: trial_mod.Trial) -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A line and how it looks on a terminal: '' for plainly."""
+    """A line and its style on a terminal: '' for plain."""
 
     text: str = ''
     style: str = ''
 
 
 def width() -> int:
-    """How wide the output may be."""
+    """Return the greatest width of the output."""
     return max(NARROWEST, min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns))
 
 
 def lines(intro: abc.Sequence[str], trials: abc.Sequence[trial_mod.Trial],
           room: int) -> abc.Iterator[Line]:
-    """All lines, none of them wider than the room."""
+    """Generate all lines, none of them wider than the room."""
     for text in intro:
         yield from (Line(one) for one in _wrapped(text, room))
     yield Line()
@@ -164,7 +164,7 @@ def _short(name: str, room: int) -> str:
 
 
 def _table(trials: abc.Sequence[trial_mod.Trial], room: int) -> abc.Iterator[Line]:
-    """The row of each policy; where there is no room, the last columns are left out."""
+    """Generate each policy's row; where there is no room, the last columns are left out."""
     rows = list(map(cells, trials))
     heads = COLUMNS
     wide = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tries one policy on one guest: the engine itself steers the model, and all is written down.
+"""Tries one policy on one guest: the engine itself steers the model, and all is recorded.
 
-Nothing is decided here. What a policy makes ready at the start follows `compute.migrate_call`,
-which cannot be imported without libvirt; a test holds the two against each other.
+Nothing is decided here. The features that a policy makes ready at the start follow
+`compute.migrate_call`, which cannot be imported without libvirt; a test compares the two.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nova_migpolicy.sim import run as sim_run
 
 MIB = precopy.MIB
 Point = tuple[float, float]
-# A migration that does not end is told by then, and a minute of computing is enough.
+# A migration that does not end shows it by then, and a minute of computing is enough.
 MOST_PASSES = 10_000
 MOST_TICKS = 20_000
 # As nova-compute has QEMU measure a guest before its migration.
@@ -30,10 +30,10 @@ QEMU = ('7.2', '10.0')
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """Where policies are tried; rates in MiB/s, sizes in MiB.
+    """The conditions of a trial; rates in MiB/s, sizes in MiB.
 
-    link_known: whether the policy knows the link's rate. until_s: when to stop looking; None for
-    some time after the deadline. jitter: how far rates waver, as a share.
+    link_known: whether the policy knows the link's rate. until_s: the time to stop at; None for
+    some time after the deadline. jitter: the variation of rates, as a share.
     """
 
     guest: guest_options.Guest
@@ -48,11 +48,11 @@ class Scene:
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """How it went.
+    """The result of a trial.
 
     :ivar run: None for stock behaviour, which has no engine that could be tried.
     :ivar points: (time, MiB of memory to be sent), for drawing.
-    :ivar notes: what the model leaves out for this policy.
+    :ivar notes: the features of this policy that the model leaves out.
     """
 
     case: policies.Case
@@ -62,13 +62,13 @@ class Trial:
     notes: tuple[str, ...] = ()
 
     def did(self, kind: type[remedies.Action]) -> float | None:
-        """When an action of a kind took effect first; None for never."""
+        """Return the time when an action of a kind first took effect; None for never."""
         applied = self.run.applied if self.run else ()
         return next((at_s for at_s, action in applied if isinstance(action, kind)), None)
 
 
 class Recorded(precopy.Migration):
-    """The model, which also keeps what remained over time."""
+    """The model, which also records the remaining memory over time."""
 
     def __init__(self, setup: precopy.Setup) -> None:
         super().__init__(setup)
@@ -76,7 +76,7 @@ class Recorded(precopy.Migration):
 
     @property
     def over(self) -> bool:
-        """Whether it has ended, or has gone round often enough to see that it does not."""
+        """Whether it has ended, or made enough passes to show that it does not."""
         return super().over or self.syncs - self.setup.counter > MOST_PASSES
 
     def _sent_mib(self) -> float:
@@ -85,11 +85,11 @@ class Recorded(precopy.Migration):
             counters.PAGE / MIB)
 
     def advance(self, until_s: float) -> bool:
-        """Let time pass as the model does, and keep where it was before and after."""
+        """Let time pass as the model does, and record its state before and after."""
         begin_s, left, sent = self.now_s, self.remaining / MIB, self._sent_mib()
         self.points.append((begin_s, left))
         synced = super().advance(until_s)
-        # Until a sync what remains falls by exactly what is sent.
+        # Until a sync the remaining memory falls by exactly the amount sent.
         left = max(0.0, left - (self._sent_mib() - sent))
         if self.state == 'completed' and synced and self.blackout_s and self.paused_s is None:
             stopped_s = max(begin_s, self.now_s - self.blackout_s)
@@ -101,7 +101,7 @@ class Recorded(precopy.Migration):
 
 
 def play(case: policies.Case, scene: Scene) -> Trial:
-    """Run one migration to its end, or until it is plain that there is none."""
+    """Run one migration to its end, or until it is clear that there is none."""
     policy = case.policy
     if policy.is_stock:
         return Trial(case)
@@ -124,12 +124,12 @@ def play(case: policies.Case, scene: Scene) -> Trial:
     if ran.end not in ('completed', 'aborted'):
         ran = dataclasses.replace(ran, end='running')
         if ran.seconds < until_s:
-            notes += (f'after {MOST_PASSES:,} passes it was not looked at any longer.',)
+            notes += (f'the simulation stopped after {MOST_PASSES:,} passes.',)
     return Trial(case, ran, controller.facts.deadline_s, tuple(recorded.points), notes)
 
 
 def made_ready(case: policies.Case) -> tuple[bool, tuple[str, ...]]:
-    """Whether post-copy is made ready, and what is not as the policy has it."""
+    """Return whether post-copy is made ready, and notes on departures from the policy."""
     policy = case.policy
     notes = []
     can_post_copy = policy.may_post_copy
@@ -143,7 +143,7 @@ def made_ready(case: policies.Case) -> tuple[bool, tuple[str, ...]]:
 
 
 def _until_s(case: policies.Case, scene: Scene) -> float:
-    """When there is nothing new to be seen any more."""
+    """Return the time after which nothing new happens."""
     cap = case.policy.bandwidth_mib_s
     rate = min(scene.link_mib_s, cap) if cap else scene.link_mib_s
     size_mib = scene.guest.load.memory_mib + scene.disk_mib

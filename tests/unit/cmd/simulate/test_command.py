@@ -103,7 +103,7 @@ class SimulateTest(base.CommandTest):
         out = flat(self.simulate(
             '--memory-mib', 64, '--writable-set-mib', 32, '--dirty-mib-s', 9000,
             '--set', 'on_stall=continue', '--set', 'max_downtime_ms=1'))
-        self.assertIn('after 50 passes it was not looked at any longer', out)
+        self.assertIn('the simulation stopped after 50 passes', out)
         self.assertIn('runs on', out)
 
     def test_hosts(self):

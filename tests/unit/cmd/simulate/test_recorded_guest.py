@@ -76,7 +76,7 @@ class RecordedTest(base.CommandTest):
         path = self.journal()
         with open(path, 'a', encoding='utf-8') as stream:
             stream.write('{"at": 9, "kind": "retune", "values": {}}\n')
-        self.assertIn('A person retuned', self.simulate('--journal', path))
+        self.assertIn('The operator retuned', self.simulate('--journal', path))
 
     def test_cut_short_and_with_junk_between(self):
         lines = self.journal().read_bytes().splitlines(keepends=True)
