@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """QEMU's counters of a migration, and its auto-converge, which goes by them.
 
-The dirty rate is counted again at a sync that comes more than a second after the last count; what
-was newly dirtied and sent since then is also what auto-converge compares. Sizes are MiB.
+The dirty rate is counted again at a sync that comes more than a second after the last count; the
+memory newly dirtied and sent since then is also compared by auto-converge. Sizes are MiB.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class Counters:
 
     @property
     def memory_mib(self) -> float:
-        """Guest memory sent so far, each page as often as it was."""
+        """Guest memory sent so far, each page as often as it was sent."""
         return self.pages_mib + self.zeros_mib
 
     def begin(self, at_s: float) -> None:
-        """The memory begins."""
+        """Begin the memory."""
         self._period_s = at_s
 
     def sent(self, mib: float, zeros: bool = False) -> None:
-        """Guest memory was sent."""
+        """Count guest memory as sent."""
         if zeros:
             self.zeros_mib += mib
             self.wire_mib += mib * ZERO_COST
@@ -50,7 +50,7 @@ class Counters:
             self.wire_mib += mib * PAGE_COST
 
     def synced(self, at_s: float, new_mib: float) -> tuple[float, float] | None:
-        """A sync; what was newly dirtied and sent in the period that it ends, if it ends one."""
+        """Count a sync; return MiB newly dirtied and sent in the period that it ends, if any."""
         self._period_new += new_mib
         seconds = at_s - self._period_s
         if seconds <= PERIOD_S:
@@ -61,7 +61,7 @@ class Counters:
         return found
 
     def stats(self) -> dict[str, int]:
-        """The memory's part of the job statistics, by libvirt's names."""
+        """Return the memory's part of the job statistics, by libvirt's names."""
         return {'memory_processed': int(self.wire_mib * MIB),
                 'memory_dirty_rate': self.dirty_pages_s, 'memory_page_size': PAGE,
                 'memory_constant': int(self.zeros_mib * MIB / PAGE),
@@ -72,7 +72,8 @@ class Counters:
 class AutoConverge:
     """The throttle of one migration in percent; armed: it may act at all.
 
-    The second time that more was dirtied than half of what was sent it sets the initial throttle,
+    The second time that more was dirtied than half of the memory sent it sets the initial
+    throttle,
     and each second time after that one step more, up to a ceiling.
     """
 
@@ -88,7 +89,7 @@ class AutoConverge:
         self.initial = self.increment = self.highest = percent
 
     def count(self, dirtied_mib: float, sent_mib: float) -> bool:
-        """Take in a period that is over; whether the throttle changed."""
+        """Take in a period that is over; return whether the throttle changed."""
         if not self.armed or dirtied_mib <= TRIGGER_SHARE * sent_mib:
             return False
         self._times += 1

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disks that are mirrored before the memory is sent, side by side.
 
-A guest writes to its disks all over: a write to what is to be copied anyway adds nothing, and the
-rest is copied once more. So what is to be copied of a disk of size S, to which w is written while
-it is copied at g, tends to S (1 - g / w), and where g is not above w there is no end. A disk that
-is in sync follows what is written at once, whatever its cap, and stays in sync.
+A guest writes to its disks all over: a write to a part that is still to be copied adds nothing,
+and the rest is copied once more. So the amount to copy of a disk of size S, to which w is written
+while it is copied at g, tends to S (1 - g / w), and where g is not above w there is no end. A disk
+that is in sync follows every write at once, whatever its cap, and stays in sync.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ MIB = guests.MIB
 
 @dataclasses.dataclass
 class _Disk:
-    """One disk: its size and what is still to be copied of it, in MiB."""
+    """One disk: its size and the amount still to be copied, in MiB."""
 
     size: float
     left: float
     ready: bool
 
     def end_s(self, rate: float, written: float) -> float:
-        """Seconds until it is in sync when copied at a rate; infinity for never."""
+        """Return the seconds until it is in sync when copied at a rate; infinity for never."""
         if rate <= 0:
             return math.inf
         return disk_sync.in_sync_s(self.left, self.size, rate, written)
 
     def go_on(self, seconds: float, rate: float, written: float) -> float:
-        """Copy it for a time, which is not longer than to its end; MiB on the wire."""
+        """Copy it for a time, which ends no later than the copy; return MiB on the wire."""
         if self.ready:
             return written * seconds
         if written <= 0:
@@ -51,8 +51,8 @@ class _Disk:
 class Mirrors:
     """The disks of one migration; sizes in MiB, rates in MiB/s.
 
-    write_mib_s: what the guest writes to each. cap_is_shared: the cap is for all together, and
-    what disks in sync leave of it goes to the others; else each has it for itself.
+    write_mib_s: the guest's writes to each. cap_is_shared: the cap is for all together, and disks
+    in sync leave their part of it to the others; else each has it for itself.
     """
 
     def __init__(self, sizes: tuple[float, ...], write_mib_s: float = 0.0,
@@ -65,21 +65,21 @@ class Mirrors:
 
     @property
     def left_mib(self) -> float:
-        """What is still to be copied."""
+        """The amount still to be copied."""
         return sum(disk.left for disk in self._disks)
 
     @property
     def total_mib(self) -> float:
-        """What was to be copied from the start: QEMU counts what is written meanwhile."""
+        """The amount to copy from the start: QEMU also counts writes in the meantime."""
         return max(self._sizes_mib, self.left_mib + self.wire_mib)
 
     @property
     def in_sync(self) -> bool:
-        """Whether the memory's turn has come."""
+        """Whether all are in sync, and memory can begin."""
         return all(disk.ready for disk in self._disks)
 
     def _rate(self, link_mib_s: float, cap_mib_s: float) -> float:
-        """How fast each disk that is not in sync is copied."""
+        """Return the rate of each disk that is not in sync."""
         ready = sum(disk.ready for disk in self._disks)
         copying = len(self._disks) - ready
         share = max(0.0, link_mib_s - ready * self._written) / copying
@@ -90,12 +90,12 @@ class Mirrors:
         return min(share, cap_mib_s)
 
     def next_change_s(self, link_mib_s: float, cap_mib_s: float) -> float:
-        """Seconds until the next disk is in sync; infinity where none ever is."""
+        """Return the seconds until the next disk is in sync; infinity where none ever is."""
         rate = self._rate(link_mib_s, cap_mib_s)
         return min(disk.end_s(rate, self._written) for disk in self._disks if not disk.ready)
 
     def go_on(self, seconds: float, link_mib_s: float, cap_mib_s: float) -> float:
-        """Copy for a time in which no disk comes to its end but at its end; MiB on the wire."""
+        """Copy for a time in which a disk ends only at its end; return MiB on the wire."""
         rate = self._rate(link_mib_s, cap_mib_s)
         wire = sum(disk.go_on(seconds, rate, self._written) for disk in self._disks)
         self.wire_mib += wire

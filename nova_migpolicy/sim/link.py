@@ -15,7 +15,7 @@ LEAST_FACTOR = 0.2
 
 
 class Link:
-    """How much moves over a link at a time; rates in MiB/s, 0 while it stalls.
+    """A link with a rate that changes with time; rates in MiB/s, 0 while it stalls.
 
     steps: (time, rate from then on), in order. outages: times (from, to) in which it moves
     nothing.
@@ -35,20 +35,20 @@ class Link:
             self._rates.append(0.0 if out else rate)
 
     def rate(self, at_s: float) -> float:
-        """The rate at a time."""
+        """Return the rate at a time."""
         if len(self._times) == 1:
             return self._rates[0]
         return self._rates[max(0, bisect.bisect_right(self._times, at_s) - 1)]
 
     def changes_at(self, at_s: float) -> float:
-        """When the rate changes next after a time; infinity for never."""
+        """Return the time of the next change of the rate after a time; infinity for never."""
         if len(self._times) == 1:
             return math.inf
         number = bisect.bisect_right(self._times, at_s)
         return self._times[number] if number < len(self._times) else math.inf
 
     def arrival(self, begin_s: float, mib: float) -> float:
-        """When that much is over, begun at a time; infinity where it never is."""
+        """Return the time when that much has moved, begun at a time; infinity for never."""
         at_s = begin_s
         while True:
             rate, change_s = self.rate(at_s), self.changes_at(at_s)
@@ -63,7 +63,7 @@ class Link:
 class Jitter:
     """The factors of one migration on the rates of its link and of its guest, in this pass.
 
-    :param link, guest: how far they waver, as a share of the rate; 0 for not at all
+    :param link, guest: how far they vary, as a share of the rate; 0 for not at all
     """
 
     def __init__(self, seed: int, link: float, guest: float) -> None:
@@ -72,7 +72,7 @@ class Jitter:
         self._link, self._guest = link, guest
 
     def next(self) -> bool:
-        """A pass begins; whether anything wavers."""
+        """Begin a pass; return whether any rate varies."""
         if self._link:
             self.link_factor = max(LEAST_FACTOR, 1 + self._link * self._chance.gauss(0, 1))
         if self._guest:

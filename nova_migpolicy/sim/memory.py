@@ -3,8 +3,8 @@
 
 Memory is a row of pieces, each with the share of its pages that is dirty. Pages that are written
 in order make pieces that are dirty as a whole; pages that are written at random make pieces that
-are dirty in part, and there the share is what is to be expected of a great number of pages. Who
-sends goes round and round through the pieces from a place that it keeps. Sizes are MiB.
+are dirty in part, and there the share is the expected one of a great number of pages. The sender
+goes round and round through the pieces from a place that it keeps. Sizes are MiB.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import math
 from nova_migpolicy.sim import guests
 
 _SAME = 1e-9
-# Closer than a page: what arithmetic with fractions makes of the same place.
+# Closer than a page: the rounding error of the same place.
 _NEAR = 1e-6
 
 
 class Writing:
-    """What one writer of a guest has written since the last sync."""
+    """The writes of one writer of a guest since the last sync."""
 
     def __init__(self, stretches: tuple[guests.Stretch, ...], cycle: bool,
                  memory_mib: float) -> None:
@@ -27,7 +27,7 @@ class Writing:
         self._cycle = cycle
         self._memory = memory_mib
         self._simple = len(stretches) == 1 and stretches[0].to_mib_s is None
-        # Where a sweep is in its set, which a throttle moves away from the rate times the time.
+        # A sweep's place in its set; under a throttle it differs from the rate times the time.
         self._behind: dict[int, float] = {}
         self.marks: list[tuple[float, float, float]] = []
 
@@ -86,7 +86,7 @@ class Memory:
             writer.go_on(begin_s, end_s, speed)
 
     def sync(self) -> float:
-        """Take in what was written since the last sync; returns the MiB that became dirty."""
+        """Take in the writes since the last sync; return the MiB that became dirty."""
         marks = [mark for writer in self._writers for mark in writer.marks]
         for writer in self._writers:
             writer.marks = []
@@ -107,7 +107,7 @@ class Memory:
         return self._zeros and self._at >= self._zero_from - _NEAR
 
     def until_zeros(self) -> float:
-        """MiB to be sent before pages that were never touched, or before they end."""
+        """Return MiB to be sent before pages that were never touched, or before they end."""
         if not self._zeros:
             return math.inf
         stop = self._size if self.zeros_ahead() else self._zero_from
@@ -167,12 +167,12 @@ class Memory:
             self._at = end
 
     def _pass_zeros(self, at: float) -> None:
-        """Once sent, pages that were never touched are as any others when they come again."""
+        """Treat pages that were never touched, once sent, as any others from then on."""
         if self._zeros and at >= self._size - _SAME:
             self._zeros = False
 
     def _split(self, at: float) -> int:
-        """Make a piece begin at a place; its number."""
+        """Make a piece begin at a place; return its number."""
         starts = self._starts
         if at >= self._size - _SAME:
             return len(starts)

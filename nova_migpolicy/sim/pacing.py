@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How QEMU paces what it sends, and when it looks whether the rest is below its threshold.
+"""QEMU's pacing of what it sends, and the times at which it checks its threshold.
 
 Under a cap each window of 100 ms begins with that window's worth, sent as fast as the link takes
-it; then QEMU waits for the next window, and looks when that begins. Without a cap that binds it
-sends on and on, and looks every 50 ms. The threshold is made when a window is over. Arithmetic
-only: what is sent, and what follows from a look, is not known here. Sizes are MiB of guest
-memory, rates MiB/s of that.
+it; then QEMU waits for the next window, and checks when that begins. Without a cap that binds it
+sends on and on, and checks every 50 ms. The threshold is made when a window is over. Arithmetic
+only: the memory, and the result of a check, are not known here. Sizes are MiB of guest memory,
+rates MiB/s of that.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import math
 from nova_migpolicy.sim import counters
 
 WINDOW_S = 0.1
-# How long QEMU sends at most before it looks at its threshold.
+# The longest time that QEMU sends before it checks its threshold.
 LOOK_S = 0.05
-# How fast untouched memory is looked through, in MiB/s.
+# The rate at which untouched memory is scanned, in MiB/s.
 ZERO_MIB_S = 4000.0
 _TINY = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """How fast it goes now: while it sends, and on the average; paced: a cap makes them differ.
+    """The present rates: while it sends, and on average; paced: a cap makes them differ.
 
     cost: MiB on the wire for each MiB of guest memory.
     """
@@ -37,17 +37,17 @@ class Rates:
 
     @property
     def worth(self) -> float:
-        """What is sent in a window."""
+        """MiB sent in a window."""
         return self.average * WINDOW_S
 
     @property
     def wire(self) -> float:
-        """MiB/s on the wire, on the average."""
+        """MiB/s on the wire, on average."""
         return self.average * self.cost
 
 
 def rates(wire_mib_s: float, cap_mib_s: float) -> Rates:
-    """How fast guest memory is sent over a link of that rate under a cap (0: none)."""
+    """Return the rates of guest memory over a link of that rate under a cap (0: none)."""
     fast = wire_mib_s / counters.PAGE_COST
     if cap_mib_s and cap_mib_s < wire_mib_s:
         return Rates(fast, cap_mib_s / counters.PAGE_COST, True)
@@ -55,13 +55,13 @@ def rates(wire_mib_s: float, cap_mib_s: float) -> Rates:
 
 
 def zero_rates(wire_mib_s: float) -> Rates:
-    """How fast pages that were never touched are dealt with."""
+    """Return the rates of pages that were never touched."""
     speed = min(wire_mib_s / counters.ZERO_COST, ZERO_MIB_S)
     return Rates(speed, speed, False, counters.ZERO_COST)
 
 
 class Timer:
-    """QEMU's timer of forced syncs (from 9.2 on); due_s: when it looks next."""
+    """QEMU's timer of forced syncs (from 9.2 on); due_s: the time of its next check."""
 
     def __init__(self, begin_s: float = 0.0, every_s: float | None = None) -> None:
         self._every_s = every_s or math.inf
@@ -69,7 +69,7 @@ class Timer:
         self._syncs = 0
 
     def forces(self, syncs: int) -> bool:
-        """It looks: a sync is due where there was none since it looked last, but not at once.
+        """Check whether a sync is due: there was none since the last check, but not at once.
 
         The bulk copy is left alone.
         """
@@ -82,7 +82,7 @@ class Timer:
 class Pacer:
     """The windows of one migration.
 
-    looked_s: when QEMU looked last, or began to send at another rate.
+    looked_s: the time of QEMU's last check, or of its last change of rate.
     """
 
     def __init__(self, begin_s: float) -> None:
@@ -91,12 +91,12 @@ class Pacer:
         self._sent = 0.0
 
     def window_ends(self, now_s: float) -> float:
-        """When the window that runs now is over."""
+        """Return the end of the present window."""
         windows = math.floor((now_s - self._window_s) / WINDOW_S + _TINY) + 1
         return self._window_s + windows * WINDOW_S
 
     def next_look(self, now_s: float, left: float, threshold: float, rates: Rates) -> float:
-        """When QEMU finds that what remains is below the threshold, if nothing changes."""
+        """Return the time when QEMU finds the rest below the threshold, if nothing changes."""
         if rates.average <= 0:
             return math.inf
         whole_s = self.when(now_s, left, rates)
@@ -109,7 +109,7 @@ class Pacer:
         return min(whole_s, self._window_s + (more + 1) * WINDOW_S)
 
     def when(self, now_s: float, mib: float, rates: Rates) -> float:
-        """When that much more will have been sent."""
+        """Return the time when that much more will have been sent."""
         if not rates.paced:
             return now_s + mib / rates.average
         worth = rates.worth
@@ -121,7 +121,7 @@ class Pacer:
             mib - room - (windows - 1) * worth) / rates.fast
 
     def send(self, now_s: float, to_s: float, rates: Rates) -> float:
-        """Let time pass; what can be sent in it."""
+        """Let time pass; return the MiB that can be sent in it."""
         windows = max(0, math.floor((to_s - self._window_s) / WINDOW_S + _TINY))
         if not rates.paced:
             sent = rates.average * (to_s - now_s)
@@ -142,9 +142,9 @@ class Pacer:
 
 
 class Threshold:
-    """The threshold of one migration: how much may remain when it switches over.
+    """The threshold of one migration: the size that may remain when it switches over.
 
-    mib: what may remain now. due_s: when it is made again; infinite as long as nothing changes.
+    mib: the size now. due_s: the time of the next one; infinite as long as nothing changes.
     """
 
     def __init__(self) -> None:
@@ -152,19 +152,19 @@ class Threshold:
         self.due_s = math.inf
 
     def begin(self, at_s: float) -> None:
-        """The memory begins: there is none before the first window is over."""
+        """Begin the memory: there is no threshold before the first window is over."""
         self.due_s = at_s + WINDOW_S
 
     def soon(self, window_ends_s: float) -> None:
-        """A setting has changed: it counts when this window is over."""
+        """Note that a setting has changed: it counts when this window is over."""
         self.due_s = min(window_ends_s, self.due_s)
 
     def make(self, rate_mib_s: float, limit_ms: int, link_changes_s: float,
              device_mib: float = 0.0) -> None:
-        """A window is over, in which this rate was seen (or was told) on the wire.
+        """Make the threshold at the end of a window with this rate, seen or told, on the wire.
 
-        :param link_changes_s: when the link has another rate, which a window later will show
-        :param device_mib: what has to be sent beside the memory
+        :param link_changes_s: the time of the link's next rate, which a window later will show
+        :param device_mib: the state of devices, to be sent beside the memory
         """
         self.mib = rate_mib_s * limit_ms / 1000 - device_mib
         self.due_s = link_changes_s + WINDOW_S

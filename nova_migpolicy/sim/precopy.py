@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QEMU's live migration as far as it can be seen from outside: disks, pre-copy, post-copy.
+"""QEMU's live migration as seen from outside: disks, pre-copy, post-copy.
 
 The rules. Sending is paced in windows of 100 ms: under a cap each window's worth is sent at once,
 at the rate of the link, and then QEMU waits for the next window. When that begins, or every 50 ms
@@ -10,7 +10,7 @@ the link. The cap binds neither that nor post-copy. A changed setting makes a ne
 the window ends. Statistics are refreshed at a sync more than a second after the last refresh.
 
 Time passes from event to event, so an hour costs as much as its passes. The one source of chance
-is the seed, for a link and a guest that waver from pass to pass.
+is the seed, for rates of the link and the guest that vary from pass to pass.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from nova_migpolicy.sim import setup as setup_module
 Setup = setup_module.Setup
 MIB = guests.MIB
 PAGE_COST = counters.PAGE_COST
-# What a sync takes; nothing is sent meanwhile.
+# The time that a sync takes; nothing is sent in the meantime.
 SYNC_S = 0.001
 _TINY = 1e-9
 
@@ -42,12 +42,12 @@ class Migration:
         self.setup = setup
         self.now_s = 0.0
         self.syncs = setup.counter
-        self.synced_s = 0.0             # when the last sync was
+        self.synced_s = 0.0             # the time of the last sync
         self.cap, self.limit_ms = setup.cap_mib_s, settings_mod.QEMU_LIMIT_MS
         if setup.limit_ms <= settings_mod.HIGHEST_LIMIT_MS and not setup.limit_is_refused:
             self.limit_ms = setup.limit_ms
         self.blackout_s: float | None = None
-        # Work that the guest did not do, in seconds of one of its processors.
+        # Lost work of the guest, in seconds of one of its processors.
         self.lost_s = 0.0
         self.paused_s: float | None = None
         self.auto_converge = counters.AutoConverge(
@@ -76,40 +76,40 @@ class Migration:
 
     @property
     def throttle(self) -> int:
-        """How far auto-converge slows the guest, in percent."""
+        """The throttle of auto-converge, in percent."""
         return self.auto_converge.percent
 
     @property
     def remaining(self) -> int:
-        """Guest memory still to be sent, in bytes, as far as QEMU knows."""
+        """Guest memory still to be sent, in bytes, as QEMU knows it."""
         return int(self._left() * MIB)
 
     @property
     def sent_bytes(self) -> float:
-        """What went over the wire for the memory, in bytes."""
+        """Bytes that went over the wire for the memory."""
         return self._counters.wire_mib * MIB
 
     @property
     def wire_bytes(self) -> float:
-        """What went over the wire, disks included, in bytes."""
+        """Bytes that went over the wire, disks included."""
         return (self._counters.wire_mib + self._counters.disk_wire_mib) * MIB
 
     @property
     def wants_mib_s(self) -> float:
-        """The rate that it would take of a link without end."""
+        """The rate that it would take of an unlimited link."""
         if self.over:
             return 0.0
         free = self.state == 'post-copy' or not self.cap
         return math.inf if free else float(self.cap)
 
     def share_link(self, mib_s: float) -> None:
-        """From now on it gets so much of a link that others use, too."""
+        """Give it this much of a link that others use as well, from now on."""
         if mib_s != self._link.rate(self.now_s):
             self._link = link_module.Link(mib_s)
             self._rate_soon()
 
     def advance(self, until_s: float) -> bool:
-        """Let time pass to a moment, a sync or the end; whether the bitmap was synced just now."""
+        """Let time pass to a moment, a sync or the end; return whether it ended with a sync."""
         while not self.over and self.now_s < until_s:
             if self.state == 'disks':
                 self._copy_disks(until_s)
@@ -156,11 +156,11 @@ class Migration:
         return max(0.0, self._memory.dirty_mib - self._pass_sent)
 
     def _first_left(self) -> float:
-        """MiB that were never sent yet."""
+        """Return the MiB that were never sent yet."""
         return max(0.0, self.setup.load.memory_mib - self._counters.memory_mib)
 
     def _rates(self) -> pacing.Rates:
-        """How fast guest memory is sent now."""
+        """Return the present rates of guest memory."""
         wire = self._link.rate(self.now_s) * self._jitter.link_factor
         if self._memory.zeros_ahead():
             return pacing.zero_rates(wire)
@@ -169,7 +169,7 @@ class Migration:
         return pacing.rates(wire if self.cap and self.cap < slow else slow, self.cap)
 
     def _send(self, until_s: float) -> bool:
-        """Send until the next event; whether that was a sync."""
+        """Send until the next event; return whether that was a sync."""
         rates, left, now = self._rates(), self._left(), self.now_s
         to_zeros = self._memory.until_zeros() - self._pass_sent
         look_s = self._pacer.next_look(now, left, self._threshold.mib, rates)
@@ -201,7 +201,7 @@ class Migration:
         self.now_s = to_s
 
     def _rate_window(self) -> None:
-        """A window is over: what was sent in it makes the threshold."""
+        """End a window: the amount sent in it makes the threshold."""
         rate = self.setup.switchover_mib_s or self._rates().wire
         self._threshold.make(rate, self.limit_ms, self._link.changes_at(self.now_s),
                              self.setup.device_mib)
@@ -210,7 +210,7 @@ class Migration:
         self._threshold.soon(self._pacer.window_ends(self.now_s))
 
     def _flush(self) -> None:
-        """Take what was sent out of the memory that is to be sent."""
+        """Remove the memory sent from the memory to be sent."""
         zeros = self._memory.zeros_ahead()
         self._memory.send(self._pass_sent)
         self._pass_sent = 0.0
@@ -252,7 +252,7 @@ class Migration:
         self.state = 'completed'
 
     def apply(self, action: remedies.Action) -> str | None:
-        """Do what the engine asks for; the error of one that is not possible."""
+        """Carry out an action of the engine; return the error of one that is not possible."""
         if self.over:
             return 'the migration is over'
         if isinstance(action, remedies.SetBandwidth):
@@ -287,14 +287,14 @@ class Migration:
         self.lost_s += self.setup.post_copy_overhead_s
 
     def _fetch(self, until_s: float) -> None:
-        """Post-copy: the link brings the rest, and the guest waits for what is missing."""
+        """Run post-copy: the link brings the rest, and the guest waits for missing pages."""
         left = self._left()
         end_s = min(until_s, self._link.changes_at(self.now_s),
                     self._link.arrival(self.now_s, left * PAGE_COST))
         seconds = end_s - self.now_s
         rate = self._link.rate(self.now_s)
         sent = min(left, rate * seconds / PAGE_COST)
-        # Of what it writes to, all was dirty; what has come by then it waits for no more.
+        # All that it writes to was dirty; it no longer waits for pages that have come by then.
         missing = (left + left - sent) / 2 / max(self._memory.dirty_mib, _TINY)
         self.lost_s += seconds * missing
         self._pass_sent += sent
@@ -304,10 +304,10 @@ class Migration:
             self.state = 'completed'
 
     def stats(self) -> dict[str, int]:
-        """The job statistics, by libvirt's names."""
+        """Return the job statistics, by libvirt's names."""
         total, left = (round(mib * MIB) for mib in (
             self._mirrors.total_mib, self._mirrors.left_mib))
-        # Of disks libvirt knows no more than what they have to copy and what of it is done.
+        # libvirt knows only how much of the disks there is to copy, and how much is done.
         disk = {'disk_total': total, 'disk_remaining': left, 'disk_processed': total - left}
         if self.state == 'disks':
             return disk

@@ -3,7 +3,7 @@
 
 A pilot is our controller or anything that behaves like it. Samples are taken at each sync, where
 the pilot listens to them, and at a slow tick; decisions are applied in their order, and the pilot
-is told what came of each action.
+is told the result of each action.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ Refuse = abc.Callable[[remedies.Action], str | None]
 
 
 class Pilot(typing.Protocol):
-    """What steers: our controller, a peer's rules, or a fixed plan."""
+    """The interface of a pilot: our controller, a peer's rules, or a fixed plan."""
 
     @property
     def forecast(self) -> record.Forecast | None:
-        """When it will be over if nothing is done; None for who does not forecast."""
+        """The end if nothing is done; None for a pilot that does not forecast."""
 
     def observe(self, sample: samples.Sample) -> record.Decision | None:
         """Take in a sample; None when there is nothing to do."""
 
     def applied(self, action: remedies.Action, at_s: float) -> None:
-        """An action of a decision has been carried out."""
+        """Take note that an action of a decision has been carried out."""
 
     def failed(self, action: remedies.Action, at_s: float, error: str) -> None:
-        """An action was refused."""
+        """Take note that an action was refused."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Eta:
     """A forecast made when a pass had ended; pass 0 is the bulk copy.
 
-    done: how many actions had been taken by then. eta_s: from at_s on; None for no end in sight.
+    done: the number of actions by then. eta_s: from at_s on; None for no end in sight.
     """
 
     at_s: float
@@ -62,9 +62,9 @@ class Eta:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """How it went. end: completed, aborted, or running when the time was up.
+    """The result of a run. end: completed, aborted, or running when the time was up.
 
-    lost_s: what the guest could not do, in seconds of one of its processors: slowed, stopped, or
+    lost_s: lost work of the guest, in seconds of one of its processors: slowed, stopped, or
     waiting for its memory. sent_bytes: for the memory; wire_bytes: with the disks.
     """
 
@@ -87,9 +87,9 @@ class Run:
 
 
 def facts_for(policy: keys.Policy, setup: precopy.Setup, **facts: object) -> record.Facts:
-    """What the engine is told of a migration that begins now.
+    """Make the engine's facts about a migration that begins now.
 
-    facts: fields of Facts that are not told by the setup, such as link_mib_s.
+    facts: fields of Facts that the setup does not give, such as link_mib_s.
     """
     disk_mib = setup.disk_mib + sum(setup.more_disks_mib)
     known = record.Facts(
@@ -104,7 +104,7 @@ def facts_for(policy: keys.Policy, setup: precopy.Setup, **facts: object) -> rec
 
 def start(policy: keys.Policy, setup: precopy.Setup, **facts: object
           ) -> tuple[controller_mod.Controller, precopy.Migration]:
-    """Our controller and a migration that start together, with the policy's own settings."""
+    """Make our controller and a migration that starts with the policy's own settings."""
     known = facts_for(policy, setup, **facts)
     setup = dataclasses.replace(
         setup, cap_mib_s=policy.bandwidth_mib_s,
@@ -118,7 +118,7 @@ PilotT = typing.TypeVar('PilotT', bound=Pilot)
 Command = tuple[float, abc.Callable[[PilotT, float], 'record.Decision | None']]
 
 
-class _Hands(typing.Generic[PilotT]):
+class _Executor(typing.Generic[PilotT]):
     """Applies decisions to the model and tells the pilot."""
 
     def __init__(self, pilot: PilotT, plant: precopy.Migration, refuse: Refuse | None) -> None:
@@ -130,7 +130,7 @@ class _Hands(typing.Generic[PilotT]):
         self.etas: list[Eta] = []
 
     def take(self, decision: record.Decision | None) -> None:
-        """Do what is decided, up to the first action that is refused."""
+        """Carry out a decision, up to the first action that is refused."""
         if decision is None:
             return
         at_s = self._plant.now_s
@@ -145,7 +145,7 @@ class _Hands(typing.Generic[PilotT]):
             self.applied.append((at_s, action))
 
     def look(self, stats: dict[str, int], synced: bool) -> None:
-        """Show the pilot a sample, and do what it decides."""
+        """Show the pilot a sample, and carry out its decision."""
         plant = self._plant
         sample = samples.Sample.from_stats(
             plant.now_s, stats, boundary=synced, post_copy=plant.state == 'post-copy')
@@ -160,7 +160,7 @@ class _Hands(typing.Generic[PilotT]):
 
 
 def _due_s(pilot: Pilot, now_s: float) -> float:
-    """When our own controller needs a look next; the monitor looks then, too."""
+    """Return the time when our own controller needs its next sample; the monitor samples then."""
     if not isinstance(pilot, controller_mod.Controller):
         return math.inf
     due_s = pilot.next_due_s(now_s)
@@ -171,9 +171,9 @@ class Course(typing.Generic[PilotT]):
     """A pilot and its migration under way; `go` lets time pass.
 
     tick_s: between two looks that no sync causes. boundaries: the pilot looks at each sync, too.
-    change: what to make of the statistics before the pilot sees them. refuse: the error
-    with which an action is refused, or None to let it be. commands: what persons want, with the
-    earliest time of each, in order; a sample is taken before each.
+    change: edits the statistics before the pilot sees them. refuse: returns the error with which
+    an action is refused, or None to permit it. commands: the operators' orders, with the earliest
+    time of each, in order; a sample is taken before each.
     """
 
     def __init__(self, pilot: PilotT, plant: precopy.Migration, *, tick_s: float = TICK_S,
@@ -181,7 +181,7 @@ class Course(typing.Generic[PilotT]):
                  refuse: Refuse | None = None,
                  commands: abc.Sequence[Command[PilotT]] = ()) -> None:
         self.pilot, self.plant = pilot, plant
-        self._hands = _Hands(pilot, plant, refuse)
+        self._executor = _Executor(pilot, plant, refuse)
         self._tick_s, self._boundaries, self._change = tick_s, boundaries, change
         self._left = list(commands)
         self._next_s = 0.0
@@ -193,8 +193,8 @@ class Course(typing.Generic[PilotT]):
         self._next_s = self.plant.now_s
 
     def order(self, command: abc.Callable[[PilotT, float], record.Decision | None]) -> None:
-        """Let a person want something now."""
-        self._hands.take(command(self.pilot, self.plant.now_s))
+        """Give an operator's order now."""
+        self._executor.take(command(self.pilot, self.plant.now_s))
 
     def go(self, until_s: float) -> None:
         """Let time pass to a moment, or to the end."""
@@ -215,18 +215,18 @@ class Course(typing.Generic[PilotT]):
             self._next_s = now_s + self._tick_s
             self._seen_s = now_s if fresh else self._seen_s
             stats = plant.stats()
-            self._hands.look(stats if self._change is None else self._change(stats), fresh)
+            self._executor.look(stats if self._change is None else self._change(stats), fresh)
             if due and not plant.over:
-                self._hands.take(left.pop(0)[1](pilot, plant.now_s))
+                self._executor.take(left.pop(0)[1](pilot, plant.now_s))
 
     def told(self) -> Run:
-        """How it went so far."""
-        hands, plant = self._hands, self.plant
+        """Return the result so far."""
+        executor, plant = self._executor, self.plant
         end = plant.state if plant.over else 'running'
         return Run(end, plant.now_s, None if plant.blackout_s is None else plant.blackout_s * 1000,
-                   int(plant.sent_bytes), tuple(hands.decisions), tuple(hands.applied),
+                   int(plant.sent_bytes), tuple(executor.decisions), tuple(executor.applied),
                    plant.syncs - plant.setup.counter, self._bulk_end_s, int(plant.wire_bytes),
-                   plant.lost_s, tuple(hands.etas))
+                   plant.lost_s, tuple(executor.etas))
 
 
 def steer(pilot: PilotT, plant: precopy.Migration, *, until_s: float = 30_000.0,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that is given of a migration on the model before it begins; plain data."""
+"""The setup of a migration on the model before it begins; plain data."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from nova_migpolicy.sim import guests
 class Setup:
     """A migration about to start; rates in MiB/s, sizes in MiB.
 
-    device_mib: state of devices, which no statistic tells of: QEMU counts it with the memory that
+    device_mib: state of devices, which is in no statistic: QEMU counts it with the memory that
     remains, and sends it with the guest stopped.
 
     link_steps: (time, rate from then on). outages: times (from, to) in which the link moves
-    nothing. first_mib_s: no faster than this is what is sent for the first time, since the
+    nothing. first_mib_s: the highest rate of pages that are sent for the first time, since the
     destination has to make those pages; None for no such bound. overhead_s: of a switchover;
     post_copy_overhead_s: of the start of post-copy; disk_overhead_s: more of a switchover where
-    disks are mirrored. disk_write_mib_s: what the guest writes to each disk, all over it.
-    disk_cap_shared: the cap is for all disks together, and what those in sync leave of it goes to
+    disks are mirrored. disk_write_mib_s: the guest's writes to each disk, all over it.
+    disk_cap_shared: the cap is for all disks together, and those in sync leave their part of it to
     the others; else each has it for itself. switchover_mib_s: the rate of the link, where QEMU
     was told it. throttle_*: auto-converge's parameters in percent. sync_every_s: how often QEMU
     from 9.2 on looks whether it has to force a sync when auto-converge is armed. counter: where
     the counter of syncs starts. age_s: for how long the guest has been at its work when the
     migration begins. seed, link_jitter, guest_jitter: how far the link's and the guest's rate
-    waver from pass to pass, as a share, and the seed for that. limit_is_refused: the limit cannot
+    vary from pass to pass, as a share, and the seed for that. limit_is_refused: the limit cannot
     be set before the start, for whatever reason, and QEMU has its own.
     """
 

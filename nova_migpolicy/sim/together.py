@@ -2,7 +2,7 @@
 """Several migrations of the model over one link, which divides itself evenly among them.
 
 Each gets as much as every other one, but for those whose cap is less than that; what these leave
-goes to the others. Between two moments at which that is made anew, a slice, the rates stay.
+goes to the others. Between two moments of sharing it out again, a slice, the rates stay.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Pair = tuple[controller_mod.Controller, precopy.Migration]
 
 
 def shares(wanted: abc.Sequence[float], mib_s: float) -> list[float]:
-    """What each gets of a link of so many MiB/s, by what it would take."""
+    """Share a link of this many MiB/s among migrations by the rate that each would take."""
     given = [0.0] * len(wanted)
     left, open_ = mib_s, sorted(range(len(wanted)), key=lambda one: wanted[one])
     while open_:
@@ -43,7 +43,7 @@ class Crowd:
                         for place, (pilot, plant) in enumerate(pairs)]
 
     def _telling(self, place: int) -> run.Change:
-        """Lay what one sees of the others over its statistics."""
+        """Return a function that adds one's view of the others to its statistics."""
         def change(stats: dict[str, int]) -> dict[str, int]:
             under_way = [one for one in self.courses if not one.plant.over]
             order = [(needs, one.pilot.is_urgent)
@@ -59,7 +59,7 @@ class Crowd:
         return tuple(one.pilot.in_need and not one.plant.over for one in self.courses)
 
     def go(self, until_s: float) -> list[run.Run]:
-        """Let time pass to a moment or until all are over; how each went."""
+        """Let time pass to a moment or until all are over; return the result of each."""
         at_s = self._at_s
         while at_s < until_s and not all(one.plant.over for one in self.courses):
             at_s += SLICE_S
