@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's private side: the only room that knows names which Nova does not promise to keep.
+"""Nova's private side inside nova-compute: the driver and all that touches Nova's own objects.
 
-All of those names are in ``nova_contract``.
+The names that Nova does not promise to keep are listed in ``nova_contract``, with those that
+``api`` uses.
 """

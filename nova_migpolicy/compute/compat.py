@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What differs between the supported releases of Nova, and the check that this is one of them.
+"""The differences between the supported releases of Nova, and the check that this is one of them.
 
-There is no other place that asks which Nova this is.
+No other module asks for Nova's release.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RELEASES = {31: '2025.1', 32: '2025.2', 33: '2026.1', 34: '2026.2'}
 
 
 def nova_release() -> tuple[int | None, str]:
-    """The installed Nova: its major number, None if it has none, and its whole version."""
+    """Return the installed Nova's major number, None if it has none, and its whole version."""
     text = nova_version.version_string()
     number = re.match(r'(?:\d+!)?(\d+)\.', text)
     return (int(number.group(1)) if number else None), text
@@ -55,14 +55,14 @@ def is_threaded() -> bool:
 
 
 def make_inbox() -> inbox_mod.Inbox:
-    """An inbox that fits how this process does its threads."""
+    """Make an inbox that fits this process's kind of threads."""
     return inbox_mod.Inbox() if is_threaded() else inbox_mod.PolledInbox()
 
 
 def is_done(operation: Any) -> Callable[[], bool]:
-    """Ask what Nova gives the monitor whether the operation's thread is over.
+    """Return a function that tells whether the operation's thread is over.
 
-    That is an eventlet event up to Nova 31 and a future from 32 on.
+    Nova gives the monitor an eventlet event up to Nova 31 and a future from 32 on.
     """
     done: Callable[[], bool] = operation.done if hasattr(operation, 'done') else operation.ready
     return done

@@ -21,7 +21,7 @@ LOG = logging.getLogger(__name__)
 
 
 class ControlConnection:
-    """Opened when it is first needed, and again once it is dead.
+    """A connection that is opened when it is first needed, and again once it is dead.
 
     :param host: Nova's Host, which knows how to connect in this threading mode
     """
@@ -31,7 +31,7 @@ class ControlConnection:
         self._connection: Any = None
 
     def find(self, domain_uuid: str) -> Any:
-        """The domain on this connection.
+        """Find the domain on this connection.
 
         :raises libvirt.libvirtError: libvirt cannot be reached, or has no such domain
         """
@@ -53,7 +53,7 @@ class ControlConnection:
         return self._host._connect(self._host._uri, False)
 
     def guest(self, server: str, allow_qmp: bool) -> guest_mod.MigratingGuest:
-        """The calls that may be made on a server's domain.
+        """Return the calls that may be made on a server's domain.
 
         :param allow_qmp: monitor commands are among them
         """
@@ -61,7 +61,7 @@ class ControlConnection:
             functools.partial(self.find, server), self._qmp() if allow_qmp else None, server)
 
     def _qmp(self) -> guest_mod.Qmp:
-        """Sends monitor commands in the way of the threading mode, as Nova's own calls do."""
+        """Return a sender of monitor commands for the threading mode, as Nova's own calls do."""
         proxy = self._host._wrap_libvirt_proxy(libvirt_qemu)
 
         def send(domain: Any, command: str) -> str:

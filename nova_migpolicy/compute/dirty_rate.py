@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What QEMU measures of a server shortly before its migration starts, on the source host.
+"""QEMU's measurement of a server's dirty rate, shortly before its migration, on the source host.
 
 It is begun when Nova checks the source and taken when the migration starts; the destination is
-prepared in between, which mostly takes longer. That it cannot be had is no trouble: the passes
-tell the same later.
+prepared in between, which mostly takes longer. It may fail without harm: the passes show the same
+later.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from nova_migpolicy.monitor import guest as guest_mod
 
 LOG = logging.getLogger(__name__)
 
-# What a server did longer ago says little of what it does now.
+# A server's older activity says little about its present one.
 FRESH_S = 300.0
-# What QEMU needs besides, to look at its samples again.
+# The time that QEMU needs besides, to look at its samples again.
 MARGIN_S = 0.1
 
 
@@ -40,13 +40,13 @@ class Measurements:
         try:
             guest.start_measuring()
         except exception.GuestError as error:
-            LOG.debug('What this server dirties is not measured: %s', error,
+            LOG.debug('The dirty rate of this server is not measured: %s', error,
                       instance_uuid=guest.uuid)
         else:
             self._begun_s[guest.uuid] = now_s
 
     def take(self, guest: guest_mod.MigratingGuest) -> int | None:
-        """The bytes that the server dirtied in guest.MEASURED_S; never raises.
+        """Return the bytes that the server dirtied in guest.MEASURED_S; never raises.
 
         Where the destination was ready sooner than that, it waits for the rest of the time.
         """
@@ -59,6 +59,6 @@ class Measurements:
         try:
             return guest.measured()
         except exception.GuestError as error:
-            LOG.debug('What this server dirtied is not known: %s', error,
+            LOG.debug('The dirty rate of this server is not known: %s', error,
                       instance_uuid=guest.uuid)
             return None

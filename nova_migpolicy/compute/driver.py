@@ -57,7 +57,7 @@ MIB = 2 ** 20
 
 
 class OrderRefused(nova_exception.NovaException):
-    """What Nova was asked to do to a migration cannot be done; Nova's records say why."""
+    """An order for a migration that cannot be carried out; Nova's records say why."""
 
     msg_fmt = '%(reason)s'
 
@@ -100,7 +100,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             'threads': 'native threads' if compat.is_threaded() else 'eventlet'})
 
     def cleanup_host(self, host: str) -> None:
-        """Stop as Nova does, and stop to listen."""
+        """Stop as Nova does, and stop listening."""
         try:
             if self._channel is not None:
                 self._channel.stop()
@@ -110,7 +110,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
     def check_can_live_migrate_source(
         self, context: Any, instance: Any, dest_check_data: Any, block_device_info: Any = None,
     ) -> Any:
-        """Check as Nova does, and let QEMU look at what the server dirties meanwhile."""
+        """Check as Nova does, and have QEMU measure the server's dirty rate in the meantime."""
         found = super().check_can_live_migrate_source(
             context, instance, dest_check_data, block_device_info)
         while len(self._checked) >= pending.MOST_ORDERS:
@@ -121,12 +121,12 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                     self._policies.resolver(instance, {})({}).policy.is_stock):
                 self._measurements.begin(self._control.guest(instance.uuid, allow_qmp=False))
         except Exception:
-            # Nothing hangs on it, and a check that fails stops the migration.
-            LOG.exception('What this server dirties is not measured', instance=instance)
+            # Nothing depends on it, and a check that fails stops the migration.
+            LOG.exception('The dirty rate of this server is not measured', instance=instance)
         return found
 
     def _abort_queued(self, server: str) -> None:
-        """Let Nova end a migration that is in its queue, in the name of whoever asked for it."""
+        """Let Nova end a migration that is in its queue, in the name of the original caller."""
         record, _ = self.virtapi._compute._waiting_live_migrations[server]
         instance = objects.Instance.get_by_uuid(record._context, server)
         self.virtapi._compute.live_migration_abort(record._context, instance, record.id)
@@ -166,7 +166,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             raise OrderRefused(reason=given.message)
 
     def _order_early(self, instance: Any, name: str, stock: Callable[[Any], None]) -> None:
-        """Order something of a migration that nobody here watches.
+        """Give an order to a migration that nothing on this host watches.
 
         Nova says that it is running a moment before it hands it over: then there is no job to
         end yet, and the order is kept until the migration is here.
@@ -184,7 +184,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                      {'order': name, 'migration': migration}, instance=instance)
             self._early.remember(migration, name)
             if instance.uuid in self._current and self._early.take(migration) is not None:
-                # It was handed over in between, and had looked before the order was there.
+                # It was handed over in between, and had looked before the order arrived.
                 self._order(instance, name, stock)
 
     def _running_migration(self, instance: Any) -> str | None:
@@ -200,7 +200,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         except nova_exception.MigrationNotFoundByStatus:
             return None
         except Exception as error:
-            LOG.warning('Whether a migration is about to begin is not known: %s', error,
+            LOG.warning('It is not known whether a migration is about to begin: %s', error,
                         instance=instance)
             return None
 
@@ -211,7 +211,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         given = (context, instance, dest, post_method, recover_method, block_migration,
                  migrate_data)
         current = migration_mod.Migration(migrate_data.migration.uuid, compat.make_inbox())
-        # Before anything waits: an order that comes from now on is found.
+        # Before anything waits: an order that arrives from now on is found.
         self._current[instance.uuid] = current
         self._checked.discard(instance.uuid)
         try:
@@ -306,7 +306,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             super()._live_migration_operation(
                 context, instance, dest, block_migration, migrate_data, guest, device_names)
             return
-        # Also what is no Exception, such as a thread that is killed, is no success.
+        # Anything else than an Exception, such as a killed thread, is no success either.
         error: Exception | None = RuntimeError('the operation was not finished')
         try:
             planned = session.planned_domain(guest._domain, len(device_names))
@@ -367,7 +367,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
 
     def _circumstances(self, instance: Any, dest: str, resolved: resolve.Resolved,
                        migrate_data: Any) -> fits.Circumstances:
-        """What Nova knows of the server and both hosts."""
+        """Collect Nova's facts about the server and both hosts."""
         libvirtd = self._host.get_connection()
         nova_flags = self._live_migration_flags | self._block_migration_flags
         found = fits.Circumstances(
@@ -391,13 +391,13 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
 
     @staticmethod
     def _qemu_version_of(instance: Any, host: str) -> int | None:
-        """The version of QEMU that Nova's database has for a host; None where it has none."""
+        """Return the version of QEMU that Nova's database has for a host, or None."""
         try:
             node = objects.ComputeNode.get_first_node_by_host_for_old_compat(
                 instance._context, host)
             return int(node.hypervisor_version)
         except Exception as error:
-            # Nothing hangs on it: what the destination cannot do, it refuses.
+            # Nothing depends on it: the destination refuses what it cannot do.
             LOG.warning('The version of QEMU on %(host)s is not known: %(error)s',
                         {'host': host, 'error': error}, instance=instance)
             return None

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What fits: the guest's devices, the QEMU that runs it and both hosts, in one table.
+"""The table of obstacles: guest devices, QEMU and hosts that rule out a feature of a policy.
 
-It is consulted before a migration starts; what a policy asks for and does not fit is left out.
+It is consulted before a migration starts; a feature of the policy that does not fit is left out.
 Without a row, QEMU or libvirt would refuse it, and the migration with it, or the guest would not
-survive it. What only the attempt shows is in ``compute.refusals``. Nothing is called here.
+survive it. Obstacles that only the attempt shows are in ``compute.refusals``. Nothing is called
+here.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from xml.etree import ElementTree
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import remedies
 
-# What a migration may be started with, by the policy's words where it has one.
+# The features that a migration may be started with, by the policy's words where it has one.
 PARALLEL = 'parallel_connections'
 POST_COPY = remedies.POST_COPY
 THROTTLE = remedies.AUTO_CONVERGE
 COMPRESSIONS = ('xbzrle', 'zlib', 'zstd')
 SWITCHOVER = controller_mod.SWITCHOVER
-# What notes call those that are not named by a key of the policy.
+# The names in notes of those that have no policy key.
 _NAMES = {SWITCHOVER: "the link's rate for the switchover",
           **{method: f'compression {method}' for method in COMPRESSIONS}}
 
@@ -34,14 +35,14 @@ PARALLEL_COMPRESSION_LIBVIRT = 9_004_000
 DISKS_OVER_TLS_LIBVIRT = 10_003_000
 # QEMU runs post-copy over parallel connections from this version on.
 PARALLEL_POST_COPY_QEMU = 10_001_000
-# From these versions on QEMU can be told what the link takes at the switchover.
+# From these versions on QEMU can be told the link's rate at the switchover.
 SWITCHOVER_LIBVIRT = 11_001_000
 SWITCHOVER_QEMU = 8_002_000
 
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-    """The devices of a guest that do not go with everything.
+    """The devices of a guest that rule out some features.
 
     :ivar vfio: PCI devices, or parts of them (vGPU), that are the guest's own.
     :ivar vhost_user: ports, disks or file systems that another process serves, such as OVS-DPDK.
@@ -53,7 +54,7 @@ class Devices:
 
 @dataclasses.dataclass(frozen=True)
 class Circumstances:
-    """What is known of the server and its hosts when the migration starts.
+    """The facts about the server and its hosts that are known when the migration starts.
 
     :ivar paused: Nova holds the server paused.
     :ivar persistent_memory: it has vpmem.
@@ -62,12 +63,12 @@ class Circumstances:
     :ivar allow_qmp: monitor commands may be used.
     :ivar libvirt_version: of the source, as libvirt numbers it.
     :ivar qemu_version: likewise, of the process that is the guest where that is known, else of
-        what is installed on the source.
+        the one installed on the source.
     :ivar link_mib_s: rate of the link to the destination; None where it is not known.
     :ivar devices: of the guest.
-    :ivar native_tls: QEMU encrypts what it sends.
+    :ivar native_tls: QEMU encrypts the data.
     :ivar block_migration: local disks are copied.
-    :ivar destination_qemu_version: of what is installed there; None where it is not known.
+    :ivar destination_qemu_version: of the one installed there; None where it is not known.
     :ivar destination_memory_in_files: its guests' memory is in files of a disk.
     :ivar emulated: the server's processors are emulated (TCG), not run by KVM.
     """
@@ -90,9 +91,9 @@ class Circumstances:
 
 @dataclasses.dataclass(frozen=True)
 class Obstacle:
-    """A row: where it stands in the way, what it concerns does not fit.
+    """A row: where it stands, its features do not fit.
 
-    :ivar stands: asked with the circumstances, and with what is to be used so far
+    :ivar stands: called with the circumstances, and with the features to be used so far
     """
 
     concerns: tuple[str, ...]
@@ -100,7 +101,7 @@ class Obstacle:
     stands: Callable[[Circumstances, Collection[str]], bool]
 
 
-# What others depend on comes before them.
+# A feature that others depend on comes before them.
 OBSTACLES: tuple[Obstacle, ...] = (
     Obstacle((PARALLEL, POST_COPY), 'the migration is tunnelled',
              lambda at, used: at.tunnelled),
@@ -145,18 +146,18 @@ _HAS_VHOST_USER = ('./devices/interface[@type="vhostuser"]', './devices/disk[@ty
 
 
 def obstacle(feature: str, at: Circumstances, used: Collection[str] = ()) -> str | None:
-    """What stands in the way of one thing, a part of a sentence; None where nothing does."""
+    """Return the obstacle to a feature, as a part of a sentence; None where there is none."""
     return next((row.why for row in OBSTACLES
                  if feature in row.concerns and row.stands(at, used)), None)
 
 
 def note(feature: str, why: str) -> str:
-    """Say that something is left out, and why."""
+    """Write the note that a feature is left out, and why."""
     return f'{_NAMES.get(feature, feature)} is left out: {why}'
 
 
 def devices(definition: ElementTree.Element) -> Devices:
-    """Return what matters here of a domain's definition.
+    """Return the devices in a domain's definition that matter here.
 
     SR-IOV ports are not among it: Nova takes them off before the start, and they come back at the
     destination.

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a policy to the flags and parameters of libvirt's migrate call, and into the call.
+"""A policy's flags and parameters for libvirt's migrate call, and their way into the call.
 
-What the policy asked for and does not fit (see ``compute.fits``), or was refused, is left out,
-and said in `notes`. Nova builds the call (destination, XML, disks); a thin domain in between
+A feature of the policy that does not fit (see ``compute.fits``), or was refused, is left out, and
+`notes` says so. Nova builds the call (destination, XML, disks); a thin domain in between
 edits flags and parameters on their way to libvirt. Where libvirt or QEMU refuses a part of it
-before anything was sent, the call is made again without that part: most of what a policy asks for
-only helps, and a migration does not hang on it.
+before anything was sent, the call is made again without that part: most features of a policy
+only help, and a migration does not depend on them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Circumstances = fits.Circumstances
 
 # libvirt's name of the rate at the switchover, in MiB/s; libvirt-python knows it by no constant.
 SWITCHOVER_PARAM = 'bandwidth.avail.switchover'
-# The throttle of an auto-converge that is armed but not yet wanted, in percent.
+# The throttle of an auto-converge that is armed but not yet needed, in percent.
 ARMED_THROTTLE_PERCENT = 1
 NOTHING: Mapping[str, str] = types.MappingProxyType({})
 
@@ -43,14 +43,14 @@ OWNED_FLAGS = (libvirt.VIR_MIGRATE_POSTCOPY | libvirt.VIR_MIGRATE_AUTO_CONVERGE 
 
 @dataclasses.dataclass(frozen=True)
 class MigrateParams:
-    """What the migrate call gets, and what can be done during it.
+    """The arguments of the migrate call, and the remedies that are possible during it.
 
-    :ivar used: what of `fits` the migration is started with.
+    :ivar used: the features of `fits` that the migration is started with.
     :ivar bandwidth_mib_s: the cap for the whole stream (0: none).
     :ivar start_bandwidth_mib_s: the cap handed to libvirt at the start, which gives it to each
         disk that is copied; the whole cap until their number is known.
-    :ivar switchover_mib_s: what QEMU is told of the link; None where it cannot be told.
-    :ivar notes: what the policy asked for and is left out, a sentence each.
+    :ivar switchover_mib_s: the link's rate as QEMU is told it; None where it cannot be told.
+    :ivar notes: the features of the policy that are left out, a sentence each.
     """
 
     used: tuple[str, ...]
@@ -72,7 +72,7 @@ class MigrateParams:
         return fits.THROTTLE in self.used
 
     def for_disks(self, copied_disks: int) -> MigrateParams:
-        """The same, with the cap shared among the disks that are copied; 0 on shared storage."""
+        """Share the cap among the disks that are copied; 0 on shared storage."""
         cap = self.bandwidth_mib_s
         share = max(1, cap // max(1, copied_disks)) if cap else 0
         return dataclasses.replace(
@@ -80,11 +80,11 @@ class MigrateParams:
             params={**self.params, libvirt.VIR_MIGRATE_PARAM_BANDWIDTH: share})
 
     def edit_flags(self, flags: int) -> int:
-        """Nova's flags with those that are the policy's replaced."""
+        """Replace those of Nova's flags that belong to the policy."""
         return flags & ~OWNED_FLAGS | self.flags
 
     def edit_params(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Nova's parameters with those that are the policy's replaced."""
+        """Replace those of Nova's parameters that belong to the policy."""
         edited = {name: value for name, value in params.items()
                   if name != libvirt.VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS}
         edited.update(self.params)
@@ -93,9 +93,9 @@ class MigrateParams:
 
 def make(policy: keys.Policy, circumstances: Circumstances,
          refused: Mapping[str, str] = NOTHING) -> MigrateParams:
-    """The plan for a migration under `policy`.
+    """Make the plan for a migration under `policy`.
 
-    :param refused: what cannot be used although it seemed to fit, and why not
+    :param refused: features that seemed to fit and cannot be used, with the reasons
     """
     used: list[str] = []
     notes: list[str] = []
@@ -105,7 +105,7 @@ def make(policy: keys.Policy, circumstances: Circumstances,
         if why is None:
             used.append(feature)
         elif told or feature != fits.SWITCHOVER:
-            # Nobody asked for the link's rate to be told to a QEMU that is too old for it.
+            # No policy asks for the link's rate to be told to a QEMU that is too old for it.
             notes.append(fits.note(feature, why))
 
     params = _params(policy, circumstances, used)
@@ -120,16 +120,16 @@ def make(policy: keys.Policy, circumstances: Circumstances,
 
 
 def hangs_on(policy: keys.Policy, circumstances: Circumstances, **other: Any) -> bool:
-    """Whether the plan would be another one if these circumstances were different.
+    """Whether other values of these circumstances would change the plan.
 
-    What would change nothing need not be asked for.
+    A circumstance that would change nothing need not be looked up.
     """
     return make(policy, circumstances) != make(
         policy, dataclasses.replace(circumstances, **other))
 
 
 def _wanted(policy: keys.Policy, circumstances: Circumstances) -> list[str]:
-    """What the policy asks for, in an order in which what others depend on comes first."""
+    """List the policy's features; one that others depend on comes before them."""
     wanted = {
         fits.PARALLEL: policy.parallel_connections > 1,
         fits.POST_COPY: policy.may_post_copy or circumstances.nova_post_copy,
@@ -143,7 +143,7 @@ def _wanted(policy: keys.Policy, circumstances: Circumstances) -> list[str]:
 
 def _params(policy: keys.Policy, circumstances: Circumstances,
             used: list[str]) -> dict[str, Any]:
-    """libvirt's parameters for what is used."""
+    """Return libvirt's parameters for the features in use."""
     values: dict[str, dict[str, Any]] = {
         fits.PARALLEL: {
             libvirt.VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS: policy.parallel_connections},
@@ -163,8 +163,8 @@ def _params(policy: keys.Policy, circumstances: Circumstances,
 class PlannedDomain:
     """A libvirt domain whose migrate call follows a plan; all else passes through.
 
-    :param leave_out: takes what was refused and why, and returns a plan without it
-    :param may_call_again: whether the guest is as it was, and nobody wants the migration to end
+    :param leave_out: takes the refused feature and the reason, and returns a plan without it
+    :param may_call_again: whether the guest is as it was, and the migration is not to end
     """
 
     def __init__(self, domain: Any, plan: MigrateParams, call: outcome_mod.MigrateCall,
@@ -182,11 +182,11 @@ class PlannedDomain:
     def migrateToURI3(  # noqa: N802 - libvirt's name
         self, destination: str, params: dict[str, Any], flags: int,
     ) -> int:
-        """libvirt's call, with the plan's flags and parameters.
+        """Make libvirt's call with the plan's flags and parameters.
 
-        It is made again at most once for each thing that is in use.
+        It is repeated at most once for each feature in use.
 
-        :raises libvirt.libvirtError: it failed for something else, or too late
+        :raises libvirt.libvirtError: it failed for another reason, or too late
         """
         while True:
             plan = self._plan
@@ -198,7 +198,7 @@ class PlannedDomain:
                 return int(self._domain.migrateToURI3(
                     destination, params=edited, flags=plan.edit_flags(flags)))
             except libvirt.libvirtError as error:
-                # What fails at its start is undone by libvirt on both sides before it returns.
+                # libvirt undoes a call that fails at its start, on both sides, before it returns.
                 refused = refusals.named(error, plan.used)
                 if refused is None or not self._may_call_again():
                     raise

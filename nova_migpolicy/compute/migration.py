@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A live migration on its source host, from the moment Nova hands it over until Nova is done.
 
-It can be found, and takes orders, before anything about it has been looked up: what that takes
-may wait for libvirt, the database or QEMU. Orders wait in the inbox that its session reads later.
+It can be found, and takes orders, before anything about it has been looked up: a look-up may wait
+for libvirt, the database or QEMU. Orders wait in the inbox that its session reads later.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from nova_migpolicy import vocabulary
 
 # How long an order waits for its answer, in seconds; the caller waits somewhat longer.
 ANSWER_S = 1.0
-STOCK = ("Nova's own monitor watches this migration (profile nova), which can be neither looked "
-         'into nor changed; cancel it and start it again with another profile')
-FALLBACK = ("Nova's own monitor watches this migration, which can be neither looked into nor "
+STOCK = ("Nova's own monitor watches this migration (profile nova), which can be neither "
+         'inspected nor changed; cancel it and start it again with another profile')
+FALLBACK = ("Nova's own monitor watches this migration, which can be neither inspected nor "
             'changed, because its policy could not be applied: {}; the log of nova-compute has '
             'the error')
 
 
 @dataclasses.dataclass(frozen=True)
 class Unmanaged:
-    """Why Nova's own monitor watches a migration.
+    """The reason why Nova's own monitor watches a migration.
 
     :ivar resolved: the policy that left it to Nova; None where it could not be applied.
-    :ivar error: why not.
+    :ivar error: the reason why not.
     """
 
     resolved: resolve.Resolved | None
@@ -40,7 +40,7 @@ class Unmanaged:
 
     @property
     def sentence(self) -> str:
-        """What to say to whoever wants to steer it."""
+        """Explain to a caller why it cannot be steered."""
         return STOCK if self.resolved is not None else FALLBACK.format(self.error)
 
 
@@ -77,7 +77,7 @@ class Migration:
         return self.session is not None and self.session.is_watched
 
     def order(self, item: inbox_mod.Command | inbox_mod.Retune) -> protocol.Answer | None:
-        """Let its monitor do something, and return the answer; waits ANSWER_S at most.
+        """Pass an order to its monitor, and return the answer; waits ANSWER_S at most.
 
         None where it is Nova's own monitor that has to be told.
         """
@@ -92,7 +92,7 @@ class Migration:
         if self.inbox.is_closed or not self.inbox.ask(item):
             if self.stock is not None and self._outcome is None:
                 return None
-            # Nobody reads it; where it was read all the same, the first answer counts.
+            # Nothing reads it; where it was read all the same, the first answer counts.
             self.too_late(item)
         given = item.reply.wait(ANSWER_S)
         if given is None:
@@ -101,7 +101,7 @@ class Migration:
 
     def _given_late(self, item: inbox_mod.Command | inbox_mod.Retune,
                     given: protocol.Answer) -> None:
-        """Let the timeline say no; what was done is in it anyway."""
+        """Note a late refusal in the timeline; a success is in it anyway."""
         if given.status >= protocol.BAD_REQUEST and self.session is not None:
             name = item.name if isinstance(item, inbox_mod.Command) else 'retune'
             self.session.journal.add(
@@ -126,19 +126,19 @@ class Migration:
         if session is None or not session.is_watched:
             return 'the migration is being prepared'
         if session.call.done:
-            return 'its job in libvirt is over, and how it ended is being found out'
+            return 'its job in libvirt is over, and its outcome is being determined'
         return 'waiting for libvirt'
 
     def is_ordered(self, name: str) -> bool:
-        """Whether a command of this name has come before it was watched."""
+        """Whether a command of this name arrived before it was watched."""
         if self.stock is None:
             return self.inbox.holds(name)
-        # Whoever came later was told to ask Nova's own monitor.
+        # A later caller was told to ask Nova's own monitor.
         return any(isinstance(item, inbox_mod.Command) and item.name == name
                    for item in self._unanswered)
 
     def leave_to_nova(self, stock: Unmanaged) -> None:
-        """Let Nova's own monitor watch it; `close` answers the orders that have come."""
+        """Let Nova's own monitor watch it; `close` answers the orders that have arrived."""
         self.stock = stock
         self._unanswered = self.inbox.close()
         self.completes_at_start = self.is_ordered(vocabulary.FORCE_COMPLETE)
@@ -155,14 +155,14 @@ class Migration:
                 self.too_late(item)
 
     def too_late(self, item: inbox_mod.Request) -> None:
-        """Answer what came when nobody read the inbox any more; the first answer counts."""
+        """Answer an order that arrived after the inbox was closed; the first answer counts."""
         if self.session is not None and self.session.is_watched:
             self.session.too_late(item)
         elif self.stock is None or self._outcome is not None:
             item.reply.give(commands.last_word(item, self._outcome, vocabulary.FINISHING))
         elif isinstance(item, inbox_mod.Command) and item.name in (
                 vocabulary.CANCEL, vocabulary.FORCE_COMPLETE):
-            # Nova's own answer to whoever asked it first is the true one.
+            # Nova's own answer to the first caller is the true one.
             item.reply.give(protocol.Answer(protocol.ACCEPTED, None))
         else:
             item.reply.give(protocol.refusal(self.stock.sentence))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Nova is told of a migration: how it stands, why, and at last which of Nova's ends it has.
+"""Reports to Nova about a migration: progress, reasons, and at last which of Nova's ends it has.
 
 A database or message bus that does not answer costs a line of log, never the
 monitor: nothing here waits for one, and every write is one that a later one makes good.
@@ -23,7 +23,7 @@ from nova_migpolicy import vocabulary
 LOG = logging.getLogger(__name__)
 
 POST_COPY_STATUS = vocabulary.NOVA_POST_COPY
-# What of the values is the server's own; the others are of Nova's record of the migration.
+# The one value of the server's own; the others belong to Nova's record of the migration.
 _PROGRESS = 'progress'
 # The name of the event under the server's live-migration action.
 EVENT_NAME = 'compute_live_migration_policy'
@@ -40,11 +40,11 @@ class Reporter:
 
     Its copies of Nova's objects are saved in a thread of their own. Nova's objects get the same
     values, but not as changes that are still to be saved: Nova sends these objects to other hosts,
-    which save them when it has reset these values already. What it resets counts as changed.
+    which save them when it has reset these values already. Values that it resets count as changed.
 
     :param operation_done: whether the thread with the migrate call is over
     :param interval_s: the least time between two writes of progress
-    :param idle: called now and then by that thread
+    :param idle: called from time to time by that thread
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Reporter:
         try:
             self._saved = _unchanged_copy(instance), _unchanged_copy(migration)
         except Exception:
-            # Nothing hangs on it, and the migration runs already.
+            # Nothing depends on it, and the migration runs already.
             LOG.exception('Progress of this migration is not written', instance=instance)
         self.operation_done = operation_done
         self._interval_s = interval_s
@@ -76,11 +76,11 @@ class Reporter:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Stop writing: what Nova writes at the end is the last word."""
+        """Stop writing: Nova's own final write is the last word."""
         self._saver.__exit__(*exc)
 
     def report(self, sample: samples.Sample, percent: int) -> None:
-        """Let the sizes and the percentage be written, unless that was done a moment ago."""
+        """Write the sizes and the percentage, unless that was done a moment ago."""
         now_s = self._clock()
         if now_s < self._next_s:
             return
@@ -93,7 +93,7 @@ class Reporter:
         self._saver.put({**sizes, _PROGRESS: percent})
 
     def post_copy_started(self) -> None:
-        """Let Nova's API know that it cannot be cancelled any more."""
+        """Let Nova's API know that it can no longer be cancelled."""
         _learn(self._migration, {'status': POST_COPY_STATUS})
         self._saver.put({'status': POST_COPY_STATUS})
 
@@ -106,7 +106,7 @@ class Reporter:
             if sizes:
                 _set(migration, sizes)
                 migration.save()
-            # What Nova writes at the end has to be the last word.
+            # Nova's own final write has to be the last word.
             if _PROGRESS in values and not self._saver.closed:
                 instance.progress = values[_PROGRESS]
                 instance.save()
@@ -123,14 +123,14 @@ class Reporter:
 
 
 def _unchanged_copy(thing: Any) -> Any:
-    """Return a copy of one of Nova's objects; saving it writes only what is set from now on."""
+    """Return a copy of one of Nova's objects; saving it writes only values set from now on."""
     copy = thing.obj_clone()
     copy.obj_reset_changes(recursive=True)
     return copy
 
 
 def _learn(thing: Any, values: Mapping[str, Any]) -> None:
-    """Let an object have values that are saved by another."""
+    """Give an object values that are saved by another."""
     _set(thing, values)
     thing.obj_reset_changes(fields=list(values))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be done about a migration while QEMU does not answer libvirt.
+"""Actions on a migration while QEMU does not answer libvirt.
 
 libvirt is asked on a connection that is opened for it: on the monitor's own, another call waits.
 """
@@ -31,7 +31,7 @@ class Outside:
         self._server = server
 
     def state(self) -> tuple[int, int] | None:
-        """libvirt's state of the domain and its reason; None where libvirt does not say."""
+        """Return libvirt's state of the domain and its reason; None where libvirt does not say."""
         try:
             connection = self._connect()
             try:
@@ -45,7 +45,7 @@ class Outside:
         return int(state), int(reason)
 
     def close(self, targets: Sequence[str]) -> tuple[list[str], str]:
-        """Close QEMU's connection to the destination: what was closed, or why it cannot be.
+        """Close QEMU's connection to the destination; return the connections, or the obstacle.
 
         :param targets: URIs to which it sends; the first counts
         """
@@ -53,13 +53,13 @@ class Outside:
             found: tuple[list[str], str] = privileged.close_migration(
                 self._server, addresses(targets[0]))
         except Exception as error:
-            # Whatever the daemon, the name service or the bus to them has.
+            # Any failure of the daemon, the name service or the bus to them.
             return [], str(error) or type(error).__name__
         return found
 
 
 def addresses(uri: str) -> list[str]:
-    """The addresses of the host that a URI names.
+    """Look up the addresses of the host that a URI names.
 
     :raises OSError: its name is not known
     """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be done about a live migration before it starts on its source host.
+"""Live migrations before they start on their source host: their queue, and orders for them.
 
 Nova starts no more of them at once than [DEFAULT] max_concurrent_live_migrations says. One may
 wait for hours in Nova's queue, and there are moments on its way into it and out of it in which
-Nova itself can neither cancel nor complete it: what is ordered then is remembered.
+Nova itself can neither cancel nor complete it: an order at such a moment is remembered.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ LOG = logging.getLogger(__name__)
 MOST_ORDERS = 10_000
 KEEP_S = 7 * 86400
 EVERY_S = 0.5
-# For so long Nova's own cancel, which may be on its way here as well, is waited for: the second
-# of two would fail and say so in the server's records.
+# How long to wait for Nova's own cancel, which may be on its way here as well: the second of two
+# would fail and say so in the server's records.
 NOVAS_S = 2.0
-# The conductor has lost what has not come by then.
+# The conductor has lost a migration that has not arrived by then.
 GIVE_UP_S = 600.0
 # More are not looked for: they end when they begin.
 MOST_WANTED = 1000
@@ -41,7 +41,7 @@ Waiting = Mapping[str, tuple[Any, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a migration is in the queue.
+    """A migration's place in the queue.
 
     :ivar waits_for: a sentence; None where it has left it and is being prepared.
     :ivar request_id: of the request to migrate; None where that is not known yet.
@@ -52,9 +52,9 @@ class Place:
 
 
 class NovaQueue:
-    """Nova's own queue on this host. Nothing is changed here.
+    """Nova's own queue on this host, which is only read.
 
-    :param waiting: gives Nova's own
+    :param waiting: returns Nova's own
     """
 
     def __init__(self, waiting: Callable[[], Waiting], host: str) -> None:
@@ -62,7 +62,7 @@ class NovaQueue:
         self._host = host
 
     def find(self, server: str, migration: str) -> Place | None:
-        """The place of a server's migration; None where it is not in the queue.
+        """Return the place of a server's migration; None where it is not in the queue.
 
         :param migration: the UUID of Nova's record
         """
@@ -73,7 +73,7 @@ class NovaQueue:
             elif record is None:
                 return Place(self._sentence(before), None)
             elif record.uuid != migration or future.done():
-                # Nova leaves one here whose preparation failed.
+                # Nova leaves a migration here whose preparation failed.
                 return None
             else:
                 return Place(self._sentence(before) if _waits(future) else None,
@@ -94,7 +94,7 @@ def _waits(future: Any) -> bool:
 
 
 class EarlyOrders:
-    """Orders for migrations that have not begun, by the UUID of Nova's record of each."""
+    """The orders for migrations that have not begun, by the UUID of Nova's record."""
 
     def __init__(self) -> None:
         self._commands: collections.OrderedDict[str, tuple[float, str]] = (
@@ -113,7 +113,7 @@ class EarlyOrders:
         return found[1] if found is not None else None
 
     def take(self, migration: str) -> str | None:
-        """The command for a migration that begins now, which is forgotten."""
+        """Return the command for a migration that begins now, and forget it."""
         found = self._commands.pop(migration, None)
         if found is None or time.monotonic() - found[0] > KEEP_S:
             return None
@@ -124,7 +124,7 @@ class QueueAborter:
     """Takes migrations that were cancelled early out of Nova's queue once they are in it.
 
     A cancel may come while the conductor has a migration, and Nova's own would be refused then.
-    Such a migration shall not wait for a slot first, only to be told then that it is not wanted.
+    Such a migration shall not wait for a slot only to be cancelled then.
     They are looked for in a thread of its own, while there are any.
 
     :param is_wanted: whether a migration, by the UUID of its record, is still to be cancelled
@@ -177,8 +177,8 @@ class QueueAborter:
         except Exception as error:
             # It stays remembered, and ends when it begins.
             if self._queue.find(server, migration) is None:
-                LOG.info("The migration of server %s has left Nova's queue by itself, or somebody "
-                         'else has taken it out: %s', server, error)
+                LOG.info("The migration of server %s has left Nova's queue by itself, or another "
+                         'caller has taken it out: %s', server, error)
             else:
                 LOG.exception("The migration of server %s was not taken out of Nova's queue",
                               server)

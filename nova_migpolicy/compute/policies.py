@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy of a server on this host: settings, flavor and image put together, and logged.
+"""The policy of a server on this host: settings, flavor and image merged, with warnings logged.
 
 Nova freezes the flavor into the server at its boot, and keeps the properties of the image, which
-its own objects would drop, in the server's system metadata. Which value wins is decided in
-``policy.resolve``; this is where its problems become warnings.
+its own objects would drop, in the server's system metadata. ``policy.resolve`` decides which value
+wins; its problems become warnings here.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Policies:
         self._store.reload_on_sighup()
 
     def describe(self) -> str:
-        """The settings in force, in a line."""
+        """Describe the settings in force, in a line."""
         return self._store.settings.describe()
 
     @property
@@ -53,7 +53,7 @@ class Policies:
 
     def resolve_for(self, context: Any, server: str, request: abc.Mapping[str, object],
                     ) -> resolve.Resolved:
-        """The policy that a migration of a server would have now.
+        """Resolve the policy that a migration of a server would have now.
 
         :param server: its UUID
         :raises exception.UnknownServer: Nova has none of that id
@@ -67,10 +67,10 @@ class Policies:
         return self.resolver(instance, request)({})
 
     def resolve(self, instance: Any, request: abc.Mapping[str, object]) -> resolve.Resolved:
-        """The policy for a migration of this server that begins now; a warning for each problem.
+        """Resolve the policy for a migration that begins now; log a warning for each problem.
 
-        :param request: the keys that came with the request. It was checked when it was made; what
-            the host has been told since may forbid it, and then none of it counts.
+        :param request: the keys that came with the request. It was checked when it was made; newer
+            settings of the host may forbid it, and then none of it counts.
         """
         resolver = self.resolver(instance, request)
         try:
@@ -84,7 +84,7 @@ class Policies:
         return resolved
 
     def resolver(self, instance: Any, request: abc.Mapping[str, object]) -> Resolver:
-        """What resolves the policy of a server with a retune, under the settings of this moment.
+        """Return a function that resolves a server's policy with a retune, under these settings.
 
         :raises exception.BadRequest: the resolver does, where the request or the retune cannot be
             honoured
@@ -101,14 +101,14 @@ def _resolve(now: site_settings.Settings, retune: abc.Mapping[str, object], **gi
 
 
 def read_flavor(instance: Any) -> dict[str, str]:
-    """The policy keys that the server's flavor sets."""
+    """Return the policy keys that the server's flavor sets."""
     return _read(instance.flavor.extra_specs or {}, FLAVOR_PREFIX)
 
 
 def read_image(instance: Any) -> tuple[dict[str, str], tuple[resolve.Problem, ...]]:
-    """The policy keys that the server's image sets, and problems for those that were cut.
+    """Return the policy keys that the server's image sets, and problems for those that were cut.
 
-    Half of a value may well be a value, but not the one that was meant.
+    A cut value may still be valid, but not be the intended one.
     """
     whole: dict[str, str] = {}
     problems = []

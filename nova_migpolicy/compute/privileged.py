@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What takes more privileges than nova-compute has, in the privsep daemon that Nova has for that.
+"""Calls that need more privileges than nova-compute has, made in Nova's privsep daemon.
 
 It is Nova's own context, so that no host needs another rule for rootwrap or sudo; the daemon
 imports this module. Nothing here decides anything.
@@ -19,7 +19,7 @@ TIMEOUT_S = 30.0
 
 @nova.privsep.sys_admin_pctxt.entrypoint_with_timeout(TIMEOUT_S)  # type: ignore[untyped-decorator]
 def close_migration(uuid: str, addresses: Sequence[str]) -> tuple[list[str], str]:
-    """Close what a domain's migration hangs on: the connections, or why it cannot be done."""
+    """Close the connections of a domain's migration; return them, or why they cannot be closed."""
     try:
         return sockets.close(uuid, addresses), ''
     except sockets.Unclosable as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an error of the migrate call names: which part of the call libvirt or QEMU refused.
+"""The table of errors of the migrate call, and the part of the call that each one refuses.
 
 Only the attempt shows whether userfaultfd is permitted at the destination, what a vhost-user
 backend is capable of, or how old the destination's libvirt is. The table looks for names, which
@@ -17,7 +17,7 @@ from nova_migpolicy.compute import fits
 
 LONGEST = 300
 
-# The first that fits and is in use is what was refused; names of one may be in errors of another.
+# The first match in use was refused; names of one feature may be in errors of another.
 REFUSALS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     ((fits.SWITCHOVER,), re.compile(r'bandwidth\.avail\.switchover|avail-switchover-bandwidth')),
     (fits.COMPRESSIONS, re.compile(
@@ -33,7 +33,7 @@ REFUSALS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
 
 
 def named(error: libvirt.libvirtError, used: Collection[str]) -> str | None:
-    """Return what of the call was refused; None where the error names nothing that is in use.
+    """Return the refused part of the call; None where the error names nothing that is in use.
 
     An order to end the job is no refusal, whatever its text says.
     """
@@ -48,6 +48,6 @@ def named(error: libvirt.libvirtError, used: Collection[str]) -> str | None:
 
 
 def said(error: libvirt.libvirtError) -> str:
-    """Return what an error says in one line of bounded length; it may hold a log of QEMU's."""
+    """Return an error's text in one line of bounded length; it may hold a log of QEMU's."""
     text = ' '.join(str(error).split())
     return text if len(text) <= LONGEST else f'{text[:LONGEST - 3]}...'

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policies that came with a request to migrate, kept until that migration begins.
+"""Policies that came with a request to migrate, stored until that migration begins.
 
 A request is known by its id, which Nova carries from its API through the conductor to the source
-host. Each is a small file, so that a restart in between loses none. Checking what is in them is
-not done here.
+host. Each is a small file, so that a restart in between loses none. Their contents are not checked
+here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from oslo_serialization import jsonutils
 
 LOG = logging.getLogger(__name__)
 
-# Nova's own queue is the longest that a request may wait in.
+# A request waits longest in Nova's own queue.
 KEEP_S = 7 * 86400
 # More than can wait in it; beyond these the oldest, which came to nothing, are forgotten.
 MOST = 10_000
@@ -37,16 +37,16 @@ _REQUEST_ID = re.compile(r'req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 class RequestPolicies:
     """The requests that are on their way to this host.
 
-    :param folder: where they are kept; it is made when it is needed
+    :param folder: their place; it is made when it is needed
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
 
     def keep(self, server: str, request_id: str, values: Mapping[str, Any]) -> None:
-        """Keep the policy keys of a request.
+        """Store the policy keys of a request.
 
-        :raises ValueError: an id is none (they become a file's name)
+        :raises ValueError: an id is malformed (the ids become a file's name)
         :raises OSError: it cannot be written
         """
         path = self._path(server, request_id)
@@ -62,7 +62,7 @@ class RequestPolicies:
             raise
 
     def take(self, server: str, request_id: str | None) -> dict[str, Any]:
-        """The policy keys of a request whose migration begins; empty where it had none.
+        """Return the policy keys of a request whose migration begins; empty where it had none.
 
         All of the server's are forgotten: Nova moves it once at a time, so the others came to
         nothing.
@@ -73,7 +73,7 @@ class RequestPolicies:
         return values
 
     def read(self, server: str, request_id: str | None) -> dict[str, Any]:
-        """The policy keys of a request; empty where it had none."""
+        """Return the policy keys of a request; empty where it had none."""
         try:
             return _read(self._path(server, request_id or ''))
         except (OSError, ValueError):
@@ -118,7 +118,7 @@ def newest(context: Any, server: str) -> str | None:
 
 
 def _written_s(path: pathlib.Path) -> float:
-    """When a file was written; long ago where another thread has just removed it."""
+    """Return the time of a file's last change; 0 where another thread has just removed it."""
     try:
         return path.stat().st_mtime
     except OSError:
@@ -133,7 +133,7 @@ def _remove(path: pathlib.Path) -> None:
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
-    """The keys in a file; empty where it is not there or not whole.
+    """Return the keys in a file; empty where it is missing or not whole.
 
     :raises OSError: it cannot be read
     """

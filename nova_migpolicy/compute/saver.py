@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Saves what changes in a thread of its own, so that a save that hangs keeps nobody waiting.
+"""Saves changed values in a thread of its own, so that a save that hangs blocks nothing else.
 
-Only the newest values are saved. What could not be saved is owed until it was, unless something
-newer has taken its place. What is saved, and where, is the caller's business.
+Only the newest values are saved. A value that could not be saved is tried again, unless a newer
+one has taken its place. What is saved, and where, is the caller's business.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ class Saver:
         try:
             self._thread.start()
         except RuntimeError as error:
-            # The system has no thread left: what is to be saved is not worth more than that.
+            # The system has no thread left; the values are not worth more than a warning.
             LOG.warning('Nothing is saved: %s', error)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Stop; what has not been sent by now never is."""
+        """Stop; values that have not been sent by now never are."""
         self.closed = True
         self._arrived.set()
         if self._thread.ident is not None:
             self._thread.join(CLOSE_S)
 
     def put(self, values: Mapping[str, Any]) -> None:
-        """Let these be saved; never blocks."""
+        """Have these saved; never blocks."""
         with self._lock:
             self._owed.update(values)
         self._arrived.set()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers what is asked about this host's migrations, and passes commands to their monitors.
+"""Answers requests about this host's migrations, and passes commands to their monitors.
 
-Plain data in, answers out; how they come and go is the channel's business. Nothing here calls
-libvirt, and nobody waits here for longer than current.ANSWER_S, but for what needs Nova's database
-(the policy of what has not begun, and the check of a request's).
+Plain data in, answers out; transport is the channel's business. Nothing here calls libvirt, and no
+caller waits here for longer than migration.ANSWER_S, except for Nova's database (the policy of a
+migration that has not begun, and the check of a request's policy).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import vocabulary
 
-# A view that is younger is fresh enough for everybody.
+# A younger view is fresh enough for every caller.
 FRESH_S = 1.0
 LOOK_S = 0.3
 _NOT_YET = ('{}: not possible in the phase {}; wait until its memory is being sent, or cancel it '
@@ -37,11 +37,11 @@ Answer = protocol.Answer
 
 
 class MigrationService:
-    """The migrations of this host, for those who ask.
+    """The migrations of this host, as the channel's methods show and change them.
 
     :param current: by the server's UUID, those that Nova has handed over
     :param queue: Nova's own queue
-    :param recall: takes out of it what is cancelled early
+    :param recall: takes early cancelled migrations out of it
     :param journals: the folder of journals; None where they are kept in memory alone
     :param resolve_for: the policy for a server, by its UUID, with the keys of a request
     :param newest_request: the id of the newest request to migrate a server, by its UUID
@@ -69,9 +69,9 @@ class MigrationService:
         self._newest_request = newest_request
 
     def policy(self, context: Any, server: str, migration: str) -> Answer:
-        """The policy in force or, at last, of one that is over.
+        """Return the policy in force or, at last, of a migration that is over.
 
-        Of one that this host does not know, it is the policy that it would get now; 'begun' is
+        For one that this host does not know, it is the policy that it would get now; 'begun' is
         False then.
         """
         session = self._session(server, migration)
@@ -92,7 +92,7 @@ class MigrationService:
         place = self._queue.find(server, migration)
         request_id = place.request_id if place is not None else None
         try:
-            # Where it has not come to this host yet, nothing newer has been asked for.
+            # Where it has not reached this host yet, there is no newer request.
             request = self._requests.read(
                 server, request_id or self._newest_request(context, server))
             resolved = self._resolve_for(context, server, request)
@@ -101,7 +101,7 @@ class MigrationService:
         return Answer(protocol.OK, {**_untouched(resolved), 'begun': False})
 
     def progress(self, server: str, migration: str) -> Answer:
-        """How it stands; without a body where this host does not know it."""
+        """Return its status; without a body where this host does not know it."""
         session = self._session(server, migration)
         if session is not None:
             return Answer(protocol.OK, self._look(session))
@@ -120,7 +120,7 @@ class MigrationService:
 
     def timeline(self, server: str, migration: str, after: int, limit: int,
                  kinds: Sequence[str]) -> Answer:
-        """A page of its journal."""
+        """Return a page of its journal."""
         session = self._session(server, migration)
         if session is not None:
             session.note_silence()
@@ -139,7 +139,7 @@ class MigrationService:
                 or protocol.refusal(self._cannot_now(server, migration, 'retune')))
 
     def act(self, server: str, migration: str, action: str) -> Answer:
-        """Do one of the orders; a cancel or completion of what has not begun is remembered."""
+        """Carry out an order; a cancel or completion before the start is remembered."""
         if action not in vocabulary.ORDERS:
             return protocol.refusal(
                 f'there is no action {exception.shown(action)}; there are '
@@ -149,7 +149,7 @@ class MigrationService:
         if now_or_never and (current is None or not current.is_watched):
             return protocol.refusal(self._cannot_now(server, migration, action))
         if current is not None:
-            # Under Nova's own monitor, its answer to whoever asked it first is the true one.
+            # Under Nova's own monitor, its answer to the first caller is the true one.
             return current.order(inbox_mod.Command(action)) or Answer(protocol.ACCEPTED, None)
         records = self._records(server, migration)
         if records is not None:
@@ -163,7 +163,7 @@ class MigrationService:
         self._early.remember(migration, action)
         if (self._here(server, migration) is not None
                 and self._early.take(migration) is not None):
-            # It was handed over in between, and had looked before this was there to be found.
+            # It was handed over in between, and had looked before this order was remembered.
             return self.act(server, migration, action)
         if action == vocabulary.CANCEL:
             self._recall.add(server, migration)
@@ -175,7 +175,7 @@ class MigrationService:
 
     def hold_request(self, context: Any, server: str, request_id: str,
                      values: Mapping[str, Any]) -> Answer:
-        """Check the policy keys of a request to migrate, and keep them for it."""
+        """Check the policy keys of a request to migrate, and store them for it."""
         try:
             resolved = self._resolve_for(context, server, values)
             self._requests.keep(server, request_id, values)
@@ -186,7 +186,7 @@ class MigrationService:
         except OSError as error:
             return protocol.refusal(
                 f'the host cannot keep the policy of this request: {error}; ask again without '
-                'one, or see to the disk of the host', protocol.UNAVAILABLE)
+                'one, or check the disk of the host', protocol.UNAVAILABLE)
         return Answer(protocol.OK, _untouched(resolved))
 
     def drop_request(self, server: str, request_id: str) -> Answer:
@@ -196,7 +196,7 @@ class MigrationService:
 
     @staticmethod
     def _after_its_end(records: journal_reader.Records, command: str) -> Answer | None:
-        """Say yes to a cancel of what was cancelled; None where that is not so."""
+        """Accept a cancel of a cancelled migration; None where it was not cancelled."""
         ended = journal_reader.progress(records)
         if command != vocabulary.CANCEL or ended is None or ended['outcome'] != CANCELLED:
             return None
@@ -217,7 +217,7 @@ class MigrationService:
         return current.session if current is not None else None
 
     def _records(self, server: str, migration: str) -> journal_reader.Records | None:
-        """The journal of a migration of this very server; None where there is none."""
+        """Return the journal of a migration of this very server; None where there is none."""
         session = self._session(server, migration)
         if session is not None and session.journal.path is None:
             return journal_reader.MemoryRecords(session.journal)
@@ -232,7 +232,7 @@ class MigrationService:
     def _look(self, session: session_mod.Session) -> dict[str, Any]:
         end = session.journal.latest(vocabulary.END)
         if end is not None:
-            # Nova is not done with it, but all that is ours is known.
+            # Nova is not done with it, but our part is over and known.
             return {**session.view(), **journal_reader.ending(end), 'phase': vocabulary.FINISHING}
         found = session.view()
         if found['age_seconds'] < FRESH_S:
@@ -246,7 +246,7 @@ class MigrationService:
         return session.view()
 
     def _cannot_now(self, server: str, migration: str, what: str) -> str:
-        """Why a migration without a session cannot be steered."""
+        """Explain why a migration without a session cannot be steered."""
         stock = self._stock_of(server, migration)
         if stock is not None:
             return stock.sentence
@@ -265,12 +265,12 @@ class MigrationService:
 
 
 def _phase(place: pending.Place | None) -> str:
-    """Where a migration is that has not begun; the conductor has those that are not here."""
+    """Return the phase of a migration that has not begun; the conductor has those not here."""
     if place is None:
         return vocabulary.QUEUED
     return vocabulary.WAITING if place.waits_for else vocabulary.PREPARING
 
 
 def _untouched(resolved: resolve.Resolved) -> dict[str, Any]:
-    """A policy that nobody has changed since it was resolved."""
+    """Return a policy as it was resolved, without any retune."""
     return {**resolved.to_dict(), 'held': {}, 'retuned': {}, 'notes': []}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One migration on its source host: what was resolved for it and what its threads share.
+"""One migration on its source host: its resolved policy and the state that its threads share.
 
 Made before Nova starts the operation and dropped when the migration is over. `prepare` comes
-first, and what it plans is the same for both threads: the operation's uses `planned_domain`, the
-monitor's `watch`. Commands come in through the inbox.
+first, and both threads share its plan: the operation's uses `planned_domain`, the monitor's
+`watch`. Commands come in through the inbox.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ GIB = 2 ** 30
 
 @dataclasses.dataclass(frozen=True)
 class MigrationFacts:
-    """What the driver knows when it makes a session.
+    """The driver's facts about a migration when it makes a session.
 
     :ivar migration: the UUID of Nova's record.
     :ivar resolver: resolves the policy again, with a retune on top.
     :ivar memory_bytes: the server's memory.
-    :ivar link_mib_s: the operator's word for the link's rate; None where it is to be learnt.
+    :ivar link_mib_s: the operator's setting of the link's rate; None where it is to be learnt.
     :ivar circumstances: of the server and its host.
     """
 
@@ -91,7 +91,7 @@ class Session:
         self.broken = False
         self._links = links
         self._neighbours = neighbours
-        # The operator's word, else what was learnt, else unknown.
+        # The operator's setting, else the learnt rate, else unknown.
         learnt = links.get(start.destination)
         self.link_mib_s = start.link_mib_s or (learnt.low_mib_s if learnt else None)
         self.reach_mib_s = start.link_mib_s or (learnt.reach_mib_s if learnt else None)
@@ -101,7 +101,7 @@ class Session:
         self._plan = migrate_call.make(self.policy, self._circumstances)
         self._noted: tuple[str, ...] = ()
         self._dirtied_bytes: int | None = None
-        # What QEMU has where it did not take what it was told.
+        # The limit that QEMU has where it did not take the one that it was told.
         self._other_limit_ms: int | None = None
         self._silence = silence.Silence(guest, journal, inbox.clock)
         self._hung = None if outside is None else hung.Hung(
@@ -119,7 +119,7 @@ class Session:
         return self.start.resolved.policy
 
     def in_force(self) -> dict[str, Any]:
-        """The policy now, its origins and notes, and what operators hold and changed of it."""
+        """Return the policy now, its origins and notes, and the held and changed settings."""
         monitor = self._monitor
         notes = list(self._plan.notes)
         if monitor is None:
@@ -127,7 +127,7 @@ class Session:
         return {**monitor.commands.in_force, 'notes': notes}
 
     def too_late(self, item: inbox_mod.Request) -> None:
-        """Answer what came when its monitor had closed the inbox; the first answer counts."""
+        """Answer an order that came after the inbox was closed; the first answer counts."""
         if self._monitor is not None:
             self._monitor.commands.too_late(item)
 
@@ -164,7 +164,7 @@ class Session:
         self._end(outcome, 0.0, {}, {})
 
     def view(self) -> dict[str, Any]:
-        """How it stands, as of the monitor's last look."""
+        """Return its status, as of the monitor's last look."""
         monitor = self._monitor
         if monitor is None:
             return vocabulary.blank_status(
@@ -177,7 +177,7 @@ class Session:
         return {**found, 'waits_for': self.note_silence() or found['waits_for']}
 
     def facts(self, plan: migrate_call.MigrateParams, disk_bytes: int) -> controller_mod.Facts:
-        """What the engine is told."""
+        """Collect the facts for the engine."""
         facts = controller_mod.Facts(
             memory_bytes=self.start.memory_bytes,
             disk_bytes=disk_bytes,
@@ -200,21 +200,21 @@ class Session:
         return dataclasses.replace(facts, qemu_limit_ms=limit_ms)
 
     def _deadline_s(self, policy: keys.Policy, disk_bytes: int) -> float | None:
-        """When the migration must be done under a policy, on the monitor's clock."""
+        """Return the deadline under a policy, on the monitor's clock; None for none."""
         whole_s = policy.deadline_seconds(self.start.memory_bytes / GIB, disk_bytes / GIB)
         return None if whole_s is None else self._started_s + whole_s
 
     def prepare(self, dirtied_bytes: int | None) -> None:
-        """Ask QEMU what it is, and tell it what it has to know before the start.
+        """Ask QEMU for its version and devices, and set its limits before the start.
 
-        Once, before both threads. What does not fit, or is refused, is left out of the plan.
-        libvirt keeps a limit that is set before.
+        Once, before both threads. A feature that does not fit, or is refused, is left out of the
+        plan. libvirt keeps a limit that is set before.
 
         :param dirtied_bytes: what the server dirtied in guest.MEASURED_S, shortly before
         """
         self._dirtied_bytes = dirtied_bytes
         self._ask_guest()
-        self._plan_anew()
+        self._replan()
         limit_ms = self.facts(self._plan, 0).qemu_limit_ms
         if not self._try(lambda: self.guest.set_max_downtime(limit_ms)):
             self._other_limit_ms = self._limit_of_qemu()
@@ -225,7 +225,7 @@ class Session:
                 self._leave_out(fits.THROTTLE, 'its limits could not be set')
 
     def _ask_guest(self) -> None:
-        """Learn of the guest's devices, and which QEMU it is; an older one than is installed."""
+        """Learn the guest's devices and QEMU's version, which may be older than the installed."""
         def look() -> None:
             self._circumstances = dataclasses.replace(
                 self._circumstances, devices=fits.devices(self.guest.definition()))
@@ -240,8 +240,8 @@ class Session:
                 self.policy, self._circumstances, qemu_version=0):
             self._try(ask)
 
-    def _plan_anew(self) -> None:
-        """Make the plan with what is known now, and say what is newly left out."""
+    def _replan(self) -> None:
+        """Make the plan from the present facts, and report newly omitted features."""
         self._plan = migrate_call.make(self.policy, self._circumstances, self._refused)
         for note in self._plan.notes:
             if note not in self._noted:
@@ -249,22 +249,22 @@ class Session:
         self._noted = self._plan.notes
 
     def _leave_out(self, feature: str, why: str) -> migrate_call.MigrateParams:
-        """Go on without something that libvirt or QEMU refused; returns the new plan.
+        """Go on without a feature that libvirt or QEMU refused; return the new plan.
 
         After `prepare` it is called by the thread that makes the migrate call, and by no other.
         """
         self._refused[feature] = why
-        self._plan_anew()
+        self._replan()
         return self._plan
 
     def _may_call_again(self) -> bool:
-        """Whether the migrate call, which has failed, may be made once more."""
+        """Whether the failed migrate call may be made once more."""
         monitor = self._monitor
         return not self.inbox.holds(vocabulary.CANCEL) and (
             monitor is None or monitor.may_begin_again)
 
     def _limit_of_qemu(self) -> int:
-        """The limit in ms that QEMU has; its own where libvirt does not tell."""
+        """Return QEMU's limit in ms; its default where libvirt does not tell."""
         try:
             return self.guest.max_downtime()
         except exception.GuestError as error:
@@ -273,7 +273,7 @@ class Session:
             return settings_mod.QEMU_LIMIT_MS
 
     def undo(self) -> None:
-        """Give back what `prepare` took, where the migration was not watched to its end."""
+        """Undo `prepare`, where the migration was not watched to its end."""
         if self._throttle_is_held and not self.is_watched:
             self._try(self.guest.free_throttle)
 
@@ -288,7 +288,7 @@ class Session:
             self._may_call_again)
 
     def _try(self, do: Callable[[], None]) -> bool:
-        """Something that makes the migration better, but not what it hangs on."""
+        """Try an improvement that the migration does not depend on; whether it worked."""
         try:
             do()
             return True
@@ -301,7 +301,7 @@ class Session:
         self.journal.add(vocabulary.EVENT, self.inbox.clock(), text=text)
 
     def operation_over(self, error: Exception | None) -> None:
-        """The operation's thread has come to its end."""
+        """Note that the operation's thread has ended."""
         self.call.error = error
         self.call.done = True
         self.inbox.put(inbox_mod.CallReturned(self.inbox.clock()))
@@ -310,7 +310,7 @@ class Session:
         self, reporter: nova_records.Reporter, disk_paths: Sequence[str],
         sleep: Callable[[float], None] = time.sleep,
     ) -> outcome_mod.Outcome:
-        """Watch and steer until the migration is over, and keep what was learnt of it."""
+        """Watch and steer until the migration is over, and keep its lessons for the next."""
         plan = self._plan.for_disks(len(disk_paths))
         facts = self.facts(plan, self.guest.disk_bytes(disk_paths))
         self.journal.add(
@@ -335,8 +335,8 @@ class Session:
         try:
             self._finish(monitor, controller, outcome)
         except Exception:
-            # What Nova does next decides about the guest; this does not.
-            LOG.exception('What the migration leaves was not kept whole',
+            # Nova's next step decides about the guest; this does not.
+            LOG.exception('The results of the migration were not kept in full',
                           instance=self.start.instance)
         return outcome
 
@@ -362,13 +362,13 @@ class Session:
                          percent=percent, notes=list(self._plan.notes), **figures, **changed)
 
     def _learn_link(self, monitor: loop.Monitor, controller: controller_mod.Controller) -> None:
-        """Keep what this migration got over the link, for the next one to the same host."""
+        """Keep the rate that this migration reached, for the next one to the same host."""
         seen_mib_s = [rate for rate in map(link_rate.from_pass, controller.passes) if rate]
         is_bound = not seen_mib_s
         last, stats = monitor.last_sample, monitor.final_stats
         sent, downtime_ms = stats.get('memory_processed'), stats.get('downtime')
-        # What post-copy fetched, a paused guest left, or others' memory took the link for, says
-        # nothing of a switchover.
+        # The rate of post-copy, of a paused guest, or of a link that others use says nothing
+        # about a switchover.
         if (is_bound and not controller.over and last and not last.others
                 and last.memory_processed_bytes and monitor.ended_s
                 and isinstance(sent, int) and isinstance(downtime_ms, int)):
@@ -386,7 +386,7 @@ class Session:
 def journal_for(
     folder: pathlib.Path | None, migration_uuid: str, started_s: float, max_bytes: int,
 ) -> journal_mod.Journal:
-    """The journal of a migration; in memory only where its file cannot be named."""
+    """Make the journal of a migration; in memory only where its file cannot be named."""
     path = None
     if folder is not None:
         try:

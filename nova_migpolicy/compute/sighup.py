@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lets SIGHUP mean "reload" in a nova-compute with native threads too.
 
-Under eventlet oslo.service does it: it reads the options that can change anew and resets the
-service.  With native threads and one process, which is how nova-compute runs, it has no such
-thing yet and ends the process, in the middle of whatever migrates.  Nothing is touched here
-where that is not so.
+Under eventlet oslo.service does it: it reads the mutable options again and resets the
+service. With native threads and one process, which is how nova-compute runs, it cannot do so
+yet and ends the process, in the middle of any migration. Nothing is changed here where that is
+not so.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ def install(conf: Any, reset: Callable[[], None]) -> bool:
 
     Call it in the main thread, once oslo.service has installed its handlers.
 
-    :param conf: whose files are read again.
-    :param reset: what the service does at a reload, after that.
+    :param conf: the configuration whose files are read again.
+    :param reset: the service's own reload, called after that.
     """
     if (threading.current_thread() is not threading.main_thread()
             or not _would_end(signal.getsignal(signal.SIGHUP))):
         return False
 
     def reload() -> None:
-        LOG.info('SIGHUP: reading the options that can change anew')
+        LOG.info('SIGHUP: reading the mutable options again')
         try:
             conf.mutate_config_files()
             reset()

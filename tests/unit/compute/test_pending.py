@@ -176,7 +176,7 @@ class RecallTest(testtools.TestCase):
             raise RuntimeError('wrong state')
 
         self.recall._abort = fail
-        for number, words in ((1, 'somebody else has taken it out: wrong state'),
+        for number, words in ((1, 'another caller has taken it out: wrong state'),
                               (2, 'Traceback')):
             self.put_in_queue(number)
             self.cancel(number)
