@@ -53,7 +53,7 @@ The policy keys that images may set, by the property migpolicy_<key>.
 
 Images belong to tenants. By default none of their properties counts. An image
 may move a listed key only to gentler values than the flavor and nova.conf give,
-and not so far that its server could not be migrated any more; see image_limits.
+and not so far that its server could no longer be migrated; see image_limits.
 With profile in this list an image may name a profile, each of whose values is
 held against the same limits.
 """)),
@@ -109,14 +109,14 @@ changed, and each of several disks keeps an equal part of the cap to its end.
     cfg.BoolOpt(
         'measure_before_start', default=True, mutable=True,
         help=_flow("""
-Whether QEMU looks for a second, before a live migration starts, how much memory
-the server dirties.
+Whether QEMU measures for a second, before a live migration starts, how much
+memory the server dirties.
 
 It takes samples of pages while the destination is being prepared; only where that
 takes less than a second, the migration waits for the rest of it. A migration whose
 bandwidth cannot keep up with the server is then given more at once, where its policy
 permits that, and forecasts are better from the start. It takes libvirt 7.2 or later;
-without it the passes tell the same later.
+without it the passes show the same later.
 """)),
     cfg.IntOpt(
         'journal_days', default=30, min=1, max=3650, mutable=True,

@@ -84,7 +84,7 @@ class Rbac:
         """
         if not self.allows(context, rule, project_id):
             raise errors.Refusal(
-                403, f'The rule {rule} does not allow it to you; an operator can change it in '
+                403, f'The rule {rule} does not allow it; an operator can change it in '
                 "nova-api's policy file.")
 
     def allows(self, context: Any, rule: str, project_id: str | None) -> bool:

@@ -64,7 +64,7 @@ def cancel() -> Schema:
     """Make the schema of the body of POST /os-migrations/cancel."""
     name = {'type': 'string', 'minLength': 1, 'maxLength': 255}
     servers = {
-        'description': 'Of these servers alone, such as remained before.',
+        'description': 'Only these servers, such as those that remained before.',
         'type': 'array', 'minItems': 1, 'maxItems': MOST_SERVERS, 'items': name,
     }
     return _object({'cancel': {'oneOf': [

@@ -136,5 +136,5 @@ def _unmovable(server: find.Server) -> str:
 
 
 def _unseen(server: find.Server) -> str:
-    return (f'Nova took the request but shows no migration of it after '
+    return (f'Nova accepted the request but shows no migration for it after '
             f'{words.figure(APPEARS_S, "s")}: see "openstack server event list {server.id}".')

@@ -110,7 +110,7 @@ class Key:
                 raise exception.BadValue(
                     self.name, given, f'{exception.shown(word)} is not a name')
             if words.count(word) > 1:
-                raise exception.BadValue(self.name, given, f'{word} is there twice')
+                raise exception.BadValue(self.name, given, f'{word} is given twice')
         return tuple(words)
 
     def _check_choice(self, word: str, given: object) -> None:

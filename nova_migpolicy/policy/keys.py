@@ -35,7 +35,7 @@ WORDS: abc.Mapping[str, str] = types.MappingProxyType({
     'pause': 'pause the server for the rest of the transfer',
     'continue': 'go on and wait',
     'bandwidth': 'raise the rate',
-    'downtime': 'raise the blackout that is tried for',
+    'downtime': 'raise the blackout to try for',
     'auto_converge': 'take CPU time away from the server',
     'none': 'not compressed',
     'xbzrle': 'only the differences of pages that were sent before',

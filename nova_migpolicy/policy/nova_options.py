@@ -20,7 +20,7 @@ class Fate(enum.Enum):
     """The fate of an option under every profile but nova."""
 
     MAPPED = 'counts as policy keys'
-    KEPT = 'acts as ever'
+    KEPT = 'keeps its effect'
     NO_EFFECT = 'has no effect'
 
 
@@ -101,7 +101,7 @@ _ALL = (
     MONITOR_INTERVAL,
     Option('libvirt', 'live_migration_tunnelled', Fate.KEPT,
            'The data goes through libvirtd. Post-copy and parallel connections are left out then, '
-           'which is said in the log of each migration.'),
+           'which the log of each migration says.'),
     Option('libvirt', 'live_migration_with_native_tls', Fate.KEPT, 'QEMU encrypts the data.'),
     Option('libvirt', 'live_migration_scheme', Fate.KEPT,
            "Nova makes the destination's address with it."),

@@ -27,14 +27,14 @@ Nova's own options about live migrations
 =========================================
 
 Under the profile ``nova`` all of them act as Nova says. Under any other profile some count as
-policy keys, some act as ever, and the others have no effect: the policy has what they were for.
+policy keys, some keep their effect, and the others have none: the policy has keys in their place.
 
 No value that Nova can read stops nova-compute from starting. What Nova cannot read, such as a word
 where it wants a number, it refuses by itself at its start, with or without the plugin.
 
 When nova-compute starts, its log has one warning for each option that is set in nova.conf and does
 not count, or not as it is written: it names the option, its value, what counts instead, and what
-to set. On SIGHUP the new ones are said. Options that count as
+to set. On SIGHUP it warns of new ones. Options that count as
 policy keys take the place of nova.conf ``[libvirt]`` in the order of sources (:doc:`admin`), so
 the profile that nova.conf names and the keys in ``[migpolicy]`` win over them.
 Where nova.conf has ``[migpolicy] profile = nova``, the warnings are about the servers whose flavor
@@ -64,7 +64,7 @@ rate below 0, never 0, which is no cap.
 _HEADINGS = {
     nova_options.Fate.MAPPED: 'Options that count as policy keys',
     nova_options.Fate.NO_EFFECT: 'Options that have no effect',
-    nova_options.Fate.KEPT: 'Options that act as ever',
+    nova_options.Fate.KEPT: 'Options that keep their effect',
 }
 
 

@@ -62,8 +62,8 @@ _ALL = (
         'puts it at risk, and an early and explained end where that is not enough.'),
     _built_in(
         'minimal_downtime',
-        'For servers that feel every break: a blackout of 150 ms at most and more patience; '
-        'rather no migration than a longer break.',
+        'For servers that are sensitive to every interruption: a blackout of 150 ms at most and '
+        'more patience; no migration rather than a longer blackout.',
         max_downtime_ms=150, initial_downtime_ms=50,
         timeout_seconds=600, timeout_seconds_per_gib=150),
     _built_in(
@@ -78,7 +78,7 @@ _ALL = (
     _built_in(
         'suspend_if_needed',
         'For servers that should arrive in any case and may stand still: when pre-copy cannot '
-        'finish, the server is paused for the rest of the transfer. No risk of loss, but a break '
+        'finish, the server is paused for the rest of the transfer. No risk of loss, but a pause '
         'of up to its memory divided by the rate at which it is sent then.',
         remedies=('bandwidth', 'downtime', 'pause'),
         on_stall='pause', on_timeout='pause'),
@@ -122,7 +122,7 @@ class _Loader(yaml.SafeLoader):
                 continue
             if key_node.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f'{key_node.value!r} is there twice', key_node.start_mark)
+                    None, None, f'{key_node.value!r} is given twice', key_node.start_mark)
             seen.add(key_node.value)
         return super().construct_mapping(node, deep)
 

@@ -126,7 +126,7 @@ def _told(migration: Any, state: parallel.State) -> Told:
     if state.error is not None:
         LOG.error('Cancelling migration %s of server %s failed', migration.id,
                   migration.instance_uuid, exc_info=state.error)
-        return 'failed', {'code': 500, 'message': 'nova-api failed at it; its log has more.'}
+        return 'failed', {'code': 500, 'message': 'nova-api failed; its log has more.'}
     told: Told = state.value
     return told
 

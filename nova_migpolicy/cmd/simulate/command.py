@@ -149,12 +149,12 @@ def _from_journal(args: argparse.Namespace, known: policies.Known,
     beside = [*guest_options.given(args), *(f'--{name}' for name in ('flavor', 'image')
                                             if getattr(args, name))]
     if beside:
-        raise inputs.Usage(f'{beside[0]} does not go with --journal, which says that itself')
+        raise inputs.Usage(f'{beside[0]} does not go with --journal, which gives that itself')
     found = recorded_guest.read(args.journal)
     scene = _scene(args, found.guest, found)
     notes = found.notes
     if not args.link_mib_s and not found.link_mib_s:
-        notes += ('The journal does not tell the rate of the link; give it with --link-mib-s.',)
+        notes += ('The journal does not have the rate of the link; give it with --link-mib-s.',)
     return [policies.of_recording(found.policy, known, request)], scene, notes
 
 

@@ -100,7 +100,7 @@ def build(args: argparse.Namespace, memory_mib: int) -> Guest:
         raise inputs.BadInput('--pattern', name,
                               '--phase is missing: what it does, one after the other')
     if phases and name != 'phases':
-        raise inputs.BadInput('--pattern', name, 'it has no use for --phase; phases has')
+        raise inputs.BadInput('--pattern', name, 'it does not use --phase; phases does')
     _check_sizes(values, phases, memory_mib, int(args.untouched_mib or 0))
     found = patterns.PATTERNS[name]
     load = found.make(memory_mib, values, phases)
@@ -129,7 +129,7 @@ def _values(args: argparse.Namespace, pattern: str) -> dict[str, float]:
             values[one.name] = value
         elif typed is not None:
             raise inputs.BadInput(one.flag, typed, (
-                f'pattern {pattern} has no use for it; {", ".join(one.patterns)} has'))
+                f'pattern {pattern} does not use it; {", ".join(one.patterns)} does'))
     return values
 
 

@@ -37,7 +37,7 @@ class Case:
 def settings(pairs: abc.Iterable[str]) -> dict[str, object]:
     """Return the keys and values of ``--set KEY=VALUE``, as often as it was given.
 
-    :raises inputs.BadInput: if one is not of that form, or twice there.
+    :raises inputs.BadInput: if one is not of that form, or given twice.
     """
     found: dict[str, object] = {}
     for pair in pairs:
@@ -47,7 +47,7 @@ def settings(pairs: abc.Iterable[str]) -> dict[str, object]:
             raise inputs.BadInput('--set', pair, (
                 'write it as KEY=VALUE, like --set max_downtime_ms=300'))
         if name in found:
-            raise inputs.BadInput('--set', pair, f'{name} is there twice')
+            raise inputs.BadInput('--set', pair, f'{name} is given twice')
         if name == 'profile':
             raise inputs.BadInput('--set', pair, 'use --profile')
         found[name] = value

@@ -169,7 +169,7 @@ def _guest(path: str, seen: observer_mod.Observation, memory_mib: int, policy: k
                    for one in records)
         if not done or seen.sample is None:
             raise inputs.BadInput(FIELD, path, (
-                'no copy of the memory came to its end in it, so it does not show how the guest '
+                'it has no complete copy of the memory, so it does not show how the guest '
                 'writes; describe the guest with --memory-mib and the options beside it'))
         notes.append('It was over with the first copy of the memory, so the guest counts as '
                      'one that writes nothing.')

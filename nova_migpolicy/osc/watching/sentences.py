@@ -42,7 +42,7 @@ def eta(now: View) -> str:
         return 'does not converge as it is'
     latest_s = now.eta_low_s if now.eta_high_s is None else now.eta_high_s
     if latest_s is not None and latest_s < 1:
-        return 'ends any moment'
+        return 'ends at any moment'
     if latest_s is None and now.converges and now.phase == vocabulary.PASSES:
         # In the passes there was one, which has gone by.
         return 'takes longer than expected'

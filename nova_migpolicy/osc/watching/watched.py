@@ -84,7 +84,7 @@ class Watch:
         before, self.view = self.view, now
         lines = []
         if self.trouble:
-            lines.append(Line('note', 'the answers have come back'))
+            lines.append(Line('note', 'there are answers again'))
         self.trouble, self._trouble_since_s = '', None
         if before is None or before.phase != now.phase:
             lines.append(Line('phase', now.phase))

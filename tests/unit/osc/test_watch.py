@@ -81,7 +81,7 @@ class WatchingTest(cloud.CloudTest):
         out = self.ok(*WATCH)
         self.assertEqual(4, out.count(' trouble: '))
         self.assertIn('Host n1 does not answer. The migration itself is not touched', out)
-        self.assertIn('note: the answers have come back', out)
+        self.assertIn('note: there are answers again', out)
 
     def test_what_does_not_pass(self):
         self.plugin('progress', fault(403, 'not for you'))

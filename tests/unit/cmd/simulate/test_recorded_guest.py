@@ -65,7 +65,7 @@ class RecordedTest(base.CommandTest):
 
     def test_a_link_that_was_learnt_at_the_end(self):
         path = self.journal(link_known=False)
-        self.assertIn('does not tell the rate of the link', ' '.join(
+        self.assertIn('does not have the rate of the link', ' '.join(
             self.simulate('--journal', path).split()))
         with open(path, 'a', encoding='utf-8') as stream:
             stream.write('{"at": 9, "kind": "link", "seen_mib_s": 110.5, "held_mib_s": 100}\n')

@@ -88,7 +88,7 @@ class FollowTest(testtools.TestCase):
         told = [line for line in self.screen.lines if 'trouble' in line]
         self.assertEqual(3, len(told))
         self.assertIn('down. The migration itself is not touched', told[0])
-        self.assertIn('a note: the answers have come back', self.screen.lines)
+        self.assertIn('a note: there are answers again', self.screen.lines)
         self.assertEqual(0, watch.exit_status)
 
     def test_errors_that_stay_are_given_up(self):

@@ -40,7 +40,7 @@ class PluginTest(testtools.TestCase):
 
     def test_what_is_expected_badly(self):
         self.assertIn('does not converge as it is', sentences.where(plugin(converges=False)))
-        self.assertIn('ends any moment', sentences.where(plugin(
+        self.assertIn('ends at any moment', sentences.where(plugin(
             eta_seconds={'low': 0.2, 'expected': 0.3, 'high': 0.9})))
         self.assertIn('deadline in 250 s, will miss it',
                       sentences.where(plugin(makes_deadline=False)))

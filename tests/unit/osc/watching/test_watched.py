@@ -104,7 +104,7 @@ class WatchTest(testtools.TestCase):
         self.assertEqual([], self.watch.miss(2.0, 'No answer.', 60))
         self.assertEqual(['trouble: Another. Asking again.'],
                          said(self.watch.miss(3.0, 'Another.', 60)))
-        self.assertEqual(['note: the answers have come back'], self.see(4.0))
+        self.assertEqual(['note: there are answers again'], self.see(4.0))
         self.assertEqual('', self.watch.trouble)
 
     def test_trouble_that_stays_is_given_up(self):
