@@ -90,7 +90,7 @@ class Store:
         _tell(self.settings.remarks)
 
     def reload_on_sighup(self) -> None:
-        """From now on, read everything again when the process is told to reload."""
+        """Read everything again, from now on, whenever the process is told to reload."""
         self._conf.register_mutate_hook(self._hook)
 
     def _hook(self, conf: cfg.ConfigOpts, fresh: object) -> None:

@@ -80,7 +80,7 @@ class Channel:
         except messaging.RemoteError as error:
             raise _failed(host, error.exc_type, str(error.value)) from None
         except Exception as error:
-            # What was raised there comes as itself where this side knows it.
+            # An exception raised there arrives as itself where this side knows its class.
             raise _failed(host, type(error).__name__, str(error)) from None
         return _read(host, given)
 

@@ -346,7 +346,7 @@ class Session:
             self._learn_link(monitor, controller)
         elif self._throttle_is_held:
             self._try(self.guest.free_throttle)
-        # A large journal is not read as a whole: its end has what was changed long before.
+        # A large journal is not read as a whole, so its end repeats earlier changes.
         changed = monitor.commands.in_force if monitor.commands.changed else {}
         self._end(outcome, monitor.view['percent'],
                   outcome_mod.figures(monitor.final_stats), changed)
