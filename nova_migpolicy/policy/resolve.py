@@ -244,7 +244,7 @@ class _Merge:
             raise exception.BadRequest(errors)
 
     def _may_change_profile(self, level: Level, wanted: str) -> bool:
-        """Whether the profile may change: an image can neither choose stock behaviour nor end it."""
+        """Whether the profile may change: an image can neither choose nor end stock behaviour."""
         now = self.fields['profile']
         if level != Level.IMAGE or wanted == now.value:
             return True

@@ -73,8 +73,7 @@ class AutoConverge:
     """The throttle of one migration in percent; armed: it may act at all.
 
     The second time that more was dirtied than half of the memory sent it sets the initial
-    throttle,
-    and each second time after that one step more, up to a ceiling.
+    throttle, and each second time after that one step more, up to a ceiling.
     """
 
     armed: bool
