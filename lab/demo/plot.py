@@ -68,7 +68,7 @@ def _decisions(upper: Any, lower: Any, track: track_mod.Track) -> None:
     for number, decided in enumerate(marked):
         for axis in (upper, lower):
             axis.axvline(decided.at_s, color=DECISION, linewidth=1.2, linestyle=':')
-        said = '; '.join(decided.actions) or 'retuned by a person'
+        said = '; '.join(decided.actions) or 'retuned by the operator'
         upper.annotate(
             textwrap.fill(said, 24), (decided.at_s, 1),
             xycoords=('data', 'axes fraction'), xytext=(4, -8 - 30 * (number % 3)),

@@ -84,7 +84,7 @@ def eta(track: track_mod.Track) -> str:
     seconds = track.forecast.get('eta_s')
     if seconds is None:
         return 'converges'
-    return f'ends in about {seconds:.0f} s' if seconds >= 1 else 'ends any moment'
+    return f'ends in about {seconds:.0f} s' if seconds >= 1 else 'ends at any moment'
 
 
 def running(tracks: Sequence[track_mod.Track]) -> rich_table.Table:
