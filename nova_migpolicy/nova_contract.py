@@ -194,6 +194,14 @@ def _compare(name: Name) -> abc.Iterator[str]:
             yield f'{name.path} does not set {attribute}; it is needed to {name.use}'
 
 
+def _wrong_kind(want: str, parameter: inspect.Parameter) -> str | None:
+    if want.endswith('=') and parameter.default is inspect.Parameter.empty:
+        return f'needs {want.strip("=")}'
+    if want.startswith('*') and parameter.kind is not inspect.Parameter.VAR_POSITIONAL:
+        return f'takes only one {want.strip("*")}'
+    return None
+
+
 def _wrong_parameters(expected: abc.Sequence[str], function: Any) -> str | None:
     """Describe a mismatch in a function's parameters; None if they are as expected."""
     there = [parameter for parameter in inspect.signature(function).parameters.values()
@@ -202,10 +210,9 @@ def _wrong_parameters(expected: abc.Sequence[str], function: Any) -> str | None:
         names = want.strip('*=').split('|')
         if index >= len(there) or there[index].name not in names:
             return f'has no parameter {" or ".join(names)} in place {index + 1}'
-        if want.endswith('=') and there[index].default is inspect.Parameter.empty:
-            return f'needs {want.strip("=")}'
-        if want.startswith('*') and there[index].kind is not inspect.Parameter.VAR_POSITIONAL:
-            return f'takes only one {want.strip("*")}'
+        wrong = _wrong_kind(want, there[index])
+        if wrong is not None:
+            return wrong
     for parameter in there[len(expected):]:
         if (parameter.default is inspect.Parameter.empty
                 and parameter.kind not in {inspect.Parameter.VAR_POSITIONAL,

@@ -114,18 +114,17 @@ class Launcher:
         """
         until_s = self._clock() + APPEARS_S
         while missing := {one.server.id: one for one in asked if one.migration is None}:
-            for found in look():
-                one = missing.get(found.server.id)
-                if one is not None and one.migration is None and found.uuid not in known:
-                    one.migration = found
-            if all(one.migration for one in missing.values()):
-                return
-            if self._clock() >= until_s:
-                for one in missing.values():
-                    if one.migration is None:
-                        one.error = _unseen(one.server)
-                return
-            self._sleep(LOOK_EVERY_S)
+            newest = {found.server.id: found for found in reversed(list(look()))
+                      if found.uuid not in known}
+            for server, one in missing.items():
+                one.migration = newest.get(server)
+            unseen = [one for one in missing.values() if one.migration is None]
+            if unseen and self._clock() < until_s:
+                self._sleep(LOOK_EVERY_S)
+                continue
+            for one in unseen:
+                one.error = _unseen(one.server)
+            return
 
 
 def _unmovable(server: find.Server) -> str:

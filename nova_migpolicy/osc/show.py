@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from urllib import parse
 
@@ -90,39 +92,54 @@ class ShowProgress(base.ShowOne):
         return base.fields(parsed_args, _progress(found))
 
 
-def _progress(found: Mapping[str, Any]) -> dict[str, Any]:
-    def get(*names: str) -> Any:
-        value: Any = found
-        for name in names:
-            value = value.get(name) if isinstance(value, Mapping) else None
-        return value
+def _as_it_is(value: Any) -> Any:
+    return value
 
-    shown = {name: get(name) for name in (
+
+def _sentence(decision: Any) -> str | None:
+    if not isinstance(decision, Mapping):
+        return None
+    return sentences.sentence({**decision, 'kind': vocabulary.DECISION})
+
+
+#: the fields shown, in their order: where they are in a status, and how they are shown
+_FIELDS: Mapping[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
+    **{name: ((name,), _as_it_is) for name in (
         'server_id', 'migration_id', 'migration_uuid', 'status', 'source_host',
         'destination_host', 'phase', 'waits_for', 'percent', 'age_seconds', 'started_at',
-        'elapsed_seconds')}
-    for what in ('memory', 'disk'):
-        for part in ('total', 'processed', 'remaining'):
-            shown[f'{what}_{part}_mib'] = words.mib(get(what, f'{part}_bytes'))
-    shown.update({name: get(name) for name in (
-        'bandwidth_mib_s', 'dirty_mib_s', 'throttle_percent', 'pass_number')})
-    shown.update({f'setting_{name}': get('settings', name) for name in (
-        'bandwidth_mib_s', 'max_downtime_ms', 'qemu_limit_ms', 'max_throttle_percent')})
-    shown.update({name: get(name) for name in ('held', 'expected_blackout_ms', 'converges')})
-    shown.update({f'eta_{name}_seconds': get('eta_seconds', name)
-                  for name in ('low', 'expected', 'high')})
-    shown.update({name: get(name) for name in (
-        'deadline_at', 'deadline_in_seconds', 'makes_deadline')})
-    last = get('last_decision')
-    shown['last_decision'] = None if not isinstance(last, Mapping) else (
-        sentences.sentence({**last, 'kind': vocabulary.DECISION}))
-    shown.update({name: get(name) for name in ('outcome', 'reason')})
-    final = get('final')
+        'elapsed_seconds')},
+    **{f'{what}_{part}_mib': ((what, f'{part}_bytes'), words.mib)
+       for what in ('memory', 'disk') for part in ('total', 'processed', 'remaining')},
+    **{name: ((name,), _as_it_is) for name in (
+        'bandwidth_mib_s', 'dirty_mib_s', 'throttle_percent', 'pass_number')},
+    **{f'setting_{name}': (('settings', name), _as_it_is) for name in (
+        'bandwidth_mib_s', 'max_downtime_ms', 'qemu_limit_ms', 'max_throttle_percent')},
+    **{name: ((name,), _as_it_is) for name in ('held', 'expected_blackout_ms', 'converges')},
+    **{f'eta_{name}_seconds': (('eta_seconds', name), _as_it_is)
+       for name in ('low', 'expected', 'high')},
+    **{name: ((name,), _as_it_is) for name in (
+        'deadline_at', 'deadline_in_seconds', 'makes_deadline')},
+    'last_decision': (('last_decision',), _sentence),
+    'outcome': (('outcome',), _as_it_is), 'reason': (('reason',), _as_it_is),
+}
+
+
+def _progress(found: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {name: show(_get(found, path)) for name, (path, show) in _FIELDS.items()}
+    final = found.get('final')
     for name, value in (final.items() if isinstance(final, Mapping) else ()):
-        in_mib = name.endswith('_bytes')
-        shown[f'final_{name.removesuffix("_bytes") + "_mib" if in_mib else name}'] = (
-            words.mib(value) if in_mib else value)
+        if name.endswith('_bytes'):
+            shown[f'final_{name.removesuffix("_bytes")}_mib'] = words.mib(value)
+        else:
+            shown[f'final_{name}'] = value
     return shown
+
+
+def _get(found: Mapping[str, Any], path: Sequence[str]) -> Any:
+    value: Any = found
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 class ListTimeline(base.Lister):
@@ -176,9 +193,7 @@ def timeline(api: http.Api, migration: find.Migration, kinds: tuple[str, ...], m
         if marker:
             params['marker'] = marker
         body = api.ours('GET', f'{migration.path}/timeline', params=params)[1]
-        found = body.get('timeline')
-        records = [one for one in found if isinstance(one, Mapping)] if isinstance(
-            found, list) else []
+        records = _records(body.get('timeline'))
         yield from records
         following = _following(body)
         if following is None or following <= marker:
@@ -186,6 +201,10 @@ def timeline(api: http.Api, migration: find.Migration, kinds: tuple[str, ...], m
         marker = following
         if limit is not None:
             limit -= len(records)
+
+
+def _records(found: Any) -> list[Mapping[str, Any]]:
+    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
 
 
 def _following(body: Mapping[str, Any]) -> int | None:

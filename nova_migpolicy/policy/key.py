@@ -104,14 +104,16 @@ class Key:
                 raise exception.BadValue(self.name, given, _NONE_ALONE)
             words = []
         for word in words:
-            if self.choices:
-                self._check_choice(word, given)
-            elif not _NAME.fullmatch(word):
-                raise exception.BadValue(
-                    self.name, given, f'{exception.shown(word)} is not a name')
+            self._check_word(word, given)
             if words.count(word) > 1:
                 raise exception.BadValue(self.name, given, f'{word} is given twice')
         return tuple(words)
+
+    def _check_word(self, word: str, given: object) -> None:
+        if self.choices:
+            self._check_choice(word, given)
+        elif not _NAME.fullmatch(word):
+            raise exception.BadValue(self.name, given, f'{exception.shown(word)} is not a name')
 
     def _check_choice(self, word: str, given: object) -> None:
         if word not in self.choices:

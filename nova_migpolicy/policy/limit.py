@@ -7,6 +7,7 @@ the reason is given here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import dataclasses
 import math
 
@@ -77,21 +78,28 @@ def refuses(key: keys.Key, asked: keys.Value, before: keys.Value, limit: Limit) 
         if limit.high is None or asked in words(limit.high):
             return None
         return f'{OPTION} permits only {", ".join(words(limit.high))}'
+    return _refuses_number(key, asked, before, limit)
+
+
+def _refuses_number(key: keys.Key, asked: keys.Value, before: keys.Value,
+                    limit: Limit) -> str | None:
     # Where 0 is not simply the largest or the smallest, it removes a part of the deadline.
     special = key.zero is not None and not key.unlimited
     wanted = rank(key, asked)
     now = None if special and before == 0 else rank(key, before)
     if limit.high is not None:
-        highest = rank(key, limit.high)
-        if wanted > (highest if now is None else max(highest, now)):
+        if wanted > _beyond(max, rank(key, limit.high), now):
             return f'above {key.text(limit.high)}, the most that {OPTION} permits'
         if special and asked == 0 and limit.low is None:
             return f'0 means {key.zero}, which {OPTION} permits only where LOW is 0'
-    if limit.low is not None:
-        lowest = rank(key, limit.low)
-        if wanted < (lowest if now is None else min(lowest, now)):
-            return f'below {key.text(limit.low)}, the least that {OPTION} permits'
+    if limit.low is not None and wanted < _beyond(min, rank(key, limit.low), now):
+        return f'below {key.text(limit.low)}, the least that {OPTION} permits'
     return None
+
+
+def _beyond(which: Callable[[float, float], float], bound: float, now: float | None) -> float:
+    """Return the bound, or what is in force now where that is beyond it already."""
+    return bound if now is None else which(bound, now)
 
 
 def _refuses_list(asked: keys.Value, before: keys.Value, limit: Limit) -> str | None:

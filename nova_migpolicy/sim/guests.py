@@ -103,15 +103,20 @@ def passages(stretches: abc.Sequence[Stretch], cycle: bool, begin_s: float, end_
     if cycle and end_s - begin_s > 2 * whole:
         begin_s = end_s - whole - end_s % whole
     at_s = whole * math.floor(begin_s / whole) if cycle else 0.0
-    while True:
-        for number, one in enumerate(stretches):
-            last = not cycle and number == len(stretches) - 1
-            until_s = math.inf if last else at_s + one.seconds
-            if until_s > begin_s:
-                yield one, max(begin_s - at_s, 0.0), min(end_s, until_s) - at_s
-            if until_s >= end_s:
-                return
-            at_s = until_s
+    for one, seconds in _endless(stretches, cycle):
+        until_s = at_s + seconds
+        if until_s > begin_s:
+            yield one, max(begin_s - at_s, 0.0), min(end_s, until_s) - at_s
+        if until_s >= end_s:
+            return
+        at_s = until_s
+
+
+def _endless(stretches: abc.Sequence[Stretch],
+             cycle: bool) -> abc.Iterable[tuple[Stretch, float]]:
+    """Generate stretches and their seconds without end: the last one lasts, or they repeat."""
+    timed = [(one, one.seconds) for one in stretches]
+    return itertools.cycle(timed) if cycle else [*timed[:-1], (stretches[-1], math.inf)]
 
 
 def idle(memory_mib: int, zero_mib: int = 0) -> Workload:

@@ -198,26 +198,36 @@ class Course(typing.Generic[PilotT]):
 
     def go(self, until_s: float) -> None:
         """Let time pass to a moment, or to the end."""
-        pilot, plant, left = self.pilot, self.plant, self._left
+        plant, left = self.plant, self._left
         while not plant.over and plant.now_s < until_s:
-            due_s = _due_s(pilot, plant.now_s)
-            if due_s < self._next_s:
-                self._next_s = due_s + AFTER_DUE_S
-            synced = plant.advance(max(plant.now_s + 1e-6, min(
-                self._next_s, until_s, left[0][0] if left else until_s)))
-            if synced and plant.syncs == plant.setup.counter + 2:
-                self._bulk_end_s = plant.now_s
-            now_s = plant.now_s
-            due = bool(left) and now_s >= left[0][0]
-            fresh = synced and self._boundaries and now_s - self._seen_s >= passes_mod.LEAST_GAP_S
-            if plant.over or not (due or fresh or now_s >= self._next_s):
-                continue
-            self._next_s = now_s + self._tick_s
-            self._seen_s = now_s if fresh else self._seen_s
-            stats = plant.stats()
-            self._executor.look(stats if self._change is None else self._change(stats), fresh)
-            if due and not plant.over:
-                self._executor.take(left.pop(0)[1](pilot, plant.now_s))
+            synced = self._advance(until_s)
+            due = bool(left) and plant.now_s >= left[0][0]
+            fresh = synced and self._boundaries and (
+                plant.now_s - self._seen_s >= passes_mod.LEAST_GAP_S)
+            if not plant.over and (due or fresh or plant.now_s >= self._next_s):
+                self._look(due=due, fresh=fresh)
+
+    def _advance(self, until_s: float) -> bool:
+        """Let time pass to what comes next; whether QEMU has synced its bitmap."""
+        plant, left = self.plant, self._left
+        due_s = _due_s(self.pilot, plant.now_s)
+        if due_s < self._next_s:
+            self._next_s = due_s + AFTER_DUE_S
+        synced = plant.advance(max(plant.now_s + 1e-6, min(
+            self._next_s, until_s, left[0][0] if left else until_s)))
+        if synced and plant.syncs == plant.setup.counter + 2:
+            self._bulk_end_s = plant.now_s
+        return synced
+
+    def _look(self, *, due: bool, fresh: bool) -> None:
+        """Take a sample, and a command that is due."""
+        plant = self.plant
+        self._next_s = plant.now_s + self._tick_s
+        self._seen_s = plant.now_s if fresh else self._seen_s
+        stats = plant.stats()
+        self._executor.look(stats if self._change is None else self._change(stats), fresh)
+        if due and not plant.over:
+            self._executor.take(self._left.pop(0)[1](self.pilot, plant.now_s))
 
     def told(self) -> Run:
         """Return the result so far."""

@@ -8,6 +8,8 @@ a bound remain, for the caller to ask again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 import dataclasses
 from typing import Any
@@ -64,20 +66,27 @@ def cancel_all(call: http.ApiCall, services: target_mod.Services) -> webob.Respo
 
 
 def _find(context: Any, services: target_mod.Services, wanted: Mapping[str, Any]) -> list[Any]:
-    host = wanted.get('host')
-    if host is not None:
-        services.lookup.check_host(context, host)
-        direction = wanted.get('direction', 'both')
-        found = [one for one in services.lookup.under_way(context, host)
-                 if (direction != 'to' and one.source_compute == host)
-                 or (direction != 'from' and one.dest_compute == host)]
-    else:
-        under_way = services.lookup.under_way(context, None)
-        projects = services.lookup.projects(context, [one.instance_uuid for one in under_way])
-        found = [one for one in under_way
-                 if projects.get(one.instance_uuid) == wanted['project_id']]
+    found: Iterable[Any] = (
+        _of_host(context, services, wanted) if wanted.get('host') is not None
+        else _of_project(context, services, wanted['project_id']))
     servers = wanted.get('servers')
     return [one for one in found if servers is None or one.instance_uuid in servers]
+
+
+def _of_host(context: Any, services: target_mod.Services,
+             wanted: Mapping[str, Any]) -> Iterator[Any]:
+    host, direction = wanted['host'], wanted.get('direction', 'both')
+    services.lookup.check_host(context, host)
+    for one in services.lookup.under_way(context, host):
+        ends = {'from': one.source_compute, 'to': one.dest_compute}
+        if host in (ends.values() if direction == 'both' else [ends[direction]]):
+            yield one
+
+
+def _of_project(context: Any, services: target_mod.Services, project_id: str) -> list[Any]:
+    under_way = services.lookup.under_way(context, None)
+    projects = services.lookup.projects(context, [one.instance_uuid for one in under_way])
+    return [one for one in under_way if projects.get(one.instance_uuid) == project_id]
 
 
 def _one(call: http.ApiCall, services: target_mod.Services, migration: Any) -> Told:
