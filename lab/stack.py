@@ -206,14 +206,14 @@ class Stack:
         """Wait until all nova-computes report themselves, and placement has what they offer.
 
         A compute is up before it has written down its inventory, without which no scheduler
-        chooses it.
+        chooses it; and it may have disabled itself while it had no connection to libvirt.
         """
         admin, names = self.client(), set(self.hosts.names)
 
         def all_up() -> bool:
             try:
                 up = {one['hypervisor_hostname'] for one in admin.hypervisors()
-                      if one['state'] == 'up'}
+                      if (one['state'], one['status']) == ('up', 'enabled')}
                 return up == names == admin.offers()
             except exceptions.ClientException:
                 return False
