@@ -20,6 +20,7 @@ from lab import hosts
 from lab import link
 from lab import machine
 from lab import needs
+from lab import priority
 from lab import processes
 from lab import workdir
 from tests.lab import base
@@ -123,6 +124,14 @@ class TestMachine(base.HostsTest):
         self.assertNotEqual(os.readlink('/proc/self/ns/net'),
                             os.readlink(f'/proc/{node.pid}/ns/net'))
         self.assertEqual('sleep', node.run(['cat', '/proc/1/comm']).stdout.strip())
+
+    def test_libvirtd_and_what_it_starts_get_the_processors_first(self):
+        if priority.first(['true']) == ['true']:
+            self.skipTest('this kernel lets nobody weigh processes')
+        node = self.lab['n1'].machine
+        names = {pathlib.Path(f'/proc/{pid}/comm').read_text().strip():
+                 pathlib.Path(f'/proc/{pid}/cgroup').read_text() for pid in node.processes()}
+        self.assertIn('migpolicy-lab', names['libvirtd'])
 
     def test_a_failed_command_says_what_it_said(self):
         error = self.assertRaises(needs.LabError, self.lab['n1'].machine.run,

@@ -53,6 +53,6 @@ class TogetherTest(steering.SteeringTest):
             self.assert_moved(self.finish(run))
             self.assertEqual(set(), set(run.actions) - {'set_bandwidth', 'set_max_downtime'})
             self.assert_promise(run, PROMISE_MS)
-            # It was told of the others. Whether one has to give way hangs on what the guests get of
-            # the machine to write with.
+            # It was told of the others. Whether one has to give way hangs on how much of the
+            # machine the guests get to write with.
             self.assertTrue(any(sample.get('others') for sample in run.records('sample')))
