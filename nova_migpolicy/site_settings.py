@@ -20,7 +20,7 @@ from nova_migpolicy import conf as options
 from nova_migpolicy import exception
 from nova_migpolicy import nova_conf
 from nova_migpolicy.policy import keys
-from nova_migpolicy.policy import limit
+from nova_migpolicy.policy import limit as limit_mod
 from nova_migpolicy.policy import nova_values
 from nova_migpolicy.policy import profiles
 from nova_migpolicy.policy import resolve
@@ -42,8 +42,8 @@ class Settings:
     libvirt: abc.Mapping[str, object]
     operator: abc.Mapping[str, object]
     image_keys: frozenset[str]
-    image_limits: abc.Mapping[str, limit.Limit]
-    request_limits: abc.Mapping[str, limit.Limit]
+    image_limits: abc.Mapping[str, limit_mod.Limit]
+    request_limits: abc.Mapping[str, limit_mod.Limit]
     progress_interval_s: float
     remarks: tuple[str, ...] = ()
 
@@ -174,11 +174,11 @@ def _parse(key: keys.Key, given: object) -> keys.Value:
         raise exception.BadOption(key.name, given, error.reason) from error
 
 
-def _limits(conf: cfg.ConfigOpts, option: str) -> abc.Mapping[str, limit.Limit]:
+def _limits(conf: cfg.ConfigOpts, option: str) -> abc.Mapping[str, limit_mod.Limit]:
     limits = {}
     for name, text in _option(conf, option).items():
         try:
-            limits[name] = limit.parse(keys.find(name), text)
+            limits[name] = limit_mod.parse(keys.find(name), text)
         except exception.BadValue as error:
             raise exception.BadOption(option, f'{name}:{text}', error.reason) from error
         except exception.UnknownKey as error:

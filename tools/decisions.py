@@ -38,8 +38,8 @@ What is decided of a migration, in which order, and what may be ordered in which
 Rules
 =====
 
-At each look at a running migration these rules are asked, from top to bottom. The first that
-decides something is followed, and the others have to wait for the next look. While the answer to
+At each sample of a running migration these rules are asked, from top to bottom. The first that
+decides something is followed, and the others have to wait for the next sample. While the answer to
 an action is still to come, none is asked. The labels in a timeline are in :doc:`admin`.
 
 """
@@ -47,8 +47,10 @@ ORDERS = """
 Orders and retunes
 ==================
 
-What an operator, or a user who may, asks for beats the rules. What cannot be done is refused with
-a sentence that names the phase and what to do next.
+An order of an operator, or of a user who may give it, beats the rules. An order that cannot be
+carried out is refused with a sentence that names the phase and what to do next. Beside this table,
+post-copy and a throttle are refused where they were not made ready before the start, and what
+needs the link where nothing moves over it.
 
 """
 #: phases in the order in which a migration goes through them, and those in which it ends
@@ -61,8 +63,7 @@ LEADS_TO = {
     words.START_POST_COPY: words.POST_COPY,
     words.FORCE_COMPLETE: f'{words.POST_COPY} or {words.PAUSED}',
     orders.RETUNE: 'other settings', orders.RETUNE_BANDWIDTH: 'another bandwidth'}
-SAYS = {'now': 'done', 'later': 'later: {}', 'never': 'refused: {}',
-        'unless': 'done, unless {}'}
+SAYS = {'later': 'later: {}', 'never': 'refused: {}', 'now': 'done, unless {}'}
 
 
 def first_line(thing: object) -> str:
@@ -93,7 +94,8 @@ def _orders() -> abc.Iterator[str]:
         yield from (title, '-' * len(title), '', '.. list-table::', '   :widths: 15 85', '')
         for phase in PHASES:
             ruling = by_phase[phase]
-            yield from (f'   * - {phase}', f'     - {SAYS[ruling.done].format(ruling.why)}')
+            what = SAYS[ruling.done].format(ruling.why) if ruling.why else 'done'
+            yield from (f'   * - {phase}', f'     - {what}')
         yield ''
 
 
@@ -106,7 +108,7 @@ def page() -> str:
 LEFT, COLUMN, TOP, LINE = 216, 104, 92, 46
 BOX, HIGH = 92, 40
 RIGHT = LEFT + COLUMN * len(PHASES)
-MARKS = {'now': 'black', 'unless': 'black', 'later': 'white'}
+MARKS = {'now': 'black', 'later': 'white'}
 
 
 def _text(x: float, y: float, text: str, anchor: str = 'middle', size: int = 14) -> str:

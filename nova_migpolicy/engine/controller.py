@@ -13,7 +13,7 @@ from collections import abc
 import dataclasses
 from typing import NamedTuple
 
-from nova_migpolicy.engine.estimation import observer as observer_mod
+from nova_migpolicy.engine.estimation import observer
 from nova_migpolicy.engine.estimation import passes as passes_mod
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
@@ -28,17 +28,17 @@ from nova_migpolicy.engine.steering import let_go
 from nova_migpolicy.engine.steering import orders
 from nova_migpolicy.engine.steering import retune
 from nova_migpolicy.engine.steering import share
-from nova_migpolicy.engine import terms
+from nova_migpolicy.engine import terms as terms_mod
 from nova_migpolicy.policy import keys
 
 Facts = record.Facts
 Forecast = record.Forecast
 Decision = record.Decision
-Observation = observer_mod.Observation
+Observation = observer.Observation
 Settings = settings_mod.Settings
 State = state_mod.State
 initial_limit_ms = settings_mod.initial_limit_ms
-SWITCHOVER = observer_mod.SWITCHOVER
+SWITCHOVER = observer.SWITCHOVER
 
 Phase = samples.Phase
 _MEMORY = frozenset({Phase.BULK, Phase.PASSES})
@@ -46,7 +46,7 @@ _ONCE = frozenset({Phase.DISKS, Phase.BULK})
 
 
 def _is_steered(state: State, seen: Observation) -> bool:
-    """While it is steered: no end is due, or it waits, and it has not given way to another."""
+    """While steered: no end is due but one that waits for memory, and it has not given way."""
     due = state.course.ending.due
     return (not ending.is_over(state, seen) and not share.has_given_way(state)
             and (due is None or ending.waits(state)))
@@ -94,7 +94,7 @@ class Rule(NamedTuple):
     phases: frozenset[Phase] = frozenset(Phase)
 
 
-#: in the order in which they win: the first that decides something ends the look at a sample
+#: in the order in which they win: the first that decides something ends it for this sample
 RULES = (
     Rule(let_go.let_go, _always),
     Rule(ending.take_next_step, _has_not_ended),
@@ -115,7 +115,7 @@ class Controller:
 
     def __init__(self, policy: keys.Policy, facts: Facts) -> None:
         self._state = State(policy, facts)
-        self._observer = observer_mod.Observer(facts)
+        self._observer = observer.Observer(facts)
 
     @property
     def policy(self) -> keys.Policy:
@@ -256,7 +256,7 @@ class Controller:
         """Pause the guest by order of an operator; refused unless possible now, never retried."""
         return self._out(orders.pause(self._state, self._observer.now, at_s))
 
-    def retune(self, change: terms.Change, at_s: float) -> Decision:
+    def retune(self, change: terms_mod.Change, at_s: float) -> Decision:
         """Change settings or the policy by order of an operator: all of it or, refused, nothing.
 
         The caller has checked the values, and calls `withdraw` if one of the actions is refused.
@@ -265,7 +265,7 @@ class Controller:
         """
         return self._out(retune.retune(self._state, self._observer.now, change, at_s))
 
-    def withdraw(self, change: terms.Change, at_s: float | None = None) -> Decision | None:
+    def withdraw(self, change: terms_mod.Change, at_s: float | None = None) -> Decision | None:
         """Undo the last change, which could not be applied: everything is as before it.
 
         The decision, if there is one, restores the settings that had been changed already.

@@ -87,11 +87,11 @@ class Stopped:
 class Course:
     """The course of one migration.
 
-    failed_s: when a step of the due end was refused. bursty_s: since when it has not been expected
-    to converge in time. sped_up_s, disks_sped_up_s: when the copy was last sped up for the
-    deadline. early_considered: raising the bandwidth early has been considered, which is done
-    once. limit_owed: the first limit could not be set before the start. late_said: it was reported
-    that it will miss its deadline. stood_still_s: when it last stood still for a while.
+    failed_s: when an action was last refused since the due end began. unsure_s: since when it has
+    not been expected to converge in time. sped_up_s, disks_sped_up_s: when the copy was last sped
+    up for the deadline. early_considered: raising the bandwidth early has been considered, which
+    is done once. limit_owed: the first limit could not be set before the start. late_said: it was
+    reported that it will miss its deadline. stood_still_s: when it last stood still for a while.
     """
 
     sped_up_s: float
@@ -101,7 +101,7 @@ class Course:
     failed_s: float | None = None
     sharing: Sharing = Sharing()
     stopped: Stopped = Stopped()
-    bursty_s: float | None = None
+    unsure_s: float | None = None
     early_considered: bool = False
     late_said: bool = False
     stood_still_s: float = float('-inf')

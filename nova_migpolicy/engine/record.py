@@ -116,7 +116,7 @@ class Decision:
     @property
     def is_silent(self) -> bool:
         """Whether it says and does nothing."""
-        return not self.reason
+        return not (self.reason or self.actions)
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for the journal."""

@@ -88,7 +88,7 @@ class State:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether an answer to an action was still to come at the last sample."""
+        """Whether an answer to an action is still to come."""
         return bool(self._asked)
 
     def sampled(self, at_s: float, *, throttle_moved: bool) -> None:

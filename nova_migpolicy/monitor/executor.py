@@ -19,7 +19,7 @@ from oslo_log import log as logging
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
-from nova_migpolicy.engine import state
+from nova_migpolicy.engine import state as state_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import journal as journal_mod
@@ -86,7 +86,10 @@ class Executor:
         return self._cancel is not None
 
     def decide(self, ask: Callable[[float], Decision | None]) -> Applied:
-        """Ask the controller now, and carry out its decision; never raises."""
+        """Ask the controller now, and carry out its decision.
+
+        Errors of the controller and refusals of libvirt are survived.
+        """
         decision = self._ask(ask)
         return Applied(decision, self.apply(decision))
 
@@ -186,7 +189,7 @@ class Executor:
     def _owe(self, abort: Decision, at_s: float) -> None:
         self._owed = abort
         self._owed_tries += 1
-        self._owed_again_s = at_s + state.abort_pause_s(self._owed_tries)
+        self._owed_again_s = at_s + state_mod.abort_pause_s(self._owed_tries)
 
     def _say(self, decision: Decision) -> None:
         LOG.info('Decision %(rule)s: %(reason)s', {

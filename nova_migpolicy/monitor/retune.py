@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 
-from nova_migpolicy.engine import terms
+from nova_migpolicy.engine import terms as terms_mod
 from nova_migpolicy import exception
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import resolve
@@ -26,7 +26,7 @@ Resolver = Callable[[Mapping[str, object]], resolve.Resolved]
 class RetuneProposal:
     """A permitted change: the part for the engine, and the policy in force afterwards."""
 
-    change: terms.Change
+    change: terms_mod.Change
     resolved: resolve.Resolved
     retuned: Mapping[str, object]
 
@@ -65,12 +65,14 @@ class PolicyInForce:
         # Checked with all of it in place, since one key may bound another.
         whole = self._resolver({**retuned, **{
             name: value for name, value in kept.items() if name not in values}})
-        steered = {name: value for name, value in retuned.items() if name not in terms.HOLDABLE}
+        steered = {name: value for name, value in retuned.items()
+                   if name not in terms_mod.HOLDABLE}
         resolved = self._resolver(steered)
         changed = resolved.policy != self.resolved.policy
-        change = terms.Change(
-            hold={name: getattr(whole.policy, name) for name in values if name in terms.HOLDABLE},
-            release=frozenset(name for name in release if name in terms.HOLDABLE),
+        change = terms_mod.Change(
+            hold={name: getattr(whole.policy, name) for name in values
+                  if name in terms_mod.HOLDABLE},
+            release=frozenset(name for name in release if name in terms_mod.HOLDABLE),
             policy=resolved.policy if changed else None,
             deadline_s=self._deadline_s(resolved.policy) if changed else None)
         return RetuneProposal(change, resolved, steered)

@@ -13,7 +13,7 @@ from typing import Any
 
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine import samples
-from nova_migpolicy.engine import terms
+from nova_migpolicy.engine import terms as terms_mod
 from nova_migpolicy import vocabulary
 
 Phase = samples.Phase
@@ -88,7 +88,7 @@ def settings(controller: controller_mod.Controller) -> dict[str, int]:
     return {'bandwidth_mib_s': now.cap_mib_s, 'max_downtime_ms': now.promised_ms,
             'qemu_limit_ms': now.limit_ms,
             'max_throttle_percent': controller.held.get(
-                terms.THROTTLE, controller.policy.max_throttle_percent)}
+                terms_mod.THROTTLE, controller.policy.max_throttle_percent)}
 
 
 def _forecast(forecast: controller_mod.Forecast) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import typing
 from nova_migpolicy import exception
 from nova_migpolicy.policy import clamp
 from nova_migpolicy.policy import keys
-from nova_migpolicy.policy import limit
+from nova_migpolicy.policy import limit as limit_mod
 from nova_migpolicy.policy import profiles
 from nova_migpolicy.policy import settle
 
@@ -88,8 +88,8 @@ class Sources:
     request: Given = dataclasses.field(default_factory=dict)
     retune: Given = dataclasses.field(default_factory=dict)
     image_keys: abc.Collection[str] = frozenset()
-    image_limits: abc.Mapping[str, limit.Limit] = dataclasses.field(default_factory=dict)
-    request_limits: abc.Mapping[str, limit.Limit] = dataclasses.field(default_factory=dict)
+    image_limits: abc.Mapping[str, limit_mod.Limit] = dataclasses.field(default_factory=dict)
+    request_limits: abc.Mapping[str, limit_mod.Limit] = dataclasses.field(default_factory=dict)
     earlier: tuple[Problem, ...] = ()
 
 
@@ -235,7 +235,7 @@ class _Merge:
         for name, bound in self.sources.request_limits.items():
             if name not in wanted:
                 continue
-            why = limit.refuses(keys.KEYS[name], wanted[name], self.fields[name].value, bound)
+            why = limit_mod.refuses(keys.KEYS[name], wanted[name], self.fields[name].value, bound)
             if why is not None:
                 if name not in values:
                     why += f'; profile {profile} has this value'

@@ -12,7 +12,7 @@ from collections import abc
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine.steering import share
 from nova_migpolicy.sim import precopy
-from nova_migpolicy.sim import run
+from nova_migpolicy.sim import run as sim_run
 
 SLICE_S = 0.05
 Pair = tuple[controller_mod.Controller, precopy.Migration]
@@ -39,10 +39,10 @@ class Crowd:
         self._link_mib_s = link_mib_s
         self._at_s = 0.0
         self._needy: tuple[bool, ...] = ()
-        self.courses = [run.Course(pilot, plant, change=self._telling(place))
+        self.courses = [sim_run.Course(pilot, plant, change=self._telling(place))
                         for place, (pilot, plant) in enumerate(pairs)]
 
-    def _telling(self, place: int) -> run.Change:
+    def _telling(self, place: int) -> sim_run.Change:
         """Return a function that adds one's view of the others to its statistics."""
         def change(stats: dict[str, int]) -> dict[str, int]:
             under_way = [one for one in self.courses if not one.plant.over]
@@ -58,7 +58,7 @@ class Crowd:
     def _in_need(self) -> tuple[bool, ...]:
         return tuple(one.pilot.in_need and not one.plant.over for one in self.courses)
 
-    def go(self, until_s: float) -> list[run.Run]:
+    def go(self, until_s: float) -> list[sim_run.Run]:
         """Let time pass to a moment or until all are over; return the result of each."""
         at_s = self._at_s
         while at_s < until_s and not all(one.plant.over for one in self.courses):

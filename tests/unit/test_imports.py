@@ -47,6 +47,14 @@ def imports(source: str) -> set[str]:
             if name.startswith('nova_migpolicy.')}
 
 
+def names(source: str) -> set[tuple[str, str]]:
+    """The product's modules that a module imports, and by which name."""
+    return {(f'{node.module}.{alias.name}', alias.asname or alias.name)
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.ImportFrom) and (node.module or '').startswith(
+                'nova_migpolicy') for alias in node.names if alias.name.islower()}
+
+
 def prefixes(parts: abc.Sequence[str]) -> set[str]:
     """A module with the packages that it is in."""
     return {'.'.join(parts[:number]) for number in range(1, len(parts) + 1)}
@@ -74,7 +82,19 @@ class TestImports(testtools.TestCase):
         twice = {name for name, found in rooms.items() if len(found) > 1}
         self.assertEqual(TWICE, twice - {'__init__'})
 
+    def test_a_module_goes_by_one_name(self):
+        found = collections.defaultdict(set)
+        for path in PACKAGE.rglob('*.py'):
+            for module, name in names(path.read_text()):
+                found[module].add(name)
+        self.assertEqual({}, {module: by for module, by in found.items() if len(by) > 1})
+
     def test_the_check_itself(self):
+        self.assertEqual(
+            {('nova_migpolicy.engine.state', 'state_mod'),
+             ('nova_migpolicy.engine.record', 'record')},
+            names('from nova_migpolicy.engine import state as state_mod\n'
+                  'from nova_migpolicy.engine import record, Some\nimport os\n'))
         self.assertEqual({'compute.session', 'api', 'exception'}, imports(
             'import os\nfrom nova_migpolicy.compute import session as mine\n'
             'def late():\n    from nova_migpolicy import api, exception\n'))

@@ -17,7 +17,7 @@ from nova_migpolicy.cmd.simulate import guest_options
 from nova_migpolicy.cmd.simulate import inputs
 from nova_migpolicy.cmd.simulate import patterns
 from nova_migpolicy.engine.estimation import dirtying
-from nova_migpolicy.engine.estimation import observer as observer_mod
+from nova_migpolicy.engine.estimation import observer
 from nova_migpolicy.engine.estimation import passes as passes_mod
 from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
@@ -110,7 +110,7 @@ def _policy(path: str, found: object, notes: list[str]) -> keys.Policy:
 
 
 def _look(records: abc.Iterable[Record], policy: keys.Policy,
-          facts: abc.Mapping[str, typing.Any]) -> observer_mod.Observation:
+          facts: abc.Mapping[str, typing.Any]) -> observer.Observation:
     """Show the engine's observer the samples, and the actions between them."""
     known = record.Facts(
         memory_bytes=_count(facts.get('memory_bytes')) or 0,
@@ -119,19 +119,19 @@ def _look(records: abc.Iterable[Record], policy: keys.Policy,
         switchover_mib_s=_rate(facts.get('switchover_mib_s')),
         qemu_limit_ms=_count(facts.get('qemu_limit_ms')) or 300,
         bandwidth_mib_s=_count(facts.get('bandwidth_mib_s')) or 0)
-    state, observer = state_mod.State(policy, known), observer_mod.Observer(known)
+    state, follower = state_mod.State(policy, known), observer.Observer(known)
     for one in records:
         at_s = one.get('at')
         if isinstance(at_s, bool) or not isinstance(at_s, (int, float)) or not (
                 math.isfinite(at_s)):
             continue
         if one.get('kind') == vocabulary.SAMPLE:
-            observer.observe(_sample(at_s, one), state)
+            follower.observe(_sample(at_s, one), state)
         elif one.get('kind') == vocabulary.ACTION and one.get('done') is True:
             action = _action(one)
             if action is not None:
                 state.applied(action, at_s)
-    return observer.now
+    return follower.now
 
 
 def _sample(at_s: float, found: Record) -> samples.Sample:
@@ -160,7 +160,7 @@ def _action(found: Record) -> remedies.Action | None:
     return next((one for one in ends if one.name == name), None)
 
 
-def _guest(path: str, seen: observer_mod.Observation, memory_mib: int, policy: keys.Policy,
+def _guest(path: str, seen: observer.Observation, memory_mib: int, policy: keys.Policy,
            records: abc.Iterable[Record], notes: list[str]) -> guest_options.Guest:
     """Make a guest that writes like the recorded one."""
     found = _curve(seen.passes)
@@ -214,7 +214,7 @@ def _curve(seen: abc.Sequence[passes_mod.Pass]) -> tuple[dirtying.Curve, bool] |
     return curve.holding(seen[-1].end_bytes), guess
 
 
-def _untouched_mib(seen: observer_mod.Observation, policy: keys.Policy, memory_mib: int,
+def _untouched_mib(seen: observer.Observation, policy: keys.Policy, memory_mib: int,
                    set_mib: float) -> int:
     """Return the memory that cost nothing to send in the first copy, as pages of zeros do."""
     bulk = next((one for one in seen.passes if one.number == 0), None)

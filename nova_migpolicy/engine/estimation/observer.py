@@ -226,11 +226,12 @@ class Observation:
 class Observer:
     """The observer of one migration.
 
-    :ivar now: the latest observation
+    :ivar now: the latest observation; replaced as a whole, for other threads read it
     """
 
     def __init__(self, facts: record.Facts) -> None:
-        self.now = Observation(
+        # What is known so far while a sample is taken in.
+        self._draft = self.now = Observation(
             facts, settings_mod.Link(facts.link_mib_s, facts.switchover_mib_s, facts.reach_mib_s),
             disk_bytes=facts.disk_bytes)
         self._tracker = passes_mod.Tracker()
@@ -246,22 +247,24 @@ class Observer:
 
         None for a sample older than the last one, which is ignored.
         """
-        last = self.now.sample
+        last = self._draft.sample
         if last is not None and sample.at_s < last.at_s:
             return None
         state.sampled(sample.at_s, throttle_moved=self._throttle_moved(sample))
-        self._set(sample=sample)
+        self._set(sample=sample, throttle_percent=self._draft.throttle_percent if (
+            sample.throttle_percent is None) else sample.throttle_percent)
         self._follow_passes(sample, state)
-        if self.now.phase is Phase.DISKS:
+        if self._draft.phase is Phase.DISKS:
             state.resized(self._size_disks(sample))
-            self._set(mirroring=self.now.mirroring.add(sample, DISKS_KEPT_S))
-        if state.ended_by is not None or self.now.phase in (
+            self._set(mirroring=self._draft.mirroring.add(sample, DISKS_KEPT_S))
+        if state.ended_by is not None or self._draft.phase in (
                 Phase.DISKS, Phase.BULK, Phase.POST_COPY):
             # A guest that is paused, or runs at the destination, writes nothing here any more.
             self._forecast_copy(state)
-        elif self.now.phase is Phase.PASSES and self.now.passes:
+        elif self._draft.phase is Phase.PASSES and self._draft.passes:
             self._forecast_passes(state)
         self._follow_movement(state.settings.cap_mib_s)
+        self.now = self._draft
         return self.now
 
     def leave_out(self, names: abc.Collection[str]) -> None:
@@ -270,40 +273,42 @@ class Observer:
         Without SWITCHOVER, QEMU's limit refers to the cap. Unknown names are ignored, and so are
         those left out before.
         """
-        facts = self.now.facts
+        facts = self._draft.facts
         self._set(facts=dataclasses.replace(
             facts, can_post_copy=facts.can_post_copy and remedies.POST_COPY not in names,
             can_throttle=facts.can_throttle and remedies.AUTO_CONVERGE not in names))
         if SWITCHOVER in names:
-            self._set(known_link=dataclasses.replace(self.now.known_link, switchover_mib_s=None))
+            self._set(known_link=dataclasses.replace(
+                self._draft.known_link, switchover_mib_s=None))
+        self.now = self._draft
 
     def update_link(self, mib_s: float | None) -> None:
         """Replace the known rate of the link; None where it is no longer known."""
-        self._set(known_link=dataclasses.replace(self.now.known_link, mib_s=mib_s))
+        self._set(known_link=dataclasses.replace(self._draft.known_link, mib_s=mib_s))
+        self.now = self._draft
 
     def switched_over(self, at_s: float) -> None:
         """Record that the guest was stopped, for its switchover or by a pause for it."""
         self._set(switched_s=at_s)
+        self.now = self._draft
 
     def entered_post_copy(self) -> None:
         """Record that post-copy was started, without waiting for a sample to show it."""
-        self._tracker.phase = Phase.POST_COPY
+        self._tracker.enter_post_copy()
         self._set(phase=Phase.POST_COPY)
+        self.now = self._draft
 
     def _set(self, **known: Any) -> None:
-        self.now = dataclasses.replace(self.now, **known)
+        self._draft = dataclasses.replace(self._draft, **known)
 
     def _throttle_moved(self, sample: samples.Sample) -> bool:
-        throttle, before = sample.throttle_percent, self.now.throttle_percent
-        if throttle is None:
-            return False
-        self._set(throttle_percent=throttle)
+        throttle, before = sample.throttle_percent, self._draft.throttle_percent
         # An auto-converge that is armed but not wanted yet slows the guest by 1 %.
-        return abs(throttle - (before or 0)) > 1
+        return throttle is not None and abs(throttle - (before or 0)) > 1
 
     def _follow_passes(self, sample: samples.Sample, state: state_mod.State) -> None:
         ended = self._tracker.observe(
-            sample, threshold_bytes=self.now.threshold_bytes(state),
+            sample, threshold_bytes=self._draft.threshold_bytes(state),
             cap_mib_s=state.settings.cap_mib_s, changed_s=state.changed_s)
         self._set(phase=self._tracker.phase, passes=tuple(self._tracker.passes),
                   ended_pass=ended, pass_number=self._tracker.number, mark_s=self._tracker.mark_s)
@@ -315,7 +320,7 @@ class Observer:
         does not grow beyond the disks.
         """
         total, left, known = sample.disk_total_bytes, sample.disk_remaining_bytes, (
-            self.now.disk_bytes)
+            self._draft.disk_bytes)
         if not total or left is None:
             return 0
         size = max(known, left) if self._disks_seen else total
@@ -324,28 +329,28 @@ class Observer:
         return size - known
 
     def _forecast_copy(self, state: state_mod.State) -> None:
-        left, at_s = self.now.left_bytes, self.now.at_s
+        left, at_s = self._draft.left_bytes, self._draft.at_s
         self._pace.add(at_s, left)
         self._set(pace=self._pace.rate())
-        if self.now.phase is Phase.DISKS:
-            rates = self.now.disk_rates(state)
+        if self._draft.phase is Phase.DISKS:
+            rates = self._draft.disk_rates(state)
             self._set(forecast=outlook.mirroring(
-                self.now.disks_need_s(state), rates.gross if rates else None,
+                self._draft.disks_need_s(state), rates.gross if rates else None,
                 state.time_left_s(at_s)))
         elif left is not None:
             self._set(forecast=dataclasses.replace(
-                outlook.copying(left, self.now.pace or self.now.permitted_rate(state),
+                outlook.copying(left, self._draft.pace or self._draft.permitted_rate(state),
                                 state.time_left_s(at_s)),
-                pass_number=self.now.pass_number))
+                pass_number=self._draft.pass_number))
 
     def _forecast_passes(self, state: state_mod.State) -> None:
-        now = self.now
+        now = self._draft
         if now.ended_pass is not None or now.estimate is None:
             self._set(estimate=dirtying.estimate(
                 now.passes, state.settings.cap_mib_s, now.expected_rate(state),
                 now.measured_before))
             self._note_link(state)
-        now = self.now
+        now = self._draft
         if now.estimate is None:
             return
         known = (now.estimate, state.settings, now.link, now.throttle_percent or 0)
@@ -358,17 +363,18 @@ class Observer:
 
     def _note_link(self, state: state_mod.State) -> None:
         """Note the rate of the link where nothing else limits the transfer."""
-        seen = self.now.estimate
+        seen = self._draft.estimate
         if seen is not None and seen.measured and (
-                self.now.is_link_bound(state) or not state.settings.cap_mib_s):
+                self._draft.is_link_bound(state) or not state.settings.cap_mib_s):
             self._set(shown_mib_s=seen.wire_rate / MIB)
 
     def _follow_movement(self, cap_mib_s: int) -> None:
-        left, sample = self.now.left_bytes, self.now.sample
-        if left is not None and self.now.switched_s is not None:
+        left, sample = self._draft.left_bytes, self._draft.sample
+        if left is not None and self._draft.switched_s is not None:
             # Data that QEMU has handed to the kernel need not have arrived at the destination.
             left = max(left, 1)
         if sample is not None:
-            self._set(standstill=self._movement.observe(sample, self.now.phase, left, cap_mib_s))
-        if self.now.standstill.lasts and self.now.forecast is not None:
-            self._set(forecast=standstill.forecast(self.now.forecast))
+            self._set(standstill=self._movement.observe(
+                sample, self._draft.phase, left, cap_mib_s))
+        if self._draft.standstill.lasts and self._draft.forecast is not None:
+            self._set(forecast=standstill.forecast(self._draft.forecast))

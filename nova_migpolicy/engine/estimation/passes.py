@@ -161,6 +161,10 @@ class Tracker:
         self._last_s: float | None = None
         self._was_shared = False
 
+    def enter_post_copy(self) -> None:
+        """Record that the guest runs at the destination; no pass ends any more."""
+        self.phase = Phase.POST_COPY
+
     def observe(self, sample: samples.Sample, *, threshold_bytes: float, cap_mib_s: int,
                 changed_s: float) -> Pass | None:
         """Take in a sample; returns the pass that it ended, if that is long enough to judge.

@@ -72,13 +72,13 @@ def after_pass(state: State, seen: Observation) -> Decision | None:
     if seen.estimate is None or seen.forecast is None:
         return None
     at_s = seen.at_s
-    bursty_s = None if seen.verdict is outlook.Verdict.FINE else (
-        at_s if state.course.bursty_s is None else state.course.bursty_s)
-    course = dataclasses.replace(state.course, bursty_s=bursty_s)
+    unsure_s = None if seen.verdict is outlook.Verdict.FINE else (
+        at_s if state.course.unsure_s is None else state.course.unsure_s)
+    course = dataclasses.replace(state.course, unsure_s=unsure_s)
     found = convergence.judge(convergence.Case(
         seen.estimate, seen.passes, state.settings, permitted(state, seen), seen.verdict,
         seen.forecast.plateau_bytes, seen.forecast.eta_s, seen.settled_passes(state),
-        at_s - (bursty_s or at_s), seen.throttle_percent, seen.threshold_bytes(state)))
+        at_s - (unsure_s or at_s), seen.throttle_percent, seen.threshold_bytes(state)))
     if found is None:
         return Decision.silent(at_s, course)
     return _carry_out(state, seen, course, found)

@@ -101,7 +101,7 @@ def give_up(state: State, seen: Observation) -> Decision | None:
         return None
     course, reason = state.course, (
         f'{figures.size(left)} of the disks remained after {figures.span(rates.seconds)} at '
-        f'{figures.rate(rates.gross)} because the guest dirties it again at '
+        f'{figures.rate(rates.gross)} because the guest dirties them again at '
         f'{figures.rate(rates.again)}, and '
         f'{reasons.exhausted(may, state.settings)}')
     if not _binds(state, rates.gross):

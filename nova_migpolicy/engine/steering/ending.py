@@ -49,6 +49,7 @@ GRACE_S = 60.0
 # or within this many seconds. Forecasts err: the wait is twice as long and a little more at most.
 SOON = 3.0
 SOON_S = 2.0
+SOON_SAID = 'it is expected to end by itself in about'
 # What an end waits for.
 MEMORY = 'memory'
 EARLY = 'that will be done as soon as the memory is being sent'
@@ -181,7 +182,7 @@ def _start(state: State, seen: Observation, course: Course, way: str, rule: str,
         way, reason = 'abort', f'{reason}, so what {rule} asks for ({way}) would not end'
     elif way == 'post_copy' and not seen.facts.can_post_copy:
         reason += '; post-copy was asked for but is not possible'
-    return begin(state, seen, course, Ending(steps_of(way, state.policy.may_pause), rule, reason))
+    return begin(state, seen, course, Ending(_steps_of(way, state.policy.may_pause), rule, reason))
 
 
 def begin(state: State, seen: Observation, course: Course, due: Ending) -> Decision | None:
@@ -189,7 +190,7 @@ def begin(state: State, seen: Observation, course: Course, due: Ending) -> Decis
     return step(state, seen, course.begin(due), seen.at_s, now=True)
 
 
-def steps_of(way: str, may_pause: bool) -> Steps:
+def _steps_of(way: str, may_pause: bool) -> Steps:
     """The steps for the policy's on_timeout or on_stall.
 
     A post-copy that is impossible or refused is followed by a pause where the policy permits one
@@ -274,7 +275,7 @@ def _given_up(state: State, seen: Observation, course: Course, due: Ending,
         seen.forecast, course=course)
 
 
-def must_wait(action: remedies.Action, phase: Phase) -> bool:
+def _must_wait(action: remedies.Action, phase: Phase) -> bool:
     """Whether it is too early for a step: a paused guest makes no disk copy faster."""
     return phase in (Phase.SETUP, Phase.DISKS) and isinstance(
         action, (remedies.StartPostCopy, remedies.Pause))
@@ -285,7 +286,7 @@ def _wait(state: State, seen: Observation, course: Course, action: remedies.Acti
     """The wait that is better before the guest is stopped or moved; None for none."""
     if not isinstance(action, (remedies.StartPostCopy, remedies.Pause)):
         return None
-    if must_wait(action, seen.phase):
+    if _must_wait(action, seen.phase):
         bound = ', and it is aborted if the disks are not in sync in time' if (
             _patience(state, seen, course, at_s).is_bounded) else ''
         return _Wait(MEMORY, EARLY + bound)
@@ -301,8 +302,7 @@ def _wait(state: State, seen: Observation, course: Course, action: remedies.Acti
         until_s = at_s + 2 * forecast.eta_s + SOON_S
     if until_s is None or at_s >= until_s:
         return None
-    return _Wait('end', f'it is expected to end by itself in about '
-                        f'{figures.span(forecast.eta_s)}', until_s=until_s)
+    return _Wait('end', f'{SOON_SAID} {figures.span(forecast.eta_s)}', until_s=until_s)
 
 
 def _patience(state: State, seen: Observation, course: Course, at_s: float) -> Patience:

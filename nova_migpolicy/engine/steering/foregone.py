@@ -31,7 +31,7 @@ SEEN_S = 10.0
 
 
 def say_that_it_is_late(state: State, seen: Observation) -> Decision | None:
-    """Say once, and soon, that it misses its deadline at any rate that is permitted."""
+    """Report once, and early, that it will miss its deadline at any permitted rate."""
     at_s, course = seen.at_s, state.course
     if seen.standstill.seconds >= SEEN_S:
         # If it lasts, it is reported by its own rule.

@@ -17,7 +17,7 @@ from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import state as state_mod
 from nova_migpolicy.engine.steering import ending
-from nova_migpolicy import vocabulary as words
+from nova_migpolicy import vocabulary
 
 Decision = record.Decision
 Ending = course_mod.Ending
@@ -41,8 +41,8 @@ UNSET = ('nothing is being sent yet to which it would apply; try again when disk
 class Ruling(NamedTuple):
     """The ruling on an order in a phase.
 
-    done: 'now', 'later' or 'never'; 'unless' is now but for a reason. why: the sentence of a
-    refusal, or of a wait.
+    done: 'now', 'later' or 'never'. why: the sentence of a refusal, or of a wait; with 'now', of
+    the case in which it is not done all the same.
     """
 
     done: str
@@ -50,42 +50,49 @@ class Ruling(NamedTuple):
 
 
 NOW = Ruling('now')
+_NOT_YET = Ruling('never', EARLY)
+_MEMORY_FIRST = Ruling('later', ending.EARLY)
 #: the reason for refusing most orders in each phase of an end that has begun
 ENDED: Mapping[str, Ruling] = {
-    words.POST_COPY: Ruling('never', POST_COPY), words.ABORTING: Ruling('never', ABORTING),
-    words.PAUSED: Ruling('never', PAUSED)}
-_STEP = {words.PREPARING: Ruling('never', EARLY), words.DISKS: Ruling('never', EARLY),
-         words.BULK_COPY: NOW, words.PASSES: NOW, **ENDED}
-_RETUNE = {words.PREPARING: Ruling('unless', UNSET), words.DISKS: NOW, words.BULK_COPY: NOW,
-           words.PASSES: NOW, **ENDED}
-#: the ruling on each order in each phase
-TABLE: Mapping[str, Mapping[str, Ruling]] = {
-    words.CANCEL: {
-        words.PREPARING: NOW, words.DISKS: NOW, words.BULK_COPY: NOW, words.PASSES: NOW,
-        words.POST_COPY: ENDED[words.POST_COPY], words.ABORTING: NOW, words.PAUSED: NOW},
-    words.FORCE_COMPLETE: {
-        words.PREPARING: Ruling('later', ending.EARLY), words.DISKS: Ruling('later', ending.EARLY),
-        words.BULK_COPY: Ruling('later', ending.ONCE), words.PASSES: NOW, **ENDED},
-    words.START_POST_COPY: _STEP,
-    words.PAUSE: _STEP,
-    RETUNE: _RETUNE,
-    RETUNE_BANDWIDTH: {**_RETUNE, words.PAUSED: NOW},
+    vocabulary.PAUSED: Ruling('never', PAUSED),
+    vocabulary.POST_COPY: Ruling('never', POST_COPY),
+    vocabulary.ABORTING: Ruling('never', ABORTING),
 }
-_WHAT = {words.CANCEL: 'It cannot be aborted',
-         words.FORCE_COMPLETE: 'It cannot be forced to complete',
-         words.START_POST_COPY: 'Post-copy cannot be started',
-         words.PAUSE: 'The server cannot be paused for the transfer',
+ON_ITS_WAY = (vocabulary.PREPARING, vocabulary.DISKS, vocabulary.BULK_COPY, vocabulary.PASSES)
+
+
+def _row(*on_its_way: Ruling) -> dict[str, Ruling]:
+    """Return a row: the rulings of ON_ITS_WAY, and refusals where an end has begun."""
+    return {**dict(zip(ON_ITS_WAY, on_its_way, strict=True)), **ENDED}
+
+
+#: the ruling on each order in each phase; `ending` carries out the waits
+TABLE: Mapping[str, Mapping[str, Ruling]] = {
+    vocabulary.CANCEL: _row(NOW, NOW, NOW, NOW) | {
+        vocabulary.PAUSED: NOW, vocabulary.ABORTING: NOW},
+    vocabulary.FORCE_COMPLETE: _row(
+        _MEMORY_FIRST, _MEMORY_FIRST, Ruling('later', ending.ONCE),
+        Ruling('now', ending.SOON_SAID)),
+    vocabulary.START_POST_COPY: _row(_NOT_YET, _NOT_YET, NOW, NOW),
+    vocabulary.PAUSE: _row(_NOT_YET, _NOT_YET, NOW, NOW),
+    RETUNE: _row(Ruling('now', UNSET), NOW, NOW, NOW),
+    RETUNE_BANDWIDTH: _row(Ruling('now', UNSET), NOW, NOW, NOW) | {vocabulary.PAUSED: NOW},
+}
+_WHAT = {vocabulary.CANCEL: 'It cannot be aborted',
+         vocabulary.FORCE_COMPLETE: 'It cannot be forced to complete',
+         vocabulary.START_POST_COPY: 'Post-copy cannot be started',
+         vocabulary.PAUSE: 'The server cannot be paused for the transfer',
          RETUNE: 'It cannot be retuned', RETUNE_BANDWIDTH: 'It cannot be retuned'}
 
 
 def phase(state: State, seen: Observation) -> str:
     """The phase in a word or two, including aborting and paused; a column of the table."""
     step = state.end_in_flight or state.ended_by
-    if seen.phase.value == words.POST_COPY or isinstance(step, remedies.StartPostCopy):
-        return words.POST_COPY
+    if seen.phase.value == vocabulary.POST_COPY or isinstance(step, remedies.StartPostCopy):
+        return vocabulary.POST_COPY
     if isinstance(step, remedies.Abort) or ending.abort_is_asked(state):
-        return words.ABORTING
-    return words.PAUSED if isinstance(step, remedies.Pause) else str(seen.phase.value)
+        return vocabulary.ABORTING
+    return vocabulary.PAUSED if isinstance(step, remedies.Pause) else str(seen.phase.value)
 
 
 def refused(state: State, seen: Observation, order: str, at_s: float,
@@ -97,21 +104,21 @@ def refused(state: State, seen: Observation, order: str, at_s: float,
         why = ruling.why
     if not why:
         return None
-    return Decision(at_s, (), words.OPERATOR, f'{_WHAT[order]} in the phase {now}: {why}',
+    return Decision(at_s, (), vocabulary.OPERATOR, f'{_WHAT[order]} in the phase {now}: {why}',
                     seen.forecast, refused=True)
 
 
 def cancel(state: State, seen: Observation, at_s: float, why: str) -> Decision:
     """Cancel the migration; refused once post-copy has begun."""
-    no = refused(state, seen, words.CANCEL, at_s)
+    no = refused(state, seen, vocabulary.CANCEL, at_s)
     if no is not None:
         return no
     on_its_way = isinstance(state.end_in_flight or state.ended_by, remedies.Abort)
-    course = state.course.begin(Ending((ending.ABORT,), words.OPERATOR, why), said=True)
+    course = state.course.begin(Ending((ending.ABORT,), vocabulary.OPERATOR, why), said=True)
     if on_its_way:
-        return Decision(at_s, (), words.OPERATOR, f'{why}; it is being aborted already',
+        return Decision(at_s, (), vocabulary.OPERATOR, f'{why}; it is being aborted already',
                         seen.forecast, course=course)
-    return Decision(at_s, (ending.ABORT,), words.OPERATOR, why, seen.forecast, course=course)
+    return Decision(at_s, (ending.ABORT,), vocabulary.OPERATOR, why, seen.forecast, course=course)
 
 
 def force_complete(state: State, seen: Observation, at_s: float) -> Decision:
@@ -119,16 +126,16 @@ def force_complete(state: State, seen: Observation, at_s: float) -> Decision:
 
     Either waits for the memory to be sent once, and is not done where it ends by itself soon.
     """
-    no = refused(state, seen, words.FORCE_COMPLETE, at_s, _stands_still(seen))
+    no = refused(state, seen, vocabulary.FORCE_COMPLETE, at_s, _stands_still(seen))
     if no is not None:
         return no
     state.forgive((remedies.POST_COPY, remedies.PAUSE))
-    due = Ending(ending.BY_OPERATOR, words.OPERATOR, 'An operator asked to complete it')
+    due = Ending(ending.BY_OPERATOR, vocabulary.OPERATOR, 'An operator asked to complete it')
     course = state.course if state.course.ending.due == due else state.course.begin(due)
     found = ending.step(state, seen, course, at_s, now=True, aloud=True)
     if found is not None and not found.is_silent:
         return found
-    return Decision(at_s, (), words.OPERATOR, 'Nothing can complete it now', seen.forecast,
+    return Decision(at_s, (), vocabulary.OPERATOR, 'Nothing can complete it now', seen.forecast,
                     course=course if found is None else found.course)
 
 
@@ -137,12 +144,12 @@ def post_copy(state: State, seen: Observation, at_s: float) -> Decision:
     why = '' if seen.facts.can_post_copy else (
         'post-copy was not made ready when this migration started, as its policy decides; '
         'pause the server or force it to complete instead')
-    return _now(state, seen, words.START_POST_COPY, ending.POST_COPY, why, at_s)
+    return _now(state, seen, vocabulary.START_POST_COPY, ending.POST_COPY, why, at_s)
 
 
 def pause(state: State, seen: Observation, at_s: float) -> Decision:
     """Pause the guest for the rest of the transfer now or not at all."""
-    return _now(state, seen, words.PAUSE, ending.PAUSE, '', at_s)
+    return _now(state, seen, vocabulary.PAUSE, ending.PAUSE, '', at_s)
 
 
 def _now(state: State, seen: Observation, order: str, step: remedies.Action, why: str,
@@ -152,7 +159,7 @@ def _now(state: State, seen: Observation, order: str, step: remedies.Action, why
     if no is not None:
         return no
     # It is not retried: the caller is told the result.
-    return Decision(at_s, ending.actions(state, seen, step), words.OPERATOR, (
+    return Decision(at_s, ending.actions(state, seen, step), vocabulary.OPERATOR, (
         f'An operator wants it now; {ending.says(state, seen, step, at_s)}'), seen.forecast)
 
 

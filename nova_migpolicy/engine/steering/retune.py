@@ -200,7 +200,7 @@ def _follows(made: _Made) -> abc.Iterator[str]:
         cap = f'{wanted.cap_mib_s} MiB/s' if wanted.cap_mib_s else 'no cap'
         yield f'the transfer goes on with {cap}'
     if wanted.promised_ms != now.promised_ms and terms_mod.DOWNTIME not in held:
-        yield f'the blackout is to take up to {figures.blackout(wanted.promised_ms)}'
+        yield f'the aim is a blackout of up to {figures.blackout(wanted.promised_ms)}'
     if wanted.throttle_percent != now.throttle_percent and terms_mod.THROTTLE not in held:
         yield f'the guest is slowed by {wanted.throttle_percent} % at most'
     if wanted.limit_ms != now.limit_ms:

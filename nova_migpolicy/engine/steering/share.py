@@ -22,7 +22,7 @@ from nova_migpolicy.engine import record
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
 from nova_migpolicy.engine import state as state_mod
-from nova_migpolicy.engine import terms
+from nova_migpolicy.engine import terms as terms_mod
 from nova_migpolicy import vocabulary
 
 Course = course_mod.Course
@@ -82,7 +82,7 @@ def give_way_or_go_on(state: State, seen: Observation) -> Decision | None:
     course, sharing = state.course, state.course.sharing
     needed_by = (seen.sample.needed_by or 0) if seen.sample is not None else 0
     if sharing.own_cap_mib_s is not None and (
-            terms.BANDWIDTH in state.terms.held or not has_given_way(state)):
+            terms_mod.BANDWIDTH in state.terms.held or not has_given_way(state)):
         course = course.with_sharing(own_cap_mib_s=None)    # It was set otherwise since.
     own = course.sharing.own_cap_mib_s
     found: Decision | None = None
@@ -100,7 +100,7 @@ def give_way_or_go_on(state: State, seen: Observation) -> Decision | None:
 def _give_way(state: State, seen: Observation, course: Course,
               needed_by: int) -> Decision | None:
     now = state.settings.cap_mib_s
-    if (seen.phase not in GIVES_WAY or terms.BANDWIDTH in state.terms.held
+    if (seen.phase not in GIVES_WAY or terms_mod.BANDWIDTH in state.terms.held
             or now == TRICKLE_MIB_S or not state.available(remedies.BANDWIDTH)):
         return None
     if seen.phase is samples.Phase.DISKS and not seen.facts.can_hurry_disks:

@@ -78,7 +78,7 @@ class TestStall(cases.DisksBase):
                      {'cap': 0, 'ceiling': 0, 'link': 20.0}):
             seen = self.steer('balanced', deadline_s=3600, **more)
             self.assertEqual(('aborted', 'on_stall'), (seen.end, seen.decisions[-1].rule), more)
-            self.assertIn('because the guest dirties it again at 20 MiB/s',
+            self.assertIn('because the guest dirties them again at 20 MiB/s',
                           seen.decisions[-1].reason)
             self.assertThat(seen.seconds, matchers.LessThan(150))
 

@@ -65,12 +65,30 @@ class TestOrdersByPhase(testtools.TestCase):
         ends = [one for one in told.actions if isinstance(
             one, (remedies.StartPostCopy, remedies.Pause, remedies.Abort))]
         where = f'{order} in {phase}: {told.reason}'
-        self.assertEqual(ruling.done in ('never', 'unless'), told.refused, where)
-        if ruling.done != 'now':
+        if ruling.done != 'now' or (ruling.why and ruling.why in told.reason):
             self.assertIn(ruling.why, told.reason, where)
             self.assertEqual([], ends, where)
-        elif order not in CHANGES and phase != words.ABORTING:
+            self.assertEqual(ruling.done == 'never' or order in CHANGES, told.refused, where)
+            return
+        self.assertFalse(told.refused, where)
+        if order not in CHANGES and phase != words.ABORTING:
             self.assertEqual(1, len(ends), where)
+
+    def test_what_is_not_done_now_all_the_same(self):
+        controller, at_s = at(words.PREPARING)
+        told = controller.retune(CHANGES[orders.RETUNE], at_s)
+        self.assertTrue(told.refused)
+        self.assertIn(orders.TABLE[orders.RETUNE][words.PREPARING].why, told.reason)
+        # Nothing is to be set for another policy: that is done.
+        told = controller.retune(terms.Change(policy=keys.Policy(on_stall='continue')), at_s)
+        self.assertFalse(told.refused)
+        controller, at_s = at(words.PASSES)
+        # Next to nothing remains, so it ends by itself in a moment.
+        controller.observe(sample(40.0, 3, 8 << 20, boundary=True))
+        controller.observe(sample(40.2, 4, 7 << 20, boundary=True))
+        told = controller.force_complete(40.3)
+        self.assertIn(orders.TABLE[words.FORCE_COMPLETE][words.PASSES].why, told.reason)
+        self.assertEqual(((), False), (told.actions, told.refused))
 
     def test_each(self):
         for order, by_phase in orders.TABLE.items():
