@@ -53,10 +53,7 @@ post-copy and a throttle are refused where they were not made ready before the s
 needs the link where nothing moves over it.
 
 """
-#: phases in the order in which a migration goes through them, and those in which it ends
-ON_ITS_WAY = (words.PREPARING, words.DISKS, words.BULK_COPY, words.PASSES)
-ENDS = (words.PAUSED, words.POST_COPY, words.ABORTING)
-PHASES = (*ON_ITS_WAY, *ENDS)
+PHASES = (*orders.ON_ITS_WAY, *orders.ENDED)
 #: of each order, what it leads to
 LEADS_TO = {
     words.CANCEL: words.ABORTING, words.PAUSE: words.PAUSED,
@@ -119,11 +116,11 @@ def _text(x: float, y: float, text: str, anchor: str = 'middle', size: int = 14)
 def _boxes() -> abc.Iterator[str]:
     for number, phase in enumerate(PHASES):
         x = LEFT + number * COLUMN
-        fill = '#dbe9f6' if phase in ON_ITS_WAY else '#f6e3cd'
+        fill = '#dbe9f6' if phase in orders.ON_ITS_WAY else '#f6e3cd'
         yield (f'<rect x="{x}" y="24" width="{BOX}" height="{HIGH}" rx="6" fill="{fill}" '
                'stroke="black"/>')
         yield _text(x + BOX / 2, 24 + HIGH / 2 + 5, phase)
-        if phase in ON_ITS_WAY[1:]:
+        if phase in orders.ON_ITS_WAY[1:]:
             yield (f'<path d="M{x - COLUMN + BOX} {24 + HIGH / 2:g} H{x - 3}" stroke="black" '
                    'marker-end="url(#tip)"/>')
 

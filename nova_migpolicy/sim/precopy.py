@@ -26,6 +26,7 @@ from nova_migpolicy.sim import link as link_module
 from nova_migpolicy.sim import memory
 from nova_migpolicy.sim import pacing
 from nova_migpolicy.sim import setup as setup_module
+from nova_migpolicy import vocabulary
 
 Setup = setup_module.Setup
 MIB = guests.MIB
@@ -56,7 +57,7 @@ class Migration:
         sizes = tuple(size for size in (setup.disk_mib, *setup.more_disks_mib) if size)
         self._mirrors = disks.Mirrors(sizes, setup.disk_write_mib_s, setup.disk_cap_shared)
         self._disks = len(sizes)
-        self.state = 'disks' if sizes else 'memory'
+        self.state = vocabulary.DISKS if sizes else 'memory'
         self._link = link_module.Link(setup.link_mib_s, setup.link_steps, setup.outages)
         self._memory = memory.Memory(setup.load)
         self._memory.write(0.0, setup.age_s, 1.0)
@@ -99,7 +100,7 @@ class Migration:
         """The rate that it would take of an unlimited link."""
         if self.over:
             return 0.0
-        free = self.state == 'post-copy' or not self.cap
+        free = self.state == vocabulary.POST_COPY or not self.cap
         return math.inf if free else float(self.cap)
 
     def share_link(self, mib_s: float) -> None:
@@ -111,9 +112,9 @@ class Migration:
     def advance(self, until_s: float) -> bool:
         """Let time pass to a moment, a sync or the end; return whether it ended with a sync."""
         while not self.over and self.now_s < until_s:
-            if self.state == 'disks':
+            if self.state == vocabulary.DISKS:
                 self._copy_disks(until_s)
-            elif self.state == 'post-copy':
+            elif self.state == vocabulary.POST_COPY:
                 self._fetch(until_s)
             elif self.syncs == self.setup.counter:
                 self._begin_memory()
@@ -145,7 +146,7 @@ class Migration:
 
     def _write(self) -> None:
         """Let the guest write until now."""
-        if self.paused_s is None and self.state != 'post-copy':
+        if self.paused_s is None and self.state != vocabulary.POST_COPY:
             awake, age_s = self.setup.load.speed(self.throttle), self.setup.age_s
             self._memory.write(self._written_s + age_s, self.now_s + age_s,
                                awake * self._jitter.guest_factor)
@@ -267,7 +268,7 @@ class Migration:
         elif isinstance(action, remedies.SetThrottle):
             self.auto_converge.set(action.percent)
         elif isinstance(action, remedies.StartPostCopy):
-            if self.state == 'disks' or self.syncs == self.setup.counter:
+            if self.state == vocabulary.DISKS or self.syncs == self.setup.counter:
                 return 'post-copy cannot start yet'
             self._start_post_copy()
         elif isinstance(action, remedies.Pause):
@@ -281,7 +282,7 @@ class Migration:
         self._flush()
         self._write()
         self._memory.sync()
-        self.state = 'post-copy'
+        self.state = vocabulary.POST_COPY
         self.now_s += self.setup.post_copy_overhead_s
         self.blackout_s = self.setup.post_copy_overhead_s
         self.lost_s += self.setup.post_copy_overhead_s
@@ -309,7 +310,7 @@ class Migration:
             self._mirrors.total_mib, self._mirrors.left_mib))
         # libvirt knows only how much of the disks there is to copy, and how much is done.
         disk = {'disk_total': total, 'disk_remaining': left, 'disk_processed': total - left}
-        if self.state == 'disks':
+        if self.state == vocabulary.DISKS:
             return disk
         return {
             **disk, **self._counters.stats(), 'memory_remaining': self.remaining,

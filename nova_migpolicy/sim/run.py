@@ -21,6 +21,7 @@ from nova_migpolicy.engine import samples
 from nova_migpolicy.engine import settings as settings_mod
 from nova_migpolicy.policy import keys
 from nova_migpolicy.sim import precopy
+from nova_migpolicy import vocabulary
 
 # As the monitor does.
 TICK_S = 5.0
@@ -148,7 +149,7 @@ class _Executor(typing.Generic[PilotT]):
         """Show the pilot a sample, and carry out its decision."""
         plant = self._plant
         sample = samples.Sample.from_stats(
-            plant.now_s, stats, boundary=synced, post_copy=plant.state == 'post-copy')
+            plant.now_s, stats, boundary=synced, post_copy=plant.state == vocabulary.POST_COPY)
         decision = self._pilot.observe(dataclasses.replace(
             sample, others=stats.get('others'), needed_by=stats.get('needed_by')))
         forecast = self._pilot.forecast

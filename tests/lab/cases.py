@@ -14,7 +14,6 @@ from lab import domain as lab_domain
 from lab import libvirtd
 from nova_migpolicy.monitor import hung
 from nova_migpolicy.monitor import outcome as outcome_mod
-from nova_migpolicy import vocabulary
 from tests import announced
 from tests.lab import base
 from tests.lab import steered
@@ -34,14 +33,8 @@ class CommandsTest(base.HostsTest):
 
     def move(self, **more):
         moving = steered.Move(self.guest, **{**ENDLESS, **more})
-        self.addCleanup(self.end, moving)
+        self.addCleanup(moving.stop)
         return moving
-
-    def end(self, moving):
-        """Stop a migration that a failed test has left."""
-        if moving.running:
-            moving.act(vocabulary.CANCEL)
-            moving.wait()
 
     def in_phase(self, moving, phase, timeout=30.0):
         lab_domain.wait_until(lambda: moving.progress()['phase'] == phase, timeout=timeout,

@@ -32,6 +32,7 @@ from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.policy import resolve
+from nova_migpolicy import vocabulary
 
 MIB = 1 << 20
 HOSTS = ('n1', 'n2')
@@ -144,6 +145,12 @@ class Move:
         if self.error is not None:
             raise self.error
         return self.outcome
+
+    def stop(self):
+        """Stop a migration that a failed test has left."""
+        if self.running:
+            self.act(vocabulary.CANCEL)
+            self.wait()
 
     def _session(self, policy, allow_qmp, versions, link_mib_s):
         connection = self.source.connect()

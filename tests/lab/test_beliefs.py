@@ -23,7 +23,7 @@ class BeliefsTest(cases.CommandsTest):
 
     def move(self, **policy):
         moving = steered.Move(self.guest, links=self.links, **policy)
-        self.addCleanup(self.end, moving)
+        self.addCleanup(moving.stop)
         return moving
 
     def completed(self, **policy):

@@ -10,7 +10,6 @@ from lab import guests
 from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
-from nova_migpolicy import vocabulary
 from tests.lab import base
 from tests.lab import steered
 
@@ -40,14 +39,8 @@ class TogetherTest(base.HostsTest):
 
     def move(self, guest, **policy):
         moving = steered.Move(guest, links=self.links, neighbours=self.neighbours, **policy)
-        self.addCleanup(self.end, moving)
+        self.addCleanup(moving.stop)
         return moving
-
-    def end(self, moving):
-        """Stop a migration that a failed test has left."""
-        if moving.running:
-            moving.act(vocabulary.CANCEL)
-            moving.wait()
 
     def assert_arrived(self, guest, beats, moving, promised_ms):
         ended = moving.wait(240)

@@ -12,12 +12,7 @@ QUIET = cancels.QUIET
 class CancelTest(cancels.CancelTests, steering.SteeringTest):
 
     def test_queued_while_the_conductor_asks_the_destination(self):
-        stopped = self.stop(self.stack.hosts['n2'].machine, 'nova-compute')
-        run = self.start(QUIET)
-        self.in_phase(run, 'queued')
-        self.openstack_abort(run)
-        self.go(stopped)
-        self.assert_cancelled(run)
+        self.assert_cancelled(self.abort_queued())
 
     def test_preparing(self):
         before = self.in_passes()

@@ -18,11 +18,13 @@ from nova_migpolicy.cmd.simulate import trial as trial_mod
 from nova_migpolicy.engine import figures
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_mod
+from nova_migpolicy import vocabulary
 
 REMAINING, DECISION, BLACKOUT, POST_COPY = '#3b6ea8', '#7a3b8f', '#c0392b', '#2f8f5b'
 ENDS = {'completed': '#1e7d45', 'aborted': '#b36b00', 'running': '#c0392b'}
 COLUMNS = 3
-_NOTHING_DONE = {'on_stall': 'no remedy is enough', 'on_timeout': 'the deadline'}
+_NOTHING_DONE = {vocabulary.ON_STALL: 'no remedy is enough',
+                 vocabulary.ON_TIMEOUT: 'the deadline'}
 # A logarithm needs more than nothing.
 _LEAST_MIB = 1e-3
 _PANEL_INCHES = (6.0, 4.2)

@@ -75,13 +75,18 @@ class CancelTests(Cancel):
         self.admin.abort(before.server, before.migration)
         self.assert_stayed(self.finish(before))
 
-    def test_cancelled_too_early_to_be_in_the_queue(self):
-        before = self.in_passes()
+    def abort_queued(self):
+        """Cancel a migration while the conductor waits for its destination, which then answers."""
         stopped = self.stop(self.stack.hosts['n2'].machine, 'nova-compute')
         run = self.start(QUIET)
         self.in_phase(run, 'queued')
         self.openstack_abort(run)
         self.go(stopped)
+        return run
+
+    def test_cancelled_too_early_to_be_in_the_queue(self):
+        before = self.in_passes()
+        run = self.abort_queued()
         # It does not wait for the slot, which the other one still has.
         self.assert_cancelled(run)
         self.assertEqual('passes', self.admin.forecast(
