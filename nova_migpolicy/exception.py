@@ -93,6 +93,56 @@ class BadOption(PolicyError):
         super().__init__(f'nova.conf [migpolicy] {option} = {shown(value)}: {reason}')
 
 
+class BadRecord(MigPolicyError):
+    """What was written down of a migration cannot be used, or a value cannot be written down.
+
+    :ivar field: its path in the record, such as `policy.fields`.
+    :ivar value: the value as it was given.
+    :ivar reason: a part of a sentence that says what is wrong with it.
+    """
+
+    def __init__(self, field: str, value: object, reason: str) -> None:
+        self.field = field
+        self.value = value
+        self.reason = reason
+        # What is in a container may be secret, as the password of a volume is.
+        is_short = value is None or isinstance(value, (str, float)) or (
+            isinstance(value, int) and value.bit_length() <= 64)
+        what = shown(value) if is_short else f'({type(value).__name__})'
+        super().__init__(f'record of a migration, {field[:200]} = {what}: {reason}')
+
+
+class RecordFileError(MigPolicyError, OSError):
+    """The file of a migration's record could not be written, read or removed.
+
+    :ivar path: the file.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        super().__init__(f'{self.DONE} {path}: {reason}')
+
+    DONE = 'The record of a migration failed in'
+
+
+class RecordNotKept(RecordFileError):
+    """It could not be written; the one before is as it was."""
+
+    DONE = 'The record of a migration was not kept in'
+
+
+class RecordNotRead(RecordFileError):
+    """It could not be read just now; that does not say that there is none."""
+
+    DONE = 'The record of a migration could not be read from'
+
+
+class RecordNotDropped(RecordFileError):
+    """It could not be removed."""
+
+    DONE = 'The record of a migration was not removed from'
+
+
 class UnknownServer(MigPolicyError):
     """Nova has no server of this id."""
 

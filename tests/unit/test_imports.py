@@ -21,6 +21,7 @@ FORBIDDEN = {
     'engine.estimation': ({'engine.steering', 'engine.controller'},
                           'what is known must not depend on what is decided'),
     'engine.steering': ({'engine.controller'}, 'it is made of these'),
+    'recovery': (ROOMS - {'recovery'}, 'it is pure'),
     'sim': (ROOMS - {'sim', 'engine', 'policy'}, 'it is pure'),
     'channel': (ROOMS - {'channel'}, 'it carries plain data'),
     'monitor': ((ROOMS - {'monitor', 'engine', 'policy', 'channel'}) | ENDS, 'it knows no Nova'),
@@ -31,8 +32,8 @@ FORBIDDEN = {
     'cmd': ({'api', 'channel', 'compute', 'monitor', 'osc'}, 'it runs without Nova'),
 }
 #: the same thing seen from two sides
-TWICE = {'cancel', 'change', 'disk_caps', 'disks', 'errors', 'http', 'policies', 'retune', 'show',
-         'start', 'status'}
+TWICE = {'cancel', 'change', 'disk_caps', 'disks', 'errors', 'http', 'policies', 'record', 'retune',
+         'show', 'start', 'status'}
 
 
 def imports(source: str) -> set[str]:
