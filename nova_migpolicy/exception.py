@@ -109,38 +109,40 @@ class BadRecord(MigPolicyError):
         is_short = value is None or isinstance(value, (str, float)) or (
             isinstance(value, int) and value.bit_length() <= 64)
         what = shown(value) if is_short else f'({type(value).__name__})'
-        super().__init__(f'record of a migration, {field[:200]} = {what}: {reason}')
+        given = '' if isinstance(value, bytes) else f' = {what}'
+        super().__init__(f'record of a migration, {field[:200]}{given}: {reason}')
 
 
 class RecordFileError(MigPolicyError, OSError):
     """The file of a migration's record could not be written, read or removed.
 
+    :cvar FAILED: what was not done, up to the name of the file.
     :ivar path: the file.
     """
 
+    FAILED: str
+
     def __init__(self, path: str, reason: str) -> None:
         self.path = path
-        super().__init__(f'{self.DONE} {path}: {reason}')
-
-    DONE = 'The record of a migration failed in'
+        super().__init__(f'{self.FAILED} {path}: {reason}')
 
 
 class RecordNotKept(RecordFileError):
     """It could not be written; the one before is as it was."""
 
-    DONE = 'The record of a migration was not kept in'
+    FAILED = 'the record of a migration was not kept in'
 
 
 class RecordNotRead(RecordFileError):
     """It could not be read just now; that does not say that there is none."""
 
-    DONE = 'The record of a migration could not be read from'
+    FAILED = 'the record of a migration could not be read from'
 
 
 class RecordNotDropped(RecordFileError):
     """It could not be removed."""
 
-    DONE = 'The record of a migration was not removed from'
+    FAILED = 'the record of a migration was not removed from'
 
 
 class UnknownServer(MigPolicyError):

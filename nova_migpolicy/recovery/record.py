@@ -93,23 +93,24 @@ def _plain(field: str, value: object, depth: int = 0) -> object:
     """Return a copy of what JSON can express, with lists for tuples."""
     if depth > MOST_DEPTH:
         raise exception.BadRecord(field, value, f'it is more than {MOST_DEPTH} deep')
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, int):
-        if value.bit_length() > 64:
-            raise exception.BadRecord(field, '...', 'it is a number of more than 64 bits')
-        return int(value)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise exception.BadRecord(field, value, 'it is not a finite number')
-        return float(value)
     if isinstance(value, abc.Mapping):
         for key in value:
             _text(f'a key of {field}', key)
         return {key: _plain(f'{field}.{key}', one, depth + 1) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(f'{field}[{number}]', one, depth + 1) for number, one in enumerate(value)]
-    raise exception.BadRecord(field, value, 'it is nothing that JSON can express')
+    if value is not None and not isinstance(value, (bool, str)):
+        _number(field, value)
+    return value
+
+
+def _number(field: str, value: object) -> None:
+    if not isinstance(value, (int, float)):
+        raise exception.BadRecord(field, value, 'it is nothing that JSON can express')
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise exception.BadRecord(field, value, 'it is a number of more than 64 bits')
+    if not math.isfinite(value):
+        raise exception.BadRecord(field, value, 'it is not a finite number')
 
 
 def _mapping(field: str, value: object) -> object:
