@@ -15,6 +15,7 @@ from nova.compute import utils as compute_utils
 from nova import exception as nova_exception
 from oslo_log import log as logging
 
+from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy.compute import saver
 from nova_migpolicy.engine import samples
 from nova_migpolicy.monitor import outcome as outcome_mod
@@ -45,6 +46,7 @@ class Reporter:
     :param operation_done: whether the thread with the migrate call is over
     :param interval_s: the least time between two writes of progress
     :param idle: called from time to time by that thread
+    :param kept: our own record of it
     """
 
     def __init__(
@@ -54,9 +56,11 @@ class Reporter:
         operation_done: Callable[[], bool],
         interval_s: float,
         clock: Callable[[], float],
+        kept: kept_mod.Kept,
         idle: Callable[[], object] = lambda: None,
     ) -> None:
         self._instance = instance
+        self._kept = kept
         self._migration = migration
         self._saved: tuple[Any, Any] | None = None
         try:
@@ -93,9 +97,14 @@ class Reporter:
         self._saver.put({**sizes, _PROGRESS: percent})
 
     def post_copy_started(self) -> None:
-        """Let Nova's API know that it can no longer be cancelled."""
+        """Let Nova's API know that it can no longer be cancelled, and whoever comes after us."""
+        self._kept.change(written=kept_mod.Written.POST_COPY)
         _learn(self._migration, {'status': POST_COPY_STATUS})
         self._saver.put({'status': POST_COPY_STATUS})
+
+    def policy_changed(self, in_force: Mapping[str, Any]) -> None:
+        """Keep the policy for whoever takes this migration over."""
+        self._kept.change(policy=in_force)
 
     def _save(self, values: Mapping[str, Any]) -> bool:
         if self._saved is None:

@@ -17,6 +17,7 @@ import pathlib
 import time
 from typing import Any
 
+import libvirt
 from oslo_log import log as logging
 
 from nova_migpolicy.compute import fits
@@ -25,7 +26,9 @@ from nova_migpolicy.compute import nova_records
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine.estimation import link_rate
 from nova_migpolicy.engine.estimation import progress as progress_mod
+from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_mod
+from nova_migpolicy.engine import terms as terms_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import hung
@@ -40,6 +43,7 @@ from nova_migpolicy.monitor import silence
 from nova_migpolicy.monitor import status as status_mod
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import resolve
+from nova_migpolicy.recovery import record as record_mod
 from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
@@ -66,6 +70,21 @@ class MigrationFacts:
     memory_bytes: int
     link_mib_s: float | None
     circumstances: migrate_call.Circumstances
+
+
+@dataclasses.dataclass(frozen=True)
+class TakenOver:
+    """The state of a migration that another process has steered until now.
+
+    :ivar settings: in force, as libvirt has them.
+    :ivar held, retuned: by operators.
+    :ivar done: what was done to it, and cannot be undone.
+    """
+
+    settings: settings_mod.Settings
+    held: Mapping[str, int]
+    retuned: Mapping[str, object]
+    done: tuple[remedies.Action, ...]
 
 
 class Session:
@@ -108,8 +127,11 @@ class Session:
             guest, journal, inbox.clock, outside, lambda: self.call.targets, self._switchover,
             lambda: self._monitor.aborted() if self._monitor is not None else None)
         self._throttle_is_held = False
-        self._started_s = inbox.clock()
-        self._started_at = datetime.datetime.now(datetime.timezone.utc)
+        # By the journal's clock, which is older than this process where it was taken over.
+        self._started_s = journal.started_s
+        self._taken_over: TakenOver | None = None
+        self._started_at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(
+            seconds=max(0.0, inbox.clock() - self._started_s))
         self._monitor: loop.Monitor | None = None
         self.controller: controller_mod.Controller | None = None
 
@@ -224,6 +246,43 @@ class Session:
             if not self._try(self.guest.hold_throttle):
                 self._leave_out(fits.THROTTLE, 'its limits could not be set')
 
+    def take_over(self, record: record_mod.Record) -> None:
+        """Take up a migration that runs already, in place of `prepare`.
+
+        :raises exception.GuestError: libvirt does not tell its settings
+        """
+        self._ask_guest()
+        self._replan()
+        state = self.guest.state()
+        done: list[remedies.Action] = []
+        if state is not None and state[0] == libvirt.VIR_DOMAIN_PAUSED:
+            if state[1] in outcome_mod.POST_COPY_REASONS:
+                done.append(remedies.StartPostCopy())
+            elif state[1] == libvirt.VIR_DOMAIN_PAUSED_USER and not record.was_paused:
+                done.append(remedies.Pause())
+        self._throttle_is_held = self._plan.can_throttle
+        held = dict(record.policy.get('held') or {})
+        facts = self.facts(self._plan, 0)
+        link = settings_mod.Link(facts.link_mib_s, facts.switchover_mib_s, facts.reach_mib_s)
+        cap_mib_s, limit_ms = self.guest.bandwidth(), self.guest.max_downtime()
+        now = settings_mod.Settings(
+            cap_mib_s, limit_ms, settings_mod.promised_ms(limit_ms, cap_mib_s, link),
+            self.journal.throttle_percent() if self._throttle_is_held else 0)
+        if terms_mod.BANDWIDTH not in held and not done:
+            now = self._with_own_rate(now, link)
+        self._taken_over = TakenOver(now, held, record.policy.get('retuned') or {}, tuple(done))
+
+    def _with_own_rate(self, now: settings_mod.Settings,
+                       link: settings_mod.Link) -> settings_mod.Settings:
+        """Return the settings with the cap of the policy at least: it may have given way."""
+        own_mib_s = self.policy.bandwidth_mib_s
+        if not now.cap_mib_s or 0 < own_mib_s <= now.cap_mib_s:
+            return now
+        wanted = settings_mod.with_cap(now, own_mib_s, link)
+        for action in settings_mod.changes(now, wanted):
+            self.guest.apply(action)
+        return wanted
+
     def _ask_guest(self) -> None:
         """Learn the guest's devices and QEMU's version, which may be older than the installed."""
         def look() -> None:
@@ -313,24 +372,32 @@ class Session:
         """Watch and steer until the migration is over, and keep its lessons for the next."""
         plan = self._plan.for_disks(len(disk_paths))
         facts = self.facts(plan, self.guest.disk_bytes(disk_paths))
-        self.journal.add(
-            vocabulary.START, self._started_s,
-            server=self.start.instance.uuid, destination=self.start.destination,
-            **self.start.resolved.to_dict(),
-            facts=dataclasses.asdict(facts), notes=list(plan.notes))
         controller = self.controller = controller_mod.Controller(self.policy, facts)
+        taken = self._taken_over
+        if taken is None or not self.journal.has_begun:
+            self.journal.add(
+                vocabulary.START, self._started_s,
+                server=self.start.instance.uuid, destination=self.start.destination,
+                **self.start.resolved.to_dict(),
+                facts=dataclasses.asdict(facts), notes=list(plan.notes))
+        if taken is not None:
+            controller.take_over(taken.settings, taken.held, taken.done, self.inbox.clock())
+            self._say('nova-compute was started again: the migration, which went on without it, '
+                      'is watched and steered from here on')
         monitor = self._monitor = loop.Monitor(
             guest=self.guest, controller=controller,
             progress=progress_mod.Progress(facts.memory_bytes, facts.disk_bytes),
             inbox=self.inbox, journal=self.journal, call=self.call, host=reporter, sleep=sleep,
             policy_in_force=retune_mod.PolicyInForce(
                 self.start.resolver, self.start.resolved,
-                lambda policy: self._deadline_s(policy, controller.facts.disk_bytes)),
+                lambda policy: self._deadline_s(policy, controller.facts.disk_bytes),
+                taken.retuned if taken is not None else {}),
             has_events=self.has_events, was_paused=self.start.circumstances.paused,
             neighbours=self._neighbours,
             cap_is_shared=plan.start_bandwidth_mib_s != plan.bandwidth_mib_s,
             mirrored_disks=len(disk_paths),
-            ended_outside=lambda: self._hung.reason if self._hung is not None else None)
+            ended_outside=lambda: self._hung.reason if self._hung is not None else None,
+            done=taken.done if taken is not None else ())
         outcome = monitor.run()
         try:
             self._finish(monitor, controller, outcome)

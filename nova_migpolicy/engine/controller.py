@@ -200,6 +200,18 @@ class Controller:
                    let_go.next_due_s(self._state, self._observer.now, after_s))
         return min((moment for moment in moments if moment is not None), default=None)
 
+    def take_over(self, settings: Settings, held: abc.Mapping[str, int],
+                  done: abc.Iterable[remedies.Action], at_s: float) -> None:
+        """Go on where another has steered until now.
+
+        :param settings: in force now
+        :param held: by an operator
+        :param done: what it did that cannot be undone: a pause, the start of post-copy
+        """
+        self._state.take_over(settings, held)
+        for action in done:
+            self.applied(action, at_s)
+
     def observe(self, sample: samples.Sample) -> Decision | None:
         """Take in a sample and decide; None when there is nothing to do."""
         seen, state = self._observer.observe(sample, self._state), self._state

@@ -85,12 +85,22 @@ def limit_ms(promised_ms: int, cap_mib_s: int, link: Link) -> int:
     other than the link's, it calculates with that. A limit is at most HIGHEST_LIMIT_MS: the
     blackout is then shorter than promised.
     """
-    scale = 1.0
+    wanted_ms = int(usable_ms(promised_ms) * _scale(cap_mib_s, link))
+    return min(max(1, wanted_ms), HIGHEST_LIMIT_MS)
+
+
+def _scale(cap_mib_s: int, link: Link) -> float:
     if link.mib_s and link.switchover_mib_s:
-        scale = link.mib_s / link.switchover_mib_s
-    elif link.mib_s and cap_mib_s:
-        scale = max(1.0, link.mib_s / cap_mib_s)
-    return min(max(1, int(usable_ms(promised_ms) * scale)), HIGHEST_LIMIT_MS)
+        return link.mib_s / link.switchover_mib_s
+    if link.mib_s and cap_mib_s:
+        return max(1.0, link.mib_s / cap_mib_s)
+    return 1.0
+
+
+def promised_ms(limit: int, cap_mib_s: int, link: Link) -> int:
+    """The real blackout that a limit of QEMU's in ms stands for: the inverse of `limit_ms`."""
+    usable = limit / _scale(cap_mib_s, link)
+    return max(1, round(min((usable + OVERHEAD_MS) / MARGIN, usable / FLOOR)))
 
 
 def threshold_bytes(limit: int, rate_bytes_s: float, link: Link) -> float:

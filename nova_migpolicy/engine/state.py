@@ -91,6 +91,12 @@ class State:
         """Whether an answer to an action is still to come."""
         return bool(self._asked)
 
+    def take_over(self, settings: settings_mod.Settings, held: abc.Mapping[str, int]) -> None:
+        """Enter the settings in force of a migration that another has steered until now."""
+        self.settings = settings
+        self.terms = self.terms.changed(terms_mod.Change(hold=held))
+        self.course = dataclasses.replace(self.course, limit_owed=False)
+
     def sampled(self, at_s: float, *, throttle_moved: bool) -> None:
         """Enter a sample: actions without an answer for ANSWER_S count as lost.
 

@@ -8,6 +8,7 @@ what may be done, and the policy which new values are permitted.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 from nova_migpolicy.channel import protocol
@@ -53,23 +54,26 @@ class Commands:
         read it
     :ivar changed: whether an operator has changed it
     :param phase: returns the current phase, in words
+    :param keep: is told the policy in force after each change of an operator's
     """
 
     def __init__(self, controller: controller_mod.Controller, executor: executor_mod.Executor,
                  journal: journal_mod.Journal, policy_in_force: retune_mod.PolicyInForce, *,
-                 clock: Callable[[], float], phase: Callable[[], str]) -> None:
+                 clock: Callable[[], float], phase: Callable[[], str],
+                 keep: Callable[[Mapping[str, Any]], object] = lambda in_force: None) -> None:
         self._controller = controller
         self._executor = executor
         self._journal = journal
         self._policy_in_force = policy_in_force
         self._clock = clock
         self._phase = phase
+        self._keep = keep
         self._cancels: list[inbox_mod.Reply] = []
         self._at_the_end: list[inbox_mod.Reply] = []
         self._accepted: dict[str, protocol.Answer] = {}
         self._outcome: outcome_mod.Outcome | None = None
         self.in_force = self._policy()
-        self.changed = False
+        self.changed = bool(policy_in_force.retuned or controller.held)
 
     def act(self, item: inbox_mod.Command) -> None:
         """Carry out one of vocabulary.ORDERS; one whose effect is in place is not repeated."""
@@ -192,6 +196,7 @@ class Commands:
                  decision: controller_mod.Decision) -> dict[str, Any]:
         now = self.in_force = self._policy()
         self.changed = True
+        self._executor.survive('the written record', lambda: self._keep(now))
         self._journal.add(vocabulary.RETUNE, self._clock(), values=dict(item.values),
                           released=list(item.release), **now)
         return {

@@ -10,6 +10,7 @@ cannot be undone: a pause, the start of post-copy, an abort. The loop determines
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterable
 import dataclasses
 from typing import NamedTuple
 
@@ -84,6 +85,13 @@ class Executor:
     def cancel_is_due(self) -> bool:
         """Whether an abort came before there was a job to end."""
         return self._cancel is not None
+
+    def take_over(self, done: Iterable[remedies.Action]) -> None:
+        """Take note of what was done before this one began, and cannot be undone."""
+        for action in done:
+            self.paused = self.paused or isinstance(action, remedies.Pause)
+            if isinstance(action, remedies.StartPostCopy):
+                self._enter_post_copy()
 
     def decide(self, ask: Callable[[float], Decision | None]) -> Applied:
         """Ask the controller now, and carry out its decision.

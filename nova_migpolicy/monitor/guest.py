@@ -33,6 +33,11 @@ MIB = 1 << 20
 # The seconds for which QEMU measures what a guest dirties before its migration; 1 to 60.
 MEASURED_S = 1
 
+# All that libvirt keeps beside a definition goes with it.
+UNDEFINE = (libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE |
+            libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+            libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
+            libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
 # The domain is not, or no longer, on this host.
 GONE = frozenset((libvirt.VIR_ERR_NO_DOMAIN,))
 # The call came when no job (any more) could take it.
@@ -163,6 +168,14 @@ class MigratingGuest:
         """Cap the memory stream at `mib_s` MiB/s (0: no cap)."""
         self._call('migrateSetMaxSpeed', bandwidth_for_libvirt(mib_s), 0)
 
+    def bandwidth(self) -> int:
+        """Return the cap of the memory stream in MiB/s (0: no cap), as libvirt has it.
+
+        :raises GuestError: libvirt does not know it
+        """
+        mib_s = int(self._ask('migrateGetMaxSpeed', lambda domain: domain.migrateGetMaxSpeed(0)))
+        return mib_s if mib_s < UNLIMITED_MIB_S else 0
+
     def set_disk_bandwidth(self, mib_s: int) -> tuple[mirrors.Mirror, ...]:
         """Share `mib_s` MiB/s (0: no cap) among the disks that are being copied.
 
@@ -260,6 +273,19 @@ class MigratingGuest:
     def resume(self) -> None:
         """Run a guest that was paused here."""
         self._call('resume')
+
+    def remove(self) -> None:
+        """End and undefine the domain here, whose guest runs elsewhere.
+
+        :raises GuestGone: it is not here, or was not defined
+        """
+        if self.is_active():
+            self._call('destroy')
+        self._call('undefineFlags', UNDEFINE)
+
+    def is_active(self) -> bool:
+        """Whether there is a QEMU of it here."""
+        return bool(self._ask('isActive', lambda domain: domain.isActive()))
 
     def job_stats(self) -> dict[str, Any] | None:
         """libvirt's statistics of the running job; None when the domain is gone.

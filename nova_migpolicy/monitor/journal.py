@@ -29,6 +29,7 @@ import uuid
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
 
+from nova_migpolicy.engine import remedies
 from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
@@ -77,6 +78,23 @@ class Journal:
         bound = self.max_bytes * (1 if kind == vocabulary.SAMPLE else 2)
         if self.path is not None and (kind == vocabulary.END or self._written_bytes < bound):
             self._write(self.path, record)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether an earlier process has written the start of the migration."""
+        return next(self._earlier(), {}).get('kind') == vocabulary.START
+
+    def throttle_percent(self) -> int:
+        """The last throttle that an earlier process has set; 0 for none."""
+        set_to = [record['percent'] for record in self._earlier()
+                  if record.get('action') == remedies.SetThrottle.name and record.get('done')]
+        return int(set_to[-1]) if set_to else 0
+
+    def _earlier(self) -> Iterator[Mapping[str, Any]]:
+        try:
+            yield from read(self.path) if self.path is not None else ()
+        except FileNotFoundError:
+            return
 
     def records(self) -> list[Record]:
         """The records in memory, oldest first."""

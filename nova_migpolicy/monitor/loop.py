@@ -10,6 +10,8 @@ error of libvirt, of the engine or of the journal is recorded and survived.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import datetime
 import functools
@@ -76,6 +78,9 @@ class Host(Protocol):
     def post_copy_started(self) -> None:
         """Record that the guest now runs on the destination."""
 
+    def policy_changed(self, in_force: Mapping[str, Any]) -> None:
+        """Record the policy after an operator's change."""
+
 
 class Monitor:
     """One migration, from the started operation to its outcome."""
@@ -98,6 +103,7 @@ class Monitor:
         mirrored_disks: int = 0,
         neighbours: neighbours_mod.Neighbours | None = None,
         ended_outside: Callable[[], str | None] = lambda: None,
+        done: Sequence[remedies.Action] = (),
     ) -> None:
         """Take over a migration whose operation is about to start.
 
@@ -108,10 +114,12 @@ class Monitor:
         :param neighbours: the migrations of this host; None where it is alone
         :param mirrored_disks: the number of disks copied
         :param ended_outside: the reason for ending it past libvirt; None if it was not
+        :param done: what was done to it before, and cannot be undone
         """
         self._guest = guest
         self._executor = executor_mod.Executor(
             guest, controller, journal, inbox.clock, host.post_copy_started)
+        self._executor.take_over(done)
         self._controller = controller
         self._progress, self._inbox, self._journal = progress, inbox, journal
         self._call, self._host, self._sleep = call, host, sleep
@@ -138,7 +146,7 @@ class Monitor:
             seconds=max(0.0, inbox.clock() - controller.facts.started_s))
         self.commands = commands.Commands(
             controller, self._executor, journal, policy_in_force, clock=inbox.clock,
-            phase=lambda: self.phase)
+            phase=lambda: self.phase, keep=host.policy_changed)
         self.view: status_mod.Status = {}
         self.viewed_s = inbox.clock()
         self._publish()

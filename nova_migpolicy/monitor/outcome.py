@@ -121,6 +121,14 @@ def settle(
         waited_s += ASK_EVERY_S
 
 
+def is_over(guest: guest_mod.MigratingGuest, call: MigrateCall) -> bool:
+    """Whether libvirt has no job of it any more; for a call that another process has made.
+
+    :raises exception.GuestError: libvirt does not answer
+    """
+    return _judge(guest, call, None)[0] is not None
+
+
 def _judge(
     guest: guest_mod.MigratingGuest, call: MigrateCall, abort_reason: str | None,
 ) -> tuple[Outcome | None, bool]:

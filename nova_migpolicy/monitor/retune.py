@@ -12,6 +12,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import types
 
 from nova_migpolicy.engine import terms as terms_mod
 from nova_migpolicy import exception
@@ -37,14 +38,16 @@ class PolicyInForce:
     :param resolver: resolves the policy with a retune
     :param resolved: the policy at the start
     :param deadline_s: gives a policy's deadline on the monitor's clock; None for no deadline
+    :param retuned: by operators before
     """
 
     def __init__(self, resolver: Resolver, resolved: resolve.Resolved,
-                 deadline_s: Callable[[keys.Policy], float | None]) -> None:
+                 deadline_s: Callable[[keys.Policy], float | None],
+                 retuned: Mapping[str, object] = types.MappingProxyType({})) -> None:
         self._resolver = resolver
         self._deadline_s = deadline_s
         self.resolved = resolved
-        self.retuned: Mapping[str, object] = {}
+        self.retuned = retuned
 
     def propose(self, values: Mapping[str, object], release: Sequence[str],
                 held: Mapping[str, int]) -> RetuneProposal:

@@ -111,6 +111,30 @@ class Resolved:
                 'problems': [problem.sentence for problem in self.problems]}
 
 
+def read(given: abc.Mapping[str, typing.Any]) -> Resolved:
+    """Return a policy as `to_dict` gave it, perhaps in another version of this package.
+
+    Values of keys that are not known here are left out; a key that was not known there has its
+    default.
+
+    :raises TypeError: a value has another type than its key
+    """
+    values = {name: _typed(name, value) for name, value in given.get('policy', {}).items()
+              if name in keys.KEYS}
+    origins = dict.fromkeys(keys.KEYS, 'default') | {
+        name: str(origin) for name, origin in given.get('origins', {}).items()
+        if name in keys.KEYS}
+    return Resolved(keys.Policy(**values), types.MappingProxyType(origins), ())
+
+
+def _typed(name: str, value: typing.Any) -> typing.Any:
+    value = tuple(value) if isinstance(value, list) else value
+    default = keys.KEYS[name].default
+    if default is not None and type(value) is not type(default):
+        raise TypeError(f'{name} is {exception.shown(value)}')
+    return value
+
+
 def is_from(resolved: Resolved, key: str, level: Level) -> bool:
     """Whether a source gave the value of a key, be it limited by another key or not."""
     return resolved.origins[key].partition(',')[0] == level.title

@@ -30,8 +30,10 @@ class TogetherTest(base.HostsTest):
 
     def start(self, number, size_mib, rate_mib_s):
         """Start a guest on n1; returns it and a recorder of its beats."""
-        guest = lab_domain.LabDomain(self.lab, f'together{number}', guests.Guest(
-            'sweep', size_mib, 32, rate_mib_s))
+        return self.boot(f'together{number}', guests.Guest('sweep', size_mib, 32, rate_mib_s))
+
+    def boot(self, name, kind):
+        guest = lab_domain.LabDomain(self.lab, name, kind)
         self.addCleanup(guest.destroy)
         beats = guest.boot().recorder()
         self.addCleanup(beats.stop)
@@ -48,9 +50,12 @@ class TogetherTest(base.HostsTest):
         self.assertIs(outcome_mod.End.COMPLETED, ended.end, (ended.reason, told))
         self.assertEqual({'n2': libvirt.VIR_DOMAIN_RUNNING}, steered.whereabouts(guest))
         self.assertTrue(beats.wait_for_beats(10, 1), 'no beat on n2')
-        self.assertLessEqual(beats.blackout_ms, promised_ms + BEATS_MS, told)
+        # A host that is too busy stops every guest for a while, also the one that stays.
+        most_ms = promised_ms + BEATS_MS + self.bystander.longest_gap_ms()
+        self.assertLessEqual(beats.blackout_ms, most_ms, told)
 
     def check(self, profile, promised_ms):
+        _, self.bystander = self.boot('bystander', guests.Guest('idle', 64))
         all_of_them = [(*self.start(number, size_mib, 20), size_mib)
                        for number, size_mib in enumerate(SIZES_MIB)]
         under_way = [(guest, beats, self.move(guest, profile=profile))

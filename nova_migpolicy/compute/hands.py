@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What recovery does to Nova and to this host: each action may be done again after any death.
+
+Nova's own methods finish a migration or roll it back, as they would have; what a death or Nova's
+own reset has changed meanwhile is put back before. Which action is due is not decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nova.compute import task_states
+from nova.compute import vm_states
+from nova import exception as nova_exception
+from nova import objects
+from oslo_log import log as logging
+
+from nova_migpolicy.compute import kept
+from nova_migpolicy import exception
+from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy.recovery import evidence
+from nova_migpolicy.recovery import record as record_mod
+from nova_migpolicy import vocabulary
+
+LOG = logging.getLogger(__name__)
+
+# What a server is locked with begins with this; a lock of anybody else is left alone.
+LOCK_MARK = 'nova_migpolicy: '
+LOCKED_REASON = 'locked_reason'
+_STATUS = {vocabulary.COMPLETED: evidence.Status.COMPLETED, None: evidence.Status.UNDER_WAY}
+
+
+def nova_knows(record: record_mod.Record, context: Any
+               ) -> tuple[evidence.Home, evidence.Status, bool, bool]:
+    """Return what Nova's database says of a migration and its server.
+
+    That is the server's host, the migration, whether the server is migrating, and whether its user
+    has paused it.
+    """
+    try:
+        instance = objects.Instance.get_by_uuid(context, record.server, expected_attrs=[])
+    except nova_exception.InstanceNotFound:
+        return evidence.Home.NONE, evidence.Status.MISSING, False, False
+    except Exception as error:
+        LOG.warning("Nova's database does not say where the server is: %s", error,
+                    instance_uuid=record.server)
+        return evidence.Home.SILENT, evidence.Status.MISSING, False, False
+    home = {record.source: evidence.Home.SOURCE,
+            record.destination: evidence.Home.DESTINATION}.get(
+                instance.host, evidence.Home.OTHER)
+    try:
+        status = _status_of(objects.Migration.get_by_uuid(context, record.migration).status)
+    except nova_exception.MigrationNotFound:
+        status = evidence.Status.MISSING
+    except Exception as error:
+        LOG.warning("Nova's database does not say how the migration is: %s", error,
+                    instance_uuid=record.server)
+        return evidence.Home.SILENT, evidence.Status.MISSING, False, False
+    return (home, status, instance.task_state == task_states.MIGRATING,
+            instance.vm_state == vm_states.PAUSED or record.was_paused)
+
+
+def _status_of(word: str) -> evidence.Status:
+    meaning = vocabulary.NOVA_STATUS.get(word)
+    return _STATUS.get(meaning.outcome if meaning else None, evidence.Status.ENDED)
+
+
+class Hands:
+    """The actions of recovery on this host, the source.
+
+    :param manager: Nova's manager of this host
+    :param find: finds a server's domain in libvirt
+    """
+
+    def __init__(self, manager: Any, host: str,
+                 guest: Callable[[str], guest_mod.MigratingGuest]) -> None:
+        self._manager = manager
+        self._host = host
+        self._guest = guest
+
+    def finish(self, record: record_mod.Record) -> None:
+        """Let Nova finish a migration whose guest has arrived, from wherever it was left."""
+        context = kept.context_of(record)
+        instance, migration = _load(context, record)
+        migrate_data, volumes = kept.objects_of(record, context)
+        migrate_data.migration = migration
+        if (instance.host == record.destination
+                and _status_of(migration.status) is evidence.Status.UNDER_WAY):
+            # The destination has told Nova; only the end of this side is missing.
+            migration.status = vocabulary.COMPLETED
+            migration.save()
+            self._manager._delete_allocation_after_move(context, instance, migration)
+            return
+        self._reopen(context, instance, record)
+        self._manager._post_live_migration_update_host(
+            context, instance, record.destination, record.block_migration, migrate_data,
+            source_bdms=volumes)
+
+    def roll_back(self, record: record_mod.Record, status: str = vocabulary.FAILED) -> None:
+        """Let Nova roll back a migration whose guest has stayed, from wherever it was left.
+
+        :param status: Nova's word for the migration afterwards
+        """
+        context = kept.context_of(record)
+        instance, migration = _load(context, record)
+        migrate_data, volumes = kept.objects_of(record, context)
+        migrate_data.migration = migration
+        self._reopen(context, instance, record)
+        self._manager._rollback_live_migration(
+            context, instance, record.destination, migrate_data, migration_status=status,
+            source_bdms=volumes)
+
+    def _reopen(self, context: Any, instance: Any, record: record_mod.Record) -> None:
+        """Let Nova believe again that the migration is under way, as its methods expect."""
+        if instance.host != record.source:
+            node = self._manager._get_compute_info(context, record.source)
+            instance.host, instance.node = record.source, node.hypervisor_hostname
+            instance.compute_id = node.id
+        instance.task_state = task_states.MIGRATING
+        if instance.vm_state == vm_states.ERROR:
+            instance.vm_state = vm_states.PAUSED if record.was_paused else vm_states.ACTIVE
+        instance.save()
+
+    def let_run(self, record: record_mod.Record) -> None:
+        """Let a guest that stayed run again where it was paused for the migration.
+
+        :raises exception.GuestError: it does not run
+        """
+        if record.was_paused:
+            return
+        trouble = outcome_mod.resume_if_paused(self._guest(record.server))
+        if trouble is not None:
+            LOG.error('%s', trouble, instance_uuid=record.server)
+
+    def remove_source_copy(self, record: record_mod.Record) -> None:
+        """Remove the copy here of a guest that runs on the destination.
+
+        :raises exception.GuestError: it is still there
+        """
+        try:
+            self._guest(record.server).remove()
+        except exception.GuestGone:
+            pass
+
+    @staticmethod
+    def lock(record: record_mod.Record, reason: str) -> None:
+        """Keep Nova's users from starting, rebuilding or deleting the server; show why."""
+        instance = objects.Instance.get_by_uuid(
+            kept.context_of(record), record.server, expected_attrs=['system_metadata'])
+        why = instance.system_metadata.get(LOCKED_REASON) or ''
+        if instance.locked and not why.startswith(LOCK_MARK):
+            return
+        text = (LOCK_MARK + reason)[:255]
+        if instance.locked and why == text:
+            return
+        instance.locked, instance.locked_by = True, 'admin'
+        instance.system_metadata[LOCKED_REASON] = text
+        instance.save()
+
+    @staticmethod
+    def unlock(record: record_mod.Record) -> None:
+        """Undo `lock`, if it was by us."""
+        try:
+            instance = objects.Instance.get_by_uuid(
+                kept.context_of(record), record.server, expected_attrs=['system_metadata'])
+        except nova_exception.InstanceNotFound:
+            return
+        if instance.locked and (
+                instance.system_metadata.get(LOCKED_REASON) or '').startswith(LOCK_MARK):
+            instance.locked, instance.locked_by = False, None
+            del instance.system_metadata[LOCKED_REASON]
+            instance.save()
+
+
+def _load(context: Any, record: record_mod.Record) -> tuple[Any, Any]:
+    """Return Nova's server and migration, with what a manager is given of a server."""
+    instance = objects.Instance.get_by_uuid(context, record.server, expected_attrs=[
+        'flavor', 'info_cache', 'metadata', 'system_metadata', 'numa_topology', 'pci_devices',
+        'migration_context', 'resources'])
+    return instance, objects.Migration.get_by_uuid(context, record.migration)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The places in Nova's manager that know a migration before the driver does.
+
+A migration is written down when the source hears of it, and is Nova's own until it is handed over.
+At the start of nova-compute a server with an unfinished migration is left to recovery: Nova would
+abort its job, or take it for a server that went down and boot a second copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import functools
+from typing import Any
+
+from nova import objects
+from oslo_log import log as logging
+
+from nova_migpolicy.compute import kept
+from nova_migpolicy.compute import recovering
+from nova_migpolicy.compute import written as written_mod
+from nova_migpolicy.recovery import evidence
+
+LOG = logging.getLogger(__name__)
+
+Wrapped = Callable[..., Any]
+
+
+class Hooks:
+    """What wraps Nova's manager of this host.
+
+    :param recovery: takes up what an earlier process has left
+    """
+
+    def __init__(self, manager: Any, host: str, records: written_mod.Records,
+                 recovery: recovering.Recovery) -> None:
+        self._manager = manager
+        self._host = host
+        self._records = records
+        self._recovery = recovery
+        # The UUIDs of migrations that enter Nova's queue, and that Nova is at work on.
+        self._entering: set[str] = set()
+        self._at_work: set[str] = set()
+
+    def install(self) -> None:
+        """Put them in place, once in the life of a process."""
+        for name, wrap in (('live_migration', self._entered), ('_do_live_migration', self._did),
+                           ('_init_instance', self._started)):
+            setattr(self._manager, name, wrap(getattr(self._manager, name)))
+
+    def is_novas(self, server: str, migration: str) -> bool:
+        """Whether Nova itself, in this process, has a migration in its queue or is at work on it.
+
+        :param migration: its UUID
+        """
+        # In this order: it is in at least one of them at each moment.
+        return (migration in self._entering or server in self._manager._waiting_live_migrations
+                or migration in self._at_work)
+
+    def _entered(self, live_migration: Wrapped) -> Wrapped:
+        @functools.wraps(live_migration)
+        def enter(context: Any, dest: str, instance: Any, block_migration: bool, migration: Any,
+                  migrate_data: Any) -> Any:
+            self._entering.add(migration.uuid)
+            try:
+                self._write(context, dest, instance, block_migration, migration, migrate_data)
+                return live_migration(context, dest, instance, block_migration, migration,
+                                      migrate_data)
+            finally:
+                self._entering.discard(migration.uuid)
+
+        return enter
+
+    def _write(self, context: Any, dest: str, instance: Any, block_migration: bool,
+               migration: Any, migrate_data: Any) -> None:
+        try:
+            volumes = objects.BlockDeviceMappingList.get_by_instance_uuid(context, instance.uuid)
+            kept.Kept(self._records, migration.uuid).begin(kept.describe(
+                context, instance, dest, migration, migrate_data, source=self._host,
+                block_migration=block_migration, source_bdms=volumes,
+                written=evidence.Written.PREPARING))
+        except Exception:
+            # Nothing has begun, and it is written down again before anything is sent.
+            LOG.exception('This migration is not written down yet', instance=instance)
+
+    def _did(self, do_live_migration: Wrapped) -> Wrapped:
+        @functools.wraps(do_live_migration)
+        def do(context: Any, dest: str, instance: Any, block_migration: bool, migration: Any,
+               migrate_data: Any) -> Any:
+            self._at_work.add(migration.uuid)
+            try:
+                return do_live_migration(context, dest, instance, block_migration, migration,
+                                         migrate_data)
+            finally:
+                self._at_work.discard(migration.uuid)
+
+        return do
+
+    def _started(self, init_instance: Wrapped) -> Wrapped:
+        @functools.wraps(init_instance)
+        def start(context: Any, instance: Any) -> Any:
+            record = self._recovery.open_of(instance.uuid)
+            if record is None:
+                if self._recovery.has_touched(instance.uuid):
+                    instance.refresh()
+                return init_instance(context, instance)
+            LOG.info('It is left to recovery: a migration of it was not finished',
+                     instance=instance)
+
+            def later() -> None:
+                instance.refresh()
+                init_instance(context, instance)
+
+            return self._recovery.owe(record, later)
+
+        return start

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The written record of a migration, from what Nova hands over to its last step.
+
+It is made before anything is sent, brought up to date at the steps that decide what a dead
+nova-compute has left behind, and dropped when all is done. A record that cannot be written costs a
+line of log, and the migration its protection, but not the migration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import time
+from typing import Any
+
+from nova.compute import vm_states
+from nova import context as nova_context
+from nova import objects
+from nova.objects import base as objects_base
+from oslo_log import log as logging
+
+from nova_migpolicy.compute import written as written_mod
+from nova_migpolicy import exception
+from nova_migpolicy.recovery import evidence
+from nova_migpolicy.recovery import record as record_mod
+
+LOG = logging.getLogger(__name__)
+
+Written = evidence.Written
+# The name under which Nova's manager hands the volumes over, as they were before.
+VOLUMES = 'source_bdms'
+
+
+def describe(context: Any, instance: Any, dest: str, migration: Any, migrate_data: Any, *,
+             block_migration: bool, source_bdms: Any, source: str,
+             written: Written) -> record_mod.Record:
+    """Return the record of a migration as Nova describes it."""
+    return record_mod.Record(
+        server=instance.uuid, migration=migration.uuid, source=source, destination=dest,
+        written=written, was_paused=instance.vm_state == vm_states.PAUSED,
+        block_migration=bool(block_migration), request_id=context.request_id,
+        user_id=context.user_id, project_id=context.project_id, started_s=time.time(),
+        migrate_data=_primitive(migrate_data), source_bdms=_primitive(source_bdms))
+
+
+def _primitive(thing: Any) -> Mapping[str, Any] | None:
+    return None if thing is None else thing.obj_to_primitive()
+
+
+def context_of(record: record_mod.Record) -> Any:
+    """Return an administrator's context for the rest of a migration, under its request's id."""
+    context = nova_context.get_admin_context()
+    if record.request_id:
+        context.request_id = record.request_id
+    return context
+
+
+def objects_of(record: record_mod.Record, context: Any) -> tuple[Any, Any]:
+    """Return Nova's data of a migration and its volumes, as they were before.
+
+    :raises exception.BadRecord: they cannot be read, such as those of a newer Nova
+    """
+    try:
+        return (_object(objects.migrate_data.LibvirtLiveMigrateData, record.migrate_data, context),
+                _object(objects.BlockDeviceMappingList, record.source_bdms, context)
+                or objects.BlockDeviceMappingList(objects=[]))
+    except Exception as error:
+        raise exception.BadRecord(
+            'migrate_data', record.migration, f'Nova cannot read it: {error}') from error
+
+
+def _object(kind: Any, primitive: Mapping[str, Any] | None, context: Any) -> Any:
+    if primitive is None:
+        return None
+    # Nova's serializer knows the older forms of an object, and refuses newer ones.
+    found = objects_base.NovaObjectSerializer().deserialize_entity(context, dict(primitive))
+    if not isinstance(found, kind):
+        raise TypeError(f'it is {type(found).__name__}')
+    return found
+
+
+class Kept:
+    """The record of one migration that is under way.
+
+    :ivar is_kept: it is on the disk
+    """
+
+    def __init__(self, records: written_mod.Records, migration: str) -> None:
+        self._records = records
+        self._migration = migration
+        self.is_kept = False
+
+    def begin(self, record: record_mod.Record) -> None:
+        """Write it before anything is sent."""
+        try:
+            self._records.keep(record)
+            self.is_kept = True
+        except exception.RecordNotKept as error:
+            LOG.error('If nova-compute dies during this migration, it is not recovered: %s',
+                      error, instance_uuid=record.server)
+
+    def change(self, **fields: Any) -> None:
+        """Bring it up to date."""
+        try:
+            if self.is_kept:
+                self._records.change(self._migration, **fields)
+        except exception.RecordNotKept as error:
+            LOG.warning('The record of migration %(migration)s is not up to date: %(error)s',
+                        {'migration': self._migration, 'error': error})
+
+    def ending(self, written: Written, end: Callable[..., Any]) -> Callable[..., Any]:
+        """Return Nova's way to end it, which is marked before and drops the record afterwards.
+
+        Where it fails, the record stays: what is left is done later from it.
+        """
+        def marked(*args: Any, **kwargs: Any) -> Any:
+            self.change(written=written)
+            result = end(*args, **kwargs)
+            self.drop()
+            return result
+
+        return marked
+
+    def drop(self) -> None:
+        """Remove it: nothing is left to do."""
+        try:
+            self._records.drop(self._migration)
+        except exception.RecordNotKept as error:
+            LOG.warning('The record of migration %(migration)s is still there: %(error)s',
+                        {'migration': self._migration, 'error': error})

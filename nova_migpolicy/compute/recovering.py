@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes up the migrations of this host that nobody watches: at the start, and while it runs.
+
+Evidence is collected from libvirt here, from the destination and from Nova; what it means is the
+table's business, and how it is done that of `hands`. A migration that is watched is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import functools
+import threading
+import time
+from typing import Any, Protocol
+
+from oslo_log import log as logging
+
+from nova_migpolicy.compute import hands as hands_mod
+from nova_migpolicy.compute import kept
+from nova_migpolicy.compute import written as written_mod
+from nova_migpolicy import exception
+from nova_migpolicy.recovery import evidence
+from nova_migpolicy.recovery import plan
+from nova_migpolicy.recovery import record as record_mod
+from nova_migpolicy.recovery import table
+
+LOG = logging.getLogger(__name__)
+
+Action = plan.Action
+Kind = table.Kind
+Record = record_mod.Record
+# Between two looks at what nobody watches; a fault is mended at most this long, and the time of
+# the mending, after it is over.
+LOOK_EVERY_S = 15.0
+# These wait for something outside, and are told about each time that they change.
+_UNDECIDED = frozenset({Kind.WAIT, Kind.HOLD, Kind.RESUME})
+
+
+class World(Protocol):
+    """What recovery has to ask, and what only the driver can do."""
+
+    def source(self, server: str) -> tuple[evidence.Source, bool]:
+        """Return the domain on this host, and whether libvirt has a job of its migration."""
+
+    def destination(self, context: Any, host: str, server: str) -> evidence.Destination:
+        """Ask another host for the domain there."""
+
+    def is_watched(self, record: Record) -> bool:
+        """Whether Nova prepares it or a monitor is at work on it, in this process."""
+
+    def watch(self, record: Record) -> None:
+        """Take over a job that runs, watch it to its end, and end the migration."""
+
+    def resume_post_copy(self, record: Record) -> None:
+        """Take up post-copy where it broke off."""
+
+    def tell(self, record: Record, text: str) -> None:
+        """Put a sentence into the timeline of the migration."""
+
+
+class Recovery:
+    """The recovery of this host's migrations.
+
+"""
+
+    def __init__(self, records: written_mod.Records, hands: hands_mod.Hands, world: World) -> None:
+        self._records = records
+        self._hands = hands
+        self._world = world
+        self._busy: set[str] = set()
+        self._touched: set[str] = set()
+        self._owed: dict[str, Callable[[], object]] = {}
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._do: Mapping[Action, Callable[[Record, table.Step], object]] = {
+            Action.WATCH: lambda record, step: world.watch(record),
+            Action.MARK_FINISHING: functools.partial(
+                self._mark, written=evidence.Written.FINISHING),
+            Action.REMOVE_SOURCE_COPY: lambda record, step: hands.remove_source_copy(record),
+            Action.FINISH_IN_NOVA: lambda record, step: hands.finish(record),
+            Action.MARK_ROLLING_BACK: functools.partial(
+                self._mark, written=evidence.Written.ROLLING_BACK),
+            Action.LET_RUN: lambda record, step: hands.let_run(record),
+            Action.ROLL_BACK_IN_NOVA: lambda record, step: hands.roll_back(record),
+            Action.RESUME_POST_COPY: lambda record, step: world.resume_post_copy(record),
+            Action.REMOVE_ALL_COPIES: lambda record, step: hands.remove_source_copy(record),
+            Action.LOCK: lambda record, step: hands.lock(record, step.reason),
+            Action.UNLOCK: lambda record, step: hands.unlock(record),
+            Action.FORGET: lambda record, step: self._records.drop(record.migration),
+        }
+
+    def start(self) -> None:
+        """Look again and again, in a thread of its own."""
+        threading.Thread(target=self._run, name='recovery', daemon=True).start()
+
+    def stop(self) -> None:
+        """Begin nothing any more."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(LOOK_EVERY_S):
+            self.look_around()
+
+    def look_around(self) -> None:
+        """Take up, each in a thread of its own, what is written down and not watched."""
+        for record in self._records.all():
+            self.take_up(record)
+
+    def open_of(self, server: str) -> Record | None:
+        """Return the unfinished migration of a server, watched or not; None for none."""
+        found = [record for record in self._records.all() if record.server == server]
+        return max(found, key=lambda record: record.started_s, default=None)
+
+    def owe(self, record: Record, start: Callable[[], object]) -> None:
+        """Take up a migration; call `start` once nothing is left of it."""
+        self._owed[record.server] = start
+        self.take_up(record)
+
+    def has_touched(self, server: str) -> bool:
+        """Whether Nova's records of a server may have changed since this process was started."""
+        return server in self._touched
+
+    def take_up(self, record: Record) -> None:
+        """Begin on a migration that nobody watches; one that is being taken up already is not."""
+        with self._lock:
+            if record.migration in self._busy or self._world.is_watched(record):
+                return
+            self._busy.add(record.migration)
+            self._touched.add(record.server)
+        threading.Thread(target=self._take_up, args=(record.migration,), daemon=True,
+                         name=f'recovery of {record.migration}').start()
+
+    def _take_up(self, migration: str) -> None:
+        try:
+            self._go_on(migration)
+        except Exception as error:
+            LOG.exception('Migration %s is not recovered yet', migration)
+            self._note_failure(migration, error)
+        finally:
+            with self._lock:
+                self._busy.discard(migration)
+
+    def _go_on(self, migration: str) -> None:
+        """Do step after step until nothing is left, or something has to be waited for."""
+        while not self._stopped.is_set():
+            # What was kept meanwhile counts.
+            record = self._records.get(migration)
+            if record is None:
+                return
+            step = plan.carry_out(lambda: self.look(record),
+                                  functools.partial(self._act, record))
+            if step.kind in _UNDECIDED:
+                self._say(record, step)
+                return
+            if step.kind is Kind.NOTHING:
+                self._owed.pop(record.server, lambda: None)()
+                return
+
+    def look(self, record: Record) -> evidence.Evidence:
+        """Collect the evidence of a migration now."""
+        now = self._records.get(record.migration)
+        context = kept.context_of(record)
+        home, status, migrating, was_paused = hands_mod.nova_knows(record, context)
+        # The source last: while the others were asked, its job may have ended.
+        destination = self._world.destination(context, record.destination, record.server)
+        source, job = self._world.source(record.server)
+        return evidence.Evidence(
+            source=source, job=job, destination=destination,
+            written=now.written if now is not None else evidence.Written.LOST,
+            home=home, status=status, migrating=migrating, was_paused=was_paused)
+
+    def _act(self, record: Record, action: Action, step: table.Step) -> None:
+        LOG.info('Recovery: %(action)s, for %(reason)s', {
+            'action': action.value, 'reason': step.reason}, instance_uuid=record.server)
+        if action not in (Action.LOCK, Action.FORGET, Action.UNLOCK):
+            self._world.tell(record, f'recovery: {action.value}, for {step.reason}')
+        self._do[action](record, step)
+
+    def _mark(self, record: Record, step: table.Step, written: evidence.Written) -> None:
+        self._records.change(record.migration, written=written, undecided=None)
+
+    def _say(self, record: Record, step: table.Step) -> None:
+        """Write down what is waited for, and tell where that is new."""
+        before = record.undecided or {}
+        if (before.get('kind'), before.get('reason')) == (step.kind.value, step.reason):
+            return
+        LOG.warning('Migration %(migration)s is undecided: %(reason)s', {
+            'migration': record.migration, 'reason': step.reason}, instance_uuid=record.server)
+        self._world.tell(record, f'recovery: {step.kind.value}, for {step.reason}')
+        self._records.change(record.migration, undecided={
+            'since_s': before.get('since_s', time.time()), 'kind': step.kind.value,
+            'reason': step.reason})
+
+    def _note_failure(self, migration: str, error: Exception) -> None:
+        try:
+            record = self._records.get(migration)
+            if record is not None:
+                self._say(record, table.Step(
+                    Kind.WAIT, f'the last step failed: {type(error).__name__}: {error}'[:500]))
+        except exception.MigPolicyError as again:
+            LOG.warning('Migration %(migration)s: %(error)s',
+                        {'migration': migration, 'error': again})
+
