@@ -168,4 +168,6 @@ METHODS: Mapping[str, Method] = {
     'hold_request': Method({**_REQUEST, 'values': _mapping}, takes_context=True,
                            patience=Patience(6.0, 1.0)),
     'drop_request': Method(_REQUEST),
+    # Of another host.
+    'whereabouts': Method({'server': _uuid}, patience=Patience(3.0, 0.5)),
 }

@@ -35,6 +35,13 @@ class ControlConnection:
 
         :raises libvirt.libvirtError: libvirt cannot be reached, or has no such domain
         """
+        return self.get().lookupByUUIDString(domain_uuid)
+
+    def get(self) -> Any:
+        """Return the connection.
+
+        :raises libvirt.libvirtError: libvirt cannot be reached
+        """
         # Two monitors that find it dead at once open two; the one that is not
         # kept goes with its last domain. That is cheaper than a lock held
         # while libvirt is called.
@@ -43,7 +50,7 @@ class ControlConnection:
             connection = self._host._connect(self._host._uri, False)
             LOG.debug('Opened a connection to libvirt for control calls')
             self._connection = connection
-        return connection.lookupByUUIDString(domain_uuid)
+        return connection
 
     def another(self) -> Any:
         """Open a connection of the caller's own, to be closed by it.

@@ -23,23 +23,30 @@ from nova.virt.libvirt import driver as libvirt_driver
 from nova.virt.libvirt import guest as libvirt_guest
 from oslo_log import log as logging
 
+from nova_migpolicy.channel import client as channel_client
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.channel import server
 from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import connection
 from nova_migpolicy.compute import dirty_rate
 from nova_migpolicy.compute import fits
+from nova_migpolicy.compute import hands as hands_mod
+from nova_migpolicy.compute import hooks as hooks_mod
+from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy.compute import migrate_call
 from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy.compute import nova_records
 from nova_migpolicy.compute import outside
 from nova_migpolicy.compute import pending
 from nova_migpolicy.compute import policies
+from nova_migpolicy.compute import recovering
 from nova_migpolicy.compute import request_policies
 from nova_migpolicy.compute import service
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.compute import sighup
+from nova_migpolicy.compute import takeover as takeover_mod
 from nova_migpolicy.monitor import commands
+from nova_migpolicy.monitor import domains
 from nova_migpolicy.monitor import events
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
@@ -48,7 +55,9 @@ from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
+from nova_migpolicy.recovery import record as record_mod
 from nova_migpolicy import vocabulary
+from nova_migpolicy import written as written_mod
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
@@ -80,6 +89,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._neighbours = neighbours_mod.Neighbours()
         self._links = link_rates.LinkRates(state / 'links.json' if self._journals else None)
         self._requests = request_policies.RequestPolicies(state / 'requests')
+        self._records = written_mod.Records(pathlib.Path(CONF.state_path) / written_mod.FOLDER)
+        self._recovery: recovering.Recovery | None = None
         self._channel: Any = None
 
     def init_host(self, host: str) -> None:
@@ -94,13 +105,31 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 waiting, lambda migration: self._early.command(migration) == vocabulary.CANCEL,
                 self._abort_queued),
             journals=self._journals, resolve_for=self._policies.resolve_for,
-            newest_request=request_policies.newest))
+            newest_request=request_policies.newest, domain=self._domain_here))
+        self._recover(host)
         LOG.info('Live migrations are steered by policy; %(policy)s; %(threads)s', {
             'policy': self._policies.describe(),
             'threads': 'native threads' if compat.is_threaded() else 'eventlet'})
 
+    def _recover(self, host: str) -> None:
+        """Take up what an earlier process has left, now and from time to time."""
+        manager = self.virtapi._compute
+        hands = hands_mod.Hands(manager, host, self._guest_of)
+        hooks = hooks_mod.Hooks(manager, host, self._records)
+        takeover = takeover_mod.Takeover(
+            self._current, self._records, hands, channel_client.Channel(), takeover_mod.Here(
+                domain=self._domain_here, guest=self._guest_of, open_session=self._take_over,
+                events=self._events, disk_paths=self._disk_paths,
+                is_novas=hooks.is_novas, journal=self._journal_of,
+                interval_s=lambda: self._policies.progress_interval_s))
+        self._recovery = recovering.Recovery(self._records, hands, takeover)
+        hooks.install(self._recovery)
+        self._recovery.start()
+
     def cleanup_host(self, host: str) -> None:
         """Stop as Nova does, and stop listening."""
+        if self._recovery is not None:
+            self._recovery.stop()
         try:
             if self._channel is not None:
                 self._channel.stop()
@@ -208,9 +237,11 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self, context: Any, instance: Any, dest: str, post_method: Callable[..., None],
         recover_method: Callable[..., None], block_migration: bool, migrate_data: Any,
     ) -> None:
-        given = (context, instance, dest, post_method, recover_method, block_migration,
-                 migrate_data)
         current = migration_mod.Migration(migrate_data.migration.uuid, compat.make_inbox())
+        kept = current.kept = kept_mod.Kept(self._records, current.migration)
+        given = (context, instance, dest, kept.ending(kept_mod.Written.FINISHING, post_method),
+                 kept.ending(kept_mod.Written.ROLLING_BACK, recover_method), block_migration,
+                 migrate_data)
         # Before anything waits: an order that arrives from now on is found.
         self._current[instance.uuid] = current
         self._checked.discard(instance.uuid)
@@ -222,7 +253,13 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             session = current.session
             if current.is_ordered(vocabulary.CANCEL):
                 self._cancel_before_start(current, *given)
-            elif session is None:
+                return
+            kept.begin(kept_mod.describe(
+                context, instance, dest, migrate_data.migration, migrate_data,
+                block_migration=block_migration, source=CONF.host,
+                source_bdms=kept_mod.volumes_of(post_method), written=kept_mod.Written.COPYING,
+                policy=kept_mod.policy_of(current.in_force(), kept.request)))
+            if session is None:
                 current.close()
                 super()._live_migration(*given)
             else:
@@ -253,6 +290,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         """Make a session for a migration, or leave it to Nova's own monitor."""
         try:
             request = self._requests.take(instance.uuid, context.request_id)
+            if current.kept is not None:
+                current.kept.request = request
             resolved = current.resolved = self._policies.resolve(instance, request)
             if not resolved.policy.is_stock:
                 self._remove_old_journals()
@@ -289,6 +328,48 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 CONF.migpolicy.journal_max_kib * 1024),
             self._links, self._neighbours,
             outside.Outside(self._control.another, instance.uuid))
+
+    def _guest_of(self, server: str) -> guest_mod.MigratingGuest:
+        """Return the calls on a server's domain, for a thread of its own."""
+        return self._control.guest(server, allow_qmp=False)
+
+    def _domain_here(self, server: str) -> domains.Answers:
+        try:
+            return domains.look(self._control.get(), server)
+        except libvirt.libvirtError as error:
+            LOG.warning('libvirt on this host does not answer: %s', error, instance_uuid=server)
+            return domains.SILENT
+
+    def _disk_paths(self, context: Any, instance: Any) -> list[str]:
+        """Return the paths of the disks that a block migration copies."""
+        paths, _names = self._live_migration_copy_disk_paths(
+            context, instance, self._host.get_guest(instance))
+        return list(paths)
+
+    def _journal_of(self, record: record_mod.Record) -> journal_mod.Journal:
+        """Return the journal of a migration that an earlier process has begun."""
+        age_s = max(0.0, time.time() - record.started_s)
+        return session_mod.journal_for(
+            self._journals, record.migration, time.monotonic() - age_s,
+            CONF.migpolicy.journal_max_kib * 1024)
+
+    def _take_over(self, current: migration_mod.Migration, record: record_mod.Record,
+                   instance: Any, migrate_data: Any) -> session_mod.Session:
+        """Make a session for a migration whose job an earlier process has begun."""
+        request = record.policy['request']
+        if record.policy['fields']:
+            resolved = resolve.read(record.policy['fields'], record.policy['origins'])
+        else:
+            resolved = self._policies.resolve(instance, request)
+        current.resolved = resolved
+        session = session_mod.Session(
+            self._start(instance, record.destination, record.migration, resolved,
+                        self._policies.resolver(instance, request), migrate_data),
+            self._control.guest(instance.uuid, CONF.migpolicy.allow_qmp), current.inbox,
+            self._journal_of(record), self._links, self._neighbours,
+            outside.Outside(self._control.another, instance.uuid))
+        session.take_over(record)
+        return session
 
     def _events(
         self, instance: Any, session: session_mod.Session,
@@ -340,6 +421,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             with nova_records.Reporter(
                     instance, migrate_data.migration, compat.is_done(operation),
                     self._policies.progress_interval_s, session.inbox.clock,
+                    current.kept or kept_mod.Kept(self._records, current.migration),
                     session.look_from_outside) as reporter:
                 outcome = session.watch(reporter, disk_paths, time.sleep)
             session.broken = outcome.end is outcome_mod.End.BROKEN

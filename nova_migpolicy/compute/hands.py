@@ -83,7 +83,7 @@ class Hands:
     def finish(self, record: record_mod.Record) -> None:
         """Let Nova finish a migration whose guest has arrived, from wherever it was left."""
         context = kept.context_of(record)
-        instance, migration = _load(context, record)
+        instance, migration = load(record, context)
         migrate_data, volumes = kept.objects_of(record, context)
         migrate_data.migration = migration
         if (instance.host == record.destination
@@ -104,7 +104,7 @@ class Hands:
         :param status: Nova's word for the migration afterwards
         """
         context = kept.context_of(record)
-        instance, migration = _load(context, record)
+        instance, migration = load(record, context)
         migrate_data, volumes = kept.objects_of(record, context)
         migrate_data.migration = migration
         self._reopen(context, instance, record)
@@ -174,7 +174,7 @@ class Hands:
             instance.save()
 
 
-def _load(context: Any, record: record_mod.Record) -> tuple[Any, Any]:
+def load(record: record_mod.Record, context: Any) -> tuple[Any, Any]:
     """Return Nova's server and migration, with what a manager is given of a server."""
     instance = objects.Instance.get_by_uuid(context, record.server, expected_attrs=[
         'flavor', 'info_cache', 'metadata', 'system_metadata', 'numa_topology', 'pci_devices',

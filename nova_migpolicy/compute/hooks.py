@@ -17,8 +17,8 @@ from oslo_log import log as logging
 
 from nova_migpolicy.compute import kept
 from nova_migpolicy.compute import recovering
-from nova_migpolicy.compute import written as written_mod
 from nova_migpolicy.recovery import evidence
+from nova_migpolicy import written as written_mod
 
 LOG = logging.getLogger(__name__)
 
@@ -26,25 +26,25 @@ Wrapped = Callable[..., Any]
 
 
 class Hooks:
-    """What wraps Nova's manager of this host.
+    """What wraps Nova's manager of this host."""
 
-    :param recovery: takes up what an earlier process has left
-    """
-
-    def __init__(self, manager: Any, host: str, records: written_mod.Records,
-                 recovery: recovering.Recovery) -> None:
+    def __init__(self, manager: Any, host: str, records: written_mod.Records) -> None:
         self._manager = manager
         self._host = host
         self._records = records
-        self._recovery = recovery
         # The UUIDs of migrations that enter Nova's queue, and that Nova is at work on.
         self._entering: set[str] = set()
         self._at_work: set[str] = set()
 
-    def install(self) -> None:
-        """Put them in place, once in the life of a process."""
-        for name, wrap in (('live_migration', self._entered), ('_do_live_migration', self._did),
-                           ('_init_instance', self._started)):
+    def install(self, recovery: recovering.Recovery) -> None:
+        """Put them in place, once in the life of a process.
+
+        :param recovery: takes up what an earlier process has left
+        """
+        wraps: dict[str, Callable[[Wrapped], Wrapped]] = {
+            'live_migration': self._entered, '_do_live_migration': self._did,
+            '_init_instance': functools.partial(_started, recovery)}
+        for name, wrap in wraps.items():
             setattr(self._manager, name, wrap(getattr(self._manager, name)))
 
     def is_novas(self, server: str, migration: str) -> bool:
@@ -95,21 +95,21 @@ class Hooks:
 
         return do
 
-    def _started(self, init_instance: Wrapped) -> Wrapped:
-        @functools.wraps(init_instance)
-        def start(context: Any, instance: Any) -> Any:
-            record = self._recovery.open_of(instance.uuid)
-            if record is None:
-                if self._recovery.has_touched(instance.uuid):
-                    instance.refresh()
-                return init_instance(context, instance)
-            LOG.info('It is left to recovery: a migration of it was not finished',
-                     instance=instance)
 
-            def later() -> None:
+def _started(recovery: recovering.Recovery, init_instance: Wrapped) -> Wrapped:
+    @functools.wraps(init_instance)
+    def start(context: Any, instance: Any) -> Any:
+        record = recovery.open_of(instance.uuid)
+        if record is None:
+            if recovery.has_touched(instance.uuid):
                 instance.refresh()
-                init_instance(context, instance)
+            return init_instance(context, instance)
+        LOG.info('It is left to recovery: a migration of it was not finished', instance=instance)
 
-            return self._recovery.owe(record, later)
+        def later() -> None:
+            instance.refresh()
+            init_instance(context, instance)
 
-        return start
+        return recovery.owe(record, later)
+
+    return start

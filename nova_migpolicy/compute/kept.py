@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping
 import time
+import types
 from typing import Any
 
 from nova.compute import vm_states
@@ -19,10 +20,10 @@ from nova import objects
 from nova.objects import base as objects_base
 from oslo_log import log as logging
 
-from nova_migpolicy.compute import written as written_mod
 from nova_migpolicy import exception
 from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import record as record_mod
+from nova_migpolicy import written as written_mod
 
 LOG = logging.getLogger(__name__)
 
@@ -32,15 +33,34 @@ VOLUMES = 'source_bdms'
 
 
 def describe(context: Any, instance: Any, dest: str, migration: Any, migrate_data: Any, *,
-             block_migration: bool, source_bdms: Any, source: str,
-             written: Written) -> record_mod.Record:
-    """Return the record of a migration as Nova describes it."""
+             block_migration: bool, source_bdms: Any, source: str, written: Written,
+             policy: Mapping[str, Any] | None = None) -> record_mod.Record:
+    """Return the record of a migration as Nova describes it.
+
+    :param policy: see `policy_of`
+    """
     return record_mod.Record(
         server=instance.uuid, migration=migration.uuid, source=source, destination=dest,
         written=written, was_paused=instance.vm_state == vm_states.PAUSED,
         block_migration=bool(block_migration), request_id=context.request_id,
         user_id=context.user_id, project_id=context.project_id, started_s=time.time(),
-        migrate_data=_primitive(migrate_data), source_bdms=_primitive(source_bdms))
+        migrate_data=_primitive(migrate_data), source_bdms=_primitive(source_bdms),
+        policy=policy or {})
+
+
+def volumes_of(post_method: Callable[..., Any]) -> Any:
+    """Return the volumes as they were before, which Nova binds to its way to finish."""
+    return getattr(post_method, 'keywords', {}).get(VOLUMES)
+
+
+def policy_of(in_force: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the form in which a policy is written down.
+
+    :param in_force: as commands.Commands has it
+    :param request: the keys of the migration's request
+    """
+    return {'fields': in_force['policy'], 'origins': in_force['origins'], 'request': request,
+            'retuned': in_force.get('retuned', {}), 'held': in_force.get('held', {})}
 
 
 def _primitive(thing: Any) -> Mapping[str, Any] | None:
@@ -82,20 +102,24 @@ def _object(kind: Any, primitive: Mapping[str, Any] | None, context: Any) -> Any
 class Kept:
     """The record of one migration that is under way.
 
+    :param request: the policy keys of its request
     :ivar is_kept: it is on the disk
     """
 
-    def __init__(self, records: written_mod.Records, migration: str) -> None:
+    def __init__(self, records: written_mod.Records, migration: str,
+                 request: Mapping[str, Any] = types.MappingProxyType({}), *,
+                 is_kept: bool = False) -> None:
         self._records = records
         self._migration = migration
-        self.is_kept = False
+        self.request = request
+        self.is_kept = is_kept
 
     def begin(self, record: record_mod.Record) -> None:
         """Write it before anything is sent."""
         try:
             self._records.keep(record)
             self.is_kept = True
-        except exception.RecordNotKept as error:
+        except exception.MigPolicyError as error:
             LOG.error('If nova-compute dies during this migration, it is not recovered: %s',
                       error, instance_uuid=record.server)
 
@@ -104,9 +128,13 @@ class Kept:
         try:
             if self.is_kept:
                 self._records.change(self._migration, **fields)
-        except exception.RecordNotKept as error:
+        except exception.MigPolicyError as error:
             LOG.warning('The record of migration %(migration)s is not up to date: %(error)s',
                         {'migration': self._migration, 'error': error})
+
+    def policy_changed(self, in_force: Mapping[str, Any]) -> None:
+        """Write down the policy after an operator's change."""
+        self.change(policy=policy_of(in_force, self.request))
 
     def ending(self, written: Written, end: Callable[..., Any]) -> Callable[..., Any]:
         """Return Nova's way to end it, which is marked before and drops the record afterwards.
@@ -125,6 +153,6 @@ class Kept:
         """Remove it: nothing is left to do."""
         try:
             self._records.drop(self._migration)
-        except exception.RecordNotKept as error:
+        except exception.MigPolicyError as error:
             LOG.warning('The record of migration %(migration)s is still there: %(error)s',
                         {'migration': self._migration, 'error': error})

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any
 
 from nova_migpolicy.channel import protocol
+from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import inbox as inbox_mod
@@ -50,6 +52,7 @@ class Migration:
     :ivar migration: the UUID of Nova's record.
     :ivar resolved: the policy it began with; None until that is known.
     :ivar session: None until it is prepared, and where Nova's own monitor watches it.
+    :ivar kept: its written record.
     :ivar stock: None unless Nova's own monitor watches it.
     :ivar completes_at_start: it was ordered to complete before Nova's own monitor watched it.
     :ivar has_failed: Nova is ending it after an error, and asks for an abort by itself.
@@ -60,11 +63,18 @@ class Migration:
         self.inbox = inbox
         self.resolved: resolve.Resolved | None = None
         self.session: session_mod.Session | None = None
+        self.kept: kept_mod.Kept | None = None
         self.stock: Unmanaged | None = None
         self.completes_at_start = False
         self.has_failed = False
         self._outcome: outcome_mod.Outcome | None = None
         self._unanswered: list[inbox_mod.Item] = []
+
+    def in_force(self) -> dict[str, Any]:
+        """Return its policy, as far as it is known."""
+        if self.session is not None:
+            return self.session.in_force()
+        return {'policy': {}, 'origins': {}} if self.resolved is None else self.resolved.to_dict()
 
     @property
     def is_preparing(self) -> bool:

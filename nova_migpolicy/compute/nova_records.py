@@ -104,7 +104,7 @@ class Reporter:
 
     def policy_changed(self, in_force: Mapping[str, Any]) -> None:
         """Keep the policy for whoever takes this migration over."""
-        self._kept.change(policy=in_force)
+        self._kept.policy_changed(in_force)
 
     def _save(self, values: Mapping[str, Any]) -> bool:
         if self._saved is None:

@@ -18,12 +18,12 @@ from oslo_log import log as logging
 
 from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import kept
-from nova_migpolicy.compute import written as written_mod
 from nova_migpolicy import exception
 from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import plan
 from nova_migpolicy.recovery import record as record_mod
 from nova_migpolicy.recovery import table
+from nova_migpolicy import written as written_mod
 
 LOG = logging.getLogger(__name__)
 
@@ -60,9 +60,7 @@ class World(Protocol):
 
 
 class Recovery:
-    """The recovery of this host's migrations.
-
-"""
+    """The recovery of this host's migrations."""
 
     def __init__(self, records: written_mod.Records, hands: hands_mod.Hands, world: World) -> None:
         self._records = records
@@ -148,7 +146,7 @@ class Recovery:
             record = self._records.get(migration)
             if record is None:
                 return
-            step = plan.carry_out(lambda: self.look(record),
+            step = plan.carry_out(functools.partial(self.look, record),
                                   functools.partial(self._act, record))
             if step.kind in _UNDECIDED:
                 self._say(record, step)
@@ -201,4 +199,3 @@ class Recovery:
         except exception.MigPolicyError as again:
             LOG.warning('Migration %(migration)s: %(error)s',
                         {'migration': migration, 'error': again})
-

@@ -20,6 +20,7 @@ from nova_migpolicy.compute import pending
 from nova_migpolicy.compute import request_policies
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy import exception
+from nova_migpolicy.monitor import domains
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import journal_reader
@@ -44,6 +45,7 @@ class MigrationService:
     :param recall: takes early cancelled migrations out of it
     :param journals: the folder of journals; None where they are kept in memory alone
     :param resolve_for: the policy for a server, by its UUID, with the keys of a request
+    :param domain: what libvirt says of a server's domain
     :param newest_request: the id of the newest request to migrate a server, by its UUID
     """
 
@@ -58,6 +60,7 @@ class MigrationService:
         journals: pathlib.Path | None,
         resolve_for: Callable[[Any, str, Mapping[str, object]], resolve.Resolved],
         newest_request: Callable[[Any, str], str | None],
+        domain: Callable[[str], domains.Answers],
     ) -> None:
         self._current = current
         self._early = early
@@ -67,6 +70,7 @@ class MigrationService:
         self._recall = recall
         self._resolve_for = resolve_for
         self._newest_request = newest_request
+        self._domain = domain
 
     def policy(self, context: Any, server: str, migration: str) -> Answer:
         """Return the policy in force or, at last, of a migration that is over.
@@ -193,6 +197,12 @@ class MigrationService:
         """Forget the policy of a request that Nova refused."""
         self._requests.drop(server, request_id)
         return Answer(protocol.OK, {})
+
+    def whereabouts(self, server: str) -> Answer:
+        """Tell another host what libvirt here says of a server."""
+        found = self._domain(server)
+        return Answer(protocol.OK, {'state': found.destination.value,
+                                    'source': found.source.value, 'job': found.job})
 
     @staticmethod
     def _after_its_end(records: journal_reader.Records, command: str) -> Answer | None:

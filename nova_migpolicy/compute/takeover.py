@@ -3,29 +3,144 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import MutableMapping
 import contextlib
+import dataclasses
 import time
 from typing import Any
 
-from nova import objects
 from oslo_log import log as logging
 
 from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import hands as hands_mod
-from nova_migpolicy.compute import hooks as hooks_mod
 from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy.compute import nova_records
 from nova_migpolicy.compute import peers
-from nova_migpolicy.compute import written as written_mod
+from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.monitor import adopted
 from nova_migpolicy.monitor import domains
+from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
-from nova_migpolicy.policy import resolve
 from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import record as record_mod
 from nova_migpolicy import vocabulary
+from nova_migpolicy import written as written_mod
 
 LOG = logging.getLogger(__name__)
 End = outcome_mod.End
+
+
+@dataclasses.dataclass(frozen=True)
+class Here:
+    """What the driver of this process gives.
+
+    domain: what libvirt says of a server. guest: the calls on it, for a thread of its own.
+    open_session: makes the session of a migration whose job runs. events: libvirt's, while in the
+    block. disk_paths: of the disks that are copied. is_novas: whether Nova, in this process, has a
+    migration in its queue or is at work on it, by the UUIDs of its server and its own. journal: of
+    a migration that was begun before. interval_s: the least time between two writes of progress.
+    """
+
+    domain: Callable[[str], domains.Answers]
+    guest: Callable[[str], guest_mod.MigratingGuest]
+    open_session: Callable[[migration_mod.Migration, record_mod.Record, Any, Any],
+                           session_mod.Session]
+    events: Callable[[Any, session_mod.Session], contextlib.AbstractContextManager[bool]]
+    disk_paths: Callable[[Any, Any], list[str]]
+    is_novas: Callable[[str, str], bool]
+    journal: Callable[[record_mod.Record], journal_mod.Journal]
+    interval_s: Callable[[], float]
+
+
+class Takeover:
+    """Recovery's view of the world, and the watching of what an earlier process began.
+
+    :param current: by the server's UUID, the migrations that are watched
+    :param channel: asks other hosts
+    """
+
+    def __init__(self, current: MutableMapping[str, migration_mod.Migration],
+                 records: written_mod.Records, hands: hands_mod.Hands, channel: Any,
+                 here: Here) -> None:
+        self._current = current
+        self._records = records
+        self._hands = hands
+        self._channel = channel
+        self._here = here
+
+    def source(self, server: str) -> tuple[evidence.Source, bool]:
+        """Return the domain on this host, and whether libvirt has a job of its migration."""
+        found = self._here.domain(server)
+        return found.source, found.job
+
+    def destination(self, context: Any, host: str, server: str) -> evidence.Destination:
+        """Ask another host for the domain there."""
+        return peers.ask(self._channel, context, host, server)
+
+    def is_watched(self, record: record_mod.Record) -> bool:
+        """Whether Nova prepares it or a monitor is at work on it, in this process."""
+        # In this order: Nova has it until its monitor has ended.
+        return (record.server in self._current
+                or self._here.is_novas(record.server, record.migration))
+
+    def tell(self, record: record_mod.Record, text: str) -> None:
+        """Put a sentence into the timeline of the migration."""
+        current = self._current.get(record.server)
+        session = current.session if current is not None else None
+        journal = self._here.journal(record) if session is None else session.journal
+        journal.add(vocabulary.EVENT, time.monotonic(), text=text)
+
+    def resume_post_copy(self, record: record_mod.Record) -> None:
+        """Take up post-copy where it broke off."""
+        LOG.warning('Post-copy broke off: both halves are kept', instance_uuid=record.server)
+
+    def watch(self, record: record_mod.Record) -> None:
+        """Take over a job that runs, watch it to its end, and end the migration."""
+        context = kept_mod.context_of(record)
+        instance, migration = hands_mod.load(record, context)
+        kept = kept_mod.Kept(self._records, record.migration, record.policy['request'],
+                             is_kept=True)
+        with self._open(record, context, instance) as session:
+            outcome = self._watch(record, session, context, instance, migration, kept)
+            if outcome.end is End.BROKEN:
+                # The next look at it says what to do.
+                return
+            if outcome.end is End.COMPLETED:
+                kept.change(written=evidence.Written.FINISHING)
+                self._hands.finish(record)
+                return
+            kept.change(written=evidence.Written.ROLLING_BACK)
+            nova_records.explain(context, instance, record.source, outcome.reason)
+            self._hands.roll_back(record, outcome.end.value)
+
+    @contextlib.contextmanager
+    def _open(self, record: record_mod.Record, context: Any,
+              instance: Any) -> Iterator[session_mod.Session]:
+        """Let it be found by the API, by its orders and by Nova's."""
+        migrate_data, _ = kept_mod.objects_of(record, context)
+        current = migration_mod.Migration(record.migration, compat.make_inbox())
+        self._current[record.server] = current
+        try:
+            session = current.session = self._here.open_session(
+                current, record, instance, migrate_data)
+            yield session
+        finally:
+            current.close()
+            if self._current.get(record.server) is current:
+                del self._current[record.server]
+
+    def _watch(self, record: record_mod.Record, session: session_mod.Session, context: Any,
+               instance: Any, migration: Any, kept: kept_mod.Kept) -> outcome_mod.Outcome:
+        disk_paths = self._here.disk_paths(context, instance) if record.block_migration else []
+        with contextlib.ExitStack() as stack:
+            session.has_events = stack.enter_context(self._here.events(instance, session))
+            call = stack.enter_context(adopted.AdoptedCall(
+                self._here.guest(record.server), session.call, session.inbox))
+            reporter = stack.enter_context(nova_records.Reporter(
+                instance, migration, call.is_over, self._here.interval_s(), session.inbox.clock,
+                kept, session.look_from_outside))
+            return session.watch(reporter, disk_paths, time.sleep)

@@ -111,19 +111,18 @@ class Resolved:
                 'problems': [problem.sentence for problem in self.problems]}
 
 
-def read(given: abc.Mapping[str, typing.Any]) -> Resolved:
-    """Return a policy as `to_dict` gave it, perhaps in another version of this package.
+def read(given: abc.Mapping[str, typing.Any],
+         given_origins: abc.Mapping[str, str]) -> Resolved:
+    """Return a policy of which only values and origins are left, perhaps of another version.
 
     Values of keys that are not known here are left out; a key that was not known there has its
     default.
 
     :raises TypeError: a value has another type than its key
     """
-    values = {name: _typed(name, value) for name, value in given.get('policy', {}).items()
-              if name in keys.KEYS}
+    values = {name: _typed(name, value) for name, value in given.items() if name in keys.KEYS}
     origins = dict.fromkeys(keys.KEYS, 'default') | {
-        name: str(origin) for name, origin in given.get('origins', {}).items()
-        if name in keys.KEYS}
+        name: str(origin) for name, origin in given_origins.items() if name in keys.KEYS}
     return Resolved(keys.Policy(**values), types.MappingProxyType(origins), ())
 
 

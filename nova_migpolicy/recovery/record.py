@@ -162,7 +162,7 @@ _CHECKS: dict[str, _Check] = {
     'migrate_data': _or_none(_mapping),
     'source_bdms': _or_none(_mapping),
     'policy': _fields(fields=(_mapping, {}), origins=(_texts, {}), request=(_mapping, {}),
-                      retuned=(_mapping, {})),
+                      retuned=(_mapping, {}), held=(_mapping, {})),
     'settings': _fields(bandwidth_mib_s=(_or_none(_count), None),
                         max_downtime_ms=(_or_none(_count), None),
                         throttle_is_held=(_truth, False)),
@@ -185,8 +185,8 @@ class Record:
     request_id, user_id, project_id: of the request; a token is never written down.
     migrate_data, source_bdms: Nova's objects as primitives of oslo.versionedobjects; the volumes
         are those of before the destination was prepared.
-    policy: mappings `fields` (by key, as resolved), `origins` (by key, in words), `request` and
-        `retuned` (by key, as asked for).
+    policy: mappings `fields` (by key, as resolved), `origins` (by key, in words), `request`,
+        `retuned` and `held` (by key, as asked for).
     settings: `bandwidth_mib_s` and `max_downtime_ms` as last set, None where not set, and whether
         the throttle is held (`throttle_is_held`).
     undecided: the last step of recovery that is not complete: `since_s`, its `kind` and `reason`.

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests of recovery have in common: nova-compute dies and comes back, and all has to agree."""
+
+from __future__ import annotations
+
+import libvirt
+
+from lab import client as lab_client
+from lab import needs
+from tests.stack.support import phases
+from tests.stack.support import steering
+
+# From the end of the fault until everything agrees.
+AGREE_S = 60.0
+
+
+class RecoveryTest(phases.InPhase, steering.SteeringTest):
+    """Kills nova-compute, and looks from outside whether all agrees afterwards."""
+
+    def kill(self, host='n1'):
+        self.stack.kill_compute(host)
+
+    def start_again(self, host='n1'):
+        """Start a killed nova-compute, and wait until it serves."""
+        log = self.stack.log(host)
+        log.rename(log.with_suffix('.log.1'))
+        self.stack.start_compute(host)
+        self.stack.services.wait_logged(f'nova-{host}', 'Join ServiceGroup membership')
+        self.stack.wait_computes()
+
+    def wait_gone(self, run, host='n1'):
+        """Wait until libvirt alone has brought the guest away from a host."""
+        connection = self.stack.hosts[host].connect()
+        lab_client.wait(lambda: [domain.UUIDString() for domain in connection.listAllDomains()],
+                        lambda found: run.server not in found, steering.MIGRATION_TIMEOUT_S,
+                        f'the guest to leave {host}')
+
+    def assert_agree(self, run, host, status):
+        """The guest beats on one host alone, and Nova, placement and the records say the same."""
+        lab_client.wait(lambda: self.disagreements(run, host, status), lambda found: not found,
+                        AGREE_S * needs.PATIENCE, 'all to agree')
+        self.assertTrue(run.beats.wait_for_beats(20, log=steering.HOSTS.index(host)))
+        self.assertEqual([], self.disagreements(run, host, status))
+
+    def disagreements(self, run, host, status):
+        """Return what is not as it has to be, in words."""
+        server = self.admin.server(run.server)
+        record = self.admin.migration(run.server, run.migration)
+        other = next(name for name in steering.HOSTS if name != host)
+        found = {
+            'running on': [name for name in steering.HOSTS if run.server in self.running(name)],
+            'defined on': [name for name in steering.HOSTS if run.server in self.domains(name)],
+            'server': (server['status'], server['OS-EXT-STS:task_state'],
+                       server['OS-EXT-SRV-ATTR:host'], server['locked']),
+            'migration': record['status'],
+            'allocations': self.admin.allocations(run.server),
+            'of the migration': self.admin.allocations(record['uuid']),
+            'files elsewhere': (self.stack.where.host_instances(other) / run.server).exists(),
+            'records': [path.name for name in steering.HOSTS for path in sorted(
+                self.stack.state_path(name).joinpath('migpolicy', 'recovery').glob('*.json'))],
+        }
+        wanted = {
+            'running on': [host], 'defined on': [host],
+            'server': ('ACTIVE', None, host, False), 'migration': status, 'allocations': [host],
+            'of the migration': [], 'files elsewhere': False, 'records': []}
+        return [f'{what}: {found[what]} and not {wanted[what]}' for what in wanted
+                if found[what] != wanted[what]]
+
+    def running(self, host):
+        connection = self.stack.hosts[host].connect()
+        flags = libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING
+        return [domain.UUIDString() for domain in connection.listAllDomains(flags)]
