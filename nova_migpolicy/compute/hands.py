@@ -87,11 +87,9 @@ class Hands:
         migrate_data, volumes = kept.objects_of(record, context)
         migrate_data.migration = migration
         if (instance.host == record.destination
-                and _status_of(migration.status) is evidence.Status.UNDER_WAY):
-            # The destination has told Nova; only the end of this side is missing.
-            migration.status = vocabulary.COMPLETED
-            migration.save()
-            self._manager._delete_allocation_after_move(context, instance, migration)
+                and _status_of(migration.status) is not evidence.Status.ENDED):
+            # The destination has told Nova; only the end of this side is missing, or a part of it.
+            self._close(context, instance, migration, vocabulary.COMPLETED)
             return
         self._reopen(context, instance, record)
         self._manager._post_live_migration_update_host(
@@ -111,6 +109,17 @@ class Hands:
         self._manager._rollback_live_migration(
             context, instance, record.destination, migrate_data, migration_status=status,
             source_bdms=volumes)
+
+    def close(self, record: record_mod.Record) -> None:
+        """End Nova's record of a migration whose server was rebuilt on another host."""
+        context = kept.context_of(record)
+        self._close(context, *load(record, context), vocabulary.FAILED)
+
+    def _close(self, context: Any, instance: Any, migration: Any, status: str) -> None:
+        if _status_of(migration.status) is evidence.Status.UNDER_WAY:
+            migration.status = status
+            migration.save()
+        self._manager._delete_allocation_after_move(context, instance, migration)
 
     def _reopen(self, context: Any, instance: Any, record: record_mod.Record) -> None:
         """Let Nova believe again that the migration is under way, as its methods expect."""

@@ -77,6 +77,8 @@ class Recovery:
                 self._mark, written=evidence.Written.FINISHING),
             Action.REMOVE_SOURCE_COPY: lambda record, step: hands.remove_source_copy(record),
             Action.FINISH_IN_NOVA: lambda record, step: hands.finish(record),
+            Action.MARK_DONE: functools.partial(self._mark, written=evidence.Written.DONE),
+            Action.CLOSE_IN_NOVA: lambda record, step: hands.close(record),
             Action.MARK_ROLLING_BACK: functools.partial(
                 self._mark, written=evidence.Written.ROLLING_BACK),
             Action.LET_RUN: lambda record, step: hands.let_run(record),

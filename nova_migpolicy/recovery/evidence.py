@@ -52,6 +52,8 @@ class Written(enum.Enum):
     FINISHING = 'finishing'
     #: the guest has stayed, and the destination is being cleared
     ROLLING_BACK = 'rolling back'
+    #: all is done, and only the record is left
+    DONE = 'done'
     #: there is none that can be read
     LOST = 'lost'
 
@@ -63,6 +65,8 @@ class Home(enum.Enum):
     DESTINATION = 'destination'
     #: rebuilt elsewhere in the meantime
     OTHER = 'another host'
+    #: Nova is evacuating it, so that it may run elsewhere already, or deleting it
+    CHANGING = 'changing'
     #: the server was deleted
     NONE = 'none'
     #: the database does not answer
@@ -72,6 +76,8 @@ class Home(enum.Enum):
 class Status(enum.Enum):
     """Nova's record of the migration."""
 
+    #: accepted or queued: no host has done anything for it yet
+    QUEUED = 'queued'
     UNDER_WAY = 'under way'
     COMPLETED = 'completed'
     #: failed, cancelled, or an error
@@ -85,7 +91,8 @@ class Evidence:
 
     job: libvirt on the source has a job of this migration. migrating: Nova's task state of the
     server is `migrating`. was_paused: the server's user had paused it before. fenced: an operator
-    says that the source is off, as who evacuates does.
+    says that the source is off, as who evacuates does, and nothing there answers, not even
+    nova-compute.
     """
 
     source: Source
@@ -101,4 +108,4 @@ class Evidence:
     @property
     def is_settled(self) -> bool:
         """Whether nothing is left to do by Nova's records."""
-        return self.status is not Status.UNDER_WAY and not self.migrating
+        return self.status not in (Status.QUEUED, Status.UNDER_WAY) and not self.migrating

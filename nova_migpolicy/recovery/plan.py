@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import abc
 import enum
+import typing
 
-from nova_migpolicy.recovery import evidence as evidence_mod
+from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import table
 
 Kind = table.Kind
@@ -28,6 +29,8 @@ class Action(enum.Enum):
     REMOVE_SOURCE_COPY = 'remove the copy on the source'
     #: Nova's own end of a completed migration, from wherever it was left
     FINISH_IN_NOVA = 'finish in Nova'
+    #: our record says from now on that nothing is left to do
+    MARK_DONE = 'mark as done'
     #: our record says from now on that the guest has stayed
     MARK_ROLLING_BACK = 'mark as rolling back'
     #: a guest that was paused for the migration runs again
@@ -35,6 +38,8 @@ class Action(enum.Enum):
     #: Nova's own end of a failed migration, from wherever it was left
     ROLL_BACK_IN_NOVA = 'roll back in Nova'
     RESUME_POST_COPY = 'resume post-copy'
+    #: Nova's record of the migration ends, and its allocation goes
+    CLOSE_IN_NOVA = 'close in Nova'
     #: what a deleted server has left on either host is removed
     REMOVE_ALL_COPIES = 'remove all copies'
     #: Nova's users cannot start, rebuild or delete it; the reason is shown
@@ -47,18 +52,46 @@ class Action(enum.Enum):
 
 PLAN: abc.Mapping[Kind, tuple[Action, ...]] = {
     Kind.ADOPT: (Action.WATCH,),
-    Kind.FINISH: (Action.MARK_FINISHING, Action.REMOVE_SOURCE_COPY, Action.FINISH_IN_NOVA),
+    Kind.FINISH: (Action.MARK_FINISHING, Action.REMOVE_SOURCE_COPY, Action.FINISH_IN_NOVA,
+                  Action.MARK_DONE),
     Kind.ROLL_BACK: (Action.MARK_ROLLING_BACK, Action.LET_RUN, Action.ROLL_BACK_IN_NOVA),
     Kind.RESUME: (Action.LOCK, Action.RESUME_POST_COPY),
     Kind.DISCARD: (Action.REMOVE_ALL_COPIES,),
+    Kind.CLOSE: (Action.CLOSE_IN_NOVA, Action.MARK_DONE),
+    Kind.CLEAR: (Action.REMOVE_SOURCE_COPY,),
     Kind.WAIT: (),
     Kind.HOLD: (Action.LOCK,),
-    # What was finished or rolled back comes to this, too.
+    # All that was done comes to this, too.
     Kind.NOTHING: (Action.UNLOCK, Action.FORGET),
 }
 
 
-def carry_out(look: abc.Callable[[], evidence_mod.Evidence],
+Course = abc.Generator[tuple[Action, table.Step] | None, evidence.Evidence | None, table.Step]
+
+
+def course() -> Course:
+    """Give what is to be done next: an action, or None, to be answered with fresh evidence.
+
+    Where the evidence changes on the way, the step that it then means is returned, and not begun.
+    An action is to be begun as soon as it is given: what was seen may not be so any more later.
+    """
+    step = table.decide(_seen((yield None)))
+    for number, action in enumerate(PLAN[step.kind]):
+        if number:
+            now = table.decide(_seen((yield None)))
+            if now.kind is not step.kind:
+                return now
+        yield action, step
+    return step
+
+
+def _seen(answer: evidence.Evidence | None) -> evidence.Evidence:
+    if answer is None:
+        raise ValueError('a course is answered with evidence where it gives None')
+    return answer
+
+
+def carry_out(look: abc.Callable[[], evidence.Evidence],
               do: abc.Callable[[Action, table.Step], object]) -> table.Step:
     """Decide on the next step, do its actions, and return it.
 
@@ -67,11 +100,15 @@ def carry_out(look: abc.Callable[[], evidence_mod.Evidence],
     :param look: collects the evidence anew
     :param do: carries out an action, or raises: then the step is taken again at the next look
     """
-    step = table.decide(look())
-    for number, action in enumerate(PLAN[step.kind]):
-        if number:
-            now = table.decide(look())
-            if now.kind is not step.kind:
-                return now
-        do(action, step)
-    return step
+    going = course()
+    answer: evidence.Evidence | None = None
+    while True:
+        try:
+            wanted = going.send(answer)
+        except StopIteration as end:
+            return typing.cast(table.Step, end.value)
+        answer = None
+        if wanted is None:
+            answer = look()
+        else:
+            do(*wanted)

@@ -17,7 +17,7 @@ import re
 import typing
 
 from nova_migpolicy import exception
-from nova_migpolicy.recovery import evidence as evidence_mod
+from nova_migpolicy.recovery import evidence
 
 VERSION = 1
 #: the least version that a reader of what this one writes has to know
@@ -83,8 +83,8 @@ def _seconds(field: str, value: object) -> object:
 
 
 def _written(field: str, value: object) -> object:
-    for known in evidence_mod.Written:
-        if known is not evidence_mod.Written.LOST and value in (known, known.value):
+    for known in evidence.Written:
+        if known is not evidence.Written.LOST and value in (known, known.value):
             return known
     raise exception.BadRecord(field, value, 'it is not a phase that is written down')
 
@@ -199,7 +199,7 @@ class Record:
     migration: str
     source: str
     destination: str
-    written: evidence_mod.Written
+    written: evidence.Written
     was_paused: bool
     block_migration: bool
     started_s: float

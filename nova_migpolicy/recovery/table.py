@@ -11,13 +11,13 @@ from collections import abc
 import dataclasses
 import enum
 
-from nova_migpolicy.recovery import evidence as evidence_mod
+from nova_migpolicy.recovery import evidence
 
-Source = evidence_mod.Source
-Destination = evidence_mod.Destination
-Written = evidence_mod.Written
-Home = evidence_mod.Home
-Status = evidence_mod.Status
+Source = evidence.Source
+Destination = evidence.Destination
+Written = evidence.Written
+Home = evidence.Home
+Status = evidence.Status
 
 
 class Kind(enum.Enum):
@@ -37,6 +37,10 @@ class Kind(enum.Enum):
     HOLD = 'hold'
     #: the server was deleted: remove what is left of it
     DISCARD = 'discard'
+    #: the guest was rebuilt elsewhere: Nova's record of the migration ends
+    CLOSE = 'close'
+    #: all is done but for what libvirt has left defined on the source
+    CLEAR = 'clear'
     #: no trace is left of it; the record goes
     NOTHING = 'nothing'
 
@@ -67,20 +71,20 @@ class Row:
     written: abc.Set[Written] = frozenset(Written)
     home: abc.Set[Home] = frozenset(Home)
     job: bool | None = None
-    also: abc.Callable[[evidence_mod.Evidence], bool] = lambda seen: True
+    also: abc.Callable[[evidence.Evidence], bool] = lambda seen: True
 
-    def fits(self, seen: evidence_mod.Evidence) -> bool:
+    def fits(self, seen: evidence.Evidence) -> bool:
         """Whether it is this row's case."""
         return (seen.source in self.source and seen.destination in self.destination
                 and seen.written in self.written and seen.home in self.home
                 and self.job in (None, seen.job) and self.also(seen))
 
 
-def _is_settled(seen: evidence_mod.Evidence) -> bool:
+def _is_settled(seen: evidence.Evidence) -> bool:
     return seen.is_settled
 
 
-def _is_completed(seen: evidence_mod.Evidence) -> bool:
+def _is_completed(seen: evidence.Evidence) -> bool:
     return seen.is_settled and seen.status is Status.COMPLETED
 
 
@@ -90,10 +94,12 @@ _LEFT = frozenset({Source.MIGRATED, Source.ABSENT})
 _ARRIVED = frozenset({Destination.ARRIVED, Destination.SHUT_OFF})
 _HALF_THERE = frozenset({Destination.POST_COPY, Destination.POST_COPY_FAILED})
 _NOT_THERE = frozenset({Destination.ABSENT, Destination.SHUT_OFF})
+_READABLE = frozenset(Written) - {Written.LOST}
 _BETWEEN_THEM = frozenset({Home.SOURCE, Home.DESTINATION})
 
 TABLE: tuple[Row, ...] = (
     Row(Kind.WAIT, "Nova's database does not answer", home={Home.SILENT}),
+    Row(Kind.WAIT, 'Nova is evacuating or deleting the server', home={Home.CHANGING}),
 
     # Deleted meanwhile: what is left of it is nobody's.
     Row(Kind.NOTHING, 'the server was deleted, and neither host has anything of it',
@@ -104,6 +110,8 @@ TABLE: tuple[Row, ...] = (
         'answer', home={Home.NONE}, destination={Destination.SILENT}),
     Row(Kind.DISCARD, 'the server was deleted, and a host still has something of it',
         home={Home.NONE}),
+
+    Row(Kind.NOTHING, 'all of it was done', written={Written.DONE}),
 
     # The source cannot be asked.
     Row(Kind.FINISH, 'the source is off, and the guest had arrived before', source={Source.SILENT},
@@ -130,11 +138,18 @@ TABLE: tuple[Row, ...] = (
         source={Source.POST_COPY}),
 
     # The guest has been elsewhere since, or is back: an old record.
-    Row(Kind.NOTHING, 'it was completed, and the guest has left the source', source=_OFF,
-        home={Home.DESTINATION, Home.OTHER}, also=_is_completed),
-    Row(Kind.NOTHING, 'it was over, and the guest has moved on', source=_OFF, home={Home.OTHER},
-        also=_is_settled),
-    Row(Kind.NOTHING, 'the guest was rebuilt on another host, and no other has it', source=_OFF,
+    Row(Kind.FINISH, 'it was completed, and the last of it may not have been done',
+        source=_OFF, destination=_ARRIVED, written=_READABLE, home={Home.DESTINATION},
+        also=_is_completed),
+    Row(Kind.CLEAR, 'it was completed, and the source still has a copy that is off',
+        source=_OFF - {Source.ABSENT}, destination=_ARRIVED, written={Written.LOST},
+        home={Home.DESTINATION}, also=_is_completed),
+    Row(Kind.NOTHING, 'it was completed, and the guest has left the source',
+        source={Source.ABSENT}, written={Written.LOST}, home={Home.DESTINATION},
+        also=_is_completed),
+    Row(Kind.NOTHING, 'it was over, and the guest has moved on', source=_OFF,
+        written={Written.LOST}, home={Home.OTHER}, also=_is_settled),
+    Row(Kind.CLOSE, 'the guest was rebuilt on another host, and no other has it', source=_OFF,
         destination=_NOT_THERE, home={Home.OTHER}),
     Row(Kind.WAIT, 'the guest was rebuilt on another host, and the destination does not answer',
         source=_OFF, destination={Destination.SILENT, Destination.INCOMING}, home={Home.OTHER}),
@@ -181,11 +196,13 @@ TABLE: tuple[Row, ...] = (
 )
 
 
-def decide(seen: evidence_mod.Evidence) -> Step:
+def decide(seen: evidence.Evidence) -> Step:
     """Return the one step that this evidence allows."""
     row = next(row for row in TABLE if row.fits(seen))
     if row.kind not in BY_RECORD or seen.written is not Written.LOST:
         return Step(row.kind, row.reason)
+    if seen.status is Status.QUEUED and row.kind is Kind.ROLL_BACK:
+        return Step(row.kind, 'no host had begun with it')
     if seen.is_settled and not seen.job and row.kind is Kind.ROLL_BACK:
         return Step(Kind.NOTHING, row.reason)
     if seen.source is Source.SILENT:

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rule for whatever starts a server's guest: no door starts a second copy.
+
+Hard reboot, start, resume at the boot of a host, rebuild and evacuation ask it first, wherever a
+migration of the server is unfinished or has ended oddly. No answer counts as yes, it runs there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+from nova_migpolicy.recovery import evidence
+from nova_migpolicy.recovery import table
+
+Home = evidence.Home
+Kind = table.Kind
+
+OVERRIDE = ('if neither host runs it, `nova-migpolicy recovery release SERVER` lets it be started '
+            'all the same')
+
+
+class Answer(enum.Enum):
+    """What a door does."""
+
+    START = 'start'
+    #: the guest runs where it went: the migration is finished, and the request fails
+    FINISH = 'finish instead'
+    REFUSE = 'refuse'
+
+
+@dataclasses.dataclass(frozen=True)
+class Opening:
+    """What a door does, and why."""
+
+    answer: Answer
+    reason: str
+
+
+def must_ask(seen: evidence.Evidence, is_odd: bool) -> bool:
+    """Whether a start must ask both hosts first.
+
+    What both hosts have need not be known for this.
+
+    :param is_odd: the migration ended otherwise than by us, or the server is locked by us
+    """
+    return is_odd or not seen.is_settled or seen.written is not evidence.Written.LOST
+
+
+def opening(seen: evidence.Evidence, here: Home) -> Opening:
+    """Return whether a host may start the guest.
+
+    :param here: the host: OTHER for one that has no part in the migration, as evacuation's
+    """
+    step = table.decide(seen)
+    if step.kind is Kind.FINISH:
+        return Opening(Answer.FINISH, f'{step.reason}: its live migration is finished instead')
+    if step.kind is not Kind.NOTHING:
+        return Opening(Answer.REFUSE, f'its live migration is not over: {step.reason}; '
+                       f'{_ADVICE.get(step.kind, "try again in a minute")}')
+    if here is seen.home or (here is Home.OTHER and seen.fenced):
+        return Opening(Answer.START, step.reason)
+    if here is Home.OTHER:
+        return Opening(Answer.REFUSE, f'the server is on its {seen.home.value} host, which '
+                       'answers: start it there')
+    return Opening(Answer.REFUSE, f'Nova has the server on {_at(seen.home)}, and not here')
+
+
+def _at(home: Home) -> str:
+    return f'its {home.value} host' if home is not Home.OTHER else home.value
+
+
+_ADVICE = {
+    Kind.HOLD: f'see `nova-migpolicy recovery list` for what to do; {OVERRIDE}',
+    Kind.WAIT: f'see whether it runs on either host; {OVERRIDE}',
+}
