@@ -54,6 +54,7 @@ READ = {
                          'tests.unit.test_vocabulary', 'tests.unit.tools.test_tree'),
     'nova_migpolicy/engine/*': ('tests.unit.test_purity',),
     'nova_migpolicy/policy/*': ('tests.unit.test_purity',),
+    'nova_migpolicy/recovery/*': ('tests.unit.test_purity',),
     'nova_migpolicy/sim/*': ('tests.unit.test_purity',),
     'nova_migpolicy/exception.py': ('tests.unit.test_purity',),
 }

@@ -22,7 +22,8 @@ FORBIDDEN = {
                           'what is known must not depend on what is decided'),
     'engine.steering': ({'engine.controller'}, 'it is made of these'),
     'recovery': (ROOMS - {'recovery'}, 'it is pure'),
-    'sim': (ROOMS - {'sim', 'engine', 'policy'}, 'it is pure'),
+    'sim': (ROOMS - {'sim', 'engine', 'policy', 'recovery'}, 'it is pure'),
+    'sim.cluster': (ROOMS - {'sim', 'recovery'}, 'it knows no speed'),
     'channel': (ROOMS - {'channel'}, 'it carries plain data'),
     'monitor': ((ROOMS - {'monitor', 'engine', 'policy', 'channel'}) | ENDS, 'it knows no Nova'),
     'compute': ({'api', 'osc', 'cmd', 'sim'}, 'nova-api is another process'),
@@ -32,8 +33,8 @@ FORBIDDEN = {
     'cmd': ({'api', 'channel', 'compute', 'monitor', 'osc'}, 'it runs without Nova'),
 }
 #: the same thing seen from two sides
-TWICE = {'cancel', 'change', 'disk_caps', 'disks', 'errors', 'http', 'policies', 'record', 'retune',
-         'show', 'start', 'status'}
+TWICE = {'cancel', 'change', 'disk_caps', 'disks', 'errors', 'hands', 'http', 'policies', 'record',
+         'retune', 'show', 'start', 'status'}
 
 
 def imports(source: str) -> set[str]:
