@@ -32,6 +32,7 @@ from lab import hosts
 from lab import machine
 from lab import needs
 from lab.openstack import databases
+from lab.openstack import dying
 from lab.openstack import layout
 from lab.openstack import network
 from lab.openstack import services
@@ -69,6 +70,8 @@ class Stack:
         self.where = layout.Layout(self.work, nova, threads)
         self.services = services.Services(self.where, self.hosts.ctl)
         self.nova_conf: NovaConf = nova_conf or {}
+        # The hosts whose nova-compute dies where the file `death` says, from its next start on.
+        self.mortal: frozenset[str] = frozenset()
         self._say = say
         self._clients: dict[str, client.Client] = {}
 
@@ -185,7 +188,13 @@ class Stack:
 
     def start_compute(self, host: str) -> None:
         """Start a host's nova-compute, without waiting until it serves."""
-        self.services.nova(self.hosts[host].machine, 'nova-compute', host)
+        within = [self.where.venv / 'bin/python', dying.__file__, self.death(host)]
+        self.services.nova(self.hosts[host].machine, 'nova-compute', host,
+                           within if host in self.mortal else ())
+
+    def death(self, host: str) -> pathlib.Path:
+        """Return the file that names the place at which a mortal nova-compute dies."""
+        return self.state_path(host) / 'dies'
 
     def restart(self, names: Sequence[str] | None = None) -> None:
         """Kill nova-computes, start them again and wait until they serve.

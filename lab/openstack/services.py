@@ -128,10 +128,15 @@ class Services:
             'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': _SCHEDULE,
         })
 
-    def nova(self, node: machine.Machine, program: str, conf: str) -> None:
-        """Start one of Nova's daemons; its name in logs is 'nova-' and the conf's."""
+    def nova(self, node: machine.Machine, program: str, conf: str,
+             within: Sequence[object] = ()) -> None:
+        """Start one of Nova's daemons; its name in logs is 'nova-' and the conf's.
+
+        :param within: a program that runs it, and its arguments
+        """
         self.start(node, f'nova-{conf}', [
-            self.where.program(program), '--config-file', self.where.conf(f'nova/{conf}.conf')])
+            *within, self.where.program(program), '--config-file',
+            self.where.conf(f'nova/{conf}.conf')])
 
     def wait_logged(self, name: str, text: str, timeout: float = 60.0) -> None:
         """Wait until a program has written something to its log file."""
@@ -176,8 +181,9 @@ def _parents(node: machine.Machine, program: str) -> dict[int, int]:
             stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
         except OSError:
             continue
-        # Some give themselves a title in place of their words: `nova-conductor: master process …`.
-        if any(pathlib.Path(os.fsdecode(word)).name == program for word in words[:2]) or (
+        # One that another runs (see `nova`) is its fourth word. Some give themselves a title in
+        # place of their words: `nova-conductor: master process …`.
+        if any(pathlib.Path(os.fsdecode(word)).name == program for word in words[:4]) or (
                 words[0].startswith(f'{program}: '.encode())):
             found[pid] = int(stat.rsplit(')', 1)[1].split()[1])
     return found

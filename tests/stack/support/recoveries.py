@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests of recovery have in common: nova-compute dies and comes back, and all has to agree."""
+"""What tests of recovery share: nova-compute dies and comes back, and all has to agree."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import libvirt
 
 from lab import client as lab_client
 from lab import needs
+from lab.openstack import services
 from tests.stack.support import phases
 from tests.stack.support import steering
 
@@ -19,6 +20,12 @@ class RecoveryTest(phases.InPhase, steering.SteeringTest):
 
     def kill(self, host='n1'):
         self.stack.kill_compute(host)
+
+    def wait_dead(self, host='n1'):
+        """Wait until nova-compute has died by itself."""
+        node = self.stack.hosts[host].machine
+        lab_client.wait(lambda: services.find(node, 'nova-compute'), lambda pids: not pids,
+                        steering.MIGRATION_TIMEOUT_S, f'nova-compute on {host} to die')
 
     def start_again(self, host='n1'):
         """Start a killed nova-compute, and wait until it serves."""

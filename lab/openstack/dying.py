@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a Python program that kills itself at an exact place, as a crash or a power cut would.
+
+    dying.py FILE PROGRAM ARGUMENT...
+
+While FILE exists, the program dies (SIGKILL) when it comes to the place that FILE names:
+`before nova.compute.manager:ComputeManager._post_live_migration`, or `after` it. The file is
+removed first, so that the next start lives. Functions and methods of any module may be named;
+FILE is looked at when one of PLACES is called.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.abc
+import importlib.machinery
+import os
+import pathlib
+import runpy
+import signal
+import sys
+
+_MANAGER = 'nova.compute.manager:ComputeManager.'
+_DRIVER = 'nova.virt.libvirt.driver:LibvirtDriver.'
+_RPC = 'nova.compute.rpcapi:ComputeAPI.'
+PLACES = (
+    f'{_MANAGER}_do_live_migration',
+    f'{_MANAGER}_do_pre_live_migration_from_source',
+    f'{_MANAGER}_post_live_migration',
+    'nova.network.neutron:API.migrate_instance_start',
+    f'{_DRIVER}post_live_migration',
+    f'{_MANAGER}_post_live_migration_remove_source_vol_connections',
+    f'{_DRIVER}post_live_migration_at_source',
+    f'{_DRIVER}cleanup',
+    f'{_RPC}post_live_migration_at_destination',
+    f'{_MANAGER}update_available_resource',
+    f'{_MANAGER}_delete_allocation_after_move',
+    f'{_MANAGER}_rollback_live_migration',
+    f'{_MANAGER}_revert_allocation',
+    f'{_DRIVER}rollback_live_migration_at_source',
+    f'{_MANAGER}_rollback_volume_bdms',
+    f'{_RPC}rollback_live_migration_at_destination',
+    f'{_MANAGER}post_live_migration_at_destination',
+    f'{_DRIVER}post_live_migration_at_destination',
+    f'{_DRIVER}pre_live_migration',
+    f'{_DRIVER}rollback_live_migration_at_destination',
+    'nova_migpolicy.written:Records.drop',
+    'nova_migpolicy.compute.hands:Hands.finish',
+    'nova_migpolicy.compute.hands:Hands.roll_back',
+    'nova_migpolicy.compute.hands:Hands._reopen',
+)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds what the others find, and changes a module when it has been imported."""
+
+    def __init__(self, file: pathlib.Path) -> None:
+        self._file = file
+        self._names = {place.partition(':')[0] for place in PLACES}
+
+    def find_spec(self, fullname, path=None, target=None):  # type: ignore[no-untyped-def]
+        """Return the spec of a module that has places to die at."""
+        if fullname not in self._names:
+            return None
+        self._names.discard(fullname)
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def exec_module(module):  # type: ignore[no-untyped-def]
+                load(module)
+                for place in PLACES:
+                    if place.partition(':')[0] == fullname:
+                        _mine(self._file, place, module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def _mine(file: pathlib.Path, place: str, module: object) -> None:
+    *path, name = place.partition(':')[2].split('.')
+    owner = functools.reduce(getattr, path, module)
+    function = getattr(owner, name)
+
+    @functools.wraps(function)
+    def mined(*args: object, **kwargs: object) -> object:
+        _die(file, f'before {place}')
+        result = function(*args, **kwargs)
+        _die(file, f'after {place}')
+        return result
+
+    setattr(owner, name, mined)
+
+
+def _die(file: pathlib.Path, here: str) -> None:
+    try:
+        if file.read_text() != here:
+            return
+    except FileNotFoundError:
+        return
+    file.unlink()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Run the program."""
+    file, program, *arguments = sys.argv[1:]
+    sys.meta_path.insert(0, _Finder(pathlib.Path(file)))
+    sys.argv = [program, *arguments]
+    # Not the folder of this file: it has names of the standard library.
+    sys.path[0] = os.path.dirname(program)
+    runpy.run_path(program, run_name='__main__')
+
+
+if __name__ == '__main__':
+    main()
