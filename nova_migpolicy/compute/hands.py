@@ -30,6 +30,9 @@ LOG = logging.getLogger(__name__)
 LOCK_MARK = 'nova_migpolicy: '
 LOCKED_REASON = 'locked_reason'
 _STATUS = {vocabulary.COMPLETED: evidence.Status.COMPLETED, None: evidence.Status.UNDER_WAY}
+# Nova is about to start the server elsewhere, or to remove it.
+_CHANGING = frozenset((task_states.REBUILDING, task_states.REBUILD_BLOCK_DEVICE_MAPPING,
+                       task_states.REBUILD_SPAWNING, task_states.DELETING))
 
 
 def nova_knows(record: record_mod.Record, context: Any
@@ -47,9 +50,9 @@ def nova_knows(record: record_mod.Record, context: Any
         LOG.warning("Nova's database does not say where the server is: %s", error,
                     instance_uuid=record.server)
         return evidence.Home.SILENT, evidence.Status.MISSING, False, False
-    home = {record.source: evidence.Home.SOURCE,
-            record.destination: evidence.Home.DESTINATION}.get(
-                instance.host, evidence.Home.OTHER)
+    home = evidence.Home.CHANGING if instance.task_state in _CHANGING else {
+        record.source: evidence.Home.SOURCE,
+        record.destination: evidence.Home.DESTINATION}.get(instance.host, evidence.Home.OTHER)
     try:
         status = _status_of(objects.Migration.get_by_uuid(context, record.migration).status)
     except nova_exception.MigrationNotFound:
@@ -64,6 +67,8 @@ def nova_knows(record: record_mod.Record, context: Any
 
 def _status_of(word: str) -> evidence.Status:
     meaning = vocabulary.NOVA_STATUS.get(word)
+    if meaning is not None and meaning.phase in (vocabulary.QUEUED, vocabulary.WAITING):
+        return evidence.Status.QUEUED
     return _STATUS.get(meaning.outcome if meaning else None, evidence.Status.ENDED)
 
 

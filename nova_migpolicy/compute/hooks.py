@@ -12,6 +12,7 @@ from collections.abc import Callable
 import functools
 from typing import Any
 
+from nova.compute import task_states
 from nova import objects
 from oslo_log import log as logging
 
@@ -100,7 +101,7 @@ def _started(recovery: recovering.Recovery, init_instance: Wrapped) -> Wrapped:
     @functools.wraps(init_instance)
     def start(context: Any, instance: Any) -> Any:
         record = recovery.open_of(instance.uuid)
-        if record is None:
+        if record is None or instance.task_state == task_states.DELETING:
             if recovery.has_touched(instance.uuid):
                 instance.refresh()
             return init_instance(context, instance)
