@@ -15,6 +15,11 @@ from nova_migpolicy.recovery import table
 
 Home = evidence.Home
 Kind = table.Kind
+Source = evidence.Source
+Destination = evidence.Destination
+
+_OFF = frozenset({Source.SHUT_OFF, Source.MIGRATED, Source.ABSENT, Destination.SHUT_OFF,
+                  Destination.ABSENT})
 
 OVERRIDE = ('if neither host runs it, `nova-migpolicy recovery release SERVER` lets it be started '
             'all the same')
@@ -52,18 +57,33 @@ def opening(seen: evidence.Evidence, here: Home) -> Opening:
 
     :param here: the host: OTHER for one that has no part in the migration, as evacuation's
     """
+    if seen.home is Home.NONE:
+        return Opening(Answer.REFUSE, 'the server was deleted')
     step = table.decide(seen)
     if step.kind is Kind.FINISH:
         return Opening(Answer.FINISH, f'{step.reason}: its live migration is finished instead')
     if step.kind is not Kind.NOTHING:
         return Opening(Answer.REFUSE, f'its live migration is not over: {step.reason}; '
                        f'{_ADVICE.get(step.kind, "try again in a minute")}')
+    running = _elsewhere(seen, here)
+    if running:
+        return Opening(Answer.REFUSE, running)
     if here is seen.home or (here is Home.OTHER and seen.fenced):
         return Opening(Answer.START, step.reason)
     if here is Home.OTHER:
         return Opening(Answer.REFUSE, f'the server is on its {seen.home.value} host, which '
                        'answers: start it there')
     return Opening(Answer.REFUSE, f'Nova has the server on {_at(seen.home)}, and not here')
+
+
+def _elsewhere(seen: evidence.Evidence, here: Home) -> str:
+    """Return that another host runs the guest, or may; nothing where none does."""
+    for home, has in ((Home.SOURCE, seen.source), (Home.DESTINATION, seen.destination)):
+        if home is here or has in _OFF:
+            continue
+        if has is not Source.SILENT or not seen.fenced:
+            return f'the domain on its {home.value} host {has.value}; {OVERRIDE}'
+    return ''
 
 
 def _at(home: Home) -> str:

@@ -111,6 +111,8 @@ TABLE: tuple[Row, ...] = (
     Row(Kind.DISCARD, 'the server was deleted, and a host still has something of it',
         home={Home.NONE}),
 
+    Row(Kind.HOLD, 'both hosts run the guest', source={Source.RUNNING},
+        destination={Destination.ARRIVED}, job=False),
     Row(Kind.NOTHING, 'all of it was done', written={Written.DONE}),
 
     # The source cannot be asked.
@@ -172,8 +174,6 @@ TABLE: tuple[Row, ...] = (
         destination={Destination.ABSENT}),
 
     # The guest is still the source's.
-    Row(Kind.HOLD, 'both hosts run the guest', source={Source.RUNNING},
-        destination={Destination.ARRIVED}),
     Row(Kind.HOLD, 'the guest is on the source, and the destination has one that is shut off, as '
         'if it had arrived', source=_HERE, destination={Destination.SHUT_OFF}),
     Row(Kind.HOLD, 'both hosts have a part of the guest, and libvirt has no job that joins them',
@@ -203,8 +203,6 @@ def decide(seen: evidence.Evidence) -> Step:
         return Step(row.kind, row.reason)
     if seen.status is Status.QUEUED and row.kind is Kind.ROLL_BACK:
         return Step(row.kind, 'no host had begun with it')
-    if seen.is_settled and not seen.job and row.kind is Kind.ROLL_BACK:
-        return Step(Kind.NOTHING, row.reason)
     if seen.source is Source.SILENT:
         # The destination finishes it alone, and has never had the record.
         return Step(row.kind, row.reason)

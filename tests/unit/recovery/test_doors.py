@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The doors: who may start a guest, whatever is seen of a migration of it."""
+
+import functools
+
+import testtools
+
+from nova_migpolicy.recovery import doors
+from nova_migpolicy.recovery import evidence
+from tests.unit.recovery import looks
+
+Answer = doors.Answer
+Source = evidence.Source
+Destination = evidence.Destination
+Written = evidence.Written
+Home = evidence.Home
+Status = evidence.Status
+seen, over = looks.seen, looks.over
+
+ARRIVED = seen(source=Source.ABSENT, destination=Destination.ARRIVED)
+EXAMPLES = (
+    ('host-boot resume after the guest has left', Home.SOURCE, ARRIVED, Answer.FINISH,
+     'the guest has arrived: its live migration is finished instead'),
+    ('hard reboot with the record lost', Home.SOURCE, over(
+        Status.ENDED, source=Source.ABSENT, destination=Destination.ARRIVED,
+        written=Written.LOST), Answer.REFUSE, 'what was written down of the migration is lost'),
+    ('hard reboot after a rollback', Home.SOURCE, over(
+        Status.ENDED, source=Source.SHUT_OFF), Answer.START, 'it is over'),
+    ('hard reboot after a rollback, destination off', Home.SOURCE, over(
+        Status.ENDED, source=Source.SHUT_OFF, destination=Destination.SILENT),
+     Answer.REFUSE, 'the destination does not answer'),
+    ('hard reboot beside a running job', Home.SOURCE, seen(
+        job=True, destination=Destination.INCOMING), Answer.REFUSE, 'its job runs'),
+    ('hard reboot at the destination', Home.DESTINATION, over(
+        source=Source.ABSENT, destination=Destination.SHUT_OFF, home=Home.DESTINATION,
+        written=Written.LOST), Answer.START, 'it was completed'),
+    ('start at the source of what is on the destination', Home.SOURCE, over(
+        source=Source.ABSENT, home=Home.DESTINATION, written=Written.LOST), Answer.REFUSE,
+     'its destination host'),
+    ('evacuation after the switchover', Home.OTHER, seen(
+        source=Source.SILENT, destination=Destination.ARRIVED, written=Written.LOST,
+        fenced=True), Answer.FINISH, 'the source is off'),
+    ('evacuation in the copy', Home.OTHER, seen(
+        source=Source.SILENT, written=Written.LOST, fenced=True), Answer.START,
+     'the guest had not arrived'),
+    ('evacuation, and the destination is off as well', Home.OTHER, seen(
+        source=Source.SILENT, destination=Destination.SILENT, written=Written.LOST,
+        fenced=True), Answer.REFUSE, 'does not answer'),
+    ('evacuation of a source that answers', Home.OTHER, over(Status.ENDED), Answer.REFUSE,
+     'the domain on its source host runs'),
+    ('evacuation of a source that answers and has it off', Home.OTHER, over(
+        Status.ENDED, source=Source.SHUT_OFF), Answer.REFUSE, 'start it there'),
+    ('all done, and the destination is off', Home.SOURCE, over(
+        written=Written.DONE, destination=Destination.SILENT), Answer.REFUSE,
+     'recovery release SERVER'),
+)
+
+
+@functools.cache
+def openings():
+    """All that there can be, with what the door of each host does."""
+    return tuple((one, here, doors.opening(one, here)) for one, _ in looks.every()
+                 if not one.was_paused and one.status is not Status.MISSING
+                 for here in (Home.SOURCE, Home.DESTINATION, Home.OTHER))
+
+
+class TestDoors(testtools.TestCase):
+
+    def test_examples(self):
+        for name, here, one, answer, part in EXAMPLES:
+            found = doors.opening(one, here)
+            self.assertEqual(answer, found.answer, name)
+            self.assertIn(part, found.reason, name)
+
+    def test_no_door_starts_a_second_copy(self):
+        """Whatever is seen, from wherever: no other host runs it, or may."""
+        wrong = []
+        for one, here, found in openings():
+            if found.answer is not Answer.START:
+                continue
+            others = {has.name for home, has in ((Home.SOURCE, one.source),
+                                                 (Home.DESTINATION, one.destination))
+                      if home is not here and not (has is Source.SILENT and one.fenced)}
+            if not others <= {'SHUT_OFF', 'MIGRATED', 'ABSENT'}:
+                wrong.append((one, here))
+        self.assertEqual([], wrong[:1])
+
+    def test_a_job_or_a_deleted_server_starts_nothing(self):
+        wrong = [one for one, _, found in openings() if found.answer is Answer.START and (
+            one.home is Home.NONE or (one.job and one.written is not Written.DONE
+                                      and one.source is not Source.SILENT))]
+        self.assertEqual([], wrong[:1])
+
+    def test_a_refusal_says_what_to_do(self):
+        wrong = {found.reason for _, _, found in openings() if found.answer is Answer.REFUSE
+                 and not any(part in found.reason for part in (
+                     'recovery list', 'recovery release', 'try again', 'start it there',
+                     'and not here', 'was deleted'))}
+        self.assertEqual(set(), wrong)
+
+    def test_who_must_ask(self):
+        settled = over(written=Written.LOST)
+        self.assertFalse(doors.must_ask(settled, is_odd=False))
+        self.assertTrue(doors.must_ask(settled, is_odd=True))
+        self.assertTrue(doors.must_ask(over(), is_odd=False))
+        self.assertTrue(doors.must_ask(seen(written=Written.LOST), is_odd=False))
