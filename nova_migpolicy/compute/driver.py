@@ -23,7 +23,7 @@ from nova.virt.libvirt import driver as libvirt_driver
 from nova.virt.libvirt import guest as libvirt_guest
 from oslo_log import log as logging
 
-from nova_migpolicy.channel import client as channel_client
+from nova_migpolicy.channel import client
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.channel import server
 from nova_migpolicy.compute import compat
@@ -117,7 +117,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         hands = hands_mod.Hands(manager, host, self._guest_of)
         hooks = hooks_mod.Hooks(manager, host, self._records)
         takeover = takeover_mod.Takeover(
-            self._current, self._records, hands, channel_client.Channel(), takeover_mod.Here(
+            self._current, self._records, hands, client.Channel(), takeover_mod.Here(
                 domain=self._domain_here, guest=self._guest_of, open_session=self._take_over,
                 events=self._events, disk_paths=self._disk_paths,
                 is_novas=hooks.is_novas, journal=self._journal_of,

@@ -16,7 +16,7 @@ from nova import exception as nova_exception
 from nova import objects
 from oslo_log import log as logging
 
-from nova_migpolicy.compute import kept
+from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
@@ -87,9 +87,9 @@ class Hands:
 
     def finish(self, record: record_mod.Record) -> None:
         """Let Nova finish a migration whose guest has arrived, from wherever it was left."""
-        context = kept.context_of(record)
+        context = kept_mod.context_of(record)
         instance, migration = load(record, context)
-        migrate_data, volumes = kept.objects_of(record, context)
+        migrate_data, volumes = kept_mod.objects_of(record, context)
         migrate_data.migration = migration
         if (instance.host == record.destination
                 and _status_of(migration.status) is not evidence.Status.ENDED):
@@ -106,9 +106,9 @@ class Hands:
 
         :param status: Nova's word for the migration afterwards
         """
-        context = kept.context_of(record)
+        context = kept_mod.context_of(record)
         instance, migration = load(record, context)
-        migrate_data, volumes = kept.objects_of(record, context)
+        migrate_data, volumes = kept_mod.objects_of(record, context)
         migrate_data.migration = migration
         self._reopen(context, instance, record)
         self._manager._rollback_live_migration(
@@ -117,7 +117,7 @@ class Hands:
 
     def close(self, record: record_mod.Record) -> None:
         """End Nova's record of a migration whose server was rebuilt on another host."""
-        context = kept.context_of(record)
+        context = kept_mod.context_of(record)
         self._close(context, *load(record, context), vocabulary.FAILED)
 
     def _close(self, context: Any, instance: Any, migration: Any, status: str) -> None:
@@ -162,7 +162,7 @@ class Hands:
     def lock(record: record_mod.Record, reason: str) -> None:
         """Keep Nova's users from starting, rebuilding or deleting the server; show why."""
         instance = objects.Instance.get_by_uuid(
-            kept.context_of(record), record.server, expected_attrs=['system_metadata'])
+            kept_mod.context_of(record), record.server, expected_attrs=['system_metadata'])
         why = instance.system_metadata.get(LOCKED_REASON) or ''
         if instance.locked and not why.startswith(LOCK_MARK):
             return
@@ -178,7 +178,7 @@ class Hands:
         """Undo `lock`, if it was by us."""
         try:
             instance = objects.Instance.get_by_uuid(
-                kept.context_of(record), record.server, expected_attrs=['system_metadata'])
+                kept_mod.context_of(record), record.server, expected_attrs=['system_metadata'])
         except nova_exception.InstanceNotFound:
             return
         if instance.locked and (

@@ -16,7 +16,7 @@ from nova.compute import task_states
 from nova import objects
 from oslo_log import log as logging
 
-from nova_migpolicy.compute import kept
+from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy.compute import recovering
 from nova_migpolicy.recovery import evidence
 from nova_migpolicy import written as written_mod
@@ -75,7 +75,7 @@ class Hooks:
                migration: Any, migrate_data: Any) -> None:
         try:
             volumes = objects.BlockDeviceMappingList.get_by_instance_uuid(context, instance.uuid)
-            kept.Kept(self._records, migration.uuid).begin(kept.describe(
+            kept_mod.Kept(self._records, migration.uuid).begin(kept_mod.describe(
                 context, instance, dest, migration, migrate_data, source=self._host,
                 block_migration=block_migration, source_bdms=volumes,
                 written=evidence.Written.PREPARING))

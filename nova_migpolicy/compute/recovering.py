@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from oslo_log import log as logging
 
 from nova_migpolicy.compute import hands as hands_mod
-from nova_migpolicy.compute import kept
+from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy import exception
 from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import plan
@@ -160,7 +160,7 @@ class Recovery:
     def look(self, record: Record) -> evidence.Evidence:
         """Collect the evidence of a migration now."""
         now = self._records.get(record.migration)
-        context = kept.context_of(record)
+        context = kept_mod.context_of(record)
         home, status, migrating, was_paused = hands_mod.nova_knows(record, context)
         # The source last: while the others were asked, its job may have ended.
         destination = self._world.destination(context, record.destination, record.server)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """nova-compute dies at each step around the copy, at the source and at the destination.
 
-It kills itself at an exact place (lab/openstack/dying). Half of them come back to a Nova that boots
-what it believes to have gone down with the host.
+It kills itself at an exact place (lab/openstack/dying). Half of them come back to a Nova that
+boots what it believes to have gone down with the host.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ ARGUMENTS = {
     'act': ('server', 'migration', 'action'),
     'hold_request': ('server', 'request_id', 'values'),
     'drop_request': ('server', 'request_id'),
+    'whereabouts': ('server',),
 }
 FINE = {'server': SERVER, 'migration': MIGRATION, 'after': 0, 'limit': 10, 'kinds': ['sample'],
         'changes': {'bandwidth_mib_s': 5, 'remedies': ['downtime']}, 'release': [],

@@ -16,6 +16,7 @@ from nova_migpolicy.compute import pending
 from nova_migpolicy.compute import request_policies
 from nova_migpolicy.compute import service
 from nova_migpolicy.monitor import commands
+from nova_migpolicy.monitor import domains
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
@@ -59,7 +60,8 @@ class ControlBase(testtools.TestCase):
             journals=self.folder,
             resolve_for=lambda context, server, request: resolve.resolve(
                 resolve.Sources(request=request)),
-            newest_request=lambda context, server: self.newest_request)
+            newest_request=lambda context, server: self.newest_request,
+            domain=lambda server: domains.ABSENT)
 
     def run_session(self, given=None, closed=False):
         resolved = resolve.resolve(resolve.Sources())

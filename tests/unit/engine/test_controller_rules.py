@@ -22,7 +22,7 @@ ENGINE = pathlib.Path(inspect.getfile(controller)).parent
 CHANGES = {
     'sampled': {'estimation/observer'}, 'resized': {'estimation/observer'},
     'enter': {'controller'}, 'issue': {'controller'}, 'applied': {'controller'},
-    'refused': {'controller'},
+    'refused': {'controller'}, 'take_over': {'controller'},
     'forgive': {'steering/orders', 'steering/retune'}, 'retuned': {'steering/retune'},
 }
 

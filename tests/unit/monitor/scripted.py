@@ -104,6 +104,9 @@ class Host:
     def report(self, sample, percent):
         self.reports.append(percent)
 
+    def policy_changed(self, in_force):
+        self.kept = in_force
+
     def post_copy_started(self):
         self.post_copy += 1
 

@@ -26,7 +26,7 @@ DOCUMENT = {
     'source_bdms': {'nova_object.data': {'objects': [{'connection_info': '{"lun": 1}'}]}},
     'policy': {'fields': {'max_downtime_ms': 500, 'remedies': ['bandwidth']},
                'origins': {'max_downtime_ms': 'flavor'}, 'request': {},
-               'retuned': {'bandwidth_mib_s': 10}},
+               'retuned': {'bandwidth_mib_s': 10}, 'held': {}},
     'settings': {'bandwidth_mib_s': 10, 'max_downtime_ms': 500, 'throttle_is_held': True},
     'undecided': {'since_s': 1795873000.0, 'kind': 'hold', 'reason': 'both run the guest'},
     'tries': 2}
@@ -120,7 +120,8 @@ class DocumentTest(testtools.TestCase):
             ((), None, None, None, None, None, None, 0),
             (found.disk_paths, found.request_id, found.user_id, found.project_id,
              found.migrate_data, found.source_bdms, found.undecided, found.tries))
-        self.assertEqual({'fields': {}, 'origins': {}, 'request': {}, 'retuned': {}}, found.policy)
+        self.assertEqual({'fields': {}, 'origins': {}, 'request': {}, 'retuned': {}, 'held': {}},
+                         found.policy)
         self.assertEqual({'bandwidth_mib_s': None, 'max_downtime_ms': None,
                           'throttle_is_held': False}, found.settings)
 
