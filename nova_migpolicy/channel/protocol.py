@@ -170,4 +170,6 @@ METHODS: Mapping[str, Method] = {
     'drop_request': Method(_REQUEST),
     # Of another host.
     'whereabouts': Method({'server': _uuid}, patience=Patience(3.0, 0.5)),
+    # The conductor, neutron and placement are asked there.
+    'take_over': Method(_MIGRATION, takes_context=True, patience=Patience(60.0, 1.0)),
 }

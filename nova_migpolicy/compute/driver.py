@@ -29,6 +29,7 @@ from nova_migpolicy.channel import server
 from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import connection
 from nova_migpolicy.compute import dirty_rate
+from nova_migpolicy.compute import doors as doors_mod
 from nova_migpolicy.compute import fits
 from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import hooks as hooks_mod
@@ -91,12 +92,15 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._requests = request_policies.RequestPolicies(state / 'requests')
         self._records = written_mod.Records(pathlib.Path(CONF.state_path) / written_mod.FOLDER)
         self._recovery: recovering.Recovery | None = None
+        self._doors: doors_mod.Doors | None = None
+        self._hands: hands_mod.Hands | None = None
         self._channel: Any = None
 
     def init_host(self, host: str) -> None:
         """Start as Nova does, and clear away old journals."""
         super().init_host(host)
         self._remove_old_journals()
+        self._recover(host)
         sighup.install(CONF, self.virtapi._compute.reset)
         waiting = pending.NovaQueue(lambda: self.virtapi._compute._waiting_live_migrations, host)
         self._channel = server.serve(host, service.MigrationService(
@@ -105,8 +109,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 waiting, lambda migration: self._early.command(migration) == vocabulary.CANCEL,
                 self._abort_queued),
             journals=self._journals, resolve_for=self._policies.resolve_for,
-            newest_request=request_policies.newest, domain=self._domain_here))
-        self._recover(host)
+            newest_request=request_policies.newest, domain=self._domain_here,
+            take_over=self._finish_here))
         LOG.info('Live migrations are steered by policy; %(policy)s; %(threads)s', {
             'policy': self._policies.describe(),
             'threads': 'native threads' if compat.is_threaded() else 'eventlet'})
@@ -114,16 +118,19 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
     def _recover(self, host: str) -> None:
         """Take up what an earlier process has left, now and from time to time."""
         manager = self.virtapi._compute
-        hands = hands_mod.Hands(manager, host, self._guest_of)
+        hands = self._hands = hands_mod.Hands(manager, host, self._guest_of)
+        channel = self._peers = client.Channel()
         hooks = hooks_mod.Hooks(manager, host, self._records)
         takeover = takeover_mod.Takeover(
-            self._current, self._records, hands, client.Channel(), takeover_mod.Here(
+            self._current, self._records, hands, channel, takeover_mod.Here(
                 domain=self._domain_here, guest=self._guest_of, open_session=self._take_over,
                 events=self._events, disk_paths=self._disk_paths,
                 is_novas=hooks.is_novas, journal=self._journal_of,
                 interval_s=lambda: self._policies.progress_interval_s))
         self._recovery = recovering.Recovery(self._records, hands, takeover)
-        hooks.install(self._recovery)
+        self._doors = doors_mod.Doors(host, self._records, self._domain_here, channel,
+                                      self._recovery.finish)
+        hooks.install(self._recovery, self._doors.check)
         self._recovery.start()
 
     def cleanup_host(self, host: str) -> None:
@@ -339,6 +346,46 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         except libvirt.libvirtError as error:
             LOG.warning('libvirt on this host does not answer: %s', error, instance_uuid=server)
             return domains.SILENT
+
+    def _finish_here(self, context: Any, server: str, migration: str) -> None:
+        """Finish, on this host alone, a migration whose source is off."""
+        if self._hands is not None:
+            doors_mod.finish_here(self._hands, self._peers, context.elevated(), CONF.host,
+                                  self._domain_here(server), server, migration)
+
+    def _may_start(self, context: Any, instance: Any) -> None:
+        """Return where the guest of a server may be started here.
+
+        :raises doors.Closed: another host runs it, or may
+        """
+        if self._doors is not None:
+            self._doors.check(context, instance)
+
+    def reboot(self, context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
+        """Reboot as Nova does, unless another host runs the guest."""
+        self._may_start(context, instance)
+        return super().reboot(context, instance, *args, **kwargs)
+
+    def power_on(self, context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
+        """Start as Nova does, unless another host runs the guest."""
+        self._may_start(context, instance)
+        return super().power_on(context, instance, *args, **kwargs)
+
+    def resume_state_on_host_boot(self, context: Any, instance: Any, *args: Any,
+                                  **kwargs: Any) -> Any:
+        """Start as Nova does what went down with the host, unless another host runs the guest."""
+        self._may_start(context, instance)
+        return super().resume_state_on_host_boot(context, instance, *args, **kwargs)
+
+    def resume(self, context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
+        """Resume as Nova does, unless another host runs the guest."""
+        self._may_start(context, instance)
+        return super().resume(context, instance, *args, **kwargs)
+
+    def rescue(self, context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
+        """Rescue as Nova does, unless another host runs the guest."""
+        self._may_start(context, instance)
+        return super().rescue(context, instance, *args, **kwargs)
 
     def _disk_paths(self, context: Any, instance: Any) -> list[str]:
         """Return the paths of the disks that a block migration copies."""

@@ -54,7 +54,7 @@ def nova_knows(record: record_mod.Record, context: Any
         record.source: evidence.Home.SOURCE,
         record.destination: evidence.Home.DESTINATION}.get(instance.host, evidence.Home.OTHER)
     try:
-        status = _status_of(objects.Migration.get_by_uuid(context, record.migration).status)
+        status = status_of(objects.Migration.get_by_uuid(context, record.migration).status)
     except nova_exception.MigrationNotFound:
         status = evidence.Status.MISSING
     except Exception as error:
@@ -65,7 +65,8 @@ def nova_knows(record: record_mod.Record, context: Any
             instance.vm_state == vm_states.PAUSED or record.was_paused)
 
 
-def _status_of(word: str) -> evidence.Status:
+def status_of(word: str) -> evidence.Status:
+    """Return what Nova's word for a migration means."""
     meaning = vocabulary.NOVA_STATUS.get(word)
     if meaning is not None and meaning.phase in (vocabulary.QUEUED, vocabulary.WAITING):
         return evidence.Status.QUEUED
@@ -92,7 +93,7 @@ class Hands:
         migrate_data, volumes = kept_mod.objects_of(record, context)
         migrate_data.migration = migration
         if (instance.host == record.destination
-                and _status_of(migration.status) is not evidence.Status.ENDED):
+                and status_of(migration.status) is not evidence.Status.ENDED):
             # The destination has told Nova; only the end of this side is missing, or a part of it.
             self._close(context, instance, migration, vocabulary.COMPLETED)
             return
@@ -115,13 +116,27 @@ class Hands:
             context, instance, record.destination, migrate_data, migration_status=status,
             source_bdms=volumes)
 
+    def finish_here(self, context: Any, server: str, migration: Any) -> None:
+        """Finish, on the destination and alone, a migration whose source is off."""
+        instance = _instance(server, context)
+        if instance.host != self._host:
+            instance.task_state = task_states.MIGRATING
+            instance.save()
+            # As the source would have asked for: disks that were copied are here.
+            self._manager.post_live_migration_at_destination(context, instance, False)
+        instance.refresh()
+        if instance.vm_state == vm_states.ERROR:
+            instance.vm_state = vm_states.ACTIVE
+            instance.save()
+        self._close(context, instance, migration, vocabulary.COMPLETED)
+
     def close(self, record: record_mod.Record) -> None:
         """End Nova's record of a migration whose server was rebuilt on another host."""
         context = kept_mod.context_of(record)
         self._close(context, *load(record, context), vocabulary.FAILED)
 
     def _close(self, context: Any, instance: Any, migration: Any, status: str) -> None:
-        if _status_of(migration.status) is evidence.Status.UNDER_WAY:
+        if status_of(migration.status) is evidence.Status.UNDER_WAY:
             migration.status = status
             migration.save()
         self._manager._delete_allocation_after_move(context, instance, migration)
@@ -190,7 +205,11 @@ class Hands:
 
 def load(record: record_mod.Record, context: Any) -> tuple[Any, Any]:
     """Return Nova's server and migration, with what a manager is given of a server."""
-    instance = objects.Instance.get_by_uuid(context, record.server, expected_attrs=[
+    return (_instance(record.server, context),
+            objects.Migration.get_by_uuid(context, record.migration))
+
+
+def _instance(server: str, context: Any) -> Any:
+    return objects.Instance.get_by_uuid(context, server, expected_attrs=[
         'flavor', 'info_cache', 'metadata', 'system_metadata', 'numa_topology', 'pci_devices',
         'migration_context', 'resources'])
-    return instance, objects.Migration.get_by_uuid(context, record.migration)

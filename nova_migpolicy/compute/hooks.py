@@ -13,9 +13,11 @@ import functools
 from typing import Any
 
 from nova.compute import task_states
+from nova import exception as nova_exception
 from nova import objects
 from oslo_log import log as logging
 
+from nova_migpolicy.compute import doors
 from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy.compute import recovering
 from nova_migpolicy.recovery import evidence
@@ -37,13 +39,16 @@ class Hooks:
         self._entering: set[str] = set()
         self._at_work: set[str] = set()
 
-    def install(self, recovery: recovering.Recovery) -> None:
+    def install(self, recovery: recovering.Recovery,
+                may_start: Callable[[Any, Any], None]) -> None:
         """Put them in place, once in the life of a process.
 
         :param recovery: takes up what an earlier process has left
+        :param may_start: raises Closed where a server's guest must not be started here
         """
         wraps: dict[str, Callable[[Wrapped], Wrapped]] = {
             'live_migration': self._entered, '_do_live_migration': self._did,
+            '_do_rebuild_instance_with_claim': functools.partial(_asked_first, may_start),
             '_init_instance': functools.partial(_started, recovery)}
         for name, wrap in wraps.items():
             setattr(self._manager, name, wrap(getattr(self._manager, name)))
@@ -95,6 +100,21 @@ class Hooks:
                 self._at_work.discard(migration.uuid)
 
         return do
+
+
+def _asked_first(may_start: Callable[[Any, Any], None], rebuild: Wrapped) -> Wrapped:
+    """Return Nova's rebuild, which is also evacuation's, with the question before it."""
+    @functools.wraps(rebuild)
+    def ask(context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            may_start(context, instance)
+        except doors.Closed as error:
+            # Of this one Nova undoes what it claimed, and leaves the server as it is.
+            raise nova_exception.RescheduledException(
+                instance_uuid=instance.uuid, reason=str(error)) from error
+        return rebuild(context, instance, *args, **kwargs)
+
+    return ask
 
 
 def _started(recovery: recovering.Recovery, init_instance: Wrapped) -> Wrapped:

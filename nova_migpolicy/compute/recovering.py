@@ -117,6 +117,12 @@ class Recovery:
         self._owed[record.server] = start
         self.take_up(record)
 
+    def finish(self, migration: str) -> None:
+        """Take up a migration by its UUID."""
+        record = self._records.get(migration)
+        if record is not None:
+            self.take_up(record)
+
     def has_touched(self, server: str) -> bool:
         """Whether Nova's records of a server may have changed since this process was started."""
         return server in self._touched

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import pathlib
 from typing import Any
 
+from nova import exception as nova_exception
+
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy.compute import pending
@@ -46,6 +48,7 @@ class MigrationService:
     :param journals: the folder of journals; None where they are kept in memory alone
     :param resolve_for: the policy for a server, by its UUID, with the keys of a request
     :param domain: what libvirt says of a server's domain
+    :param take_over: finishes, on this host, a migration whose source is off
     :param newest_request: the id of the newest request to migrate a server, by its UUID
     """
 
@@ -61,6 +64,7 @@ class MigrationService:
         resolve_for: Callable[[Any, str, Mapping[str, object]], resolve.Resolved],
         newest_request: Callable[[Any, str], str | None],
         domain: Callable[[str], domains.Answers],
+        take_over: Callable[[Any, str, str], None],
     ) -> None:
         self._current = current
         self._early = early
@@ -71,6 +75,7 @@ class MigrationService:
         self._resolve_for = resolve_for
         self._newest_request = newest_request
         self._domain = domain
+        self._take_over = take_over
 
     def policy(self, context: Any, server: str, migration: str) -> Answer:
         """Return the policy in force or, at last, of a migration that is over.
@@ -203,6 +208,14 @@ class MigrationService:
         found = self._domain(server)
         return Answer(protocol.OK, {'state': found.destination.value,
                                     'source': found.source.value, 'job': found.job})
+
+    def take_over(self, context: Any, server: str, migration: str) -> Answer:
+        """Finish a migration that has arrived here, for a host that was to start the guest."""
+        try:
+            self._take_over(context, server, migration)
+        except nova_exception.NovaException as error:
+            return protocol.refusal(str(error))
+        return Answer(protocol.OK, {})
 
     @staticmethod
     def _after_its_end(records: journal_reader.Records, command: str) -> Answer | None:

@@ -79,7 +79,7 @@ class Takeover:
 
     def destination(self, context: Any, host: str, server: str) -> evidence.Destination:
         """Ask another host for the domain there."""
-        return peers.ask(self._channel, context, host, server)
+        return peers.ask(self._channel, context, host, server).destination
 
     def is_watched(self, record: record_mod.Record) -> bool:
         """Whether Nova prepares it or a monitor is at work on it, in this process."""

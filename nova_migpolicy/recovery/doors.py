@@ -59,6 +59,8 @@ def opening(seen: evidence.Evidence, here: Home) -> Opening:
     """
     if seen.home is Home.NONE:
         return Opening(Answer.REFUSE, 'the server was deleted')
+    if _is_at_home(seen, here):
+        return Opening(Answer.START, 'it is at home here, and the other host has nothing of it')
     step = table.decide(seen)
     if step.kind is Kind.FINISH:
         return Opening(Answer.FINISH, f'{step.reason}: its live migration is finished instead')
@@ -74,6 +76,14 @@ def opening(seen: evidence.Evidence, here: Home) -> Opening:
         return Opening(Answer.REFUSE, f'the server is on its {seen.home.value} host, which '
                        'answers: start it there')
     return Opening(Answer.REFUSE, f'Nova has the server on {_at(seen.home)}, and not here')
+
+
+def _is_at_home(seen: evidence.Evidence, here: Home) -> bool:
+    """Whether a migration that nobody wrote down is long over, and left nothing elsewhere."""
+    other = {Home.SOURCE: seen.destination is Destination.ABSENT,
+             Home.DESTINATION: seen.source in _OFF}
+    return (seen.written is evidence.Written.LOST and seen.is_settled and not seen.job
+            and here is seen.home and other.get(here, False))
 
 
 def _elsewhere(seen: evidence.Evidence, here: Home) -> str:

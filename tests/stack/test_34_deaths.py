@@ -1,105 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nova-compute dies at each step around the copy, at the source and at the destination.
-
-It kills itself at an exact place (lab/openstack/dying). Half of them come back to a Nova that
-boots what it believes to have gone down with the host.
-"""
+"""nova-compute dies at each step around the copy, at the source and at the destination."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from lab import client as lab_client
-from lab import guests
-from tests.stack.support import phases
-from tests.stack.support import recoveries
-from tests.stack.support import steering
-
-QUIET = guests.Guest(kind='sweep', memory_mib=128, set_mib=8, rate_mib_s=4)
-MANAGER = 'nova.compute.manager:ComputeManager.'
-DRIVER = 'nova.virt.libvirt.driver:LibvirtDriver.'
-RPC = 'nova.compute.rpcapi:ComputeAPI.'
+from tests.stack.support import deaths
 
 
-class Death(NamedTuple):
-    """A place to die at.
-
-    host: whose nova-compute it is. ends_on: where the guest is at last. status: Nova's word for
-    the migration then. aborts: it is cancelled in the passes, so that it is rolled back.
-    """
-
-    place: str
-    ends_on: str = 'n2'
-    status: str = 'completed'
-    host: str = 'n1'
-    aborts: bool = False
-
-
-STAYS = {'ends_on': 'n1', 'status': 'failed'}
-AFTER_THE_COPY = {
-    'bindings': Death('before nova.network.neutron:API.migrate_instance_start'),
-    'volumes_in_libvirt': Death(f'before {DRIVER}post_live_migration'),
-    'volumes': Death(f'before {MANAGER}_post_live_migration_remove_source_vol_connections'),
-    'interfaces': Death(f'before {DRIVER}post_live_migration_at_source'),
-    'files': Death(f'after {DRIVER}cleanup'),
-    'before_the_destination_is_told': Death(f'before {RPC}post_live_migration_at_destination'),
-    'after_the_destination_was_told': Death(f'after {RPC}post_live_migration_at_destination'),
-    'allocations': Death(f'before {MANAGER}_delete_allocation_after_move'),
-    'record': Death('before nova_migpolicy.written:Records.drop'),
-}
-AROUND_THE_COPY = {
-    'parked': Death(f'before {MANAGER}_do_live_migration', **STAYS),
-    'preparing': Death(f'before {MANAGER}_do_pre_live_migration_from_source', **STAYS),
-    'prepared': Death(f'after {MANAGER}_do_pre_live_migration_from_source', **STAYS),
-    'rollback': Death(f'before {MANAGER}_revert_allocation', **STAYS, aborts=True),
-    'rollback_of_volumes': Death(f'before {MANAGER}_rollback_volume_bdms', **STAYS, aborts=True),
-    'rollback_at_the_destination': Death(
-        f'before {RPC}rollback_live_migration_at_destination', **STAYS, aborts=True),
-    'destination_told': Death(f'before {MANAGER}post_live_migration_at_destination', host='n2'),
-    'destination_ending': Death(
-        f'before {DRIVER}post_live_migration_at_destination', host='n2'),
-}
-
-
-class DeathsTest(recoveries.RecoveryTest):
-    """What the tables say, one test each."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        if cls.stack.mortal != {'n1', 'n2'}:
-            cls.stack.mortal = frozenset({'n1', 'n2'})
-            cls.stack.restart()
-
-    def check(self, death):
-        self.addCleanup(self.stack.death(death.host).unlink, missing_ok=True)
-        self.stack.death(death.host).write_text(death.place)
-        run = self.start(steering.BUSY if death.aborts else QUIET,
-                         **phases.ENDLESS if death.aborts else {})
-        if death.aborts:
-            lab_client.wait(lambda: run.records('sample'), bool, steering.MIGRATION_TIMEOUT_S,
-                            'memory to be copied')
-            self.admin.abort(run.server, run.migration)
-        self.wait_dead(death.host)
-        self.start_again(death.host)
-        self.assert_agree(run, death.ends_on, death.status)
-
-
-def _test(death):
-    return lambda self: self.check(death)
-
-
-class AroundTheCopyTest(DeathsTest):
+class AroundTheCopyTest(deaths.DeathsTest):
     """Nova does not boot what is down."""
 
 
-class AfterTheCopyTest(DeathsTest):
+class AfterTheCopyTest(deaths.DeathsTest):
     """Nova would boot a second copy."""
 
-    nova_conf = {**DeathsTest.nova_conf, 'DEFAULT': {'resume_guests_state_on_host_boot': True}}
+    nova_conf = {**deaths.DeathsTest.nova_conf,
+                 'DEFAULT': {'resume_guests_state_on_host_boot': True}}
 
 
-for _name, _death in AROUND_THE_COPY.items():
-    setattr(AroundTheCopyTest, f'test_{_name}', _test(_death))
-for _name, _death in AFTER_THE_COPY.items():
-    setattr(AfterTheCopyTest, f'test_{_name}', _test(_death))
+deaths.add_tests(AroundTheCopyTest, deaths.AROUND_THE_COPY)
+deaths.add_tests(AfterTheCopyTest, deaths.AFTER_THE_COPY)

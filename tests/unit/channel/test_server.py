@@ -23,6 +23,7 @@ ARGUMENTS = {
     'hold_request': ('server', 'request_id', 'values'),
     'drop_request': ('server', 'request_id'),
     'whereabouts': ('server',),
+    'take_over': ('server', 'migration'),
 }
 FINE = {'server': SERVER, 'migration': MIGRATION, 'after': 0, 'limit': 10, 'kinds': ['sample'],
         'changes': {'bandwidth_mib_s': 5, 'remedies': ['downtime']}, 'release': [],

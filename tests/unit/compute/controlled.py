@@ -61,7 +61,8 @@ class ControlBase(testtools.TestCase):
             resolve_for=lambda context, server, request: resolve.resolve(
                 resolve.Sources(request=request)),
             newest_request=lambda context, server: self.newest_request,
-            domain=lambda server: domains.ABSENT)
+            domain=lambda server: domains.ABSENT,
+            take_over=lambda context, server, migration: None)
 
     def run_session(self, given=None, closed=False):
         resolved = resolve.resolve(resolve.Sources())

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks, before anything starts a server's guest on this host, whether another host runs it.
+
+Only where a migration of it is unfinished, or ended otherwise than Nova or we end one. What the
+evidence allows is the business of recovery.doors; where the guest runs elsewhere, its migration is
+finished and the request fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import dataclasses
+from typing import Any
+
+from nova.compute import vm_states
+from nova import exception as nova_exception
+from nova import objects
+from oslo_log import log as logging
+
+from nova_migpolicy.channel import client
+from nova_migpolicy.compute import hands as hands_mod
+from nova_migpolicy.compute import peers
+from nova_migpolicy.monitor import domains
+from nova_migpolicy.recovery import doors
+from nova_migpolicy.recovery import evidence
+from nova_migpolicy import written as written_mod
+
+LOG = logging.getLogger(__name__)
+
+Home = evidence.Home
+LIVE_MIGRATION = 'live-migration'
+# Nova's words for a migration that it or we have brought to its end.
+_ENDED_WELL = frozenset(('completed', 'cancelled', 'failed', 'done'))
+
+
+class Closed(nova_exception.NovaException):
+    """The guest is not started here; the sentence says why, and what to do."""
+
+    msg_fmt = '%(reason)s'
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """The newest migration of a server, where it is unfinished or ended oddly.
+
+    migration: its UUID. written: LOST where it was not written down on this host.
+    """
+
+    migration: str
+    source: str
+    destination: str
+    written: evidence.Written
+    status: evidence.Status
+
+
+class Doors:
+    """The question before each start on this host.
+
+    :param host: this host
+    :param domain: what libvirt here says of a server
+    :param finish: takes up a migration that this host, its source, has written down
+    """
+
+    def __init__(self, host: str, records: written_mod.Records,
+                 domain: Callable[[str], domains.Answers], channel: client.Channel,
+                 finish: Callable[[str], object]) -> None:
+        self._host = host
+        self._records = records
+        self._domain = domain
+        self._channel = channel
+        self._finish = finish
+
+    def check(self, context: Any, instance: Any) -> None:
+        """Return where the guest may be started here.
+
+        :raises Closed: it may not
+        """
+        case = self._case(context, instance)
+        if case is None:
+            return
+        seen, here = self._look(context, instance, case)
+        found = doors.opening(seen, here)
+        if found.answer is doors.Answer.START:
+            return
+        reason = found.reason
+        if found.answer is doors.Answer.FINISH:
+            reason = self._finish_instead(context, instance, case, here, reason)
+        LOG.error('It is not started here: %s', reason, instance=instance)
+        raise Closed(reason=f'It is not started on {self._host}: {reason}')
+
+    def is_open(self, server: str) -> bool:
+        """Whether this host has written down an unfinished migration of a server."""
+        return any(record.server == server for record in self._records.all())
+
+    def _case(self, context: Any, instance: Any) -> Case | None:
+        written = {record.migration: record.written for record in self._records.all()
+                   if record.server == instance.uuid}
+        found = objects.MigrationList.get_by_filters(
+            context, {'instance_uuid': instance.uuid, 'migration_type': LIVE_MIGRATION},
+            sort_keys=['created_at'], sort_dirs=['desc'], limit=1)
+        for migration in found:
+            if migration.uuid in written or migration.status not in _ENDED_WELL:
+                return Case(migration.uuid, migration.source_compute, migration.dest_compute,
+                            written.get(migration.uuid, evidence.Written.LOST),
+                            hands_mod.status_of(migration.status))
+        return None
+
+    def _look(self, context: Any, instance: Any, case: Case) -> tuple[evidence.Evidence, Home]:
+        there = self._ask(context, case.destination, instance.uuid)
+        away = self._ask(context, case.source, instance.uuid)
+        homes = {case.source: Home.SOURCE, case.destination: Home.DESTINATION}
+        here = homes.get(self._host, Home.OTHER)
+        seen = evidence.Evidence(
+            source=away.source, job=away.job, destination=there.destination,
+            written=case.written, home=homes.get(instance.host, Home.OTHER), status=case.status,
+            migrating=False, was_paused=instance.vm_state == vm_states.PAUSED,
+            # Nova evacuates from a host whose nova-compute is down, on an operator's word.
+            fenced=here is not Home.SOURCE and instance.host != self._host and (
+                away.source is evidence.Source.SILENT))
+        return seen, here
+
+    def _ask(self, context: Any, host: str, server: str) -> domains.Answers:
+        if host == self._host:
+            return self._domain(server)
+        return peers.ask(self._channel, context, host, server)
+
+    def _finish_instead(self, context: Any, instance: Any, case: Case, here: Home,
+                        reason: str) -> str:
+        if here is Home.SOURCE and case.written is not evidence.Written.LOST:
+            self._finish(case.migration)
+            return reason
+        if here is Home.SOURCE:
+            return f'{reason}; but it is not written down here, so that an operator has to'
+        try:
+            self._channel.ask(context, case.destination, 'take_over', server=instance.uuid,
+                              migration=case.migration)
+            return reason
+        except client.Refused as error:
+            return f'{reason}; but {case.destination} has not done it yet: {error}'
+
+
+def finish_here(hands: hands_mod.Hands, channel: client.Channel, context: Any, host: str,
+                domain: domains.Answers, server: str, migration: str) -> None:
+    """Finish, on the destination, a migration whose source is off.
+
+    :raises Closed: the evidence does not allow it
+    """
+    record = objects.Migration.get_by_uuid(context, migration)
+    if record.dest_compute != host or record.instance_uuid != server:
+        raise Closed(reason=f'migration {migration} has not brought {server} to {host}')
+    if domain.destination is not evidence.Destination.ARRIVED:
+        raise Closed(reason=f'the guest on {host} {domain.destination.value}')
+    away = peers.ask(channel, context, record.source_compute, server)
+    if away.source is not evidence.Source.SILENT:
+        raise Closed(reason=f'{record.source_compute} answers: the guest there '
+                            f'{away.source.value}')
+    hands.finish_here(context, server, record)
