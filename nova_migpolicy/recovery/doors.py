@@ -59,9 +59,9 @@ def opening(seen: evidence.Evidence, here: Home) -> Opening:
     """
     if seen.home is Home.NONE:
         return Opening(Answer.REFUSE, 'the server was deleted')
-    if _is_at_home(seen, here):
-        return Opening(Answer.START, 'it is at home here, and the other host has nothing of it')
     step = table.decide(seen)
+    if step.kind is not Kind.NOTHING and _is_at_home(seen, here):
+        return Opening(Answer.START, 'it is at home here, and the other host has nothing of it')
     if step.kind is Kind.FINISH:
         return Opening(Answer.FINISH, f'{step.reason}: its live migration is finished instead')
     if step.kind is not Kind.NOTHING:

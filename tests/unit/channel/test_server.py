@@ -79,7 +79,7 @@ class EndpointTest(testtools.TestCase):
     def test_arguments_come_through_by_their_names(self):
         for method, names in ARGUMENTS.items():
             self.assertEqual({'status': 200, 'body': {}}, self.call(method, **self.fine(method)))
-            context = ('context',) if method in ('policy', 'hold_request') else ()
+            context = ('context',) if method in ('policy', 'hold_request', 'take_over') else ()
             self.assertEqual((method, context, {name: FINE[name] for name in names}),
                              self.service.calls[-1])
 

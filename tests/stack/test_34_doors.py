@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No door starts a second copy: hard reboot, and evacuation after the source was powered off."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from lab import client as lab_client
+from lab import libvirtd
+from lab.openstack import services
+from tests.stack.support import deaths
+from tests.stack.support import recoveries
+from tests.stack.support import steering
+
+UNTOLD = deaths.AFTER_THE_COPY['before_the_destination_is_told']
+
+
+class DoorsTest(deaths.DeathsTest):
+
+    def moved_and_untold(self):
+        """A guest that has arrived, of which Nova was not told."""
+        self.addCleanup(self.stack.death('n1').unlink, missing_ok=True)
+        self.stack.death('n1').write_text(UNTOLD.place)
+        run = self.start(recoveries.QUIET)
+        self.wait_dead()
+        self.wait_gone(run)
+        return run
+
+    def signal(self, host, program, number):
+        for pid in services.find_all(self.stack.hosts[host].machine, program):
+            os.kill(pid, number)
+
+    def fault(self, run):
+        """The newest reason that Nova gives for a failed request."""
+        found = self.admin.actions(run.server)
+        return ' '.join(str(event.get('details') or event.get('traceback') or '')
+                        for action in found for event in action.get('events', ()))
+
+    def test_a_hard_reboot_while_the_destination_is_silent(self):
+        run = self.moved_and_untold()
+        self.signal('n2', 'nova-compute', signal.SIGSTOP)
+        self.addCleanup(self.signal, 'n2', 'nova-compute', signal.SIGCONT)
+        self.stack.start_compute('n1')
+        self.stack.services.wait_logged('nova-n1', 'Join ServiceGroup membership')
+        # An operator who believes that nothing is under way.
+        self.admin.compute('POST', f'/servers/{run.server}/action',
+                           json={'os-resetState': {'state': 'active'}})
+        self.admin.compute('POST', f'/servers/{run.server}/action',
+                           json={'reboot': {'type': 'HARD'}})
+        self.wait_logged('n1', 'It is not started here')
+        self.assertEqual([], self.running('n1'))
+        self.signal('n2', 'nova-compute', signal.SIGCONT)
+        self.stack.wait_computes()
+        self.assert_agree(run, 'n2', 'completed')
+
+    def test_an_evacuation_after_the_switchover(self):
+        run = self.moved_and_untold()
+        self.signal('n1', 'libvirtd', signal.SIGKILL)
+        self.addCleanup(self.return_of, 'n1')
+        self.force_down('n1', True)
+        self.addCleanup(self.force_down, 'n1', False)
+        self.admin.compute('POST', f'/servers/{run.server}/action',
+                           json={'evacuate': {}}, microversion='2.90')
+        lab_client.wait(lambda: self.admin.server(run.server), lambda server: (
+            server['OS-EXT-SRV-ATTR:host'], server['OS-EXT-STS:task_state']) == ('n2', None),
+            steering.MIGRATION_TIMEOUT_S, 'the migration to be finished by n2')
+        evacuation = [one['status'] for one in self.evacuations(run)]
+        self.assertEqual(['failed'], evacuation)
+        self.assertEqual(1, len(run.beats.switches()))
+        self.assertTrue(run.beats.wait_for_beats(20, log=1))
+        self.return_of('n1')
+        self.assert_agree(run, 'n2', 'completed')
+
+    def evacuations(self, run):
+        found = self.admin.compute('GET', f'/os-migrations?instance_uuid={run.server}')
+        return [one for one in found['migrations'] if one['migration_type'] == 'evacuation']
+
+    def force_down(self, host, is_down):
+        [found] = [one for one in self.admin.services()
+                   if (one['binary'], one['host']) == ('nova-compute', host)]
+        self.admin.compute('PUT', f'/os-services/{found["id"]}', json={'forced_down': is_down})
+
+    def return_of(self, host):
+        """The host is powered on again."""
+        node = self.stack.hosts[host].machine
+        if not services.find(node, 'libvirtd'):
+            libvirtd.start(node)
+            self.stack.hosts[host].connect()
+        self.force_down(host, False)
+        if not services.find(node, 'nova-compute'):
+            self.start_again(host)
