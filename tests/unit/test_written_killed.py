@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A process that writes records is killed with SIGKILL, again and again: they stay whole."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import random
+import subprocess
+import sys
+
+import fixtures
+import testtools
+
+from nova_migpolicy import written
+from tests.unit.recovery import cases
+
+ROOT = pathlib.Path(__file__).parents[2]
+TIMES = 50
+#: keeps and changes one record, and keeps and drops another, and says how far it has come
+PROGRAM = """
+import itertools, pathlib, sys
+from nova_migpolicy import written
+from tests.unit.recovery import cases
+records = written.Records(pathlib.Path(sys.argv[1]))
+for number in itertools.count(int(sys.argv[2])):
+    if number % 3:
+        records.change(cases.MIGRATION, tries=number)
+    else:
+        records.keep(cases.a_record(tries=number, disk_paths=['x' * 4000] * (number % 7)))
+    print(number, flush=True)
+    if number % 2:
+        records.keep(cases.a_record(migration=cases.OTHER, tries=number))
+    else:
+        records.drop(cases.OTHER)
+"""
+
+
+class KilledTest(testtools.TestCase):
+
+    def killed(self, folder, first, after_s):
+        """Let it write from this number on, and kill it; return the last number that it said."""
+        with subprocess.Popen([sys.executable, '-c', PROGRAM, str(folder), str(first)], cwd=ROOT,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+            said = child.stdout.readline()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.fail(f'it ended by itself: {child.wait(after_s)}')
+            child.kill()
+            rest, errors = child.communicate()
+        self.assertEqual(b'', errors)
+        return int((said + rest).split(b'\n')[-2])
+
+    def test_what_was_kept_is_whole_and_there(self):
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path) / 'recovery'
+        log = self.useFixture(fixtures.FakeLogger('nova_migpolicy.written'))
+        draw = random.Random(13)
+        last, leftovers = 0, 0
+        for _ in range(TIMES):
+            last = self.killed(folder, (last // 6 + 1) * 6, draw.uniform(0, 0.03))
+            records = written.Records(folder)
+            found = {one.migration: one for one in records.look()[0]}
+            self.assertIn(found[cases.MIGRATION].tries, (last, last + 1))
+            if cases.OTHER in found:
+                self.assertEqual(cases.a_record(
+                    migration=cases.OTHER, tries=found[cases.OTHER].tries), found[cases.OTHER])
+                self.assertIn(found[cases.OTHER].tries, (last - 1, last))
+            leftovers += any(path.suffix == '.new' for path in folder.iterdir())
+            if draw.random() < 0.5:     # else the next process finds what is left
+                self.assertEqual(len(found), len(records.all()))
+        self.assertGreater(leftovers, 0)
+        self.assertEqual('', log.output)
