@@ -24,18 +24,26 @@ from tests.unit.recovery import cases
 
 ROOT = pathlib.Path(__file__).parents[2]
 NAME = f'{cases.MIGRATION}.json'
+HERE = """
+import os, pathlib, sys
+from nova_migpolicy import exception, written
+from nova_migpolicy.recovery import record
+records = written.Records(pathlib.Path(sys.argv[1]))
+old, new = (record.Record.from_bytes(given.encode()) for given in sys.argv[2:])
+"""
 GREEN = """
 import eventlet
 eventlet.monkey_patch()
 import pathlib, sys
 from nova_migpolicy import written
-from tests.unit.recovery import cases
+from nova_migpolicy.recovery import record
 records = written.Records(pathlib.Path(sys.argv[1]))
-records.keep(cases.a_record())
+made = record.Record.from_bytes(sys.argv[2].encode())
+records.keep(made)
 pool = eventlet.GreenPool()
 def change(name):
     for number in range(20):
-        records.change(cases.MIGRATION, **{name: str(number)})
+        records.change(made.migration, **{name: str(number)})
         eventlet.sleep(0)
 for name in ('user_id', 'request_id'):
     pool.spawn(change, name)
@@ -323,11 +331,9 @@ class RealLimitsTest(WrittenTest):
 
     def run_it(self, program, warning=''):
         done = subprocess.run(
-            [sys.executable, '-c', 'import os, pathlib, sys\n'
-             'from nova_migpolicy import exception, written\n'
-             'from tests.unit.recovery import cases\n'
-             'records = written.Records(pathlib.Path(sys.argv[1]))\n' + program,
-             str(self.folder)], cwd=ROOT, capture_output=True, text=True, check=False)
+            [sys.executable, '-c', HERE + program, str(self.folder),
+             *(one.to_bytes().decode() for one in (cases.a_record(), cases.a_record(tries=9)))],
+            cwd=ROOT, capture_output=True, text=True, check=False)
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertThat(done.stderr, matchers.Contains(warning) if warning
                         else matchers.Equals(''))
@@ -339,7 +345,7 @@ class RealLimitsTest(WrittenTest):
             'import resource, signal\n'
             'signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n'
             'resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n'
-            'try: records.keep(cases.a_record(tries=9))\n'
+            'try: records.keep(new)\n'
             'except exception.RecordNotKept as error: print(error)\n')
         self.assertIn('not kept', said)
         self.assertIn('File too large', said)
@@ -354,9 +360,9 @@ class RealLimitsTest(WrittenTest):
         (self.folder / NAME).chmod(0o444)
         said = self.run_it(
             'if os.getuid() == 0: os.setresuid(65534, 65534, 65534)\n'
-            'print(records.get(cases.MIGRATION) == cases.a_record())\n'
-            'for call in (lambda: records.keep(cases.a_record(tries=9)),\n'
-            '             lambda: records.drop(cases.MIGRATION)):\n'
+            'print(records.get(old.migration) == old)\n'
+            'for call in (lambda: records.keep(new),\n'
+            '             lambda: records.drop(old.migration)):\n'
             '    try: call()\n'
             '    except exception.RecordFileError as error: print(error)\n')
         self.assertEqual(
@@ -373,7 +379,7 @@ class RealLimitsTest(WrittenTest):
             folder.chmod(0o777)
         self.run_it(
             'if os.getuid() == 0: os.setresuid(65534, 65534, 65534)\n'
-            'assert records.get(cases.MIGRATION) is None\n', warning='Permission denied')
+            'assert records.get(old.migration) is None\n', warning='Permission denied')
         self.assertEqual([NAME + written.SET_ASIDE], self.names())
 
 
@@ -418,6 +424,7 @@ class ThreadsTest(WrittenTest):
 
     def test_with_green_threads(self):
         self.folder.mkdir(parents=True)
-        done = subprocess.run([sys.executable, '-c', GREEN, str(self.folder)], cwd=ROOT,
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, '-c', GREEN, str(self.folder), cases.a_record().to_bytes().decode()],
+            cwd=ROOT, capture_output=True, text=True, check=False)
         self.assertEqual((0, '19 19\n'), (done.returncode, done.stdout), done.stderr)

@@ -19,20 +19,22 @@ ROOT = pathlib.Path(__file__).parents[2]
 TIMES = 50
 #: keeps and changes one record, and keeps and drops another, and says how far it has come
 PROGRAM = """
-import itertools, pathlib, sys
+import dataclasses, itertools, pathlib, sys
 from nova_migpolicy import written
-from tests.unit.recovery import cases
+from nova_migpolicy.recovery import record
 records = written.Records(pathlib.Path(sys.argv[1]))
+one, other = (record.Record.from_bytes(given.encode()) for given in sys.argv[3:])
 for number in itertools.count(int(sys.argv[2])):
     if number % 3:
-        records.change(cases.MIGRATION, tries=number)
+        records.change(one.migration, tries=number)
     else:
-        records.keep(cases.a_record(tries=number, disk_paths=['x' * 4000] * (number % 7)))
+        records.keep(dataclasses.replace(
+            one, tries=number, disk_paths=['x' * 4000] * (number % 7)))
     print(number, flush=True)
     if number % 2:
-        records.keep(cases.a_record(migration=cases.OTHER, tries=number))
+        records.keep(dataclasses.replace(other, tries=number))
     else:
-        records.drop(cases.OTHER)
+        records.drop(other.migration)
 """
 
 
@@ -40,8 +42,11 @@ class KilledTest(testtools.TestCase):
 
     def killed(self, folder, first, after_s):
         """Let it write from this number on, and kill it; return the last number that it said."""
-        with subprocess.Popen([sys.executable, '-c', PROGRAM, str(folder), str(first)], cwd=ROOT,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        documents = [one.to_bytes().decode() for one in (
+            cases.a_record(), cases.a_record(migration=cases.OTHER))]
+        with subprocess.Popen(
+                [sys.executable, '-c', PROGRAM, str(folder), str(first), *documents], cwd=ROOT,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
             said = child.stdout.readline()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.fail(f'it ended by itself: {child.wait(after_s)}')
