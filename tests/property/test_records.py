@@ -41,7 +41,7 @@ records = strategies.builds(
     project_id=strategies.none() | text, migrate_data=strategies.none() | mappings,
     source_bdms=strategies.none() | mappings,
     policy=part(fields=mappings, origins=strategies.dictionaries(text, text, max_size=4),
-                request=mappings, retuned=mappings),
+                request=mappings, retuned=mappings, held=mappings),
     settings=part(bandwidth_mib_s=strategies.none() | counts,
                   max_downtime_ms=strategies.none() | counts,
                   throttle_is_held=strategies.booleans()),

@@ -23,7 +23,7 @@ def a_record(**changes):
         'source_bdms': {'nova_object.data': {'objects': [{'connection_info': '{"lun": 1}'}]}},
         'policy': {'fields': {'max_downtime_ms': 500, 'remedies': ['bandwidth']},
                    'origins': {'max_downtime_ms': 'flavor'}, 'request': {},
-                   'retuned': {'bandwidth_mib_s': 10}},
+                   'retuned': {'bandwidth_mib_s': 10}, 'held': {'bandwidth_mib_s': 10}},
         'settings': {'bandwidth_mib_s': 10, 'max_downtime_ms': 500, 'throttle_is_held': True},
         'undecided': {'since_s': 1795873000.0, 'kind': 'hold', 'reason': 'both run the guest'},
         'tries': 2, **changes})
