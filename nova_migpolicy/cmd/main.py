@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The entry point of nova-migpolicy: finds the subcommand, and turns errors into sentences.
 
-Exit status: 0 it ran, 2 the request cannot be met (one sentence says why), 130 it was
-interrupted. Each subcommand is in the package of its name.
+Exit status: 0 it ran, 1 it ran and what it found needs an operator, 2 the request cannot be met
+(one sentence says why), 130 it was interrupted. Each subcommand is in the package or module of its
+name.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import sys
 import typing
 
+from nova_migpolicy.cmd import recovery
 from nova_migpolicy.cmd.simulate import command
 from nova_migpolicy.cmd.simulate import inputs
 from nova_migpolicy import exception
@@ -38,9 +40,10 @@ class Parser(argparse.ArgumentParser):
 
 def _parser() -> Parser:
     parser = Parser(prog=PROGRAM, allow_abbrev=False,
-                    description='Tools for designing live-migration policies.')
+                    description='Tools for live migrations by policy.')
     commands = parser.add_subparsers(metavar='COMMAND', required=True)
     command.add_to(commands)
+    recovery.add_to(commands)
     return parser
 
 
@@ -48,8 +51,9 @@ def main(argv: abc.Sequence[str] | None = None) -> int:
     """Run a subcommand; return the exit status."""
     try:
         args = _parser().parse_args(argv)
-        args.run(args)
+        status: int = args.run(args) or OK
         sys.stdout.flush()
+        return status
     except exception.PolicyError as error:
         sys.stderr.write(f'{PROGRAM}: {error}\n')
         return BAD_INPUT

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The subcommand recovery: what is written down on this host of migrations, and what to do.
+
+It reads the files of nova-compute and changes nothing. It needs neither nova-compute nor the cloud
+to answer. Exit status: 1 where an operator has to do something, as where what should have passed
+by itself has not; 0 where not.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import abc
+import datetime
+import json
+import pathlib
+import shutil
+import sys
+import textwrap
+import time
+import typing
+
+from nova_migpolicy.cmd.simulate import inputs
+from nova_migpolicy.engine import figures
+from nova_migpolicy.recovery import advice
+from nova_migpolicy.recovery import record as record_mod
+from nova_migpolicy import written as written_mod
+
+#: where nova-compute's options may be
+CONFIG_FILES = ('/etc/nova/nova.conf', '/etc/nova/nova-compute.conf', '/etc/nova/nova-cpu.conf')
+STATE_PATH = '/var/lib/nova'
+WIDTH = 100
+_NARROWEST = 60
+_INDENT = '  '
+OPERATOR_NEEDED = 1
+#: Nova's objects may have the passwords of volumes
+_NOT_SHOWN = ('migrate_data', 'source_bdms')
+_FOR_UNUSED = ('Its migration is treated as one of which nothing was written down. Keep the file '
+               'until its server is well, then remove it')
+
+Found = tuple[pathlib.Path, list[record_mod.Record], list[written_mod.Unused]]
+
+
+def add_to(commands: typing.Any) -> None:
+    """Add the subcommand to a parser."""
+    parser = commands.add_parser(
+        'recovery', allow_abbrev=False,
+        help='what is undecided of the migrations of this host, and what can be done?',
+        description='Shows what nova-compute on this host, the source of migrations, has written '
+        'down of them. Run it as root or as the user of nova-compute.')
+    inner = parser.add_subparsers(metavar='COMMAND', required=True)
+    one = inner.add_parser(
+        'list', allow_abbrev=False, help='the migrations that are undecided',
+        description='Lists the migrations that are undecided: since when, why, and what to do. '
+        'The exit status is 1 where an operator has to do something, 0 where not.')
+    one.add_argument('--all', action='store_true', dest='is_all',
+                     help='also those that are under way')
+    one.set_defaults(run=run_list)
+    _add_common(one)
+    one = inner.add_parser('show', allow_abbrev=False, help='what is written down of one',
+                           description='Shows what is written down of a migration.')
+    one.add_argument('id', metavar='UUID', help='of the server or of its migration')
+    one.set_defaults(run=run_show)
+    _add_common(one)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('-f', '--format', choices=('table', 'json'), default='table',
+                        help='table, of at most 100 columns (default), or json')
+    parser.add_argument('--config-file', action='append', metavar='FILE', default=[],
+                        help="a file with nova-compute's state_path; repeat it (default: "
+                        f'{", ".join(CONFIG_FILES)})')
+    parser.add_argument('--state-path', metavar='FOLDER', type=pathlib.Path,
+                        help=f'the state_path itself (default: of those files, or {STATE_PATH})')
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """List what is undecided; return the exit status.
+
+    :raises exception.PolicyError: it cannot be read.
+    """
+    folder, records, unused = _find(args)
+    listed = [one for one in records if one.undecided or args.is_all]
+    if args.format == 'json':
+        _print_json({'folder': str(folder), 'migrations': [_entry(one) for one in listed],
+                     'unused': [{'file': str(one.path), 'reason': one.reason,
+                                 'what_to_do': _FOR_UNUSED} for one in unused]})
+    else:
+        _print(_table(folder, listed, unused, len(records)))
+    return _status(listed, unused)
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """Show one; return the exit status.
+
+    :raises exception.PolicyError: there is none, or it cannot be read.
+    """
+    folder, records, _ = _find(args)
+    found = [one for one in records if args.id.lower() in (one.server, one.migration)]
+    if not found:
+        raise inputs.BadInput('UUID', args.id, f'nothing is written down of it in {folder}; '
+                              'nova-migpolicy recovery list --all has all that is')
+    if args.format == 'json':
+        _print_json([_document(one) for one in found])
+    else:
+        _print(line for one in found for line in _fields(one))
+    return _status(found, [])
+
+
+def _status(records: abc.Iterable[record_mod.Record],
+            unused: abc.Sequence[written_mod.Unused]) -> int:
+    now_s = time.time()
+    is_needed = bool(unused) or any(one.undecided and advice.needs_operator(
+        one.undecided['kind'], now_s - one.undecided['since_s']) for one in records)
+    return OPERATOR_NEEDED if is_needed else 0
+
+
+def _find(args: argparse.Namespace) -> Found:
+    state = args.state_path or _state_path(args.config_file)
+    if not state.is_dir():
+        raise inputs.BadInput('state_path', str(state), (
+            "there is no such folder; name nova-compute's with --config-file or --state-path"))
+    folder = state / written_mod.FOLDER
+    try:
+        records, unused = written_mod.Records(folder).look()
+        return folder, sorted(records, key=lambda one: one.started_s), unused
+    except OSError as error:
+        raise inputs.BadInput('the folder of the records', str(folder), (
+            f'it cannot be read: {error.strerror}; run this as root or as the user of '
+            'nova-compute')) from error
+
+
+def _state_path(files: abc.Sequence[str]) -> pathlib.Path:
+    """Return nova-compute's state_path by its configuration.
+
+    :raises inputs.BadInput: a file that was named cannot be read
+    """
+    # Wherever nova-compute is, this is: but the other subcommands need it not.
+    from oslo_config import cfg
+    given = [file for file in files or CONFIG_FILES if files or pathlib.Path(file).is_file()]
+    conf = cfg.ConfigOpts()
+    conf.register_opt(cfg.StrOpt('state_path', default=STATE_PATH))
+    try:
+        conf([], project='nova', default_config_files=given, default_config_dirs=[])
+        return pathlib.Path(conf.state_path)
+    except cfg.Error as error:
+        raise inputs.BadInput('--config-file', ', '.join(given), (
+            f'{str(error).strip()}; give --state-path instead')) from error
+
+
+def _to_do(record: record_mod.Record) -> str:
+    step = record.undecided or {}
+    return advice.what_to_do(step['kind'], step['reason'], record.server)
+
+
+def _entry(record: record_mod.Record) -> dict[str, typing.Any]:
+    step = record.undecided or {}
+    return {
+        'server': record.server, 'migration': record.migration, 'source': record.source,
+        'destination': record.destination, 'phase': record.written.value,
+        'started_at': _iso(record.started_s), 'since': _iso(step.get('since_s')),
+        'next_step': step.get('kind'), 'reason': step.get('reason'),
+        'what_to_do': _to_do(record) if step else None}
+
+
+def _document(record: record_mod.Record) -> dict[str, typing.Any]:
+    return {**_entry(record), **{
+        name: value for name, value in record.to_dict().items()
+        if name not in (*_NOT_SHOWN, 'written', 'undecided', 'started_s')}}
+
+
+def _table(folder: pathlib.Path, records: abc.Sequence[record_mod.Record],
+           unused: abc.Sequence[written_mod.Unused], count: int) -> abc.Iterator[str]:
+    room = _room()
+    if not records and not unused:
+        yield from _wrapped(f'Nothing is undecided. {figures.count(count, "migration")} written '
+                            f'down in {folder}.', '', room)
+        return
+    if records:
+        yield f'{"server":36}  {"next step":9}  {"since":25}  destination'
+    for one in records:
+        step = one.undecided or {}
+        row = (f'{one.server:36}  {_clean(step.get("kind", "-")):9}  '
+               f'{_since(step.get("since_s")):25}  {_clean(one.destination)}')
+        yield row if len(row) <= room else row[:room - 1] + '…'
+        if step:
+            yield from _wrapped(f'reason: {step["reason"]}', _INDENT, room)
+            yield from _wrapped(f'to do: {_to_do(one)}.', _INDENT, room)
+    for unfit in unused:
+        yield from _wrapped(f'{unfit.path} is not used: {unfit.reason}', '', room)
+        yield from _wrapped(f'to do: {_FOR_UNUSED}.', _INDENT, room)
+
+
+def _fields(record: record_mod.Record) -> abc.Iterator[str]:
+    step, settings = record.undecided or {}, record.settings
+    rows = {
+        'server': record.server, 'migration': record.migration,
+        'from': record.source, 'to': record.destination,
+        'started': _since(record.started_s), 'phase': record.written.value,
+        'next step': step.get('kind', 'none: it is under way'),
+        'since': _since(step.get('since_s')), 'reason': step.get('reason', '-'),
+        'to do': f'{_to_do(record)}.' if step else '-',
+        'tries of post-copy': record.tries,
+        'paused before': 'yes' if record.was_paused else 'no',
+        'copies disks': ', '.join(record.disk_paths) or 'yes' if record.block_migration else 'no',
+        'policy': _pairs(record.policy['fields']), 'retuned': _pairs(record.policy['retuned']),
+        'bandwidth MiB/s': _or_dash(settings['bandwidth_mib_s']),
+        'downtime limit ms': _or_dash(settings['max_downtime_ms']),
+        'throttle held': 'yes' if settings['throttle_is_held'] else 'no',
+        'request': _or_dash(record.request_id)}
+    width = max(map(len, rows)) + 2
+    for name, value in rows.items():
+        yield from textwrap.wrap(_clean(value), _room(), initial_indent=name.ljust(width),
+                                 subsequent_indent=' ' * width, break_on_hyphens=False)
+
+
+def _or_dash(value: object) -> object:
+    return '-' if value is None else value
+
+
+def _pairs(values: abc.Mapping[str, object]) -> str:
+    return ', '.join(f'{key}={_text(value)}' for key, value in sorted(values.items())) or '-'
+
+
+def _text(value: object) -> str:
+    return '+'.join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _iso(at_s: float | None) -> str | None:
+    return None if at_s is None else datetime.datetime.fromtimestamp(
+        at_s, datetime.timezone.utc).isoformat(timespec='seconds')
+
+
+def _since(at_s: float | None) -> str:
+    """Write the local time, and how long ago that was."""
+    if at_s is None:
+        return '-'
+    when = datetime.datetime.fromtimestamp(at_s).strftime('%m-%d %H:%M')
+    ago_s = max(0.0, time.time() - at_s)
+    hours = round(ago_s / 3600)
+    return f'{when}, {figures.span(ago_s)}' if hours < 3 else (
+        f'{when}, {figures.count(hours, "hour")}' if hours < 72 else
+        f'{when}, {figures.count(hours // 24, "day")}')
+
+
+def _clean(value: object) -> str:
+    """Leave out what a terminal would obey."""
+    return ''.join(one if one.isprintable() else ' ' for one in str(value))
+
+
+def _room() -> int:
+    return max(_NARROWEST, min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns))
+
+
+def _wrapped(sentence: str, indent: str, room: int) -> list[str]:
+    return textwrap.wrap(_clean(sentence), room, initial_indent=indent,
+                         subsequent_indent=indent * 2, break_on_hyphens=False)
+
+
+def _print(lines: abc.Iterable[str]) -> None:
+    sys.stdout.writelines(f'{line}\n' for line in lines)
+
+
+def _print_json(document: object) -> None:
+    json.dump(document, sys.stdout, indent=2)
+    sys.stdout.write('\n')

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is written down of migrations on a host is shown to its operator, and not touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+from nova_migpolicy.recovery import advice
+from nova_migpolicy import written
+from tests.unit.cmd import base
+from tests.unit.recovery import cases
+
+LONG = 'compute-with-a-long-name.rack17.region-one.example.org'
+AS_ANOTHER = """
+import os, sys
+from nova_migpolicy.cmd import main
+if os.getuid():
+    os.chmod(sys.argv[1] + '/migpolicy/recovery', 0)
+else:
+    os.setresuid(65534, 65534, 65534)
+sys.exit(main.main(['recovery', 'list', '--state-path', sys.argv[1]]))
+"""
+HELD = 'both hosts run the guest'
+
+
+class RecoveryTest(base.CommandTest):
+
+    def setUp(self):
+        super().setUp()
+        self.records = written.Records(self.folder / written.FOLDER)
+        self.now_s = time.time()
+
+    def keep(self, kind=None, reason='any', age_s=60.0, **changes):
+        undecided = kind and {'since_s': self.now_s - age_s, 'kind': kind, 'reason': reason}
+        self.records.keep(cases.a_record(undecided=undecided, started_s=self.now_s - 7200,
+                                         **changes))
+
+    def put(self, name, content):
+        folder = self.folder / written.FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+    def recovery(self, *words):
+        """Exit status and output."""
+        status, out, errors = self.run_it('recovery', *words, '--state-path', self.folder)
+        self.assertEqual('', errors)
+        for line in out.splitlines() if 'json' not in words else ():
+            self.assertLessEqual(len(line), 100)
+        return status, out
+
+    def error(self, *words):
+        status, out, errors = self.run_it('recovery', *words)
+        self.assertEqual((2, ''), (status, out))
+        self.assertEqual(1, errors.count('\n'), errors)
+        return errors.removeprefix('nova-migpolicy: ').rstrip()
+
+
+class ListTest(RecoveryTest):
+
+    def test_nothing(self):
+        status, out = self.recovery('list')
+        self.assertEqual((0, 'Nothing is undecided. 0 migrations written down in '),
+                         (status, out[:51]))
+        self.assertEqual([], os.listdir(self.folder))
+
+    def test_what_is_under_way_is_not_undecided(self):
+        self.keep()
+        status, out = self.recovery('list')
+        self.assertEqual(0, status)
+        self.assertIn('Nothing is undecided. 1 migration written down', out)
+        status, out = self.recovery('list', '--all')
+        self.assertEqual(0, status)
+        self.assertRegex(out, f'{cases.SERVER}  -          -   +compute2')
+
+    def test_what_is_held(self):
+        self.keep('hold', HELD, age_s=7200)
+        status, out = self.recovery('list')
+        self.assertEqual(1, status)
+        self.assertRegex(out, f'{cases.SERVER}  hold       .*, 120 min +compute2\n')
+        whole = ' '.join(out.split())
+        self.assertIn(f'reason: {HELD} to do: {advice.what_to_do("hold", HELD, "")}.', whole)
+
+    def test_what_passes_by_itself(self):
+        self.keep('wait', 'the destination does not answer')
+        self.assertEqual(0, self.recovery('list')[0])
+
+    def test_what_should_have_passed(self):
+        self.keep('wait', 'the destination does not answer', age_s=30 * 3600)
+        status, out = self.recovery('list')
+        self.assertEqual(1, status)
+        self.assertIn(', 30 hours', out)
+
+    def test_of_long_ago(self):
+        self.keep('wait', age_s=10 * 86400)
+        self.assertIn(', 10 days', self.recovery('list')[1])
+
+    def test_names_and_reasons_of_any_kind(self):
+        self.keep('hold', 'Odd: \x1b[31m' + 'word ' * 200, destination=LONG)
+        status, out = self.recovery('list')
+        self.assertEqual(1, status)
+        self.assertIn('compute-with-a-long-nam…\n', out)
+        self.assertNotIn('\x1b', out)
+
+    def test_files_that_are_not_used(self):
+        self.keep()
+        self.put(f'{cases.OTHER}.json', b'{')
+        self.put(f'{cases.OTHER}.json.set-aside', b'')
+        status, out = self.recovery('list')
+        self.assertEqual(1, status)
+        whole = ' '.join(out.split())
+        self.assertIn(f'{cases.OTHER}.json is not used: record of a migration, document: it is '
+                      'cut off after 1 bytes to do: ', whole)
+        self.assertIn(f'{cases.OTHER}.json.set-aside is not used: ', whole)
+        self.assertEqual(3, len(os.listdir(self.folder / written.FOLDER)))
+
+    def test_as_json(self):
+        self.keep('hold', HELD)
+        self.put('a.json', b'')
+        status, out = self.recovery('list', '-f', 'json')
+        found = json.loads(out)
+        self.assertEqual(1, status)
+        self.assertEqual(str(self.folder / written.FOLDER), found['folder'])
+        one, = found['migrations']
+        self.assertEqual(
+            (cases.SERVER, cases.MIGRATION, 'compute1', 'compute2', 'copying', 'hold', HELD),
+            tuple(one[name] for name in ('server', 'migration', 'source', 'destination', 'phase',
+                                         'next_step', 'reason')))
+        self.assertEqual(advice.what_to_do('hold', HELD, cases.SERVER), one['what_to_do'])
+        self.assertEqual(['a.json'], [os.path.basename(one['file']) for one in found['unused']])
+
+    def test_on_a_narrow_terminal(self):
+        self.keep('hold', HELD, destination=LONG)
+        with self.narrow(70):
+            out = self.recovery('list')[1]
+        self.assertLessEqual(max(map(len, out.splitlines()[1:])), 70)
+
+    def narrow(self, columns):
+        return base.fixtures.EnvironmentVariable('COLUMNS', str(columns))
+
+
+class ShowTest(RecoveryTest):
+
+    def test_by_server_or_migration(self):
+        self.keep('hold', HELD)
+        for one in (cases.SERVER, cases.MIGRATION, cases.SERVER.upper()):
+            status, out = self.recovery('show', one)
+            self.assertEqual(1, status)
+            self.assertRegex(out, f'server +{cases.SERVER}\nmigration +{cases.MIGRATION}\n')
+            self.assertRegex(out, 'phase +copying\nnext step +hold\n')
+            self.assertRegex(out, 'policy +max_downtime_ms=500, remedies=bandwidth\n')
+
+    def test_one_that_is_under_way(self):
+        self.keep()
+        status, out = self.recovery('show', cases.SERVER)
+        self.assertEqual(0, status)
+        self.assertRegex(out, 'next step +none: it is under way\n')
+
+    def test_no_secret_is_shown(self):
+        self.keep('hold', source_bdms={'auth_password': 'hush'}, migrate_data={'key': 'hush'})
+        for words in ((), ('-f', 'json')):
+            self.assertNotIn('hush', self.recovery('show', cases.SERVER, *words)[1])
+
+    def test_as_json(self):
+        self.keep('hold', HELD)
+        one, = json.loads(self.recovery('show', cases.SERVER, '-f', 'json')[1])
+        self.assertEqual((HELD, 2, True), (
+            one['reason'], one['tries'], one['settings']['throttle_is_held']))
+
+    def test_one_that_there_is_not(self):
+        self.keep()
+        said = self.error('show', 'foo', '--state-path', self.folder)
+        self.assertIn("UUID 'foo': nothing is written down of it in ", said)
+
+
+class PlaceTest(RecoveryTest):
+
+    def test_by_the_configuration(self):
+        self.keep('hold', HELD)
+        files = [self.file('nova.conf', b'[DEFAULT]\nstate_path = /nowhere\n[other]\na = b\n'),
+                 self.file('compute.conf', f'[DEFAULT]\nstate_path = {self.folder}\n'.encode())]
+        status, out, errors = self.run_it(
+            'recovery', 'list', '--config-file', files[0], '--config-file', files[1])
+        self.assertEqual((1, ''), (status, errors))
+        self.assertIn(HELD, out)
+
+    def test_a_place_that_is_none(self):
+        self.assertEqual(
+            "state_path '/nowhere': there is no such folder; name nova-compute's with "
+            '--config-file or --state-path', self.error('list', '--state-path', '/nowhere'))
+
+    def test_a_configuration_that_cannot_be_read(self):
+        said = self.error('list', '--config-file', self.folder / 'none.conf')
+        self.assertIn('none.conf', said)
+        self.assertIn('give --state-path instead', said)
+        broken = self.file('broken.conf', b'[DEFAULT\nstate_path\n')
+        self.assertIn('broken.conf', self.error('list', '--config-file', broken))
+
+    def test_a_folder_that_may_not_be_read(self):
+        self.keep()
+        for folder in (self.folder, self.folder / 'migpolicy'):
+            folder.chmod(0o755)
+        done = subprocess.run(
+            [sys.executable, '-c', AS_ANOTHER, str(self.folder)], capture_output=True, text=True,
+            check=False, cwd=base.pathlib.Path(__file__).parents[3])
+        (self.folder / written.FOLDER).chmod(0o700)
+        self.assertEqual((2, ''), (done.returncode, done.stdout))
+        self.assertIn('it cannot be read: Permission denied; run this as root or as the user of '
+                      'nova-compute', done.stderr)
+
+    def test_words_that_are_wrong(self):
+        self.assertIn('COMMAND', self.error())
+        self.assertIn("invalid choice: 'dance'", self.error('dance'))
+        self.assertIn('UUID', self.error('show'))
+        self.assertIn("invalid choice: 'yaml'", self.error('list', '-f', 'yaml'))
