@@ -33,6 +33,7 @@ from bench.monitor_cost import crowd
 from lab import domain as lab_domain
 from lab import hosts
 from lab import libvirtd
+from nova_migpolicy.compute import kept
 from nova_migpolicy.compute import migrate_call
 from nova_migpolicy.compute import nova_records
 from nova_migpolicy.compute import session as session_mod
@@ -41,6 +42,7 @@ from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.policy import resolve
+from nova_migpolicy import written
 
 POLL_S = 0.5
 REPORT_S = 5.0
@@ -90,6 +92,8 @@ class Ours:
         self._domain = self._connection.lookupByName(name)
         box = inbox_mod.Inbox()
         migration = str(uuid.uuid4())
+        # Nova gives nothing to write down here: no process takes over from this one.
+        self._kept = kept.Kept(written.Records(folder / written.FOLDER), migration)
 
         def resolver(retune: Any) -> resolve.Resolved:
             return resolve.resolve(resolve.Sources(flavor=POLICY, retune=retune))
@@ -121,7 +125,7 @@ class Ours:
     def _watch(self) -> None:
         record = _Record()
         reporter = nova_records.Reporter(record, record, lambda: False, REPORT_S,
-                                         self.session.inbox.clock)
+                                         self.session.inbox.clock, self._kept)
         with events.subscribed(self._connection, self._domain,
                                self.session.inbox) as self.session.has_events:
             self.session.watch(reporter, [])

@@ -261,7 +261,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             if current.is_ordered(vocabulary.CANCEL):
                 self._cancel_before_start(current, *given)
                 return
-            kept.begin(kept_mod.describe(
+            kept.begin(lambda: kept_mod.describe(
                 context, instance, dest, migrate_data.migration, migrate_data,
                 block_migration=block_migration, source=CONF.host,
                 source_bdms=kept_mod.volumes_of(post_method), written=kept_mod.Written.COPYING,

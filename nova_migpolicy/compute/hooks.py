@@ -78,15 +78,11 @@ class Hooks:
 
     def _write(self, context: Any, dest: str, instance: Any, block_migration: bool,
                migration: Any, migrate_data: Any) -> None:
-        try:
-            volumes = objects.BlockDeviceMappingList.get_by_instance_uuid(context, instance.uuid)
-            kept_mod.Kept(self._records, migration.uuid).begin(kept_mod.describe(
-                context, instance, dest, migration, migrate_data, source=self._host,
-                block_migration=block_migration, source_bdms=volumes,
-                written=evidence.Written.PREPARING))
-        except Exception:
-            # Nothing has begun, and it is written down again before anything is sent.
-            LOG.exception('This migration is not written down yet', instance=instance)
+        kept_mod.Kept(self._records, migration.uuid).begin(lambda: kept_mod.describe(
+            context, instance, dest, migration, migrate_data, source=self._host,
+            block_migration=block_migration, written=evidence.Written.PREPARING,
+            source_bdms=objects.BlockDeviceMappingList.get_by_instance_uuid(
+                context, instance.uuid)))
 
     def _did(self, do_live_migration: Wrapped) -> Wrapped:
         @functools.wraps(do_live_migration)

@@ -114,14 +114,19 @@ class Kept:
         self.request = request
         self.is_kept = is_kept
 
-    def begin(self, record: record_mod.Record) -> None:
-        """Write it before anything is sent."""
+    def begin(self, describe: Callable[[], record_mod.Record]) -> None:
+        """Write it before anything is sent.
+
+        An earlier one goes where this fails: it would be taken for what is not so any more.
+        """
         try:
-            self._records.keep(record)
+            self._records.keep(describe())
             self.is_kept = True
-        except exception.MigPolicyError as error:
-            LOG.error('If nova-compute dies during this migration, it is not recovered: %s',
-                      error, instance_uuid=record.server)
+        except Exception as error:
+            LOG.error('If nova-compute dies during migration %(migration)s, it is not recovered: '
+                      '%(error)s', {'migration': self._migration, 'error': error},
+                      exc_info=not isinstance(error, exception.MigPolicyError))
+            self.drop()
 
     def change(self, **fields: Any) -> None:
         """Bring it up to date."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Nova knows of a server and its hosts gets into the table of what fits."""
 
+import functools
 import json
 from unittest import mock
 
@@ -66,8 +67,8 @@ class TestFits(base.ContractCase):
         self.domain.calls.clear()
         with mock.patch.object(session_mod.Session, 'watch', watch):
             self.tested._live_migration(
-                self.context, self.instance(extra_specs), 'dest', mock.Mock(), mock.Mock(),
-                False, migrate_data)
+                self.context, self.instance(extra_specs), 'dest', functools.partial(mock.Mock()),
+                functools.partial(mock.Mock()), False, migrate_data)
         [(_, _, _, flags)] = [call for call in self.domain.calls if call[0] == 'migrate']
         return bool(flags & libvirt.VIR_MIGRATE_POSTCOPY), seen[0]
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our driver inside of Nova: found by its name, and the same ends as Nova's own."""
 
+import functools
 import threading
 import time
 from unittest import mock
@@ -56,6 +57,8 @@ class TestMigration(base.ContractCase):
         patch.start()
         self.addCleanup(patch.stop)
         self.post, self.recover = mock.Mock(), mock.Mock()
+        # As Nova hands them over.
+        self.ends = functools.partial(self.post), functools.partial(self.recover)
 
     def run_one(self, end, extra_specs=None):
         self.server, self.data = self.instance(extra_specs), self.migrate_data()
@@ -70,7 +73,7 @@ class TestMigration(base.ContractCase):
         with mock.patch.object(session_mod.Session, 'watch', watch), \
                 mock.patch.object(driver.nova_records, 'explain') as self.explain:
             self.tested._live_migration(
-                self.context, self.server, 'dest', self.post, self.recover, False, self.data)
+                self.context, self.server, 'dest', *self.ends, False, self.data)
         [self.session] = seen
 
     def start(self, extra_specs=None, command=None):
@@ -80,7 +83,7 @@ class TestMigration(base.ContractCase):
             self.tested._early.remember(self.data.migration.uuid, command)
         with mock.patch.object(driver.nova_records, 'explain') as self.explain:
             self.tested._live_migration(
-                self.context, self.server, 'dest', self.post, self.recover, False, self.data)
+                self.context, self.server, 'dest', *self.ends, False, self.data)
 
     def journal(self):
         path = self.tested._journals / f'{self.data.migration.uuid}.jsonl'
@@ -231,7 +234,7 @@ class TestMigration(base.ContractCase):
                     mock.patch.object(driver.LibvirtDriver, '_events') as events:
                 events.return_value.__enter__.side_effect = lambda *args, a=asker: a.start()
                 self.tested._live_migration(
-                    self.context, self.server, 'dest', self.post, self.recover, False, self.data)
+                    self.context, self.server, 'dest', *self.ends, False, self.data)
             asker.join()
             self.assertEqual(([name], ['not possible in the phase post-copy']),
                              (refused, raised))
@@ -255,7 +258,7 @@ class TestMigration(base.ContractCase):
                 {'migpolicy:remedies': 'auto_converge'}), self.migrate_data()
             with mock.patch.object(session_mod.Session, 'watch', watch):
                 self.tested._live_migration(
-                    self.context, self.server, 'dest', self.post, self.recover, False, self.data)
+                    self.context, self.server, 'dest', *self.ends, False, self.data)
         [(_, _, _, flags)] = [call for call in self.domain.calls if call[0] == 'migrate']
         self.assertFalse(flags & libvirt.VIR_MIGRATE_AUTO_CONVERGE)
         self.assertEqual([False], told)
@@ -350,8 +353,8 @@ class TestMigration(base.ContractCase):
         with mock.patch.object(
                 libvirt_driver.LibvirtDriver, '_live_migration_monitor') as monitor:
             self.tested._live_migration(
-                self.context, self.instance({'migpolicy:profile': 'nova'}), 'dest', self.post,
-                self.recover, False, self.migrate_data())
+                self.context, self.instance({'migpolicy:profile': 'nova'}), 'dest', *self.ends,
+                False, self.migrate_data())
         monitor.assert_called_once()
         self.connection.domainEventRegisterAny.assert_not_called()
         [(_, _, params, flags)] = self.domain.calls
@@ -385,7 +388,7 @@ class TestMigration(base.ContractCase):
                 mock.patch.object(
                     libvirt_driver.LibvirtDriver, '_live_migration_monitor') as monitor:
             self.tested._live_migration(
-                self.context, self.instance(), 'dest', self.post, self.recover, False,
+                self.context, self.instance(), 'dest', *self.ends, False,
                 self.migrate_data())
         monitor.assert_called_once()
         self.assertEqual({}, self.tested._current)
@@ -400,7 +403,7 @@ class TestMigration(base.ContractCase):
         with mock.patch.object(session_mod.Session, 'watch', die):
             self.assertRaises(
                 RuntimeError, self.tested._live_migration, self.context, self.instance(),
-                'dest', self.post, self.recover, False, self.migrate_data())
+                'dest', *self.ends, False, self.migrate_data())
         self.domain.abortJob.assert_called_once()
         self.post.assert_not_called()
         self.check_cleared()

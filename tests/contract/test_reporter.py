@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is written into Nova's database while a migration runs, how often, and who waits for it."""
 
+import pathlib
 import threading
 import time
 
 import fixtures
 from nova import objects
 
+from nova_migpolicy.compute import kept
 from nova_migpolicy.compute import nova_records
 from nova_migpolicy.compute import saver
 from nova_migpolicy.engine import samples
+from nova_migpolicy import written
 from tests.contract import base
 
 #: for what has to come; nothing waits for so long
@@ -58,8 +61,13 @@ class TestReporter(base.ContractCase):
         self.server, self.migration = self.instance(), self.migrate_data().migration
         for thing in (self.server, self.migration):
             thing.obj_reset_changes(recursive=True)
-        self.reporter = nova_records.Reporter(
-            self.server, self.migration, lambda: False, 5.0, lambda: self.now_s)
+        self.records = written.Records(pathlib.Path(self.useFixture(fixtures.TempDir()).path))
+        self.kept = kept.Kept(self.records, self.migration.uuid)
+        self.reporter = self.make_reporter()
+
+    def make_reporter(self):
+        return nova_records.Reporter(self.server, self.migration, lambda: False, 5.0,
+                                     lambda: self.now_s, self.kept)
 
     def begin(self):
         self.reporter.__enter__()
@@ -169,8 +177,7 @@ class TestReporter(base.ContractCase):
 
     def test_what_cannot_be_written_at_all_costs_no_migration(self):
         with fixtures.MockPatchObject(objects.Instance, 'obj_clone', side_effect=RuntimeError):
-            self.reporter = nova_records.Reporter(
-                self.server, self.migration, lambda: False, 5.0, lambda: self.now_s)
+            self.reporter = self.make_reporter()
         self.begin()
         self.report(42)
         with fixtures.MockPatchObject(threading.Thread, 'start', side_effect=RuntimeError('none')):
