@@ -19,6 +19,7 @@ BENCHES = {
     'cost': ('monitor_cost.command', "the monitor's CPU beside a poll of each half second"),
     'quiet': ('stock_overhead', 'a server that converges by itself, stock against balanced'),
     'record': ('traces.command', 'real migrations as JSON, for the model of QEMU to be held to'),
+    'recovery': ('recovery', 'recovery on the model of a cluster whose hosts die'),
     'retune': ('retune_latency',
                'from the request to the setting in QEMU, and the same for cancel'),
     'speed': ('model_speed', 'how fast the model of QEMU is'),

@@ -39,16 +39,23 @@ def may_forget(world: world_mod.World) -> None:
         raise world_mod.Violation(f'the record goes, and {wrong[0]}')
 
 
+def may_hold(world: world_mod.World, why: str) -> None:
+    """See that something has happened that only an operator can set right.
+
+    :raises Violation: nothing has
+    """
+    causes = [hazards for reason, hazards in HELD.items() if why.endswith(reason)]
+    if not causes or world.qemus.hazards.isdisjoint(*causes):
+        raise world_mod.Violation(f'it is held without need: {why}')
+
+
 def at_the_end(world: world_mod.World) -> None:
     """See that all agrees, or that an operator is told what does not.
 
     :raises Violation: something does not agree
     """
-    lock = world.rows.lock
-    if lock:
-        causes = [hazards for reason, hazards in HELD.items() if lock.endswith(reason)]
-        if not causes or world.qemus.hazards.isdisjoint(*causes):
-            raise world_mod.Violation(f'it is held without need: {lock}')
+    if world.rows.lock:
+        may_hold(world, world.rows.lock)
         return
     is_torn = qemus_mod.TORN in world.qemus.hazards
     # Without a record what is left of a migration that Nova takes for completed is not found.

@@ -27,6 +27,7 @@ class Faults:
         self._world = world
         self._requests = requests
         self._chance = world.chance
+        world.on_death = self._died
         #: their kinds
         self.drawn: list[str] = []
         #: none begins any more
@@ -88,7 +89,10 @@ class Faults:
     def _kill_at_a_step(self) -> None:
         host = self._host()
         self._world.computes[host].dies_in = self._chance.randrange(30)
-        self._world.after(LASTS_S, self._world.start, host)
+
+    def _died(self, host: str) -> None:
+        self._tear()
+        self._world.after(self._for(), self._world.start, host)
 
     def _freeze(self) -> None:
         host = self._host()

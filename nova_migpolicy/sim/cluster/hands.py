@@ -35,6 +35,7 @@ class Hands:
     def __init__(self, world: world_mod.World, post_copies: float) -> None:
         self._world = world
         self._post_copies = post_copies
+        self._step = table.Step(table.Kind.NOTHING, '')
         #: the life of the source's nova-compute in which a session watches the migration
         self.session = -1
         self._by_action = {
@@ -50,7 +51,7 @@ class Hands:
     def do(self, here: str, action: Action, step: table.Step) -> Program:
         """Carry out an action at a host."""
         self._world.say(f'{action.value}, because {step.reason}')
-        self._reason = step.reason
+        self._step = step
         yield from self._by_action[action](here)
         yield
 
@@ -129,7 +130,9 @@ class Hands:
     def _lock(self, here: str) -> Program:
         yield from ()
         self._need_rows()
-        self._world.rows.lock = self._reason
+        if self._step.kind is table.Kind.HOLD:
+            checks.may_hold(self._world, self._step.reason)
+        self._world.rows.lock = self._step.reason
 
     def _unlock(self, here: str) -> Program:
         yield from ()

@@ -68,7 +68,8 @@ class Looks:
                     yield from call(SOURCE, 'what it has', self._tell_source))
             except world_mod.Trouble:
                 found = None
-            if world.now_s - began_s <= FRESH_S:
+            # What Nova did meanwhile may have changed a domain that was looked at afterwards.
+            if world.now_s - began_s <= FRESH_S and seen == self._rows(as_it_is=fenced):
                 said = found or Found(Source.SILENT, False, Written.LOST)
                 return dataclasses.replace(
                     seen, source=said.source, job=said.job, written=said.written,

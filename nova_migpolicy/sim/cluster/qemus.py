@@ -17,7 +17,7 @@ Source = evidence.Source
 Destination = evidence.Destination
 
 #: how many of its steps the copy and post-copy take, and how long such a step is
-COPY_STEPS, POST_COPY_STEPS, STEP_S = (1, 8), (1, 4), (0.5, 2.0)
+COPY_STEPS, POST_COPY_STEPS, STEP_S = (1, 16), (1, 8), (0.5, 2.0)
 CONFIRM_S = (0.0, 0.5)
 #: after so long a destination whose source has gone notices it
 GIVES_UP_S = (0.5, 10.0)

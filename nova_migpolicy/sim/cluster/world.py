@@ -126,6 +126,8 @@ class World:
         is_paused = self.chance.random() < PAUSED
         self.qemus = qemus_mod.Qemus(self.chance, self.after, self.say, is_paused)
         self.on_start: abc.Callable[[str], None] = lambda host: None
+        #: one has died at a step
+        self.on_death: abc.Callable[[str], None] = lambda host: None
         self._events: list[tuple[float, int, abc.Callable[..., None], tuple[object, ...]]] = []
         self._number = 0
 
@@ -174,6 +176,7 @@ class World:
             compute.dies_in -= 1
             if compute.dies_in < 0:
                 self.kill(compute.name)
+                self.on_death(compute.name)
                 return
         try:
             asked = task.program.send(value)
