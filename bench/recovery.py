@@ -106,8 +106,8 @@ def lines(found: dict[str, Any]) -> list[str]:
             *story['lines'], f'the end: {story["end"]}', '')]
     last = found['first_seed'] + found['seeds'] - 1
     return [
-        f'seeds {found["first_seed"]} to {last}, {" and ".join(found["modes"])}: '
-        f'{found["plays"]} plays in {found["seconds"]} s, {len(found["failed"])} failed', '',
+        (f'seeds {found["first_seed"]} to {last}, {" and ".join(found["modes"])}: '
+         f'{found["plays"]} plays in {found["seconds"]} s, {len(found["failed"])} failed'), '',
         f'{"fault":40}{"plays":>8}{"failed":>8}',
         *(f'{name:40}{one["plays"]:8}{one["failed"]:8}'
           for name, one in found['faults'].items()), '',

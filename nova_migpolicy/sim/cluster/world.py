@@ -143,19 +143,18 @@ class World:
         self._number += 1
         heapq.heappush(self._events, (self.now_s + seconds, self._number, what, args))
 
-    def go(self, until_s: float, over: abc.Callable[[], bool] = lambda: False) -> None:
-        """Let time pass, to a moment or until all is over.
+    def go(self, until_s: float) -> None:
+        """Let time pass.
 
         :raises Violation: as soon as two copies run
         """
         events = self._events
-        while events and events[0][0] <= until_s and not over():
+        while events and events[0][0] <= until_s:
             self.now_s, _, what, args = heapq.heappop(events)
             what(*args)
             if self.qemus.running() > 1 and not self.qemus.is_doubled:
                 raise Violation('two copies run')
-        if not over():
-            self.now_s = max(self.now_s, until_s)
+        self.now_s = max(self.now_s, until_s)
 
     # Programs of nova-compute.
 
@@ -166,6 +165,7 @@ class World:
         self._step(_Task(compute, compute.life, program, done), None)
 
     def _step(self, task: _Task, value: object) -> None:
+        """Let a program go on to its next stop, unless it has died or its process is frozen."""
         compute = task.compute
         if task.life != compute.life:
             return
