@@ -18,7 +18,8 @@ Kind = table.Kind
 Source = evidence.Source
 Destination = evidence.Destination
 
-_OFF = frozenset({Source.SHUT_OFF, Source.MIGRATED, Source.ABSENT, Destination.SHUT_OFF,
+#: a domain, on either host, of which nothing runs
+OFF = frozenset({Source.SHUT_OFF, Source.MIGRATED, Source.ABSENT, Destination.SHUT_OFF,
                   Destination.ABSENT})
 
 OVERRIDE = ('if neither host runs it, `nova-migpolicy recovery release SERVER` lets it be started '
@@ -49,7 +50,8 @@ def must_ask(seen: evidence.Evidence, is_odd: bool) -> bool:
 
     :param is_odd: the migration ended otherwise than by us, or the server is locked by us
     """
-    return is_odd or not seen.is_settled or seen.written is not evidence.Written.LOST
+    return (is_odd or not seen.is_settled or seen.home is Home.CHANGING
+            or seen.written is not evidence.Written.LOST)
 
 
 def opening(seen: evidence.Evidence, here: Home) -> Opening:
@@ -89,7 +91,7 @@ def _is_at_home(seen: evidence.Evidence, here: Home) -> bool:
 def _elsewhere(seen: evidence.Evidence, here: Home) -> str:
     """Return that another host runs the guest, or may; nothing where none does."""
     for home, has in ((Home.SOURCE, seen.source), (Home.DESTINATION, seen.destination)):
-        if home is here or has in _OFF:
+        if home is here or has in OFF:
             continue
         if has is not Source.SILENT or not seen.fenced:
             return f'the domain on its {home.value} host {has.value}; {OVERRIDE}'

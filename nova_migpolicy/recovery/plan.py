@@ -57,7 +57,7 @@ PLAN: abc.Mapping[Kind, tuple[Action, ...]] = {
     Kind.ROLL_BACK: (Action.MARK_ROLLING_BACK, Action.LET_RUN, Action.ROLL_BACK_IN_NOVA),
     Kind.RESUME: (Action.LOCK, Action.RESUME_POST_COPY),
     Kind.DISCARD: (Action.REMOVE_ALL_COPIES,),
-    Kind.CLOSE: (Action.CLOSE_IN_NOVA, Action.MARK_DONE),
+    Kind.CLOSE: (Action.REMOVE_SOURCE_COPY, Action.CLOSE_IN_NOVA, Action.MARK_DONE),
     Kind.CLEAR: (Action.REMOVE_SOURCE_COPY,),
     Kind.WAIT: (),
     Kind.HOLD: (Action.LOCK,),

@@ -19,7 +19,6 @@ ALLOCATION = 'the migration still has an allocation'
 #: what may be held: the end of the reason, and what has to have happened for it
 HELD: abc.Mapping[str, frozenset[str]] = {
     'was written down of the migration is lost': frozenset({qemus_mod.TORN}),
-    'neither host has the guest': frozenset({qemus_mod.TAKEN}),
     'the rest of the memory was there alone': frozenset({qemus_mod.HALF_DIED}),
     'the destination has no part of the memory any more': frozenset({
         qemus_mod.HALF_DIED, qemus_mod.DIED_THERE}),

@@ -8,7 +8,6 @@ from nova_migpolicy.recovery import plan
 from nova_migpolicy.recovery import table
 from nova_migpolicy.sim.cluster import hands as hands_mod
 from nova_migpolicy.sim.cluster import looking
-from nova_migpolicy.sim.cluster import qemus as qemus_mod
 from nova_migpolicy.sim.cluster import world as world_mod
 
 Source = evidence.Source
@@ -119,10 +118,9 @@ class Computes:
         world, rows = self._world, self._world.rows
         while not world.database:
             yield 1.0
-        if rows.evacuation in ('accepted', 'done') and world.qemus.source is not Source.ABSENT:
+        # Nova itself would also remove what it is still to evacuate, were it not kept from that.
+        if rows.evacuation == 'done' and world.qemus.source is not Source.ABSENT:
             world.say('Nova removes from the source what it has evacuated')
-            if rows.evacuation == 'accepted':
-                world.qemus.hazards.add(qemus_mod.TAKEN)
             world.qemus.remove(SOURCE)
         waits_s = yield from self.settle()
         try:

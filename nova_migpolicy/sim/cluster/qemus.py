@@ -30,7 +30,6 @@ STAYS_DEFINED = 0.2
 FINISH_LOST = 'the reply to Finish was lost, and both hosts ran the guest'
 HALF_DIED = 'a half of the guest in post-copy died'
 DIED_THERE = 'the guest died after it had arrived'
-TAKEN = 'Nova removed from the source what was still to be evacuated'
 SOURCE_WAS_ON = 'the source that was evacuated was on'
 TORN = 'the written record was torn'
 

@@ -173,7 +173,7 @@ class Requests:
             if found.answer is not doors.Answer.START:
                 raise Trouble(found.reason)
         world.say(f'the guest is started on the {here}: {found.reason}')
-        if fenced and rows.is_unfenced and world.qemus.running():
+        if fenced and rows.is_unfenced and world.qemus.source not in doors.OFF:
             world.qemus.is_doubled = True
             world.qemus.hazards.add(qemus_mod.SOURCE_WAS_ON)
         world.qemus.boot(here)

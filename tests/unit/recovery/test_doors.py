@@ -103,4 +103,6 @@ class TestDoors(testtools.TestCase):
         self.assertFalse(doors.must_ask(settled, is_odd=False))
         self.assertTrue(doors.must_ask(settled, is_odd=True))
         self.assertTrue(doors.must_ask(over(), is_odd=False))
+        self.assertTrue(doors.must_ask(over(written=Written.LOST, home=Home.CHANGING),
+                                       is_odd=False))
         self.assertTrue(doors.must_ask(seen(written=Written.LOST), is_odd=False))

@@ -3,6 +3,7 @@
 
 import testtools
 
+from nova_migpolicy.recovery import doors
 from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import plan
 from nova_migpolicy.recovery import table
@@ -35,8 +36,9 @@ class TestPlan(testtools.TestCase):
         wrong = [
             (one, step) for one, step in looks.every()
             if Action.REMOVE_SOURCE_COPY in plan.PLAN[step.kind] and not (
-                one.source is not Source.RUNNING
-                and one.destination in (Destination.ARRIVED, Destination.SHUT_OFF))]
+                one.source is not Source.RUNNING and (
+                    one.destination in (Destination.ARRIVED, Destination.SHUT_OFF)
+                    or (one.source in doors.OFF and one.home is Home.OTHER)))]
         self.assertEqual([], wrong[:1])
 
     def test_the_source_is_let_run_only_where_the_destination_has_not_got_it(self):

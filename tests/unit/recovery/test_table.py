@@ -65,6 +65,8 @@ EXAMPLES = (
     ('completed long ago', Kind.NOTHING, over(
         source=Source.ABSENT, destination=Destination.ARRIVED, written=Written.LOST,
         home=Home.DESTINATION)),
+    ('evacuated long ago, and the source came back', Kind.CLEAR, over(
+        Status.ENDED, source=Source.SHUT_OFF, written=Written.LOST, home=Home.OTHER)),
     ('completed long ago, and moved on', Kind.NOTHING, over(
         source=Source.ABSENT, written=Written.LOST, home=Home.OTHER)),
     ('evacuated to a third host', Kind.CLOSE, seen(source=Source.SHUT_OFF, home=Home.OTHER)),

@@ -92,9 +92,9 @@ class TestEnd(testtools.TestCase):
 
     def test_held_with_need_alone(self):
         world = settled()
-        world.rows.lock = 'neither host has the guest'
+        world.rows.lock = 'both hosts run the guest'
         self.assertRaises(world_mod.Violation, checks.at_the_end, world)
-        world.qemus.hazards.add(qemus.TAKEN)
+        world.qemus.hazards.add(qemus.FINISH_LOST)
         checks.at_the_end(world)
         world.rows.lock = 'the destination does not answer'
         self.assertRaises(world_mod.Violation, checks.at_the_end, world)

@@ -147,14 +147,14 @@ class TestFaults(QemusCase):
 
     def test_a_half_that_dies_is_a_loss(self):
         for dies, domains in (
-                (lambda: self.qemus.source_died(),
+                ('source_died',
                  (Source.SHUT_OFF, Destination.POST_COPY_FAILED)),
-                (lambda: self.qemus.destination_died(),
+                ('destination_died',
                  (Source.POST_COPY_FAILED, Destination.ABSENT))):
             self.later.clear()
             self.start(is_paused=False)
             self.qemus.start_post_copy()
-            dies()
+            getattr(self.qemus, dies)()
             self.go()
             self.assertEqual(domains, self.domains)
             self.assertEqual({qemus.HALF_DIED}, self.qemus.hazards)
