@@ -145,7 +145,10 @@ class Faults:
             world.after(self._chance.uniform(0.1, 5.0), world.start, host)
 
     def _restart_daemon(self) -> None:
-        world, host = self._world, self._chance.choice((SOURCE, DESTINATION))
+        self._silence(self._chance.choice((SOURCE, DESTINATION)))
+
+    def _silence(self, host: str) -> None:
+        world = self._world
         if not world.powered[host]:
             return
         world.say(f'libvirtd on the {host} ends')
@@ -213,6 +216,8 @@ class Faults:
 
     def _evacuate_without_need(self) -> None:
         self._world.say('the source was said to be down')
+        if self._chance.random() < 0.5:
+            self._silence(SOURCE)
         if self._world.computes[SOURCE].is_up and not self._world.computes[SOURCE].is_frozen:
             self._requests.evacuate()
 

@@ -249,6 +249,9 @@ class Hands:
         qemus = self._world.qemus
         if qemus.destination is Destination.INCOMING and not qemus.job:
             self._remove(DESTINATION)
+        yield
+        if self._world.rows.host != DESTINATION:
+            self._world.rows.bindings.pop(DESTINATION, None)
 
     # What an action needs.
 
