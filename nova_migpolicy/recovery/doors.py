@@ -20,7 +20,7 @@ Destination = evidence.Destination
 
 #: a domain, on either host, of which nothing runs
 OFF = frozenset({Source.SHUT_OFF, Source.MIGRATED, Source.ABSENT, Destination.SHUT_OFF,
-                  Destination.ABSENT})
+                 Destination.ABSENT})
 
 OVERRIDE = ('if neither host runs it, `nova-migpolicy recovery release SERVER` lets it be started '
             'all the same')
@@ -83,7 +83,7 @@ def opening(seen: evidence.Evidence, here: Home) -> Opening:
 def _is_at_home(seen: evidence.Evidence, here: Home) -> bool:
     """Whether a migration that nobody wrote down is long over, and left nothing elsewhere."""
     other = {Home.SOURCE: seen.destination is Destination.ABSENT,
-             Home.DESTINATION: seen.source in _OFF}
+             Home.DESTINATION: seen.source in OFF}
     return (seen.written is evidence.Written.LOST and seen.is_settled and not seen.job
             and here is seen.home and other.get(here, False))
 

@@ -34,8 +34,8 @@ FORBIDDEN = {
     'cmd': ({'api', 'channel', 'compute', 'monitor', 'osc'}, 'it runs without Nova'),
 }
 #: the same thing seen from two sides
-TWICE = {'cancel', 'change', 'disk_caps', 'disks', 'errors', 'hands', 'http', 'policies', 'record',
-         'retune', 'show', 'start', 'status'}
+TWICE = {'cancel', 'change', 'disk_caps', 'disks', 'doors', 'errors', 'hands', 'http', 'policies',
+         'record', 'retune', 'show', 'start', 'status'}
 
 
 def imports(source: str) -> set[str]:
