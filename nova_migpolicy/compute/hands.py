@@ -136,7 +136,7 @@ class Hands:
         self._close(context, *load(record, context), vocabulary.FAILED)
 
     def _close(self, context: Any, instance: Any, migration: Any, status: str) -> None:
-        if status_of(migration.status) is evidence.Status.UNDER_WAY:
+        if status_of(migration.status) in (evidence.Status.QUEUED, evidence.Status.UNDER_WAY):
             migration.status = status
             migration.save()
         self._manager._delete_allocation_after_move(context, instance, migration)
