@@ -17,7 +17,7 @@ from nova import exception as nova_exception
 from nova import objects
 from oslo_log import log as logging
 
-from nova_migpolicy.compute import doors
+from nova_migpolicy.compute import doors as doors_mod
 from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy.compute import recovering
 from nova_migpolicy.recovery import evidence
@@ -104,7 +104,7 @@ def _asked_first(may_start: Callable[[Any, Any], None], rebuild: Wrapped) -> Wra
     def ask(context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             may_start(context, instance)
-        except doors.Closed as error:
+        except doors_mod.Closed as error:
             # Of this one Nova undoes what it claimed, and leaves the server as it is.
             raise nova_exception.RescheduledException(
                 instance_uuid=instance.uuid, reason=str(error)) from error
