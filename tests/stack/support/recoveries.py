@@ -7,7 +7,6 @@ import libvirt
 
 from lab import client as lab_client
 from lab import guests
-from lab import needs
 from lab.openstack import services
 from tests.stack.support import phases
 from tests.stack.support import steering
@@ -47,7 +46,7 @@ class RecoveryTest(phases.InPhase, steering.SteeringTest):
     def assert_agree(self, run, host, status):
         """The guest beats on one host alone, and Nova, placement and the records say the same."""
         lab_client.wait(lambda: self.disagreements(run, host, status), lambda found: not found,
-                        AGREE_S * needs.PATIENCE, 'all to agree')
+                        AGREE_S, 'all to agree')
         self.assertTrue(run.beats.wait_for_beats(20, log=steering.HOSTS.index(host)))
         self.assertEqual([], self.disagreements(run, host, status))
 
