@@ -47,6 +47,8 @@ class Looks:
 
     def __init__(self, world: world_mod.World) -> None:
         self._world = world
+        #: to the last look, be it that its libvirt is silent
+        self.has_source_answered = True
 
     def look(self, here: str, fenced: bool = False) -> Program:
         """Collect the evidence, and return it.
@@ -68,6 +70,7 @@ class Looks:
                     yield from call(SOURCE, 'what it has', self._tell_source))
             except world_mod.Trouble:
                 found = None
+            self.has_source_answered = found is not None
             # What Nova did meanwhile may have changed a domain that was looked at afterwards.
             if world.now_s - began_s <= FRESH_S and seen == self._rows(as_it_is=fenced):
                 said = found or Found(Source.SILENT, False, Written.LOST)

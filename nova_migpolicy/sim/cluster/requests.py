@@ -173,7 +173,8 @@ class Requests:
             if found.answer is not doors.Answer.START:
                 raise Trouble(found.reason)
         world.say(f'the guest is started on the {here}: {found.reason}')
-        if fenced and rows.is_unfenced and world.qemus.source not in doors.OFF:
+        if fenced and rows.is_unfenced and world.qemus.source not in doors.OFF and (
+                not self._looks.has_source_answered):
             world.qemus.is_doubled = True
             world.qemus.hazards.add(qemus_mod.SOURCE_WAS_ON)
         world.qemus.boot(here)
