@@ -33,7 +33,7 @@ EXAMPLES = (
         job=True, destination=Destination.INCOMING), Answer.REFUSE, 'its job runs'),
     ('hard reboot at the destination', Home.DESTINATION, over(
         source=Source.ABSENT, destination=Destination.SHUT_OFF, home=Home.DESTINATION,
-        written=Written.LOST), Answer.START, 'it is at home here'),
+        written=Written.LOST), Answer.START, 'it was completed'),
     ('hard reboot of what nobody wrote down, and neither host has', Home.SOURCE, over(
         Status.ENDED, source=Source.ABSENT, written=Written.LOST), Answer.START,
      'it is at home here'),
