@@ -403,15 +403,11 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
     def _take_over(self, current: migration_mod.Migration, record: record_mod.Record,
                    instance: Any, migrate_data: Any) -> session_mod.Session:
         """Make a session for a migration whose job an earlier process has begun."""
-        request = record.policy['request']
-        if record.policy['fields']:
-            resolved = resolve.read(record.policy['fields'], record.policy['origins'])
-        else:
-            resolved = self._policies.resolve(instance, request)
-        current.resolved = resolved
+        resolved = current.resolved = self._policies.before(instance, record.policy)
         session = session_mod.Session(
             self._start(instance, record.destination, record.migration, resolved,
-                        self._policies.resolver(instance, request), migrate_data),
+                        self._policies.resolver(instance, record.policy['request']),
+                        migrate_data),
             self._control.guest(instance.uuid, CONF.migpolicy.allow_qmp), current.inbox,
             self._journal_of(record), self._links, self._neighbours,
             outside.Outside(self._control.another, instance.uuid))

@@ -124,7 +124,11 @@ def _started(recovery: recovering.Recovery, init_instance: Wrapped) -> Wrapped:
         LOG.info('It is left to recovery: a migration of it was not finished', instance=instance)
 
         def later() -> None:
-            instance.refresh()
+            try:
+                instance.refresh()
+            except nova_exception.InstanceNotFound:
+                LOG.info('It was deleted meanwhile', instance=instance)
+                return
             init_instance(context, instance)
 
         return recovery.owe(record, later)

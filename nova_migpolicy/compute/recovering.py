@@ -100,7 +100,10 @@ class Recovery:
 
     def _run(self) -> None:
         while not self._stopped.wait(LOOK_EVERY_S):
-            self.look_around()
+            try:
+                self.look_around()
+            except Exception:
+                LOG.exception('Recovery looks again in %d s', LOOK_EVERY_S)
 
     def look_around(self) -> None:
         """Take up, each in a thread of its own, what is written down and not watched."""
@@ -130,22 +133,42 @@ class Recovery:
     def take_up(self, record: Record) -> None:
         """Begin on a migration that nobody watches; one that is being taken up already is not."""
         with self._lock:
-            if record.migration in self._busy or self._world.is_watched(record):
+            if (self._stopped.is_set() or record.migration in self._busy
+                    or self._world.is_watched(record)):
                 return
             self._busy.add(record.migration)
             self._touched.add(record.server)
-        threading.Thread(target=self._take_up, args=(record.migration,), daemon=True,
-                         name=f'recovery of {record.migration}').start()
-
-    def _take_up(self, migration: str) -> None:
         try:
-            self._go_on(migration)
+            threading.Thread(target=self._take_up, args=(record,), daemon=True,
+                             name=f'recovery of {record.migration}').start()
+        except RuntimeError as error:
+            LOG.warning('Migration %(migration)s is taken up at the next look: %(error)s',
+                        {'migration': record.migration, 'error': error})
+            with self._lock:
+                self._busy.discard(record.migration)
+
+    def _take_up(self, record: Record) -> None:
+        try:
+            self._go_on(record.migration)
         except Exception as error:
-            LOG.exception('Migration %s is not recovered yet', migration)
-            self._note_failure(migration, error)
+            LOG.exception('Migration %s is not recovered yet', record.migration)
+            self._note_failure(record.migration, error)
         finally:
             with self._lock:
-                self._busy.discard(migration)
+                self._busy.discard(record.migration)
+            self._pay(record.server)
+
+    def _pay(self, server: str) -> None:
+        """Do what is owed to a server of which no migration is left open."""
+        # Not before this migration is no longer busy: who owes it afterwards takes it up again.
+        if not self._stopped.is_set() and self.open_of(server) is None:
+            start = self._owed.pop(server, None)
+            try:
+                if start is not None:
+                    start()
+            except Exception:
+                LOG.exception('Nova has not looked after it as at each start',
+                              instance_uuid=server)
 
     def _go_on(self, migration: str) -> None:
         """Do step after step until nothing is left, or something has to be waited for."""
@@ -158,9 +181,7 @@ class Recovery:
                                   functools.partial(self._act, record))
             if step.kind in _UNDECIDED:
                 self._say(record, step)
-                return
-            if step.kind is Kind.NOTHING:
-                self._owed.pop(record.server, lambda: None)()
+            if step.kind in _UNDECIDED or step.kind is Kind.NOTHING:
                 return
 
     def look(self, record: Record) -> evidence.Evidence:
@@ -184,7 +205,7 @@ class Recovery:
         self._do[action](record, step)
 
     def _mark(self, record: Record, step: table.Step, written: evidence.Written) -> None:
-        self._records.change(record.migration, written=written, undecided=None)
+        self._records.change(record.migration, written=written)
 
     def _say(self, record: Record, step: table.Step) -> None:
         """Write down what is waited for, and tell where that is new."""

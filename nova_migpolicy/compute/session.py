@@ -261,7 +261,9 @@ class Session:
             elif state[1] == libvirt.VIR_DOMAIN_PAUSED_USER and not record.was_paused:
                 done.append(remedies.Pause())
         self._throttle_is_held = self._plan.can_throttle
-        held = dict(record.policy.get('held') or {})
+        # Of another version, it may name what cannot be held here.
+        held = {name: value for name, value in record.policy['held'].items()
+                if name in terms_mod.HOLDABLE and type(value) is int}
         facts = self.facts(self._plan, 0)
         link = settings_mod.Link(facts.link_mib_s, facts.switchover_mib_s, facts.reach_mib_s)
         cap_mib_s, limit_ms = self.guest.bandwidth(), self.guest.max_downtime()
@@ -270,7 +272,7 @@ class Session:
             self.journal.throttle_percent() if self._throttle_is_held else 0)
         if terms_mod.BANDWIDTH not in held and not done:
             now = self._with_own_rate(now, link)
-        self._taken_over = TakenOver(now, held, record.policy.get('retuned') or {}, tuple(done))
+        self._taken_over = TakenOver(now, held, record.policy['retuned'], tuple(done))
 
     def _with_own_rate(self, now: settings_mod.Settings,
                        link: settings_mod.Link) -> settings_mod.Settings:

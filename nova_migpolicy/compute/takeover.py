@@ -105,6 +105,7 @@ class Takeover:
         kept = kept_mod.Kept(self._records, record.migration, record.policy['request'],
                              is_kept=True)
         with self._open(record, context, instance) as session:
+            kept.change(undecided=None)
             outcome = self._watch(record, session, context, instance, migration, kept)
             if outcome.end is End.BROKEN:
                 # The next look at it says what to do.

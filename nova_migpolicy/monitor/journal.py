@@ -86,15 +86,17 @@ class Journal:
 
     def throttle_percent(self) -> int:
         """The last throttle that an earlier process has set; 0 for none."""
-        set_to = [record['percent'] for record in self._earlier()
+        set_to = [record.get('percent') for record in self._earlier()
                   if record.get('action') == remedies.SetThrottle.name and record.get('done')]
-        return int(set_to[-1]) if set_to else 0
+        return next((percent for percent in reversed(set_to) if type(percent) is int), 0)
 
     def _earlier(self) -> Iterator[Mapping[str, Any]]:
         try:
             yield from read(self.path) if self.path is not None else ()
         except FileNotFoundError:
             return
+        except OSError as error:
+            LOG.warning('The journal %s cannot be read: %s', self.path, error)
 
     def records(self) -> list[Record]:
         """The records in memory, oldest first."""

@@ -118,20 +118,14 @@ def read(given: abc.Mapping[str, typing.Any],
     Values of keys that are not known here are left out; a key that was not known there has its
     default.
 
-    :raises TypeError: a value has another type than its key
+    :raises exception.BadValue: a value is none that its key can have here
     """
-    values = {name: _typed(name, value) for name, value in given.items() if name in keys.KEYS}
+    values = {name: keys.KEYS[name].parse(value) for name, value in given.items()
+              if name in keys.KEYS}
     origins = dict.fromkeys(keys.KEYS, 'default') | {
         name: str(origin) for name, origin in given_origins.items() if name in keys.KEYS}
-    return Resolved(keys.Policy(**values), types.MappingProxyType(origins), ())
-
-
-def _typed(name: str, value: typing.Any) -> typing.Any:
-    value = tuple(value) if isinstance(value, list) else value
-    default = keys.KEYS[name].default
-    if default is not None and type(value) is not type(default):
-        raise TypeError(f'{name} is {exception.shown(value)}')
-    return value
+    return Resolved(keys.Policy(**typing.cast(dict[str, typing.Any], values)),
+                    types.MappingProxyType(origins), ())
 
 
 def is_from(resolved: Resolved, key: str, level: Level) -> bool:

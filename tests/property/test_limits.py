@@ -28,6 +28,20 @@ class TestLimit(testtools.TestCase):
             self.assertLessEqual(1, limit)
             self.assertLessEqual(limit, 2_000_000)
 
+    @hypothesis.given(promises, caps, rates, rates)
+    def test_what_a_limit_stands_for_is_what_was_promised(self, promised_ms, cap, link,
+                                                          switchover):
+        """A limit is whole, so that the promise is found again as closely as that permits."""
+        known = settings_mod.Link(link, switchover)
+        limit = settings_mod.limit_ms(promised_ms, cap, known)
+        hypothesis.assume(1 < limit < settings_mod.HIGHEST_LIMIT_MS)
+        found_ms = settings_mod.promised_ms(limit, cap, known)
+        # Between the promises of this limit and of the next, but for the rounding to whole ms.
+        self.assertLessEqual(settings_mod.limit_ms(max(1, found_ms - 1), cap, known), limit)
+        self.assertGreaterEqual(settings_mod.limit_ms(found_ms + 1, cap, known), limit)
+        self.assertLessEqual(found_ms, promised_ms + 1)
+        self.assertGreaterEqual(settings_mod.promised_ms(limit + 1, cap, known), promised_ms - 1)
+
     @hypothesis.given(promises, promises, caps, rates)
     def test_qemu_takes_what_it_starts_with(self, initial_ms, max_ms, cap, link):
         policy = keys.Policy(initial_downtime_ms=initial_ms, max_downtime_ms=max_ms,

@@ -10,6 +10,7 @@ import uuid
 import fixtures
 import testtools
 
+from nova_migpolicy.engine import remedies
 from nova_migpolicy.monitor import journal as journal_mod
 
 
@@ -84,6 +85,37 @@ class JournalTest(testtools.TestCase):
             os.utime(path, (100 * day - days * day,) * 2)
         self.assertEqual(1, journal_mod.remove_old(self.folder, 7, now_s=100.0 * day))
         self.assertEqual({'new.jsonl', 'old.txt'}, set(os.listdir(self.folder)))
+
+    def earlier(self, *records):
+        """A journal whose file an earlier process has begun."""
+        before = journal_mod.Journal(self.path, 0.0, 10_000)
+        for kind, fields in records:
+            before.add(kind, 1.0, **fields)
+        return journal_mod.Journal(self.path, 0.0, 10_000)
+
+    def test_whether_an_earlier_process_has_begun_it(self):
+        for kept in (journal_mod.Journal(None, 0.0, 10_000), self.earlier()):
+            self.assertFalse(kept.has_begun)
+        self.assertTrue(self.earlier(('start', {}), ('event', {'text': 'x'})).has_begun)
+        self.path.write_bytes(b'')
+        self.assertFalse(self.earlier(('event', {'text': 'it is taken up'})).has_begun)
+
+    def test_the_throttle_that_an_earlier_process_has_set_last(self):
+        def throttle(percent, done=True):
+            return 'action', {'action': 'set_throttle', 'percent': percent, 'done': done}
+
+        self.assertEqual('set_throttle', remedies.SetThrottle.name)
+        self.assertEqual(0, self.earlier(('start', {})).throttle_percent())
+        self.assertEqual(40, self.earlier(
+            throttle(20), throttle(40), ('action', {'action': 'set_bandwidth', 'done': True}),
+            throttle(60, done=False)).throttle_percent())
+        self.assertEqual(40, self.earlier(throttle('much'), throttle(None)).throttle_percent())
+
+    def test_an_earlier_file_that_cannot_be_read_is_survived(self):
+        self.path.mkdir()
+        kept = journal_mod.Journal(self.path, 0.0, 10_000)
+        self.assertFalse(kept.has_begun)
+        self.assertEqual(0, kept.throttle_percent())
 
     def test_a_folder_that_cannot_be_made_is_survived(self):
         blocker = self.folder / 'file'
