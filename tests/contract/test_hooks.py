@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What wraps Nova's manager: a migration is written down, and Nova's start left to recovery."""
+
+import threading
+from unittest import mock
+
+from nova import exception as nova_exception
+from nova import objects
+from nova import service
+import oslo_messaging
+
+from nova_migpolicy.compute import compat
+from nova_migpolicy.compute import hooks as hooks_mod
+from nova_migpolicy.compute import kept
+from nova_migpolicy.compute import recovering
+from nova_migpolicy.recovery import evidence
+from tests.contract import base
+from tests.contract import computing
+
+WRAPPED = ('live_migration', '_do_live_migration', '_init_instance',
+           '_do_rebuild_instance_with_claim')
+
+
+def _marks(function):
+    """What decorators have left on a function."""
+    return {name: value for name, value in vars(function).items() if name != '__wrapped__'}
+
+
+class HooksCase(computing.ManagerCase):
+
+    def setUp(self):
+        super().setUp()
+        self.recovery = mock.create_autospec(recovering.Recovery, instance=True)
+        self.recovery.open_of.return_value = None
+        self.recovery.has_touched.return_value = False
+        self.novas = {name: getattr(self.manager, name) for name in WRAPPED}
+        self.hooks = hooks_mod.Hooks(self.manager, 'source', self.records)
+
+    def install(self):
+        self.hooks.install(self.recovery, lambda context, instance: None)
+
+
+class TestMigration(HooksCase):
+
+    def setUp(self):
+        super().setUp()
+        self.without_database()
+        self.patch(objects.BlockDeviceMappingList, 'get_by_instance_uuid',
+                   side_effect=lambda *args: self.volumes())
+        self.data = self.migrate_data()
+        self.migration, self.server = self.data.migration, self.instance()
+        del self.data.migration
+        self.seen, self.over = {}, threading.Event()
+        self.patch(self.manager, '_do_pre_live_migration_from_source',
+                   side_effect=lambda *args: self.look('prepared', self.data))
+        self.manager.driver.live_migration = mock.Mock(
+            side_effect=lambda *args: self.look('handed over'))
+
+    def look(self, moment, given=None):
+        self.seen[moment] = self.hooks.is_novas(base.UUID, self.migration.uuid), [
+            record.written for record in self.records.all()]
+        return given
+
+    def migrate(self):
+        """Let the source hear of a migration, and wait until Nova has done with it."""
+        self.install()
+        did = self.manager._do_live_migration
+
+        def do(*args):
+            try:
+                did(*args)
+            finally:
+                self.over.set()
+
+        self.manager._do_live_migration = do
+        self.look('before')
+        self.manager.live_migration(
+            self.context, 'dest', self.server, True, self.migration, self.data)
+        self.look('called')
+        self.assertTrue(self.over.wait(computing.LONG_S))
+
+    def test_novas_at_each_moment_and_written_down_before_anything_is_done(self):
+        submitting = self.manager._set_migration_status
+
+        def note(migration, status):
+            self.look(status)
+            submitting(migration, status)
+
+        self.patch(self.manager, '_set_migration_status', side_effect=note)
+        self.migrate()
+        self.assertEqual((False, []), self.seen.pop('before'))
+        # As fast as the pool is, it may be over before the call has returned.
+        self.assertIn(self.seen.pop('called')[1], ([evidence.Written.PREPARING], []))
+        self.assertEqual({'queued', 'preparing', 'prepared', 'running', 'handed over'},
+                         set(self.seen))
+        for moment, found in self.seen.items():
+            self.assertEqual((True, [evidence.Written.PREPARING]), found, moment)
+        self.assertFalse(self.hooks.is_novas(base.UUID, self.migration.uuid))
+
+    def test_what_is_written_is_the_migration(self):
+        self.migrate()
+        [record] = self.records.all()
+        self.assertEqual(
+            (base.UUID, self.migration.uuid, 'source', 'dest', True, False),
+            (record.server, record.migration, record.source, record.destination,
+             record.block_migration, record.was_paused))
+        data, volumes = kept.objects_of(record, self.context)
+        self.assertEqual(self.data.graphics_listen_addr_vnc, data.graphics_listen_addr_vnc)
+        self.assertEqual(['v1'], [one.volume_id for one in volumes])
+        self.assertEqual(0o600, self.file().stat().st_mode & 0o777)
+
+    def test_neither_a_database_nor_a_disk_that_fails_stops_it(self):
+        self.patch(hooks_mod.kept_mod, 'describe', side_effect=RuntimeError('no database'))
+        self.migrate()
+        self.assertIn('no database', self.log.output)
+        self.assertEqual((True, []), self.seen['handed over'])
+
+    def test_what_fails_is_novas_no_more(self):
+        self.install()
+        self.patch(self.manager, '_set_migration_status', side_effect=RuntimeError('no database'))
+        self.assertRaises(
+            RuntimeError, self.manager._do_live_migration, self.context, 'dest', self.server,
+            False, self.migration, self.data)
+        self.assertFalse(self.hooks.is_novas(base.UUID, self.migration.uuid))
+
+
+class TestStart(HooksCase):
+
+    def setUp(self):
+        super().setUp()
+        self.novas_init = self.patch(self.manager, '_init_instance')
+        self.server = self.instance()
+        self.refresh = self.patch(objects.Instance, 'refresh')
+        self.install()
+
+    def start(self):
+        self.manager._init_instance(self.context, self.server)
+
+    def test_without_a_migration_it_is_novas(self):
+        self.start()
+        self.novas_init.assert_called_once_with(self.context, self.server)
+        self.refresh.assert_not_called()
+
+    def test_what_recovery_may_have_changed_is_read_again(self):
+        self.recovery.has_touched.return_value = True
+        self.start()
+        self.refresh.assert_called_once_with()
+        self.novas_init.assert_called_once_with(self.context, self.server)
+
+    def test_an_unfinished_migration_is_recoverys_first_and_novas_afterwards(self):
+        self.recovery.open_of.return_value = 'a record'
+        self.start()
+        self.novas_init.assert_not_called()
+        [(record, later)] = [call.args for call in self.recovery.owe.call_args_list]
+        self.assertEqual('a record', record)
+        self.refresh.side_effect = lambda: self.novas_init.assert_not_called()
+        later()
+        self.refresh.assert_called_once_with()
+        self.novas_init.assert_called_once_with(self.context, self.server)
+
+    def test_a_server_that_was_deleted_meanwhile_is_not_started(self):
+        self.recovery.open_of.return_value = 'a record'
+        self.start()
+        self.refresh.side_effect = nova_exception.InstanceNotFound(instance_id=base.UUID)
+        self.recovery.owe.call_args.args[1]()
+        self.novas_init.assert_not_called()
+
+    def test_a_server_that_is_being_deleted_is_novas(self):
+        self.recovery.open_of.return_value = 'a record'
+        self.server.task_state = 'deleting'
+        self.start()
+        self.novas_init.assert_called_once_with(self.context, self.server)
+        self.recovery.owe.assert_not_called()
+
+
+class TestWraps(HooksCase):
+
+    def test_they_look_like_what_they_wrap(self):
+        self.install()
+        for name in WRAPPED:
+            found = getattr(self.manager, name)
+            self.assertIsNot(self.novas[name], found)
+            self.assertEqual(name, found.__name__)
+            self.assertEqual(_marks(self.novas[name].__func__), _marks(found))
+        if compat.nova_release()[0] >= 34:
+            self.assertTrue(self.manager.live_migration._skip_automatic_rpc_tracking)
+
+    def test_a_message_reaches_them(self):
+        called = self.patch(self.manager, 'live_migration')
+        called.__name__ = 'live_migration'
+        self.patch(objects.BlockDeviceMappingList, 'get_by_instance_uuid',
+                   side_effect=lambda *args: self.volumes())
+        self.install()
+        endpoint = self.manager
+        if compat.nova_release()[0] >= 34:
+            endpoint = service._TrackingEndpointWrapper(self.manager)
+        dispatcher = oslo_messaging.rpc.dispatcher.RPCDispatcher(
+            [endpoint], serializer=oslo_messaging.NoOpSerializer(),
+            access_policy=oslo_messaging.DefaultRPCAccessPolicy)
+        migrate_data = self.migrate_data()
+        arguments = {
+            'dest': 'dest', 'instance': self.instance(), 'block_migration': False,
+            'migration': migrate_data.migration, 'migrate_data': migrate_data}
+        message = mock.Mock(ctxt={}, client_timeout=0, message={
+            'method': 'live_migration', 'args': arguments,
+            'version': self.manager.target.version})
+        with mock.patch.object(dispatcher.serializer, 'deserialize_context',
+                               return_value=self.context):
+            dispatcher.dispatch(message)
+        called.assert_called_once_with(self.context, *arguments.values())
+        self.assertEqual([migrate_data.migration.uuid],
+                         [record.migration for record in self.records.all()])
