@@ -237,7 +237,9 @@ class Migration:
         while self.error is None and self.completed is None and time.monotonic() < end:
             time.sleep(0.005)
         for number in self._events:
-            self.source.connect().domainEventDeregisterAny(number)
+            # A libvirtd that was started again in between knows nothing of them.
+            with contextlib.suppress(libvirt.libvirtError):
+                self.source.connect().domainEventDeregisterAny(number)
 
     def _listen(self) -> list[int]:
         def iteration(_connection: Any, _domain: Any, number: int, _opaque: Any) -> None:

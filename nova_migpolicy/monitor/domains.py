@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What libvirt on this host says of a server's domain, as evidence of a migration of it.
 
-It only asks. libvirt gives the state without QEMU, but the job of a guest that leaves only with
-it: while such a guest is switched over, the answer may take as long as that does.
+It only asks. libvirt gives a state without QEMU, but a job only with it: while a guest is switched
+over to another host, the answer may take as long as that does. A libvirtd that was started again
+while its guest still received the rest of its memory answers when all of it is there.
 """
 
 from __future__ import annotations
