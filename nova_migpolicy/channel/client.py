@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The control channel's end in nova-api: asks the plugin in the nova-compute of a host.
+"""The control channel's end that asks the plugin in the nova-compute of a host.
 
-It takes 2 s at most as long as the message bus works; a method that asks Nova's database there may
-take longer. The error says why the plugin was not reached: nova-compute is not there, it is there
-without the plugin, or the plugin is busy or of another version. The plugin's answers are passed
-on, errors too.
+It is used in nova-api, and in nova-compute to ask other hosts. It takes 2 s at most as long as the
+message bus works; a method that asks Nova's database or libvirt there may take longer. The error
+says why the plugin was not reached: nova-compute is not there, it is there without the plugin, or
+the plugin is busy or of another version. The plugin's answers are passed on, errors too.
 """
 
 from __future__ import annotations
@@ -46,9 +46,13 @@ class Unreachable(Refused):
 
 
 class Channel:
-    """The way to the plugins on all hosts, of all cells."""
+    """The way to the plugins on all hosts, of all cells; a nova-compute knows those of its cell.
 
-    def __init__(self) -> None:
+    :param asker: the service that asks, for messages
+    """
+
+    def __init__(self, asker: str = 'nova-api') -> None:
+        self._asker = asker
         self._plugin = _client(protocol.TOPIC, protocol.NAMESPACE, protocol.VERSION)
         self._compute = _client('compute', 'baseapi', '1.0')
 
@@ -78,11 +82,11 @@ class Channel:
                 protocol.UNAVAILABLE,
                 f'The message bus took no message for {host}; try again.') from None
         except messaging.RemoteError as error:
-            raise _failed(host, error.exc_type, str(error.value)) from None
+            raise self._failed(host, error.exc_type, str(error.value)) from None
         except Exception as error:
             # An exception raised there arrives as itself where this side knows its class.
-            raise _failed(host, type(error).__name__, str(error)) from None
-        return _read(host, given)
+            raise self._failed(host, type(error).__name__, str(error)) from None
+        return self._read(host, given)
 
     def _silent(self, context: Any, host: str, patience: protocol.Patience) -> Unreachable:
         """Find out what did not answer, and describe it."""
@@ -98,6 +102,33 @@ class Channel:
             protocol.UNAVAILABLE,
             f'nova-compute on {host} did not answer within {patience.answer_s:g} s; see '
             'whether it runs, and try again.')
+
+    def _other_version(self, host: str, detail: str) -> Unreachable:
+        LOG.warning('nova_migpolicy on %s is of another version: %s', host, detail)
+        return Unreachable(
+            protocol.CONFLICT,
+            f'nova_migpolicy on {host} is of another version than in {self._asker}, which speaks '
+            f'{protocol.VERSION} to it; bring both to the same release.')
+
+    def _failed(self, host: str, kind: str | None, detail: str) -> Unreachable:
+        if kind in _OTHER_VERSION:
+            return self._other_version(host, detail)
+        # The rest may be a traceback.
+        LOG.error('nova_migpolicy on %s failed: %s: %.300s', host, kind,
+                  detail.partition('\n')[0])
+        return Unreachable(
+            protocol.UNAVAILABLE,
+            f'nova_migpolicy on {host} failed; the log of nova-compute there says why.')
+
+    def _read(self, host: str, given: Any) -> Answer:
+        status = given.get('status') if isinstance(given, dict) else None
+        if not isinstance(status, int) or isinstance(status, bool):
+            raise self._other_version(host, f'it answered {given!r:.80}')
+        if 200 <= status < 300:
+            body = given.get('body')
+            return status, body if isinstance(body, dict) else None
+        message = str(given.get('message') or 'no reason was given')
+        raise Refused(status if status in _PASSED_ON else protocol.UNAVAILABLE, message)
 
 
 def _answers(client: Any, context: Any, host: str, timeout_s: float, **arguments: Any) -> bool:
@@ -121,32 +152,3 @@ def _without_plugin(host: str) -> Unreachable:
 def _client(topic: str, namespace: str, version: str) -> Any:
     target = messaging.Target(topic=topic, namespace=namespace, version=version)
     return rpc.ClientRouter(rpc.get_client(target))
-
-
-def _other_version(host: str, detail: str) -> Unreachable:
-    LOG.warning('nova_migpolicy on %s is of another version: %s', host, detail)
-    return Unreachable(
-        protocol.CONFLICT,
-        f'nova_migpolicy on {host} is of another version than in nova-api, which speaks '
-        f'{protocol.VERSION} to it; bring both to the same release.')
-
-
-def _failed(host: str, kind: str | None, detail: str) -> Unreachable:
-    if kind in _OTHER_VERSION:
-        return _other_version(host, detail)
-    # The rest may be a traceback.
-    LOG.error('nova_migpolicy on %s failed: %s: %.300s', host, kind, detail.partition('\n')[0])
-    return Unreachable(
-        protocol.UNAVAILABLE,
-        f'nova_migpolicy on {host} failed; the log of nova-compute there says why.')
-
-
-def _read(host: str, given: Any) -> Answer:
-    status = given.get('status') if isinstance(given, dict) else None
-    if not isinstance(status, int) or isinstance(status, bool):
-        raise _other_version(host, f'it answered {given!r:.80}')
-    if 200 <= status < 300:
-        body = given.get('body')
-        return status, body if isinstance(body, dict) else None
-    message = str(given.get('message') or 'no reason was given')
-    raise Refused(status if status in _PASSED_ON else protocol.UNAVAILABLE, message)

@@ -72,7 +72,7 @@ PATIENCE = Patience(1.3, 0.25)
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A method that nova-api calls on a compute host.
+    """A method that nova-api, or another compute host, calls on a compute host.
 
     :ivar arguments: their forms by their names; all are required, and no other is accepted
     :ivar takes_context: whether it asks Nova's database, so it gets Nova's request context
@@ -168,7 +168,7 @@ METHODS: Mapping[str, Method] = {
     'hold_request': Method({**_REQUEST, 'values': _mapping}, takes_context=True,
                            patience=Patience(6.0, 1.0)),
     'drop_request': Method(_REQUEST),
-    # Of another host.
+    # Asked by another compute host. libvirt may answer later than this, as in a switchover.
     'whereabouts': Method({'server': _uuid}, patience=Patience(3.0, 0.5)),
     # The conductor, neutron and placement are asked there.
     'take_over': Method(_MIGRATION, takes_context=True, patience=Patience(60.0, 1.0)),

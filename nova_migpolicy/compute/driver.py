@@ -38,6 +38,7 @@ from nova_migpolicy.compute import migrate_call
 from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy.compute import nova_records
 from nova_migpolicy.compute import outside
+from nova_migpolicy.compute import peers
 from nova_migpolicy.compute import pending
 from nova_migpolicy.compute import policies
 from nova_migpolicy.compute import recovering
@@ -109,7 +110,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 waiting, lambda migration: self._early.command(migration) == vocabulary.CANCEL,
                 self._abort_queued),
             journals=self._journals, resolve_for=self._policies.resolve_for,
-            newest_request=request_policies.newest, domain=self._domain_here,
+            newest_request=request_policies.newest, whereabouts=self._whereabouts,
             take_over=self._finish_here))
         LOG.info('Live migrations are steered by policy; %(policy)s; %(threads)s', {
             'policy': self._policies.describe(),
@@ -119,7 +120,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         """Take up what an earlier process has left, now and from time to time."""
         manager = self.virtapi._compute
         hands = self._hands = hands_mod.Hands(manager, host, self._guest_of)
-        channel = self._peers = client.Channel()
+        channel = self._peers = client.Channel('nova-compute')
         hooks = hooks_mod.Hooks(manager, host, self._records)
         takeover = takeover_mod.Takeover(
             self._current, self._records, hands, channel, takeover_mod.Here(
@@ -386,6 +387,16 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         """Rescue as Nova does, unless another host runs the guest."""
         self._may_start(context, instance)
         return super().rescue(context, instance, *args, **kwargs)
+
+    def _whereabouts(self, server: str) -> peers.Whereabouts:
+        """Return what another host is told of a server here."""
+        found, versions = self._domain_here(server), (0, 0)
+        try:
+            connection = self._control.get()
+            versions = connection.getLibVersion(), connection.getVersion()
+        except libvirt.libvirtError as error:
+            LOG.warning('libvirt does not tell its version: %s', error, instance_uuid=server)
+        return peers.Whereabouts(found, CONF.host, *versions)
 
     def _disk_paths(self, context: Any, instance: Any) -> list[str]:
         """Return the paths of the disks that a block migration copies."""

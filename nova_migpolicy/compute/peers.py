@@ -1,34 +1,113 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Questions to the plugin on other hosts."""
+"""What hosts tell each other of a server's domain: the form of the answer, and the question.
+
+What another host sends is input, as of any peer: an answer that is not clear is none.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Mapping
+import dataclasses
 from typing import Any
 
 from oslo_log import log as logging
 
 from nova_migpolicy.channel import client
+from nova_migpolicy import exception
 from nova_migpolicy.monitor import domains
 from nova_migpolicy.recovery import evidence
 
 LOG = logging.getLogger(__name__)
 
 
-def ask(channel: client.Channel, context: Any, host: str, server: str) -> domains.Answers:
-    """Ask another host for a server's domain there; SILENT for anything but a clear answer."""
+@dataclasses.dataclass(frozen=True)
+class Whereabouts:
+    """A server's domain on a host, by what libvirt there says.
+
+    The versions are of what is installed, in libvirt's way of numbering; 0: not known.
+    """
+
+    domain: domains.Answers
+    host: str
+    libvirt_version: int
+    qemu_version: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for the message bus."""
+        return {'state': self.domain.destination.value, 'source': self.domain.source.value,
+                'job': self.domain.job, 'host': self.host,
+                'libvirt_version': self.libvirt_version, 'qemu_version': self.qemu_version}
+
+
+def _version(given: Any) -> int:
+    if not isinstance(given, int) or isinstance(given, bool) or given < 0:
+        raise ValueError('not a version')
+    return given
+
+
+def _flag(given: Any) -> bool:
+    if not isinstance(given, bool):
+        raise ValueError('neither true nor false')
+    return given
+
+
+def _text(given: Any) -> str:
+    if not isinstance(given, str):
+        raise ValueError('not a text')
+    return given
+
+
+_FORMS: Mapping[str, Callable[[Any], Any]] = {
+    'state': evidence.Destination, 'source': evidence.Source, 'job': _flag, 'host': _text,
+    'libvirt_version': _version, 'qemu_version': _version,
+}
+
+
+def read(body: Any, host: str) -> Whereabouts:
+    """Return what a host answered.
+
+    :param host: the one that was asked
+    :raises ValueError: a field is missing or has another form; it is named with its value
+    """
+    given = body if isinstance(body, dict) else {}
+    found = {}
+    for field, form in _FORMS.items():
+        if field not in given:
+            raise ValueError(f'{field} is missing in {exception.shown(body)}')
+        try:
+            found[field] = form(given[field])
+        except ValueError:
+            raise ValueError(f'{field} is {exception.shown(given[field])}') from None
+    if found['host'] != host:
+        raise ValueError(f'host is {exception.shown(found["host"])}')
+    return Whereabouts(
+        domains.Answers(found['source'], found['job'], found['state']), host,
+        found['libvirt_version'], found['qemu_version'])
+
+
+def look(channel: client.Channel, context: Any, host: str,
+         server: str) -> Whereabouts | None:
+    """Ask another host for a server's domain there; None for anything but a clear answer.
+
+    :param context: an administrator's
+    """
     try:
         _, body = channel.ask(context, host, 'whereabouts', server=server)
+        return read(body, host)
     except client.Refused as error:
         LOG.info('%s', error, instance_uuid=server)
-        return domains.SILENT
-    given = body or {}
-    try:
-        job = given.get('job')
-        if not isinstance(job, bool):
-            raise ValueError(f'job is {job!r:.80}')
-        return domains.Answers(evidence.Source(given.get('source')), job,
-                               evidence.Destination(given.get('state')))
     except ValueError as error:
-        LOG.warning('%(host)s answers what is not understood: %(error)s',
+        LOG.warning('What %(host)s says of this server is not understood: %(error)s; bring '
+                    'nova_migpolicy on both hosts to the same release',
                     {'host': host, 'error': error}, instance_uuid=server)
-        return domains.SILENT
+    except Exception:
+        LOG.exception('%s could not be asked for this server', host, instance_uuid=server)
+    return None
+
+
+def ask(channel: client.Channel, context: Any, host: str,
+        server: str) -> domains.Answers:
+    """Ask as `look` does, for the domain alone; SILENT for anything but a clear answer."""
+    found = look(channel, context, host, server)
+    return domains.SILENT if found is None else found.domain

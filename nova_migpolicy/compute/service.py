@@ -18,11 +18,11 @@ from nova import exception as nova_exception
 
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import migration as migration_mod
+from nova_migpolicy.compute import peers
 from nova_migpolicy.compute import pending
 from nova_migpolicy.compute import request_policies
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy import exception
-from nova_migpolicy.monitor import domains
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import journal_reader
@@ -47,7 +47,7 @@ class MigrationService:
     :param recall: takes early cancelled migrations out of it
     :param journals: the folder of journals; None where they are kept in memory alone
     :param resolve_for: the policy for a server, by its UUID, with the keys of a request
-    :param domain: what libvirt says of a server's domain
+    :param whereabouts: what libvirt here says of a server, by its UUID
     :param take_over: finishes, on this host, a migration whose source is off
     :param newest_request: the id of the newest request to migrate a server, by its UUID
     """
@@ -63,7 +63,7 @@ class MigrationService:
         journals: pathlib.Path | None,
         resolve_for: Callable[[Any, str, Mapping[str, object]], resolve.Resolved],
         newest_request: Callable[[Any, str], str | None],
-        domain: Callable[[str], domains.Answers],
+        whereabouts: Callable[[str], peers.Whereabouts],
         take_over: Callable[[Any, str, str], None],
     ) -> None:
         self._current = current
@@ -74,7 +74,7 @@ class MigrationService:
         self._recall = recall
         self._resolve_for = resolve_for
         self._newest_request = newest_request
-        self._domain = domain
+        self._whereabouts = whereabouts
         self._take_over = take_over
 
     def policy(self, context: Any, server: str, migration: str) -> Answer:
@@ -205,9 +205,7 @@ class MigrationService:
 
     def whereabouts(self, server: str) -> Answer:
         """Tell another host what libvirt here says of a server."""
-        found = self._domain(server)
-        return Answer(protocol.OK, {'state': found.destination.value,
-                                    'source': found.source.value, 'job': found.job})
+        return Answer(protocol.OK, self._whereabouts(server).to_dict())
 
     def take_over(self, context: Any, server: str, migration: str) -> Answer:
         """Finish a migration that has arrived here, for a host that was to start the guest."""

@@ -18,8 +18,10 @@ from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import driver
 from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy.compute import nova_records
+from nova_migpolicy.compute import peers
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy import exception
+from nova_migpolicy.monitor import domains
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
@@ -40,6 +42,34 @@ class TestLoading(base.ContractCase):
         self.set_option('profiles_file', '/nonexistent/p.yaml', 'migpolicy')
         error = self.assertRaises(exception.BadProfiles, driver.LibvirtDriver, None)
         self.assertIn('/nonexistent/p.yaml', str(error))
+
+
+class TestWhereabouts(base.ContractCase):
+    """What another host is told of a server here."""
+
+    def setUp(self):
+        super().setUp()
+        self.tested = self.driver(base.FakeDomain(), driver.LibvirtDriver)
+
+    def told(self, **connected):
+        with mock.patch.object(self.tested._host, '_connect', **connected):
+            return self.tested._whereabouts(base.UUID)
+
+    def test_what_libvirt_says(self):
+        gone = libvirt.libvirtError('gone')
+        gone.err = (libvirt.VIR_ERR_NO_DOMAIN, 0, 'gone', 2, '', '', '', 0, 0)
+        connection = mock.Mock()
+        connection.lookupByUUIDString.side_effect = gone
+        connection.getLibVersion.return_value = 9_000_000
+        connection.getVersion.return_value = 7_002_000
+        self.assertEqual(
+            peers.Whereabouts(domains.ABSENT, driver.CONF.host, 9_000_000, 7_002_000),
+            self.told(return_value=connection))
+
+    def test_a_libvirt_that_does_not_answer_is_not_one_without_the_server(self):
+        self.assertEqual(
+            peers.Whereabouts(domains.SILENT, driver.CONF.host, 0, 0),
+            self.told(side_effect=libvirt.libvirtError('away')))
 
 
 class MigrationCase(base.ContractCase):

@@ -108,7 +108,8 @@ class Move:
             {self.server: self.current}, early=pending.EarlyOrders(),
             requests=request_policies.RequestPolicies(pathlib.Path(self.journals.name)),
             queue=pending.NovaQueue(dict, 'n1'), recall=None,
-            journals=pathlib.Path(self.journals.name), resolve_for=None, newest_request=None)
+            journals=pathlib.Path(self.journals.name), resolve_for=None, newest_request=None,
+            whereabouts=None, take_over=None)
         self.report = Report()
         self.outcome = None
         self.error = None

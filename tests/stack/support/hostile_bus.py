@@ -24,7 +24,7 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     'timeline': ('server', 'migration', 'after', 'limit', 'kinds'),
     'tune': ('server', 'migration', 'changes', 'release'),
     'act': ('server', 'migration', 'action'), 'drop_request': ('server', 'request_id'),
-    'hold_request': ('server', 'request_id', 'values'),
+    'hold_request': ('server', 'request_id', 'values'), 'whereabouts': ('server',),
 }
 
 
@@ -62,13 +62,17 @@ def _call(draw: Any, right: Mapping[str, strategies.SearchStrategy[Any]],
 
 
 class Peer:
-    """A process on a compute host that calls what it is told to; see `peer`."""
+    """A process on a compute host that calls what it is told to; see `peer`.
 
-    def __init__(self, stack: lab_stack.Stack, host: str) -> None:
+    :param program: the module that is run there
+    """
+
+    def __init__(self, stack: lab_stack.Stack, host: str,
+                 program: str = 'tests.stack.support.peer') -> None:
         conf = stack.where.conf(f'nova/{host}.conf')
         self._process = subprocess.Popen(
             stack.hosts[host].machine.argv(
-                [sys.executable, '-m', 'tests.stack.support.peer', str(conf)], cwd=str(_ROOT)),
+                [sys.executable, '-m', program, str(conf)], cwd=str(_ROOT)),
             env=stack.where.environment(), text=True, bufsize=1,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 

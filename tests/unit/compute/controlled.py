@@ -16,7 +16,6 @@ from nova_migpolicy.compute import pending
 from nova_migpolicy.compute import request_policies
 from nova_migpolicy.compute import service
 from nova_migpolicy.monitor import commands
-from nova_migpolicy.monitor import domains
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
@@ -50,7 +49,7 @@ class ControlBase(testtools.TestCase):
         self.addCleanup(scratch.cleanup)
         self.folder = pathlib.Path(scratch.name)
         self.current, self.waiting = {}, {}
-        self.newest_request = None
+        self.newest_request = self.whereabouts = None
         self.early = pending.EarlyOrders()
         self.recall = mock.Mock()
         self.requests = request_policies.RequestPolicies(self.folder / 'requests')
@@ -61,7 +60,7 @@ class ControlBase(testtools.TestCase):
             resolve_for=lambda context, server, request: resolve.resolve(
                 resolve.Sources(request=request)),
             newest_request=lambda context, server: self.newest_request,
-            domain=lambda server: domains.ABSENT,
+            whereabouts=lambda server: self.whereabouts,
             take_over=lambda context, server, migration: None)
 
     def run_session(self, given=None, closed=False):

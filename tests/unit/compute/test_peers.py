@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What another host says of a server is taken as it is meant, or not at all."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import ddt
+import fixtures
+from nova import context as nova_context
+from nova import rpc
+import oslo_messaging as messaging
+
+from nova_migpolicy.channel import client
+from nova_migpolicy.channel import protocol
+from nova_migpolicy.channel import server
+from nova_migpolicy.compute import peers
+from nova_migpolicy.monitor import domains
+from nova_migpolicy.recovery import evidence
+from tests.unit.api import fakes
+from tests.unit.compute import controlled
+
+Destination = evidence.Destination
+Source = evidence.Source
+SERVER = controlled.SERVER
+SAID = peers.Whereabouts(domains.Answers(Source.RUNNING, False, Destination.ARRIVED), 'n2',
+                         9_000_000, 7_002_000)
+
+
+@ddt.ddt
+class TestAsk(controlled.ControlBase):
+
+    def setUp(self):
+        super().setUp()
+        self.useFixture(fakes.NovaConf(self.id()))
+        self.log = self.useFixture(fixtures.FakeLogger())
+        self.channel = client.Channel('nova-compute')
+        self.context = nova_context.get_admin_context()
+
+    def ask(self, host='n2'):
+        return peers.ask(self.channel, self.context, host, SERVER).destination
+
+    def answered(self, body, status=protocol.OK):
+        """Let the bus bring this answer."""
+        self.useFixture(fixtures.MockPatchObject(
+            rpc.TRANSPORT._driver, 'send', return_value={'status': status, 'body': body}))
+
+    def serve(self, host='n2'):
+        """Let this host's own plugin listen."""
+        listening = messaging.get_rpc_server(
+            rpc.TRANSPORT, messaging.Target(topic=protocol.TOPIC, server=host),
+            [server.Endpoint(self.control)], executor='threading',
+            serializer=rpc.RequestContextSerializer(None))
+        listening.start()
+        self.addCleanup(listening.wait)
+        self.addCleanup(listening.stop)
+
+    def test_over_the_bus(self):
+        self.serve()
+        for state in Destination:
+            for source in Source:
+                self.whereabouts = peers.Whereabouts(
+                    domains.Answers(source, True, state), 'n2', 9_000_000, 0)
+                self.assertEqual(self.whereabouts, peers.look(
+                    self.channel, self.context, 'n2', SERVER))
+                self.assertEqual(self.whereabouts.domain, peers.ask(
+                    self.channel, self.context, 'n2', SERVER))
+
+    def test_a_newer_host_may_say_more(self):
+        self.answered({**SAID.to_dict(), 'more': 1})
+        self.assertIs(Destination.ARRIVED, self.ask())
+
+    @ddt.data('state', 'source', 'job', 'host', 'libvirt_version', 'qemu_version')
+    def test_a_field_is_missing(self, field):
+        self.answered({name: value for name, value in SAID.to_dict().items() if name != field})
+        self.assertIs(Destination.SILENT, self.ask())
+        self.assertIn(f'{field} is missing in {{', self.log.output)
+
+    @ddt.data(('state', 'absent'), ('state', None), ('state', ['is absent']), ('state', {}),
+              ('source', 'is awaited'), ('source', 1), ('job', 'false'), ('job', 0),
+              ('job', None), ('host', 'n1'), ('host', None), ('libvirt_version', '9.0'),
+              ('libvirt_version', -1), ('qemu_version', True), ('qemu_version', None))
+    @ddt.unpack
+    def test_a_field_has_another_form(self, field, value):
+        # A word that is not known must not hide that the guest may be there.
+        absent = peers.Whereabouts(domains.ABSENT, 'n2', 1, 1)
+        self.answered({**absent.to_dict(), field: value})
+        self.assertIs(Destination.SILENT, self.ask())
+        self.assertIn(f'What n2 says of this server is not understood: {field} is {value!r}',
+                      self.log.output)
+
+    @ddt.data(None, 'is absent', ['is absent'], {}, 3)
+    def test_no_body(self, body):
+        self.answered(body)
+        self.assertIs(Destination.SILENT, self.ask())
+        self.assertIn('state is missing in None' if body != {} else 'state is missing in {}',
+                      self.log.output)
+
+    def test_it_refuses(self):
+        self.answered(None, protocol.UNAVAILABLE)
+        self.assertIs(Destination.SILENT, self.ask())
+
+    @ddt.data(messaging.MessagingTimeout(), messaging.MessageDeliveryFailure('no bus'),
+              messaging.MessageUndeliverable(None, None, None, None),
+              messaging.RemoteError('NoSuchMethod', 'x', []), OSError('no route'),
+              AssertionError())
+    def test_it_cannot_be_asked(self, error):
+        with mock.patch.object(rpc.TRANSPORT._driver, 'send', side_effect=error):
+            self.assertIs(Destination.SILENT, self.ask())
+
+    def test_a_failure_of_our_own_is_no_answer_either(self):
+        self.assertEqual(domains.SILENT, peers.ask(None, self.context, 'n2', SERVER))
+        self.assertIn('n2 could not be asked for this server', self.log.output)
+
+    def test_an_older_plugin_is_told_of_by_who_asks(self):
+        self.serve()
+        with mock.patch.object(rpc.TRANSPORT._driver, 'send',
+                               side_effect=messaging.RemoteError('NoSuchMethod', 'x', [])):
+            self.ask()
+        self.assertIn('is of another version than in nova-compute', self.log.output)
