@@ -270,6 +270,25 @@ class MigratingGuest:
         """Ask libvirt to end the job; the migrate call then returns with an error."""
         self._call('abortJob')
 
+    def break_off_post_copy(self) -> None:
+        """Let QEMU break off post-copy, so that it can be resumed; both halves stay.
+
+        QEMU itself does not notice a link that dies without a word.
+        """
+        self._call('abortJobFlags', libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY)
+
+    def resume_post_copy(self, uri: str, params: Mapping[str, Any], flags: int) -> None:
+        """Take up a post-copy that broke off; return when all of the memory has arrived.
+
+        :param uri: of the destination's libvirt
+        :param params: libvirt's, as the migration was begun with
+        :param flags: likewise
+        :raises GuestError: refused, or broken off again; both halves stay
+        """
+        again = flags | libvirt.VIR_MIGRATE_POSTCOPY | libvirt.VIR_MIGRATE_POSTCOPY_RESUME
+        self._ask('migrateToURI3', lambda domain: domain.migrateToURI3(
+            uri, dict(params), again))
+
     def resume(self) -> None:
         """Run a guest that was paused here."""
         self._call('resume')

@@ -78,16 +78,16 @@ class EvidenceTest(cases.LibvirtdTest):
         lab_domain.wait_until(look, timeout, f'{expected}', found=lambda: seen)
         return seen
 
-    def copying(self, **more):
+    def copying(self, disks_mib=(), **more):
         """Start a migration that stays in its passes."""
-        self.boot()
+        self.boot(disks_mib=disks_mib)
         migration = self.endless(**more)
         migration.wait_for(base.in_passes(2))
         return migration
 
-    def post_copy(self):
+    def post_copy(self, **more):
         """Start post-copy over a slow link."""
-        migration = self.copying(flags=POST_COPY)
+        migration = self.copying(flags=POST_COPY, **more)
         # A QEMU that waits for the rest of its guest's memory does not end when it is told to.
         self.addCleanup(self.kill_qemu, 'n2')
         self.shape(rate_mib_s=SLOW)
