@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recovery's hands: Nova's own ends, from wherever a death has left them, and once more."""
+
+from unittest import mock
+
+from nova.compute import manager
+from nova import exception as nova_exception
+from nova import objects
+
+from nova_migpolicy.compute import hands as hands_mod
+from nova_migpolicy.compute import kept
+from nova_migpolicy import exception
+from nova_migpolicy.recovery import evidence
+from tests.contract import base
+from tests.contract import computing
+
+Home, Status = evidence.Home, evidence.Status
+
+
+class HandsCase(base.ContractCase):
+    """Hands, over a database that has one server and one migration."""
+
+    patch = computing.ManagerCase.patch
+    volumes = computing.ManagerCase.volumes
+
+    def setUp(self):
+        super().setUp()
+        self.server, self.data = self.instance(), self.migrate_data()
+        self.migration = self.data.migration
+        self.record = self.describe()
+        self.find_server = self.patch(
+            objects.Instance, 'get_by_uuid', side_effect=lambda *args, **kwargs: self.server)
+        self.find_migration = self.patch(
+            objects.Migration, 'get_by_uuid', side_effect=lambda *args: self.migration)
+        self.saved = []
+        for kind in (objects.Instance, objects.Migration):
+            self.patch(kind, 'save', side_effect=lambda *args, **kwargs: self.saved.append(1))
+        self.manager = mock.create_autospec(manager.ComputeManager, instance=True)
+        self.manager._get_compute_info.return_value = objects.ComputeNode(
+            id=7, hypervisor_hostname='node')
+        self.guest = mock.Mock()
+        self.hands = hands_mod.Hands(self.manager, 'source', lambda server: self.guest)
+
+    def describe(self, **changes):
+        made = kept.describe(
+            self.context, self.server, 'dest', self.migration, self.data, block_migration=True,
+            source_bdms=self.volumes(), source='source', written=evidence.Written.COPYING)
+        return made.from_dict({**made.to_dict(), **changes})
+
+
+class TestNovaKnows(HandsCase):
+
+    def found(self):
+        return hands_mod.nova_knows(self.record, self.context)
+
+    def test_where_the_server_is(self):
+        for host, home in (('source', Home.SOURCE), ('dest', Home.DESTINATION),
+                           ('third', Home.OTHER), (None, Home.OTHER)):
+            self.server.host = host
+            self.assertIs(home, self.found()[0])
+
+    def test_what_is_done_to_the_server(self):
+        for state, home in ((None, Home.SOURCE), ('migrating', Home.SOURCE),
+                            ('rebuilding', Home.CHANGING), ('rebuild_spawning', Home.CHANGING),
+                            ('rebuild_block_device_mapping', Home.CHANGING),
+                            ('deleting', Home.CHANGING)):
+            self.server.task_state = state
+            self.assertEqual((home, state == 'migrating'), self.found()[::2])
+
+    def test_how_the_migration_is(self):
+        for word, status in (
+                ('accepted', Status.QUEUED), ('queued', Status.QUEUED),
+                ('preparing', Status.UNDER_WAY), ('running', Status.UNDER_WAY),
+                ('running (post-copy)', Status.UNDER_WAY), ('post-migrating', Status.UNDER_WAY),
+                ('completed', Status.COMPLETED), ('failed', Status.ENDED),
+                ('error', Status.ENDED), ('cancelled', Status.ENDED),
+                # A later Nova's: it is not taken for an end.
+                ('unheard-of', Status.UNDER_WAY)):
+            self.migration.status = word
+            self.assertIs(status, self.found()[1], word)
+
+    def test_whether_its_user_has_paused_it(self):
+        for state, before, wanted in (('active', False, False), ('paused', False, True),
+                                      ('active', True, True), ('error', False, False)):
+            self.server.vm_state = state
+            self.record = self.describe(was_paused=before)
+            self.assertIs(wanted, self.found()[3])
+
+    def test_what_is_not_there_any_more(self):
+        self.find_migration.side_effect = nova_exception.MigrationNotFound(migration_id='m')
+        self.assertEqual((Home.SOURCE, Status.MISSING), self.found()[:2])
+        self.find_server.side_effect = nova_exception.InstanceNotFound(instance_id=base.UUID)
+        self.assertIs(Home.NONE, self.found()[0])
+
+    def test_a_database_that_is_away_is_silent(self):
+        self.find_migration.side_effect = RuntimeError('no database')
+        self.assertIs(Home.SILENT, self.found()[0])
+        self.find_server.side_effect = RuntimeError('no database')
+        self.assertIs(Home.SILENT, self.found()[0])
+
+
+class TestEnds(HandsCase):
+
+    def checked(self, call):
+        """Nova's arguments of a call, by their names."""
+        [given] = call.call_args_list
+        self.assertEqual((self.server, 'dest'), given.args[1:3])
+        call.reset_mock()
+        return given
+
+    def assert_as_nova_expects(self):
+        self.assertEqual(('source', 'migrating'), (self.server.host, self.server.task_state))
+
+    def test_a_guest_that_has_arrived_is_finished_from_the_start(self):
+        for host, task, state, status in (
+                ('source', 'migrating', 'active', 'running'), ('source', None, 'active', 'error'),
+                ('dest', None, 'error', 'error'), ('source', None, 'error', 'error')):
+            self.server.host, self.server.task_state = host, task
+            self.server.vm_state, self.migration.status = state, status
+            self.hands.finish(self.record)
+            given = self.checked(self.manager._post_live_migration_update_host)
+            self.assert_as_nova_expects()
+            self.assertEqual('active', self.server.vm_state)
+            self.assertTrue(given.args[3])
+            self.assertIs(self.migration, given.args[4].migration)
+            self.assertEqual('v1', given.kwargs['source_bdms'][0].volume_id)
+            if host == 'dest':
+                self.assertEqual(('node', 7), (self.server.node, self.server.compute_id))
+            self.manager._delete_allocation_after_move.assert_not_called()
+
+    def test_where_the_destination_has_told_nova_only_this_side_is_ended_and_once(self):
+        self.server.host, self.server.task_state = 'dest', None
+        for _ in range(2):
+            self.hands.finish(self.record)
+            self.assertEqual('completed', self.migration.status)
+        self.manager._post_live_migration_update_host.assert_not_called()
+        self.assertEqual(2, self.manager._delete_allocation_after_move.call_count)
+        self.assertEqual(1, len(self.saved))
+
+    def test_a_guest_that_has_stayed_is_rolled_back_as_often_as_it_takes(self):
+        for host, status in (('source', 'failed'), ('dest', 'cancelled'), ('source', 'failed')):
+            self.server.host, self.server.task_state = host, None
+            self.hands.roll_back(self.record, status)
+            given = self.checked(self.manager._rollback_live_migration)
+            self.assert_as_nova_expects()
+            self.assertEqual(status, given.kwargs['migration_status'])
+            self.assertIs(self.migration, given.args[3].migration)
+            self.assertEqual('v1', given.kwargs['source_bdms'][0].volume_id)
+
+    def test_a_server_that_its_user_had_paused_is_paused_again(self):
+        self.server.vm_state = 'error'
+        self.hands.roll_back(self.describe(was_paused=True))
+        self.assertEqual('paused', self.server.vm_state)
+
+    def test_what_nova_cannot_do_now_is_passed_on(self):
+        self.manager._rollback_live_migration.side_effect = RuntimeError('no bus')
+        self.assertRaises(RuntimeError, self.hands.roll_back, self.record)
+        self.manager._post_live_migration_update_host.side_effect = RuntimeError('no bus')
+        self.assertRaises(RuntimeError, self.hands.finish, self.record)
+
+    def test_one_whose_server_was_rebuilt_elsewhere_is_closed_and_once(self):
+        self.server.host = 'third'
+        for _ in range(2):
+            self.hands.close(self.record)
+            self.assertEqual(('failed', 'third'), (self.migration.status, self.server.host))
+        self.assertEqual(1, len(self.saved))
+
+    def test_the_copy_on_the_source_goes_and_may_be_gone(self):
+        self.guest.remove.side_effect = [None, exception.GuestGone('remove', 'no domain')]
+        for _ in range(2):
+            self.hands.remove_source_copy(self.record)
+        self.assertEqual(2, self.guest.remove.call_count)
+
+    def test_a_guest_of_a_user_who_had_paused_it_is_not_let_run(self):
+        self.hands.let_run(self.describe(was_paused=True))
+        self.assertEqual([], self.guest.mock_calls)
+
+
+class TestLock(HandsCase):
+
+    def setUp(self):
+        super().setUp()
+        self.server.locked, self.server.locked_by = False, None
+
+    def locked(self):
+        return (self.server.locked, self.server.locked_by,
+                self.server.system_metadata.get('locked_reason'))
+
+    def test_it_is_locked_with_the_reason_and_unlocked(self):
+        for reason in ('both hosts run the guest',) * 2 + ('neither host has the guest',):
+            self.hands.lock(self.record, reason)
+            self.assertEqual((True, 'admin', f'nova_migpolicy: {reason}'), self.locked())
+        # Said again, nothing is saved.
+        self.assertEqual(2, len(self.saved))
+        for _ in range(2):
+            self.hands.unlock(self.record)
+            self.assertEqual((False, None, None), self.locked())
+        self.assertEqual(3, len(self.saved))
+
+    def test_a_long_reason_is_cut_to_what_nova_keeps(self):
+        for _ in range(2):
+            self.hands.lock(self.record, 'long ' * 100)
+            self.assertEqual(255, len(self.locked()[2]))
+        self.assertEqual(1, len(self.saved))
+        self.hands.unlock(self.record)
+        self.assertFalse(self.server.locked)
+
+    def test_anybody_elses_lock_stays(self):
+        for why in ({}, {'locked_reason': 'audit'}, {'locked_reason': ''}):
+            self.server.locked, self.server.locked_by = True, 'owner'
+            self.server.system_metadata = dict(why)
+            before = self.locked()
+            self.hands.lock(self.record, 'both hosts run the guest')
+            self.hands.unlock(self.record)
+            self.assertEqual(before, self.locked())
+        self.assertEqual([], self.saved)
+
+    def test_a_server_that_is_gone_needs_no_unlocking(self):
+        self.find_server.side_effect = nova_exception.InstanceNotFound(instance_id=base.UUID)
+        self.hands.unlock(self.record)

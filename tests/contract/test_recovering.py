@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How recovery takes up what nobody watches: once each, again after a fault, and told once."""
+
+import pathlib
+import threading
+from unittest import mock
+
+import fixtures
+
+from nova_migpolicy.compute import hands as hands_mod
+from nova_migpolicy.compute import recovering
+from nova_migpolicy.recovery import evidence
+from nova_migpolicy import written
+from tests.contract import base
+from tests.contract import computing
+from tests.unit.recovery import cases
+
+LONG_S = computing.LONG_S
+Home, Status = evidence.Home, evidence.Status
+Source, Destination = evidence.Source, evidence.Destination
+UNDER_WAY = (Home.SOURCE, Status.UNDER_WAY, True, False)
+OVER = (Home.SOURCE, Status.ENDED, False, False)
+
+
+class RecoveryCase(base.ContractCase):
+    """A recovery that finds a guest on its source, and Nova of the opinion that it migrates."""
+
+    def setUp(self):
+        super().setUp()
+        self.records = written.Records(pathlib.Path(self.useFixture(fixtures.TempDir()).path))
+        self.world = mock.create_autospec(recovering.World, instance=True)
+        self.world.is_watched.return_value = False
+        self.world.source.return_value = (Source.RUNNING, False)
+        self.world.destination.return_value = Destination.ABSENT
+        self.hands = mock.create_autospec(hands_mod.Hands, instance=True)
+        self.hands.roll_back.side_effect = self.rolled_back
+        self.nova = UNDER_WAY
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova_migpolicy.compute.hands.nova_knows', lambda record, context: self.nova))
+        self.recovery = recovering.Recovery(self.records, self.hands, self.world)
+        self.record = cases.a_record(undecided=None, tries=0)
+        self.records.keep(self.record)
+        self.paid = []
+
+    def rolled_back(self, record):
+        self.nova = OVER
+
+    def wait(self):
+        """Wait until nothing is being taken up."""
+        for thread in threading.enumerate():
+            if thread.name.startswith('recovery of'):
+                thread.join(LONG_S)
+        self.assertEqual(set(), self.recovery._busy)
+
+    def look(self):
+        self.recovery.look_around()
+        self.wait()
+
+    def now(self):
+        return self.records.get(self.record.migration)
+
+    def told(self):
+        return [call.args[1] for call in self.world.tell.call_args_list]
+
+
+class TestSteps(RecoveryCase):
+
+    def test_step_after_step_until_nothing_is_left(self):
+        self.look()
+        self.assertEqual(['let_run', 'roll_back', 'unlock'],
+                         [call[0] for call in self.hands.method_calls])
+        self.assertIsNone(self.now())
+        self.assertEqual(2, len(self.told()) - sum('mark' in one for one in self.told()))
+
+    def test_what_is_watched_is_left_alone(self):
+        self.world.is_watched.return_value = True
+        self.look()
+        self.assertEqual([], self.hands.method_calls)
+        self.assertFalse(self.recovery.has_touched(self.record.server))
+
+    def test_one_is_taken_up_by_one_thread_at_a_time(self):
+        began, go_on = threading.Semaphore(0), threading.Event()
+
+        def roll_back(record):
+            began.release()
+            self.assertTrue(go_on.wait(LONG_S))
+            self.nova = OVER
+
+        self.hands.roll_back.side_effect = roll_back
+        self.recovery.look_around()
+        self.assertTrue(began.acquire(timeout=LONG_S))
+        for _ in range(3):
+            self.recovery.look_around()
+            self.recovery.finish(self.record.migration)
+        go_on.set()
+        self.wait()
+        self.assertEqual(1, self.hands.roll_back.call_count)
+        self.assertTrue(self.recovery.has_touched(self.record.server))
+
+    def test_two_migrations_do_not_wait_for_each_other(self):
+        other = cases.a_record(migration=cases.OTHER, server=cases.OTHER, undecided=None)
+        self.records.keep(other)
+        both = threading.Barrier(2)
+
+        def roll_back(record):
+            both.wait(LONG_S)
+            self.nova = OVER
+
+        self.hands.roll_back.side_effect = roll_back
+        self.look()
+        self.assertEqual([], self.records.all())
+
+    def test_a_step_that_fails_is_noted_told_once_and_taken_again(self):
+        self.hands.roll_back.side_effect = RuntimeError('no bus')
+        self.look()
+        first = self.now().undecided
+        self.assertIn('no bus', first['reason'])
+        for _ in range(2):
+            self.look()
+        self.assertEqual(first, self.now().undecided)
+        self.assertEqual(1, sum('no bus' in one for one in self.told()))
+        self.assertEqual(3, self.hands.roll_back.call_count)
+        self.hands.roll_back.side_effect = self.rolled_back
+        self.look()
+        self.assertIsNone(self.now())
+
+    def test_what_is_waited_for_is_told_once_for_each_reason(self):
+        self.world.destination.return_value = Destination.SILENT
+        for _ in range(3):
+            self.look()
+        since_s = self.now().undecided['since_s']
+        self.world.destination.return_value = Destination.INCOMING
+        for _ in range(2):
+            self.look()
+        self.assertEqual(2, len(self.told()), self.told())
+        self.assertEqual(since_s, self.now().undecided['since_s'])
+        self.assertEqual([], self.hands.method_calls)
+
+    def test_what_cannot_be_decided_is_locked_and_kept(self):
+        self.world.destination.return_value = Destination.ARRIVED
+        self.look()
+        self.hands.lock.assert_called_once()
+        self.assertEqual('both hosts run the guest', self.hands.lock.call_args.args[1])
+        self.assertEqual('hold', self.now().undecided['kind'])
+
+    def test_a_job_that_runs_is_watched_and_the_end_is_looked_at_again(self):
+        self.world.source.return_value = (Source.RUNNING, True)
+
+        def watch(record):
+            self.world.source.return_value = (Source.RUNNING, False)
+            self.nova = OVER
+
+        self.world.watch.side_effect = watch
+        self.look()
+        self.world.watch.assert_called_once()
+        self.assertIsNone(self.now())
+
+    def test_a_thread_that_cannot_be_started_leaves_it_to_the_next_look(self):
+        with fixtures.MockPatchObject(threading.Thread, 'start', side_effect=RuntimeError('none')):
+            self.recovery.look_around()
+        self.assertIn('at the next look: none', self.log.output)
+        self.look()
+        self.assertIsNone(self.now())
+
+    def test_a_look_that_fails_is_not_the_last(self):
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova_migpolicy.compute.recovering.LOOK_EVERY_S', 0.01))
+        again = threading.Event()
+        self.world.is_watched.side_effect = [RuntimeError('a bug'), False]
+        self.hands.unlock.side_effect = lambda record: again.set()
+        self.recovery.start()
+        self.addCleanup(self.recovery.stop)
+        self.assertTrue(again.wait(LONG_S))
+
+    def test_nothing_begins_after_the_stop(self):
+        self.recovery.stop()
+        self.recovery.owe(self.record, lambda: self.paid.append(1))
+        self.look()
+        self.assertEqual(([], []), (self.hands.method_calls, self.paid))
+        self.assertEqual(self.record, self.now())
+
+
+class TestOwed(RecoveryCase):
+
+    def owe(self):
+        self.recovery.owe(self.record, lambda: self.paid.append(self.now()))
+        self.wait()
+
+    def test_it_is_paid_once_when_nothing_is_left(self):
+        self.owe()
+        self.look()
+        self.assertEqual([None], self.paid)
+
+    def test_not_before(self):
+        self.world.destination.return_value = Destination.SILENT
+        self.owe()
+        self.assertEqual([], self.paid)
+        self.world.destination.return_value = Destination.ABSENT
+        self.look()
+        self.assertEqual([None], self.paid)
+
+    def test_also_where_the_record_has_just_gone(self):
+        self.records.drop(self.record.migration)
+        self.owe()
+        self.assertEqual([None], self.paid)
+
+    def test_also_where_another_thread_was_at_the_end_of_it(self):
+        """It has taken it up before the start is owed, and asks for what is owed afterwards."""
+        at_end, owed = threading.Event(), threading.Event()
+
+        def unlock(record):
+            at_end.set()
+            self.assertTrue(owed.wait(LONG_S))
+
+        self.hands.unlock.side_effect = unlock
+        self.recovery.look_around()
+        self.assertTrue(at_end.wait(LONG_S))
+        self.recovery.owe(self.record, lambda: self.paid.append(self.now()))
+        owed.set()
+        self.wait()
+        self.assertEqual([None], self.paid)
+
+    def test_not_while_another_migration_of_the_server_is_open(self):
+        other = cases.a_record(migration=cases.OTHER, undecided=None, started_s=1.0)
+        self.records.keep(other)
+        self.assertEqual(self.record, self.recovery.open_of(self.record.server))
+        self.owe()
+        self.assertEqual([], self.paid)
+        self.look()
+        self.assertEqual([None], self.paid)
+
+    def test_what_fails_is_logged(self):
+        def fail():
+            raise RuntimeError('no database')
+
+        self.recovery.owe(self.record, fail)
+        self.wait()
+        self.assertIn('no database', self.log.output)

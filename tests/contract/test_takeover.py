@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A job that an earlier process has begun is watched to its end, and the migration ended by it."""
+
+import contextlib
+from unittest import mock
+
+from nova_migpolicy.compute import driver
+from nova_migpolicy.compute import hands as hands_mod
+from nova_migpolicy.compute import kept
+from nova_migpolicy.compute import session as session_mod
+from nova_migpolicy.compute import takeover
+from nova_migpolicy import exception
+from nova_migpolicy.monitor import domains
+from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy.recovery import evidence
+from tests.contract import base
+from tests.contract import computing
+from tests.contract import libvirtd
+from tests.unit.compute import cases
+
+End, Written = outcome_mod.End, evidence.Written
+
+
+class TakeoverCase(base.ContractCase):
+    """A takeover whose session is a mock that ends as a test says."""
+
+    patch = computing.ManagerCase.patch
+    volumes = computing.ManagerCase.volumes
+
+    def setUp(self):
+        super().setUp()
+        self.tested = self.driver(libvirtd.Domain(None), driver.LibvirtDriver)
+        self.records, self.current = self.tested._records, self.tested._current
+        self.server, self.data = self.instance(), self.migrate_data()
+        self.record = kept.describe(
+            self.context, self.server, 'dest', self.data.migration, self.data,
+            block_migration=False, source_bdms=self.volumes(), source='source',
+            written=Written.COPYING)
+        self.records.keep(self.record)
+        self.records.change(self.record.migration, undecided={
+            'since_s': 1.0, 'kind': 'wait', 'reason': 'x'})
+        self.patch(hands_mod, 'load', return_value=(self.server, self.data.migration))
+        self.explain = self.patch(takeover.nova_records, 'explain')
+        self.hands = mock.create_autospec(hands_mod.Hands, instance=True)
+        self.session = mock.create_autospec(session_mod.Session, instance=True)
+        self.session.call, self.session.journal = outcome_mod.MigrateCall(), mock.Mock()
+        self.session.watch.side_effect = self.watch
+        self.end = End.COMPLETED
+        self.novas = False
+        self.tested_takeover = takeover.Takeover(
+            self.current, self.records, self.hands, mock.Mock(), takeover.Here(
+                domain=lambda server: domains.ABSENT,
+                guest=lambda server: guest_mod.MigratingGuest(libvirtd.Domain(None)),
+                open_session=self.open, events=lambda *args: contextlib.nullcontext(True),
+                disk_paths=lambda *args: [], is_novas=lambda *args: self.novas,
+                journal=lambda record: journal_mod.Journal(None, 0.0, 0),
+                interval_s=lambda: 5.0))
+
+    def open(self, current, record, instance, migrate_data):
+        self.assertIs(current, self.current[base.UUID])
+        self.session.inbox = current.inbox
+        return self.session
+
+    def watch(self, reporter, disk_paths, sleep):
+        self.assertTrue(self.tested_takeover.is_watched(self.record))
+        self.assertIsNone(self.written().undecided)
+        return outcome_mod.Outcome(self.end, 'because')
+
+    def written(self):
+        return self.records.get(self.record.migration)
+
+    def take_over(self):
+        try:
+            self.tested_takeover.watch(self.record)
+        finally:
+            self.assertEqual({}, self.current)
+            self.assertFalse(self.tested_takeover.is_watched(self.record))
+
+
+class TestTakeover(TakeoverCase):
+
+    def test_a_guest_that_arrives_is_finished(self):
+        self.hands.finish.side_effect = lambda record: self.assertIs(
+            Written.FINISHING, self.written().written)
+        self.take_over()
+        self.hands.finish.assert_called_once_with(self.record)
+        self.hands.roll_back.assert_not_called()
+        self.explain.assert_not_called()
+
+    def test_a_guest_that_stays_is_rolled_back_with_novas_word_and_the_reason(self):
+        self.hands.roll_back.side_effect = lambda *args: self.assertIs(
+            Written.ROLLING_BACK, self.written().written)
+        for self.end, word in ((End.FAILED, 'failed'), (End.CANCELLED, 'cancelled')):
+            self.take_over()
+            self.hands.roll_back.assert_called_once_with(self.record, word)
+            self.assertEqual('because', self.explain.call_args.args[-1])
+            self.hands.roll_back.reset_mock()
+        self.hands.finish.assert_not_called()
+
+    def test_a_broken_post_copy_is_left_alone(self):
+        self.end = End.BROKEN
+        self.take_over()
+        self.assertEqual([], self.hands.method_calls)
+        self.assertIs(Written.COPYING, self.written().written)
+
+    def test_whatever_fails_it_is_watched_no_longer(self):
+        self.session.watch.side_effect = RuntimeError('a bug')
+        self.assertRaises(RuntimeError, self.take_over)
+        self.session.watch.side_effect = self.watch
+        self.hands.finish.side_effect = RuntimeError('no bus')
+        self.assertRaises(RuntimeError, self.take_over)
+        self.assertIs(Written.FINISHING, self.written().written)
+        self.open = mock.Mock(side_effect=exception.GuestError('state', 'libvirt is away'))
+        self.tested_takeover = takeover.Takeover(
+            self.current, self.records, self.hands, mock.Mock(), mock.Mock(
+                open_session=self.open, is_novas=lambda *args: False))
+        self.assertRaises(exception.GuestError, self.take_over)
+
+    def test_what_is_novas_is_watched(self):
+        self.novas = True
+        self.assertTrue(self.tested_takeover.is_watched(self.record))
+
+
+class TestPolicy(TakeoverCase):
+    """The policy that was written down is in force, unless it means nothing here."""
+
+    def setUp(self):
+        super().setUp()
+        self.take = self.patch(session_mod.Session, 'take_over')
+
+    def policy(self, **policy):
+        record = self.record.from_dict({**self.record.to_dict(), 'policy': policy})
+        current = driver.migration_mod.Migration(record.migration, inbox_mod.Inbox())
+        self.tested._circumstances = mock.Mock(return_value=cases.BASE)
+        made = self.tested._take_over(current, record, self.server, self.data)
+        self.take.assert_called_with(record)
+        self.assertEqual(made.start.resolved, current.resolved)
+        return made.policy
+
+    def test_it_is_in_force(self):
+        self.assertEqual((77, 'pause'), self.read(self.policy(
+            fields={'max_downtime_ms': 77, 'on_stall': 'pause', 'haste': 1},
+            origins={'max_downtime_ms': 'flavor'})))
+        self.assertEqual('', self.log.output)
+
+    def test_one_that_means_nothing_here_is_resolved_again_with_a_warning(self):
+        self.server = self.instance({'migpolicy:max_downtime_ms': '88'})
+        for bad in ({'max_downtime_ms': 'long'}, {'on_stall': 'pray'}, {'remedies': [1]}):
+            self.assertEqual(88, self.policy(fields={'max_downtime_ms': 77, **bad}).max_downtime_ms)
+            self.assertIn(next(iter(bad)), self.log.output)
+
+    def test_nor_does_its_request_count_where_it_means_nothing(self):
+        found = self.policy(fields={}, request={'haste': 3})
+        self.assertEqual(self.policy(fields={}), found)
+        self.assertIn('haste', self.log.output)
+
+    @staticmethod
+    def read(policy):
+        return policy.max_downtime_ms, policy.on_stall
