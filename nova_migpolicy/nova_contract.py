@@ -55,6 +55,8 @@ NAMES: tuple[Name, ...] = (
     Name(f'{DRIVER}._live_migration_monitor', "replace Nova's wait for a migration",
          ('context', 'instance', 'guest', 'dest', 'post_method', 'recover_method',
           'block_migration', 'migrate_data', 'finish_event|future', 'disk_paths')),
+    Name(f'{DRIVER}._live_migration_uri', 'take up a post-copy that broke off', ('dest',)),
+    Name(f'{DRIVER}._migrate_uri', 'take up a post-copy that broke off', ('dest',)),
     Name(f'{DRIVER}._clear_empty_migration', 'end a migration', ('instance',)),
     Name(f'{DRIVER}.live_migration_abort', 'stop a migration on request', ('instance',)),
     Name(f'{DRIVER}.live_migration_force_complete', 'finish a migration on request',

@@ -106,23 +106,25 @@ class Doors:
         return None
 
     def _look(self, context: Any, instance: Any, case: Case) -> tuple[evidence.Evidence, Home]:
-        there = self._ask(context, case.destination, instance.uuid)
-        away = self._ask(context, case.source, instance.uuid)
+        there = self._ask(context, case.destination, instance.uuid) or domains.SILENT
+        found = self._ask(context, case.source, instance.uuid)
+        away = found or domains.SILENT
         homes = {case.source: Home.SOURCE, case.destination: Home.DESTINATION}
         here = homes.get(self._host, Home.OTHER)
         seen = evidence.Evidence(
             source=away.source, job=away.job, destination=there.destination,
             written=case.written, home=homes.get(instance.host, Home.OTHER), status=case.status,
             migrating=False, was_paused=instance.vm_state == vm_states.PAUSED,
-            # Nova evacuates from a host whose nova-compute is down, on an operator's word.
-            fenced=here is not Home.SOURCE and instance.host != self._host and (
-                away.source is evidence.Source.SILENT))
+            # Nova evacuates from a host whose nova-compute is down, on an operator's word. One
+            # that answers that its libvirt does not is not off.
+            fenced=here is not Home.SOURCE and instance.host != self._host and found is None)
         return seen, here
 
-    def _ask(self, context: Any, host: str, server: str) -> domains.Answers:
+    def _ask(self, context: Any, host: str, server: str) -> domains.Answers | None:
         if host == self._host:
             return self._domain(server)
-        return peers.ask(self._channel, context, host, server)
+        told = peers.look(self._channel, context, host, server)
+        return told.domain if told is not None else None
 
     def _finish_instead(self, context: Any, instance: Any, case: Case, here: Home,
                         reason: str) -> str:
@@ -150,8 +152,8 @@ def finish_here(hands: hands_mod.Hands, channel: client.Channel, context: Any, h
         raise Closed(reason=f'migration {migration} has not brought {server} to {host}')
     if domain.destination is not evidence.Destination.ARRIVED:
         raise Closed(reason=f'the guest on {host} {domain.destination.value}')
-    away = peers.ask(channel, context, record.source_compute, server)
-    if away.source is not evidence.Source.SILENT:
+    away = peers.look(channel, context, record.source_compute, server)
+    if away is not None:
         raise Closed(reason=f'{record.source_compute} answers: the guest there '
-                            f'{away.source.value}')
+                            f'{away.domain.source.value}')
     hands.finish_here(context, server, record)

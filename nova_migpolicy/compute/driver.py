@@ -56,6 +56,7 @@ from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy.monitor import resuming
 from nova_migpolicy.policy import resolve
 from nova_migpolicy.recovery import record as record_mod
 from nova_migpolicy import vocabulary
@@ -127,7 +128,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 domain=self._domain_here, guest=self._guest_of, open_session=self._take_over,
                 events=self._events, disk_paths=self._disk_paths,
                 is_novas=hooks.is_novas, journal=self._journal_of,
-                interval_s=lambda: self._policies.progress_interval_s))
+                interval_s=lambda: self._policies.progress_interval_s, call=self._call_again,
+                libvirt_version=lambda: int(self._control.get().getLibVersion())))
         self._recovery = recovering.Recovery(self._records, hands, takeover)
         self._doors = doors_mod.Doors(host, self._records, self._domain_here, channel,
                                       self._recovery.finish)
@@ -387,6 +389,17 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         """Rescue as Nova does, unless another host runs the guest."""
         self._may_start(context, instance)
         return super().rescue(context, instance, *args, **kwargs)
+
+    def _call_again(self, record: record_mod.Record, migrate_data: Any) -> resuming.Call:
+        """Return the migrate call of a migration as Nova makes it, to take up its post-copy."""
+        flags = self._block_migration_flags if record.block_migration else (
+            self._live_migration_flags)
+        there = ('target_connect_addr' in migrate_data and migrate_data.target_connect_addr)
+        params = {}
+        if there and not flags & libvirt.VIR_MIGRATE_TUNNELLED:
+            params[libvirt.VIR_MIGRATE_PARAM_URI] = self._migrate_uri(there)
+        return resuming.Call(self._live_migration_uri(there or record.destination), params,
+                             flags & ~migrate_call.OWNED_FLAGS)
 
     def _whereabouts(self, server: str) -> peers.Whereabouts:
         """Return what another host is told of a server here."""

@@ -66,6 +66,21 @@ class Policies:
             raise exception.UnknownServer(server) from None
         return self.resolver(instance, request)({})
 
+    def before(self, instance: Any, policy: abc.Mapping[str, Any]) -> resolve.Resolved:
+        """Return the policy of a migration that an earlier process has begun.
+
+        Where that was another version, whose policy means nothing here, it is as resolved now.
+
+        :param policy: as written down
+        """
+        if policy['fields']:
+            try:
+                return resolve.read(policy['fields'], policy['origins'])
+            except exception.PolicyError as error:
+                LOG.warning('Migration policy: the policy that was written down does not count, '
+                            'and is resolved again: %s', error, instance=instance)
+        return self.resolve(instance, policy['request'])
+
     def resolve(self, instance: Any, request: abc.Mapping[str, object]) -> resolve.Resolved:
         """Resolve the policy for a migration that begins now; log a warning for each problem.
 
@@ -82,21 +97,6 @@ class Policies:
         for problem in resolved.problems:
             LOG.warning('Migration policy: %s', problem, instance=instance)
         return resolved
-
-    def before(self, instance: Any, policy: abc.Mapping[str, Any]) -> resolve.Resolved:
-        """Return the policy of a migration that an earlier process has begun.
-
-        Where that was another version, whose policy means nothing here, it is as resolved now.
-
-        :param policy: as written down
-        """
-        if policy['fields']:
-            try:
-                return resolve.read(policy['fields'], policy['origins'])
-            except exception.PolicyError as error:
-                LOG.warning('Migration policy: the policy that was written down does not count, '
-                            'and is resolved again: %s', error, instance=instance)
-        return self.resolve(instance, policy['request'])
 
     def resolver(self, instance: Any, request: abc.Mapping[str, object]) -> Resolver:
         """Return a function that resolves a server's policy with a retune, under these settings.

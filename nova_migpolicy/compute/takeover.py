@@ -25,6 +25,7 @@ from nova_migpolicy.monitor import domains
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy.monitor import resuming
 from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import record as record_mod
 from nova_migpolicy import vocabulary
@@ -43,6 +44,7 @@ class Here:
     block. disk_paths: of the disks that are copied. is_novas: whether Nova, in this process, has a
     migration in its queue or is at work on it, by the UUIDs of its server and its own. journal: of
     a migration that was begun before. interval_s: the least time between two writes of progress.
+    call: the migrate call of a migration, to make it again. libvirt_version: of this host's.
     """
 
     domain: Callable[[str], domains.Answers]
@@ -54,6 +56,8 @@ class Here:
     is_novas: Callable[[str, str], bool]
     journal: Callable[[record_mod.Record], journal_mod.Journal]
     interval_s: Callable[[], float]
+    call: Callable[[record_mod.Record, Any], resuming.Call]
+    libvirt_version: Callable[[], int]
 
 
 class Takeover:
@@ -71,6 +75,8 @@ class Takeover:
         self._hands = hands
         self._channel = channel
         self._here = here
+        # Those of post-copies that broke off, by the UUID of the migration.
+        self._tries: dict[str, resuming.Resuming] = {}
 
     def source(self, server: str) -> tuple[evidence.Source, bool]:
         """Return the domain on this host, and whether libvirt has a job of its migration."""
@@ -96,7 +102,17 @@ class Takeover:
 
     def resume_post_copy(self, record: record_mod.Record) -> None:
         """Take up post-copy where it broke off."""
-        LOG.warning('Post-copy broke off: both halves are kept', instance_uuid=record.server)
+        context = kept_mod.context_of(record)
+        there = peers.look(self._channel, context, record.destination, record.server)
+        if there is None:
+            return
+        migrate_data, _ = kept_mod.objects_of(record, context)
+        tries = self._tries.setdefault(record.migration, resuming.Resuming())
+        if tries.attempt(self._here.guest(record.server), self._here.call(record, migrate_data),
+                         libvirt_here=self._here.libvirt_version(),
+                         libvirt_there=there.libvirt_version,
+                         say=lambda text: self.tell(record, text)):
+            del self._tries[record.migration]
 
     def watch(self, record: record_mod.Record) -> None:
         """Take over a job that runs, watch it to its end, and end the migration."""

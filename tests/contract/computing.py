@@ -55,4 +55,3 @@ class ManagerCase(base.ContractCase):
         """The only record's file."""
         [path] = self.folder.iterdir()
         return path
-

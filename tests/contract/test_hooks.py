@@ -153,7 +153,7 @@ class TestStart(HooksCase):
         self.novas_init.assert_not_called()
         [(record, later)] = [call.args for call in self.recovery.owe.call_args_list]
         self.assertEqual('a record', record)
-        self.refresh.side_effect = lambda: self.novas_init.assert_not_called()
+        self.refresh.side_effect = self.novas_init.assert_not_called
         later()
         self.refresh.assert_called_once_with()
         self.novas_init.assert_called_once_with(self.context, self.server)

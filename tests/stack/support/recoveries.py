@@ -130,3 +130,19 @@ class CopyTests(RecoveryTest):
         self.start_again()
         self.stack.hosts.shape('n1')
         self.assert_agree(run, 'n2', 'completed')
+
+    def test_post_copy_breaks_off_and_is_taken_up(self):
+        run = self.in_passes(on_timeout='post_copy')
+        self.stack.hosts.shape('n1', rate_mib_s=8)
+        self.addCleanup(self.stack.hosts.shape, 'n1')
+        self.admin.act(run.server, run.migration, 'post_copy')
+        lab_client.wait(lambda: self.admin.forecast(run.server, run.migration)['phase'],
+                        lambda phase: phase == 'post-copy', steering.MIGRATION_TIMEOUT_S,
+                        'post-copy')
+        domain = self.stack.hosts['n1'].connect().lookupByUUIDString(run.server)
+        domain.abortJobFlags(libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY)
+        lab_client.wait(lambda: [one['text'] for one in run.records('event')],
+                        lambda texts: any('being resumed' in text for text in texts),
+                        steering.MIGRATION_TIMEOUT_S, 'post-copy to be resumed')
+        self.stack.hosts.shape('n1')
+        self.assert_agree(run, 'n2', 'completed')
