@@ -149,7 +149,8 @@ class TestPolicy(TakeoverCase):
     def test_one_that_means_nothing_here_is_resolved_again_with_a_warning(self):
         self.server = self.instance({'migpolicy:max_downtime_ms': '88'})
         for bad in ({'max_downtime_ms': 'long'}, {'on_stall': 'pray'}, {'remedies': [1]}):
-            self.assertEqual(88, self.policy(fields={'max_downtime_ms': 77, **bad}).max_downtime_ms)
+            found = self.policy(fields={'max_downtime_ms': 77, **bad})
+            self.assertEqual(88, found.max_downtime_ms)
             self.assertIn(next(iter(bad)), self.log.output)
 
     def test_nor_does_its_request_count_where_it_means_nothing(self):

@@ -31,9 +31,9 @@ QEMU_7 = {'qemu': {'major': 7, 'minor': 2, 'micro': 15}, 'package': 'Debian'}
 REFUSED = fakes.error(libvirt.VIR_ERR_OPERATION_FAILED, 'not now')
 
 
-class SessionTest(testtools.TestCase):
+class SessionCase(testtools.TestCase):
 
-    def make(self, answers=None, circumstances=None, outside=None, **policy):
+    def build(self, answers=None, circumstances=None, outside=None, **policy):
         """Make a session whose guest answers each monitor command as told, else with nothing."""
         self.domain = fakes.Domain(**{'XMLDesc': '<domain/>', **(answers or {})})
         self.commands = []
@@ -46,13 +46,20 @@ class SessionTest(testtools.TestCase):
 
         box = inbox_mod.Inbox()
         resolved = resolve.resolve(resolve.Sources(flavor=policy))
-        made = session_mod.Session(
+        return session_mod.Session(
             session_mod.MigrationFacts(
                 instance=types.SimpleNamespace(uuid='s'), migration='m', destination='n2',
                 resolved=resolved, resolver=lambda retune: resolved, memory_bytes=1 << 30,
                 link_mib_s=None, circumstances=cases.at(**(circumstances or {}))),
             guest_mod.MigratingGuest(self.domain, send), box,
             journal_mod.Journal(None, 0.0, 0), link_rates.LinkRates(None), outside=outside)
+
+
+class SessionTest(SessionCase):
+
+    def make(self, *args, **kwargs):
+        """Build a session, and prepare its migration."""
+        made = self.build(*args, **kwargs)
         made.prepare(None)
         return made
 

@@ -244,3 +244,30 @@ class TestSeen(cases.ControllerBase):
         self.assertEqual(
             settings_mod.limit_ms(100, 50, settings_mod.Link(200.0)),
             controller_mod.initial_limit_ms(keys.Policy(), facts))
+
+
+class TestTakeOver(cases.ControllerBase):
+
+    def take_over(self, held=None, done=(), **policy):
+        self.start(**policy)
+        taken = settings_mod.Settings(7, 250, 340, 30)
+        self.controller.take_over(taken, held or {}, done, 50.0)
+        return taken
+
+    def test_the_settings_are_those_in_force(self):
+        taken = self.take_over()
+        self.assertEqual((taken, {}, False),
+                         (self.controller.settings, self.controller.held, self.controller.over))
+
+    def test_what_an_operator_holds_stays_held(self):
+        self.take_over({'bandwidth_mib_s': 7}, remedies=('bandwidth',))
+        self.assertEqual({'bandwidth_mib_s': 7}, self.controller.held)
+        seen = self.go()
+        self.assertNotIn('set_bandwidth', [action.name for action in seen.actions])
+
+    def test_what_was_done_is_not_done_again(self):
+        for action, phase in ((POST_COPY, 'post-copy'), (PAUSE, None)):
+            self.take_over(done=(action,), facts={'can_post_copy': True})
+            self.assertTrue(self.controller.over)
+            if phase is not None:
+                self.assertEqual(phase, self.controller.phase.value)
