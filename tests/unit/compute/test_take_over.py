@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import libvirt
 
-from nova_migpolicy import exception
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import settings as settings_mod
+from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from tests.unit.compute import test_session
 from tests.unit.monitor import fakes
