@@ -127,8 +127,10 @@ class WholeFacts(EvidenceTest):
             (LEAVING, AWAITED), (SWITCHED, AWAITED), (HALF_LEFT, AWAITED)})
         self.lab.shape('n1')
         seen = self.becomes(ABSENT, HERE)
-        # The destination is whole a moment before the source's job is over.
-        self.assertLessEqual(set(seen[:-1]), {(HALF_LEFT, HALF_HERE), (HALF_LEFT, HERE)})
+        # The destination is whole a moment before the source's job is over, and the source keeps
+        # the definition for a moment more.
+        self.assertLessEqual(set(seen[:-1]), {
+            (HALF_LEFT, HALF_HERE), (HALF_LEFT, HERE), (MIGRATED, HERE)})
         self.assertIsNone(migration.wait().error)
 
     def test_a_switchover_that_takes_long(self):
@@ -266,15 +268,15 @@ class RestartFacts(EvidenceTest):
     def test_at_the_destination_in_post_copy(self):
         """It goes on, though the source's libvirt says that it broke off.
 
-        The destination's libvirt says nothing before all of the memory is there.
+        The destination's libvirt mostly says nothing before all of the memory is there, and never
+        that the guest has arrived.
         """
         self.post_copy()
         self.restart('n2')
         lab_domain.wait_until(lambda: self.look('n1') == BROKEN_LEFT, what='the source to know')
-        self.assertFalse(self.beats.switches()[1:])
         self.lab.shape('n1')
-        self.assertEqual(HERE, self.look('n2'))
-        self.becomes(MIGRATED, HERE)
+        seen = self.becomes(MIGRATED, HERE)
+        self.assertLessEqual(set(seen[:-1]), {(BROKEN_LEFT, HALF_HERE), (BROKEN_LEFT, HERE)})
 
 
 class ClientFacts(EvidenceTest):
