@@ -60,6 +60,9 @@ class Report:
     def post_copy_started(self):
         pass
 
+    def policy_changed(self, in_force):
+        pass
+
 
 class Outside:
     """The other way to a lab guest's QEMU: what takes privileges is done inside its host."""
