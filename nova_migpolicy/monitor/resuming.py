@@ -105,9 +105,11 @@ class Resuming:
         has broken off again.
 
         :param guest: on a connection of its own, for the call takes as long as the rest of it
+        :param libvirt_here: the version on the source; 0: not known, and so nothing is tried
+        :param libvirt_there: likewise, on the destination
         :param say: told of each try in a sentence, and of an obstacle once
         """
-        if not self.is_due:
+        if not self.is_due or not (libvirt_here and libvirt_there):
             return False
         reason = obstacle(libvirt_here, libvirt_there)
         if reason is not None:

@@ -100,6 +100,11 @@ class TestAttempt(testtools.TestCase):
         self.assertTrue(self.attempt(state=fakes.error(libvirt.VIR_ERR_NO_DOMAIN)))
         self.assertEqual(['state'], self.calls())
 
+    def test_nothing_is_said_or_tried_while_a_version_is_not_known(self):
+        self.assertFalse(self.attempt(here=0))
+        self.assertFalse(self.attempt(there=0))
+        self.assertEqual(([], []), (self.said, self.calls()))
+
     def test_what_cannot_be_done_is_told_once_and_not_tried(self):
         for _ in range(3):
             self.assertFalse(self.attempt(there=11_003_000))
