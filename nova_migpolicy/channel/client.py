@@ -45,6 +45,10 @@ class Unreachable(Refused):
     """The host cannot be asked: its answer is not known."""
 
 
+class Off(Unreachable):
+    """Not even nova-compute on the host answers: it may be off."""
+
+
 class Channel:
     """The way to the plugins on all hosts, of all cells; a nova-compute knows those of its cell.
 
@@ -98,7 +102,7 @@ class Channel:
         if _answers(self._compute, context, host, patience.ping_s, arg=protocol.TOPIC):
             # A queue stays in the bus when the plugin that made it is removed.
             return _without_plugin(host)
-        return Unreachable(
+        return Off(
             protocol.UNAVAILABLE,
             f'nova-compute on {host} did not answer within {patience.answer_s:g} s; see '
             'whether it runs, and try again.')

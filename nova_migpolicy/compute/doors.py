@@ -106,9 +106,8 @@ class Doors:
         return None
 
     def _look(self, context: Any, instance: Any, case: Case) -> tuple[evidence.Evidence, Home]:
-        there = self._ask(context, case.destination, instance.uuid) or domains.SILENT
-        found = self._ask(context, case.source, instance.uuid)
-        away = found or domains.SILENT
+        there = self._ask(context, case.destination, instance.uuid)
+        away = self._ask(context, case.source, instance.uuid)
         homes = {case.source: Home.SOURCE, case.destination: Home.DESTINATION}
         here = homes.get(self._host, Home.OTHER)
         seen = evidence.Evidence(
@@ -117,14 +116,14 @@ class Doors:
             migrating=False, was_paused=instance.vm_state == vm_states.PAUSED,
             # Nova evacuates from a host whose nova-compute is down, on an operator's word. One
             # that answers that its libvirt does not is not off.
-            fenced=here is not Home.SOURCE and instance.host != self._host and found is None)
+            fenced=here is not Home.SOURCE and instance.host != self._host and peers.is_off(
+                self._channel, context, case.source, instance.uuid))
         return seen, here
 
-    def _ask(self, context: Any, host: str, server: str) -> domains.Answers | None:
+    def _ask(self, context: Any, host: str, server: str) -> domains.Answers:
         if host == self._host:
             return self._domain(server)
-        told = peers.look(self._channel, context, host, server)
-        return told.domain if told is not None else None
+        return peers.ask(self._channel, context, host, server)
 
     def _finish_instead(self, context: Any, instance: Any, case: Case, here: Home,
                         reason: str) -> str:
@@ -152,8 +151,7 @@ def finish_here(hands: hands_mod.Hands, channel: client.Channel, context: Any, h
         raise Closed(reason=f'migration {migration} has not brought {server} to {host}')
     if domain.destination is not evidence.Destination.ARRIVED:
         raise Closed(reason=f'the guest on {host} {domain.destination.value}')
-    away = peers.look(channel, context, record.source_compute, server)
-    if away is not None:
-        raise Closed(reason=f'{record.source_compute} answers: the guest there '
-                            f'{away.domain.source.value}')
+    if not peers.is_off(channel, context, record.source_compute, server):
+        raise Closed(reason=f'nova-compute on {record.source_compute} answers, or something else '
+                            'is wrong there; it finishes the migration when it is well again')
     hands.finish_here(context, server, record)

@@ -8,6 +8,7 @@ passes straight through to Nova's own code.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import dataclasses
 import pathlib
@@ -129,6 +130,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 events=self._events, disk_paths=self._disk_paths,
                 is_novas=hooks.is_novas, journal=self._journal_of,
                 interval_s=lambda: self._policies.progress_interval_s, call=self._call_again,
+                own_guest=self._own_guest,
                 libvirt_version=lambda: int(self._control.get().getLibVersion())))
         self._recovery = recovering.Recovery(self._records, hands, takeover)
         self._doors = doors_mod.Doors(host, self._records, self._domain_here, channel,
@@ -390,12 +392,27 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._may_start(context, instance)
         return super().rescue(context, instance, *args, **kwargs)
 
-    def _call_again(self, record: record_mod.Record, migrate_data: Any) -> resuming.Call:
+    @contextlib.contextmanager
+    def _own_guest(self, server: str) -> Iterator[guest_mod.MigratingGuest]:
+        """Give the calls on a server's domain, on a connection of their own."""
+        connection = self._control.another()
+        try:
+            yield guest_mod.MigratingGuest(
+                lambda: connection.lookupByUUIDString(server), None, server)
+        finally:
+            connection.close()
+
+    def _call_again(self, record: record_mod.Record, context: Any, instance: Any,
+                    migrate_data: Any) -> resuming.Call:
         """Return the migrate call of a migration as Nova makes it, to take up its post-copy."""
         flags = self._block_migration_flags if record.block_migration else (
             self._live_migration_flags)
         there = ('target_connect_addr' in migrate_data and migrate_data.target_connect_addr)
-        params = {}
+        params: dict[str, Any] = {}
+        if record.block_migration:
+            _paths, params[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = (
+                self._live_migration_copy_disk_paths(
+                    context, instance, self._host.get_guest(instance)))
         if there and not flags & libvirt.VIR_MIGRATE_TUNNELLED:
             params[libvirt.VIR_MIGRATE_PARAM_URI] = self._migrate_uri(there)
         return resuming.Call(self._live_migration_uri(there or record.destination), params,

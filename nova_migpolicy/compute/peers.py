@@ -106,6 +106,22 @@ def look(channel: client.Channel, context: Any, host: str,
     return None
 
 
+def is_off(channel: client.Channel, context: Any, host: str, server: str) -> bool:
+    """Whether not even nova-compute on a host answers.
+
+    One that is busy, of another version or without the plugin is not off, nor is one whose libvirt
+    alone does not answer.
+    """
+    try:
+        channel.ask(context, host, 'whereabouts', server=server)
+    except client.Off:
+        return True
+    except Exception as error:
+        LOG.info('%(host)s is not off: %(error)s', {'host': host, 'error': error},
+                 instance_uuid=server)
+    return False
+
+
 def ask(channel: client.Channel, context: Any, host: str,
         server: str) -> domains.Answers:
     """Ask as `look` does, for the domain alone; SILENT for anything but a clear answer."""

@@ -44,7 +44,8 @@ class Here:
     block. disk_paths: of the disks that are copied. is_novas: whether Nova, in this process, has a
     migration in its queue or is at work on it, by the UUIDs of its server and its own. journal: of
     a migration that was begun before. interval_s: the least time between two writes of progress.
-    call: the migrate call of a migration, to make it again. libvirt_version: of this host's.
+    call: the migrate call of a migration, to make it again. own_guest: as `guest`, on a connection
+    of its own, for a call that lasts. libvirt_version: of this host's.
     """
 
     domain: Callable[[str], domains.Answers]
@@ -56,7 +57,8 @@ class Here:
     is_novas: Callable[[str, str], bool]
     journal: Callable[[record_mod.Record], journal_mod.Journal]
     interval_s: Callable[[], float]
-    call: Callable[[record_mod.Record, Any], resuming.Call]
+    call: Callable[[record_mod.Record, Any, Any, Any], resuming.Call]
+    own_guest: Callable[[str], contextlib.AbstractContextManager[guest_mod.MigratingGuest]]
     libvirt_version: Callable[[], int]
 
 
@@ -107,12 +109,14 @@ class Takeover:
         if there is None:
             return
         migrate_data, _ = kept_mod.objects_of(record, context)
+        instance, _ = hands_mod.load(record, context)
         tries = self._tries.setdefault(record.migration, resuming.Resuming())
-        if tries.attempt(self._here.guest(record.server), self._here.call(record, migrate_data),
-                         libvirt_here=self._here.libvirt_version(),
-                         libvirt_there=there.libvirt_version,
-                         say=lambda text: self.tell(record, text)):
-            del self._tries[record.migration]
+        with self._here.own_guest(record.server) as guest:
+            if tries.attempt(guest, self._here.call(record, context, instance, migrate_data),
+                             libvirt_here=self._here.libvirt_version(),
+                             libvirt_there=there.libvirt_version,
+                             say=lambda text: self.tell(record, text)):
+                del self._tries[record.migration]
 
     def watch(self, record: record_mod.Record) -> None:
         """Take over a job that runs, watch it to its end, and end the migration."""

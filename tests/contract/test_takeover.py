@@ -57,7 +57,8 @@ class TakeoverCase(base.ContractCase):
                 open_session=self.open, events=lambda *args: contextlib.nullcontext(True),
                 disk_paths=lambda *args: [], is_novas=lambda *args: self.novas,
                 journal=lambda record: journal_mod.Journal(None, 0.0, 0),
-                interval_s=lambda: 5.0))
+                interval_s=lambda: 5.0, call=mock.Mock(), own_guest=mock.Mock(),
+                libvirt_version=lambda: 9_000_000))
 
     def open(self, current, record, instance, migrate_data):
         self.assertIs(current, self.current[base.UUID])
