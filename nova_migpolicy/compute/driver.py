@@ -135,7 +135,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._recovery = recovering.Recovery(self._records, hands, takeover)
         self._doors = doors_mod.Doors(host, self._records, self._domain_here, channel,
                                       self._recovery.finish)
-        hooks.install(self._recovery, self._doors.check)
+        hooks.install(self._recovery, self._doors.check, hands.keeps_allocation)
         self._recovery.start()
 
     def cleanup_host(self, host: str) -> None:

@@ -85,6 +85,9 @@ class Hands:
         self._manager = manager
         self._host = host
         self._guest = guest
+        # Of servers that have arrived here and were finished here: what they take, by the class of
+        # the resource; None where that is in more than one place.
+        self._takes: dict[str, dict[str, int] | None] = {}
 
     def finish(self, record: record_mod.Record) -> None:
         """Let Nova finish a migration whose guest has arrived, from wherever it was left."""
@@ -119,6 +122,9 @@ class Hands:
     def finish_here(self, context: Any, server: str, migration: Any) -> None:
         """Finish, on the destination and alone, a migration whose source is off."""
         instance = _instance(server, context)
+        held = self._manager.reportclient.get_allocations_for_consumer(context, migration.uuid)
+        places = [place['resources'] for place in held.values()]
+        self._takes[server] = places[0] if len(places) == 1 else None
         if instance.host != self._host:
             instance.task_state = task_states.MIGRATING
             instance.save()
@@ -129,6 +135,21 @@ class Hands:
             instance.vm_state = vm_states.ACTIVE
             instance.save()
         self._close(context, instance, migration, vocabulary.COMPLETED)
+
+    def keeps_allocation(self, context: Any, instance: Any) -> bool:
+        """Give a server that has arrived here what it takes, once, in place of all it holds.
+
+        An evacuation to this very host has claimed the same once more, and would give all back.
+        """
+        takes = self._takes.pop(instance.uuid, None)
+        if takes is None:
+            return False
+        client = self._manager.reportclient
+        held = client.get_allocs_for_consumer(context, instance.uuid)
+        node = self._manager._get_compute_info(context, self._host)
+        held['allocations'] = {node.uuid: {'resources': takes}}
+        client.put_allocations(context, instance.uuid, held)
+        return True
 
     def close(self, record: record_mod.Record) -> None:
         """End Nova's record of a migration whose server was rebuilt on another host."""

@@ -39,12 +39,13 @@ class Hooks:
         self._entering: set[str] = set()
         self._at_work: set[str] = set()
 
-    def install(self, recovery: recovering.Recovery,
-                may_start: Callable[[Any, Any], None]) -> None:
+    def install(self, recovery: recovering.Recovery, may_start: Callable[[Any, Any], None],
+                keeps_allocation: Callable[[Any, Any], bool]) -> None:
         """Put them in place, once in the life of a process.
 
         :param recovery: takes up what an earlier process has left
         :param may_start: raises Closed where a server's guest must not be started here
+        :param keeps_allocation: whether a server has arrived here, and has what it takes
         """
         wraps: dict[str, Callable[[Wrapped], Wrapped]] = {
             'live_migration': self._entered, '_do_live_migration': self._did,
@@ -52,6 +53,9 @@ class Hooks:
             '_init_instance': functools.partial(_started, recovery)}
         for name, wrap in wraps.items():
             setattr(self._manager, name, wrap(getattr(self._manager, name)))
+        tracker = self._manager.rt
+        tracker.delete_allocation_for_evacuated_instance = _unless_arrived(
+            keeps_allocation, tracker.delete_allocation_for_evacuated_instance)
 
     def is_novas(self, server: str, migration: str) -> bool:
         """Whether Nova itself, in this process, has a migration in its queue or is at work on it.
@@ -111,6 +115,16 @@ def _asked_first(may_start: Callable[[Any, Any], None], rebuild: Wrapped) -> Wra
         return rebuild(context, instance, *args, **kwargs)
 
     return ask
+
+
+def _unless_arrived(keeps_allocation: Callable[[Any, Any], bool], delete: Wrapped) -> Wrapped:
+    """Return what Nova does after an evacuation failed, but not to a server that is here."""
+    @functools.wraps(delete)
+    def look(context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
+        if not keeps_allocation(context, instance):
+            delete(context, instance, *args, **kwargs)
+
+    return look
 
 
 def _started(recovery: recovering.Recovery, init_instance: Wrapped) -> Wrapped:

@@ -33,6 +33,8 @@ Record = record_mod.Record
 # Between two looks at what nobody watches; a fault is mended at most this long, and the time of
 # the mending, after it is over.
 LOOK_EVERY_S = 15.0
+# Nova may change its records while the hosts are asked: then they are asked again.
+LOOKS = 3
 # These wait for something outside, and are told about each time that they change.
 _UNDECIDED = frozenset({Kind.WAIT, Kind.HOLD, Kind.RESUME})
 
@@ -188,10 +190,16 @@ class Recovery:
         """Collect the evidence of a migration now."""
         now = self._records.get(record.migration)
         context = kept_mod.context_of(record)
-        home, status, migrating, was_paused = hands_mod.nova_knows(record, context)
-        # The source last: while the others were asked, its job may have ended.
-        destination = self._world.destination(context, record.destination, record.server)
-        source, job = self._world.source(record.server)
+        known = hands_mod.nova_knows(record, context)
+        for _ in range(LOOKS):
+            before = known
+            # The source last: while the other was asked, its job may have ended.
+            destination = self._world.destination(context, record.destination, record.server)
+            source, job = self._world.source(record.server)
+            known = hands_mod.nova_knows(record, context)
+            if known == before:
+                break
+        home, status, migrating, was_paused = known
         return evidence.Evidence(
             source=source, job=job, destination=destination,
             written=now.written if now is not None else evidence.Written.LOST,

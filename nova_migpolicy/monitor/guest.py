@@ -297,7 +297,11 @@ class MigratingGuest:
         """End and undefine the domain here, whose guest runs elsewhere.
 
         :raises GuestGone: it is not here, or was not defined
+        :raises GuestError: it runs here
         """
+        state = self.state()
+        if state is not None and state[0] == libvirt.VIR_DOMAIN_RUNNING:
+            raise exception.GuestError('destroy', 'it runs here, and is not ended')
         if self.is_active():
             self._call('destroy')
         self._call('undefineFlags', UNDEFINE)
