@@ -18,13 +18,13 @@ from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import record as record_mod
 from tests.contract import base
 from tests.contract import computing
-from tests.contract import test_own_driver
+from tests.contract import handing
 
 TOKEN = 'gAAAAABmToKeNtOkEn'
 Written = evidence.Written
 
 
-class TestKept(test_own_driver.MigrationCase):
+class TestKept(handing.MigrationCase):
     """A driver whose migration ends in the way that a test says."""
 
     volumes = computing.ManagerCase.volumes

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our driver inside of Nova: found by its name, and the same ends as Nova's own."""
 
-import functools
 import threading
 import time
 from unittest import mock
@@ -27,6 +26,7 @@ from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy import vocabulary
 from tests.contract import base
+from tests.contract import handing
 
 
 class TestLoading(base.ContractCase):
@@ -72,27 +72,7 @@ class TestWhereabouts(base.ContractCase):
             self.told(side_effect=libvirt.libvirtError('away')))
 
 
-class MigrationCase(base.ContractCase):
-    """A driver whose domain only takes notes, and mocks for Nova's ends of a migration."""
-
-    def setUp(self):
-        super().setUp()
-        self.domain = base.FakeDomain()
-        self.domain.migrateSetMaxDowntime = lambda limit_ms, flags=0: 0
-        self.connection = mock.Mock()
-        self.connection.getLibVersion.return_value = 9_000_000
-        self.connection.getVersion.return_value = 7_002_000
-        self.tested = self.driver(self.domain, driver.LibvirtDriver)
-        patch = mock.patch.object(
-            self.tested._host, 'get_connection', return_value=self.connection)
-        patch.start()
-        self.addCleanup(patch.stop)
-        self.post, self.recover = mock.Mock(), mock.Mock()
-        # As Nova hands them over.
-        self.ends = functools.partial(self.post), functools.partial(self.recover)
-
-
-class TestMigration(MigrationCase):
+class TestMigration(handing.MigrationCase):
 
     def run_one(self, end, extra_specs=None):
         self.server, self.data = self.instance(extra_specs), self.migrate_data()

@@ -145,7 +145,7 @@ class TestPolicy(TakeoverCase):
         self.assertEqual((77, 'pause'), self.read(self.policy(
             fields={'max_downtime_ms': 77, 'on_stall': 'pause', 'haste': 1},
             origins={'max_downtime_ms': 'flavor'})))
-        self.assertEqual('', self.log.output)
+        self.assertNotIn('does not count', self.log.output)
 
     def test_one_that_means_nothing_here_is_resolved_again_with_a_warning(self):
         self.server = self.instance({'migpolicy:max_downtime_ms': '88'})
