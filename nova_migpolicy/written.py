@@ -12,6 +12,7 @@ from collections import abc
 import contextlib
 import dataclasses
 import errno
+import json
 import logging
 import os
 import pathlib
@@ -31,6 +32,10 @@ SUFFIX = '.json'
 #: of a file that is about to take the place of one without it
 NEW = '.new'
 SET_ASIDE = '.set-aside'
+#: of a file beside a record that an operator has released, and after it was used
+RELEASED = '.released'
+USED = '.used'
+RELEASE_FORMAT = 'nova_migpolicy.released'
 #: files of one name that are set aside; the last place is taken again
 MOST_ASIDE = 100
 # With these it is the file that is wrong; after any other it may be read the next time.
@@ -45,6 +50,20 @@ class Unused:
 
     path: pathlib.Path
     reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """An operator's word that a server may be started, whatever is not known of its migration.
+
+    record: as it was, without Nova's objects. by: who released it. at_s: when, in seconds since the epoch. is_used: it
+    allows nothing any more.
+    """
+
+    record: record_mod.Record
+    by: str
+    at_s: float
+    is_used: bool = False
 
 
 class Records:
@@ -131,6 +150,76 @@ class Records:
                 raise exception.RecordNotDropped(
                     str(self._folder / name), _reason(error)) from error
 
+    def release(self, record: record_mod.Record, by: str, at_s: float) -> None:
+        """Set a record aside for good, and let its server be started once.
+
+        Another process may do this: from one moment on the record counts as gone, whatever
+        nova-compute writes into its file.
+
+        :param by: the operator
+        :param at_s: seconds since the epoch
+        :raises exception.RecordNotKept: nothing was changed
+        :raises exception.RecordNotDropped: it is released, but a file is still there
+        """
+        name = _name(record.migration)
+        # What may have passwords was for the end of the migration, and is not needed any more.
+        kept = dataclasses.replace(record, migrate_data=None, source_bdms=None)
+        document = json.dumps({'format': RELEASE_FORMAT, 'version': 1, 'by': by, 'at_s': at_s,
+                               'record': kept.to_dict()}, allow_nan=False).encode('ascii')
+        try:
+            with _opened(self._folder) as folder:
+                there = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                _replace(folder, name + RELEASED, document, (there.st_uid, there.st_gid))
+        except OSError as error:
+            raise exception.RecordNotKept(
+                str(self._folder / (name + RELEASED)), _reason(error)) from error
+        self.drop(record.migration)
+
+    def releases(self) -> list[Release]:
+        """Return what was released, used or not; those that cannot be read are left out."""
+        found = []
+        try:
+            with _opened(self._folder) as folder:
+                for name in sorted(os.listdir(folder)):
+                    is_used = name.endswith(SUFFIX + RELEASED + USED)
+                    if is_used or name.endswith(SUFFIX + RELEASED):
+                        try:
+                            found.append(_read_release(folder, name, is_used=is_used))
+                        except FileNotFoundError:       # used meanwhile
+                            pass
+                        except (OSError, exception.BadRecord) as error:
+                            self._tell(Unused(self._folder / name, _reason(error)),
+                                       'A release is not used, %(path)r: %(reason)s')
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self._tell(Unused(self._folder, _reason(error)),
+                       'The records in %(path)r cannot be read: %(reason)s')
+        return found
+
+    def use_release(self, server: str, migration: str) -> Release | None:
+        """Use the release of a migration of a server up; None where it has none, or had."""
+        found = next((one for one in self.releases() if not one.is_used and (
+            one.record.server, one.record.migration) == (server, migration)), None)
+        if found is None:
+            return None
+        name = _name(migration) + RELEASED
+        try:
+            with _opened(self._folder) as folder:
+                os.rename(name, name + USED, src_dir_fd=folder, dst_dir_fd=folder)
+                _sync_folder(folder)
+        except FileNotFoundError:       # another start was sooner
+            return None
+        except OSError as error:
+            self._tell(Unused(self._folder / name, _reason(error)),
+                       'A release cannot be used, %(path)r: %(reason)s')
+            return None
+        return found
+
+    def _is_released(self, name: str) -> bool:
+        return any(os.path.lexists(self._folder / (name + suffix))
+                   for suffix in (RELEASED, RELEASED + USED))
+
     def look(self) -> tuple[list[record_mod.Record], list[Unused]]:
         """Return the records, and the files that are not used, and change nothing.
 
@@ -141,8 +230,9 @@ class Records:
             with _opened(self._folder) as folder:
                 for name in sorted(os.listdir(folder)):
                     is_aside = SUFFIX + SET_ASIDE in name
+                    is_record = name.endswith(SUFFIX) and not self._is_released(name)
                     try:
-                        if is_aside or name.endswith(SUFFIX):
+                        if is_aside or is_record:
                             found.append(_read(folder, name, is_aside=is_aside))
                     except FileNotFoundError:       # gone meanwhile
                         pass
@@ -157,6 +247,9 @@ class Records:
 
     def _keep(self, record: record_mod.Record) -> None:
         name = _name(record.migration)
+        if self._is_released(name):
+            raise exception.RecordNotKept(
+                str(self._folder / name), 'an operator has released this migration')
         try:
             document = record.to_bytes()
             self._make_folder()
@@ -191,6 +284,11 @@ class Records:
             return []
 
     def _get(self, name: str) -> record_mod.Record | None:
+        if self._is_released(name):
+            if os.path.lexists(self._folder / name):
+                # Written at the moment of its release.
+                self._remove_leftover(name)
+            return None
         try:
             with _opened(self._folder) as folder:
                 try:
@@ -268,14 +366,20 @@ def _sync_folder(folder: int) -> None:
             raise
 
 
-def _replace(folder: int, name: str, document: bytes) -> None:
-    """Write a file beside the one of this name, and put it into its place."""
+def _replace(folder: int, name: str, document: bytes,
+             owner: tuple[int, int] | None = None) -> None:
+    """Write a file beside the one of this name, and put it into its place.
+
+    :param owner: user and group of the file, where they are not those of this process
+    """
     new = name + NEW
     with contextlib.suppress(FileNotFoundError):
         os.unlink(new, dir_fd=folder)
     try:
         handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
         try:
+            if owner is not None:
+                os.fchown(handle, *owner)
             rest = memoryview(document)
             while rest:
                 rest = rest[os.write(handle, rest):]
@@ -290,10 +394,10 @@ def _replace(folder: int, name: str, document: bytes) -> None:
     _sync_folder(folder)
 
 
-def _read(folder: int, name: str, *, is_aside: bool = False) -> record_mod.Record:
-    """Read a record, from nothing but a file that lies in this folder.
+def _content(folder: int, name: str) -> bytes:
+    """Read a file that lies in this folder, one byte more than a record may have at most.
 
-    :raises exception.BadRecord: it is none
+    :raises exception.BadRecord: it is no file
     :raises OSError: it cannot be read
     """
     try:
@@ -306,12 +410,43 @@ def _read(folder: int, name: str, *, is_aside: bool = False) -> record_mod.Recor
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise exception.BadRecord('document', b'', 'it is not a file')
         with open(handle, 'rb', closefd=False) as file:
-            found = record_mod.Record.from_bytes(file.read(record_mod.MOST_BYTES + 1))
+            return file.read(record_mod.MOST_BYTES + 1)
     finally:
         os.close(handle)
+
+
+def _read(folder: int, name: str, *, is_aside: bool = False) -> record_mod.Record:
+    """Read a record, from nothing but a file that lies in this folder.
+
+    :raises exception.BadRecord: it is none
+    :raises OSError: it cannot be read
+    """
+    found = record_mod.Record.from_bytes(_content(folder, name))
     if is_aside:
         raise exception.BadRecord('migration', found.migration, 'it can be read now, but was set '
                                   'aside; to have it used, give it back its name')
     if name != found.migration + SUFFIX:
         raise exception.BadRecord('migration', found.migration, 'the file has the name of another')
+    return found
+
+
+def _read_release(folder: int, name: str, *, is_used: bool) -> Release:
+    """Read a release, as `_read` does a record.
+
+    :raises exception.BadRecord: it is none
+    :raises OSError: it cannot be read
+    """
+    content = _content(folder, name)
+    try:
+        given = json.loads(content)
+        if given['format'] != RELEASE_FORMAT:
+            raise exception.BadRecord('format', given['format'], 'it is of another program')
+        found = Release(record_mod.Record.from_dict(given['record']), str(given['by']),
+                        float(given['at_s']), is_used)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise exception.BadRecord('document', content,
+                                  f'it is no release ({type(error).__name__})') from None
+    if not name.startswith(found.record.migration + SUFFIX):
+        raise exception.BadRecord('migration', found.record.migration,
+                                  'the file has the name of another')
     return found

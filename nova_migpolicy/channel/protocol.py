@@ -170,6 +170,7 @@ METHODS: Mapping[str, Method] = {
     'drop_request': Method(_REQUEST),
     # Asked by another compute host. libvirt may answer later than this, as in a switchover.
     'whereabouts': Method({'server': _uuid}, patience=Patience(3.0, 0.5)),
+    'use_release': Method(_MIGRATION, patience=Patience(3.0, 0.5)),
     # The conductor, neutron and placement are asked there.
     'take_over': Method(_MIGRATION, takes_context=True, patience=Patience(60.0, 1.0)),
 }

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The subcommand recovery: what is written down on this host of migrations, and what to do.
 
-It reads the files of nova-compute and changes nothing. It needs neither nova-compute nor the cloud
-to answer. Exit status: 1 where an operator has to do something, as where what should have passed
-by itself has not; 0 where not.
+It reads the files of nova-compute, and changes one only where an operator releases a server. It
+needs neither nova-compute nor the cloud to answer. Exit status: 1 where an operator has to do
+something, as where what should have passed by itself has not; 0 where not.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 from collections import abc
 import datetime
+import getpass
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -21,6 +23,7 @@ import typing
 
 from nova_migpolicy.cmd.simulate import inputs
 from nova_migpolicy.engine import figures
+from nova_migpolicy import exception
 from nova_migpolicy.recovery import advice
 from nova_migpolicy.recovery import record as record_mod
 from nova_migpolicy import written as written_mod
@@ -36,6 +39,8 @@ OPERATOR_NEEDED = 1
 _NOT_SHOWN = ('migrate_data', 'source_bdms')
 _FOR_UNUSED = ('Its migration is treated as one of which nothing was written down. Keep the file '
                'until its server is well, then remove it')
+
+_QUESTION = 'Type "yes" to release it: '
 
 Found = tuple[pathlib.Path, list[record_mod.Record], list[written_mod.Unused]]
 
@@ -61,11 +66,24 @@ def add_to(commands: typing.Any) -> None:
     one.add_argument('id', metavar='UUID', help='of the server or of its migration')
     one.set_defaults(run=run_show)
     _add_common(one)
+    one = inner.add_parser(
+        'release', allow_abbrev=False, help='let a server be started that is undecided',
+        description='Lets a server be started once, whose migration is undecided, after an '
+        'operator has made sure that it runs on neither host. It says what is known, and asks. '
+        'The exit status is 1 where the answer is no.')
+    one.add_argument('server', metavar='SERVER', help='the UUID of the server')
+    one.add_argument('--yes', action='store_true', dest='is_sure', help='do not ask')
+    one.set_defaults(run=run_release)
+    _add_place(one)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('-f', '--format', choices=('table', 'json'), default='table',
                         help='table, of at most 100 columns (default), or json')
+    _add_place(parser)
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--config-file', action='append', metavar='FILE', default=[],
                         help="a file with nova-compute's state_path; repeat it (default: "
                         f'{", ".join(CONFIG_FILES)})')
@@ -104,6 +122,98 @@ def run_show(args: argparse.Namespace) -> int:
     else:
         _print(line for one in found for line in _fields(one))
     return _status(found, [])
+
+
+def run_release(args: argparse.Namespace) -> int:
+    """Release a server; return the exit status.
+
+    :raises exception.PolicyError: it must not be, or cannot be.
+    """
+    folder, records = _undecided(args)
+    for record in records:
+        _print(_before_release(record))
+    if not args.is_sure and not _is_agreed():
+        _print(['Nothing was changed.'])
+        return OPERATOR_NEEDED
+    if _undecided(args)[1] != records:
+        raise inputs.BadInput('SERVER', args.server, 'nova-compute has gone on with its migration '
+                              'meanwhile; look again with nova-migpolicy recovery show')
+    try:
+        for record in records:
+            written_mod.Records(folder).release(record, _operator(), time.time())
+    except exception.RecordFileError as error:
+        raise inputs.BadInput('SERVER', args.server, f'it is not released: {error}') from error
+    _print(_after_release(records[-1]))
+    return 0
+
+
+def _undecided(args: argparse.Namespace) -> tuple[pathlib.Path, list[record_mod.Record]]:
+    """Return the undecided migrations of a server, and the folder of their records.
+
+    :raises inputs.BadInput: there is none, or one is under way
+    """
+    folder, records, _ = _find(args)
+    found = [one for one in records if one.server == args.server.lower()]
+    if not found:
+        raise inputs.BadInput('SERVER', args.server, (
+            f'no unfinished migration of it is written down in {folder}, so nothing has to be '
+            f'released here{_released_before(folder, args.server)}; the UUID of the server is '
+            'needed, and the host that was the source'))
+    under_way = [one for one in found if not one.undecided]
+    if under_way:
+        raise inputs.BadInput('SERVER', args.server, (
+            f'its migration {under_way[0].migration} is under way, and not undecided: '
+            'nova-compute on this host has to run, and finishes it or rolls it back'))
+    return folder, found
+
+
+def _released_before(folder: pathlib.Path, server: str) -> str:
+    found = [one for one in written_mod.Records(folder).releases()
+             if one.record.server == server.lower()]
+    last = max(found, key=lambda one: one.at_s, default=None)
+    if last is None:
+        return ''
+    return (f'; {_clean(last.by)} has released it at {_iso(last.at_s)}, and '
+            f'{"it was started since" if last.is_used else "it may be started"}')
+
+
+def _before_release(record: record_mod.Record) -> abc.Iterator[str]:
+    step = record.undecided or {}
+    room = _room()
+    yield from _fields(record)
+    yield ''
+    yield from _wrapped(
+        f'If you release it, its next start is allowed, once, although this is not decided: '
+        f'"{step.get("reason")}". Migration '
+        f'{record.migration} is then neither finished nor rolled back. Two copies would destroy '
+        'its disks. So make sure first with `virsh list --all` on both hosts, or that a host '
+        'which does not answer is powered off.', '', room)
+
+
+def _after_release(record: record_mod.Record) -> abc.Iterator[str]:
+    yield from _wrapped(
+        f'Server {record.server} is released. nova-compute on {record.source} unlocks it within '
+        'a minute. Then start it: openstack server reboot --hard '
+        f'{record.server}', '', _room())
+
+
+def _is_agreed() -> bool:
+    sys.stdout.write(_QUESTION)
+    sys.stdout.flush()
+    answer = sys.stdin.readline()
+    if not answer.endswith('\n'):
+        sys.stdout.write('\n')
+    return answer.strip().lower() == 'yes'
+
+
+def _operator() -> str:
+    """Return who asks, also where that was by sudo."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):     # none has this number
+        user = f'user {os.getuid()}'
+    behind = os.environ.get('SUDO_USER')
+    return f'{behind} as {user}' if behind and behind != user else user
 
 
 def _status(records: abc.Iterable[record_mod.Record],

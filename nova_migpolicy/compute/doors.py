@@ -28,9 +28,6 @@ from nova_migpolicy import written as written_mod
 LOG = logging.getLogger(__name__)
 
 Home = evidence.Home
-LIVE_MIGRATION = 'live-migration'
-# Nova's words for a migration that it or we have brought to its end.
-_ENDED_WELL = frozenset(('completed', 'cancelled', 'failed', 'done'))
 
 
 class Closed(nova_exception.NovaException):
@@ -80,13 +77,40 @@ class Doors:
             return
         seen, here = self._look(context, instance, case)
         found = doors.opening(seen, here)
-        if found.answer is doors.Answer.START:
+        if found.answer is doors.Answer.START or self._is_released(
+                context, instance, case, seen, here):
             return
         reason = found.reason
         if found.answer is doors.Answer.FINISH:
             reason = self._finish_instead(context, instance, case, here, reason)
         LOG.error('It is not started here: %s', reason, instance=instance)
         raise Closed(reason=f'It is not started on {self._host}: {reason}')
+
+    def _is_released(self, context: Any, instance: Any, case: Case, seen: evidence.Evidence,
+                     here: Home) -> bool:
+        """Whether an operator has released the server, which then counts as used up."""
+        if doors.opening(seen, here, is_released=True).answer is not doors.Answer.START:
+            return False
+        by = self._use_release(context, instance.uuid, case)
+        if by is None:
+            return False
+        LOG.warning('It is started, for %(by)s has released it from migration %(migration)s',
+                    {'by': by, 'migration': case.migration}, instance=instance)
+        hands_mod.end(objects.Migration.get_by_uuid(context, case.migration))
+        return True
+
+    def _use_release(self, context: Any, server: str, case: Case) -> str | None:
+        if case.source == self._host:
+            found = self._records.use_release(server, case.migration)
+            return None if found is None else found.by
+        try:
+            _, body = self._channel.ask(context, case.source, 'use_release', server=server,
+                                        migration=case.migration)
+        except client.Refused as error:
+            LOG.info('%s', error, instance_uuid=server)
+            return None
+        by = (body or {}).get('by')
+        return by if isinstance(by, str) else None
 
     def is_open(self, server: str) -> bool:
         """Whether this host has written down an unfinished migration of a server."""
@@ -95,15 +119,13 @@ class Doors:
     def _case(self, context: Any, instance: Any) -> Case | None:
         written = {record.migration: record.written for record in self._records.all()
                    if record.server == instance.uuid}
-        found = objects.MigrationList.get_by_filters(
-            context, {'instance_uuid': instance.uuid, 'migration_type': LIVE_MIGRATION},
-            sort_keys=['created_at'], sort_dirs=['desc'], limit=1)
-        for migration in found:
-            if migration.uuid in written or migration.status not in _ENDED_WELL:
-                return Case(migration.uuid, migration.source_compute, migration.dest_compute,
-                            written.get(migration.uuid, evidence.Written.LOST),
-                            hands_mod.status_of(migration.status))
-        return None
+        migration = hands_mod.newest(context, instance.uuid)
+        if migration is None or (migration.uuid not in written
+                                 and migration.status in hands_mod.ENDED_WELL):
+            return None
+        return Case(migration.uuid, migration.source_compute, migration.dest_compute,
+                    written.get(migration.uuid, evidence.Written.LOST),
+                    hands_mod.status_of(migration.status))
 
     def _look(self, context: Any, instance: Any, case: Case) -> tuple[evidence.Evidence, Home]:
         there = self._ask(context, case.destination, instance.uuid)

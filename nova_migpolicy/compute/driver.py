@@ -113,7 +113,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 self._abort_queued),
             journals=self._journals, resolve_for=self._policies.resolve_for,
             newest_request=request_policies.newest, whereabouts=self._whereabouts,
-            take_over=self._finish_here))
+            take_over=self._finish_here, written=self._records))
         LOG.info('Live migrations are steered by policy; %(policy)s; %(threads)s', {
             'policy': self._policies.describe(),
             'threads': 'native threads' if compat.is_threaded() else 'eventlet'})

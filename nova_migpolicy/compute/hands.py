@@ -30,6 +30,11 @@ LOG = logging.getLogger(__name__)
 LOCK_MARK = 'nova_migpolicy: '
 LOCKED_REASON = 'locked_reason'
 _STATUS = {vocabulary.COMPLETED: evidence.Status.COMPLETED, None: evidence.Status.UNDER_WAY}
+LIVE_MIGRATION = 'live-migration'
+#: Nova's words for a migration that it or we have brought to its end
+ENDED_WELL = frozenset(('completed', 'cancelled', 'failed', 'done'))
+#: its word for one that nobody has brought to an end
+ODD_END = 'error'
 # Nova is about to start the server elsewhere, or to remove it.
 _CHANGING = frozenset((task_states.REBUILDING, task_states.REBUILD_BLOCK_DEVICE_MAPPING,
                        task_states.REBUILD_SPAWNING, task_states.DELETING))
@@ -217,11 +222,62 @@ class Hands:
                 kept_mod.context_of(record), record.server, expected_attrs=['system_metadata'])
         except nova_exception.InstanceNotFound:
             return
-        if instance.locked and (
-                instance.system_metadata.get(LOCKED_REASON) or '').startswith(LOCK_MARK):
-            instance.locked, instance.locked_by = False, None
-            del instance.system_metadata[LOCKED_REASON]
-            instance.save()
+        _unlock(instance)
+        instance.save()
+
+    def let_go(self, record: record_mod.Record) -> bool:
+        """Let Nova's users act again on a server that an operator has released.
+
+        Returns whether that still matters: a newer migration of the server ends it.
+        """
+        context = kept_mod.context_of(record)
+        found = newest(context, record.server)
+        if found is None or found.uuid != record.migration:
+            return False
+        try:
+            instance, migration = load(record, context)
+        except nova_exception.InstanceNotFound:
+            return False
+        if migration.status not in ENDED_WELL:
+            self._return_claims(context, record, instance, migration)
+        _unlock(instance)
+        if instance.task_state == task_states.MIGRATING:
+            instance.task_state = None
+        instance.save()
+        return True
+
+    def _return_claims(self, context: Any, record: record_mod.Record, instance: Any,
+                       migration: Any) -> None:
+        """Keep what is claimed in placement on the server's host alone, and end the migration."""
+        if instance.host == record.source:
+            self._manager._revert_allocation(context, instance, migration)
+        else:
+            self._manager._delete_allocation_after_move(context, instance, migration)
+        # Not a good end: the doors go on to ask until the release is used.
+        migration.status = ODD_END
+        migration.save()
+
+
+def _unlock(instance: Any) -> None:
+    if instance.locked and (
+            instance.system_metadata.get(LOCKED_REASON) or '').startswith(LOCK_MARK):
+        instance.locked, instance.locked_by = False, None
+        del instance.system_metadata[LOCKED_REASON]
+
+
+def newest(context: Any, server: str) -> Any:
+    """Return Nova's newest live migration of a server; None for none."""
+    found = objects.MigrationList.get_by_filters(
+        context, {'instance_uuid': server, 'migration_type': LIVE_MIGRATION},
+        sort_keys=['created_at'], sort_dirs=['desc'], limit=1)
+    return next(iter(found), None)
+
+
+def end(migration: Any) -> None:
+    """Let Nova's record of a migration say that it is over, and that nothing is left of it."""
+    if migration.status not in ENDED_WELL:
+        migration.status = vocabulary.FAILED
+        migration.save()
 
 
 def load(record: record_mod.Record, context: Any) -> tuple[Any, Any]:

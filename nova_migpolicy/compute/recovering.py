@@ -70,6 +70,8 @@ class Recovery:
         self._world = world
         self._busy: set[str] = set()
         self._touched: set[str] = set()
+        # Releases that were dealt with, by the migration.
+        self._let_go: set[str] = set()
         self._owed: dict[str, Callable[[], object]] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -111,6 +113,9 @@ class Recovery:
         """Take up, each in a thread of its own, what is written down and not watched."""
         for record in self._records.all():
             self.take_up(record)
+        for release in self._records.releases():
+            if not release.is_used and release.record.migration not in self._let_go:
+                self._begin(release.record, functools.partial(self._let_server_go, release))
 
     def open_of(self, server: str) -> Record | None:
         """Return the unfinished migration of a server, watched or not; None for none."""
@@ -134,6 +139,9 @@ class Recovery:
 
     def take_up(self, record: Record) -> None:
         """Begin on a migration that nobody watches; one that is being taken up already is not."""
+        self._begin(record, functools.partial(self._go_on, record.migration))
+
+    def _begin(self, record: Record, do: Callable[[], object]) -> None:
         with self._lock:
             if (self._stopped.is_set() or record.migration in self._busy
                     or self._world.is_watched(record)):
@@ -141,7 +149,7 @@ class Recovery:
             self._busy.add(record.migration)
             self._touched.add(record.server)
         try:
-            threading.Thread(target=self._take_up, args=(record,), daemon=True,
+            threading.Thread(target=self._take_up, args=(record, do), daemon=True,
                              name=f'recovery of {record.migration}').start()
         except RuntimeError as error:
             LOG.warning('Migration %(migration)s is taken up at the next look: %(error)s',
@@ -149,9 +157,9 @@ class Recovery:
             with self._lock:
                 self._busy.discard(record.migration)
 
-    def _take_up(self, record: Record) -> None:
+    def _take_up(self, record: Record, do: Callable[[], object]) -> None:
         try:
-            self._go_on(record.migration)
+            do()
         except Exception as error:
             LOG.exception('Migration %s is not recovered yet', record.migration)
             self._note_failure(record.migration, error)
@@ -185,6 +193,19 @@ class Recovery:
                 self._say(record, step)
             if step.kind in _UNDECIDED or step.kind is Kind.NOTHING:
                 return
+
+    def _let_server_go(self, release: written_mod.Release) -> None:
+        """Do for a server that an operator has released what an end of its migration would."""
+        record = release.record
+        self._owed.pop(record.server, None)
+        if not self._hands.let_go(record):
+            self._records.use_release(record.server, record.migration)
+            return
+        LOG.warning('%(by)s has released it from migration %(migration)s: it may be started once',
+                    {'by': release.by, 'migration': record.migration},
+                    instance_uuid=record.server)
+        self._world.tell(record, f'recovery: released by {release.by}')
+        self._let_go.add(record.migration)
 
     def look(self, record: Record) -> evidence.Evidence:
         """Collect the evidence of a migration now."""

@@ -29,6 +29,7 @@ from nova_migpolicy.monitor import journal_reader
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import vocabulary
+from nova_migpolicy import written as written_mod
 
 # A younger view is fresh enough for every caller.
 FRESH_S = 1.0
@@ -49,6 +50,7 @@ class MigrationService:
     :param resolve_for: the policy for a server, by its UUID, with the keys of a request
     :param whereabouts: what libvirt here says of a server, by its UUID
     :param take_over: finishes, on this host, a migration whose source is off
+    :param written: what is written down of this host's migrations
     :param newest_request: the id of the newest request to migrate a server, by its UUID
     """
 
@@ -65,6 +67,7 @@ class MigrationService:
         newest_request: Callable[[Any, str], str | None],
         whereabouts: Callable[[str], peers.Whereabouts],
         take_over: Callable[[Any, str, str], None],
+        written: written_mod.Records,
     ) -> None:
         self._current = current
         self._early = early
@@ -76,6 +79,7 @@ class MigrationService:
         self._newest_request = newest_request
         self._whereabouts = whereabouts
         self._take_over = take_over
+        self._written = written
 
     def policy(self, context: Any, server: str, migration: str) -> Answer:
         """Return the policy in force or, at last, of a migration that is over.
@@ -214,6 +218,11 @@ class MigrationService:
         except nova_exception.NovaException as error:
             return protocol.refusal(str(error))
         return Answer(protocol.OK, {})
+
+    def use_release(self, server: str, migration: str) -> Answer:
+        """Use up, for another host, what an operator has released here; `by` is who did."""
+        found = self._written.use_release(server, migration)
+        return Answer(protocol.OK, {'by': None if found is None else found.by})
 
     @staticmethod
     def _after_its_end(records: journal_reader.Records, command: str) -> Answer | None:

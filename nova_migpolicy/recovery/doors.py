@@ -22,6 +22,8 @@ Destination = evidence.Destination
 OFF = frozenset({Source.SHUT_OFF, Source.MIGRATED, Source.ABSENT, Destination.SHUT_OFF,
                  Destination.ABSENT})
 
+_SILENT = frozenset({Source.SILENT, Destination.SILENT})
+
 OVERRIDE = ('if neither host runs it, `nova-migpolicy recovery release SERVER` lets it be started '
             'all the same')
 
@@ -54,13 +56,16 @@ def must_ask(seen: evidence.Evidence, is_odd: bool) -> bool:
             or seen.written is not evidence.Written.LOST)
 
 
-def opening(seen: evidence.Evidence, here: Home) -> Opening:
+def opening(seen: evidence.Evidence, here: Home, *, is_released: bool = False) -> Opening:
     """Return whether a host may start the guest.
 
     :param here: the host: OTHER for one that has no part in the migration, as evacuation's
+    :param is_released: whether an operator answers for what is not known
     """
     if seen.home is Home.NONE:
         return Opening(Answer.REFUSE, 'the server was deleted')
+    if is_released and _may_be_released(seen, here):
+        return Opening(Answer.START, 'an operator has released it')
     step = table.decide(seen)
     if step.kind is not Kind.NOTHING and _is_at_home(seen, here):
         return Opening(Answer.START, 'it is at home here, and the other host has nothing of it')
@@ -78,6 +83,14 @@ def opening(seen: evidence.Evidence, here: Home) -> Opening:
         return Opening(Answer.REFUSE, f'the server is on its {seen.home.value} host, which '
                        'answers: start it there')
     return Opening(Answer.REFUSE, f'Nova has the server on {_at(seen.home)}, and not here')
+
+
+def _may_be_released(seen: evidence.Evidence, here: Home) -> bool:
+    """Whether an operator's word is enough: it is not, against what is seen on the other host."""
+    others = [has for home, has in ((Home.SOURCE, seen.source),
+                                    (Home.DESTINATION, seen.destination)) if home is not here]
+    return (not seen.job and all(has in OFF or has in _SILENT for has in others)
+            and (here is seen.home or (here is Home.OTHER and seen.fenced)))
 
 
 def _is_at_home(seen: evidence.Evidence, here: Home) -> bool:

@@ -24,6 +24,7 @@ ARGUMENTS = {
     'drop_request': ('server', 'request_id'),
     'whereabouts': ('server',),
     'take_over': ('server', 'migration'),
+    'use_release': ('server', 'migration'),
 }
 FINE = {'server': SERVER, 'migration': MIGRATION, 'after': 0, 'limit': 10, 'kinds': ['sample'],
         'changes': {'bandwidth_mib_s': 5, 'remedies': ['downtime']}, 'release': [],

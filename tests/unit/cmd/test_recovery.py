@@ -176,6 +176,100 @@ class ShowTest(RecoveryTest):
         self.assertIn("UUID 'foo': nothing is written down of it in ", said)
 
 
+class ReleaseTest(RecoveryTest):
+
+    def setUp(self):
+        super().setUp()
+        for name, value in (('SUDO_USER', 'ann'), ('LOGNAME', 'root')):
+            self.useFixture(base.fixtures.EnvironmentVariable(name, value))
+
+    def release(self, *words, answer=b'', server=cases.SERVER):
+        status, out, errors = self.run_it('recovery', 'release', server, '--state-path',
+                                          self.folder, *words, stdin=answer)
+        return status, ' '.join(out.split()), errors
+
+    def assert_refused(self, *parts, **more):
+        kept = self.records.look()
+        status, out, errors = self.release('--yes', **more)
+        self.assertEqual((2, '', 1), (status, out, errors.count('\n')), errors)
+        for part in parts:
+            self.assertIn(part, errors)
+        self.assertEqual(kept, self.records.look())
+
+    def test_it_says_what_it_knows_and_asks(self):
+        self.keep('hold', 'neither host has the guest')
+        status, out, errors = self.release(answer=b'yes\n')
+        self.assertEqual((0, ''), (status, errors))
+        for part in (f'server {cases.SERVER}', f'migration {cases.MIGRATION}', 'from compute1',
+                     'to compute2', 'phase copying', 'reason neither host has the guest',
+                     'its next start is allowed, once', 'Type "yes" to release it: ',
+                     f'Server {cases.SERVER} is released.'):
+            self.assertIn(part, out)
+        self.assertEqual(([], []), self.records.look())
+        [found] = self.records.releases()
+        self.assertEqual((cases.SERVER, 'ann as root', False),
+                         (found.record.server, found.by, found.is_used))
+        self.assertLessEqual(self.now_s, found.at_s)
+
+    def test_any_other_answer_changes_nothing(self):
+        self.keep('hold')
+        for answer in (b'', b'no\n', b'y\n', b'yes, but\n'):
+            status, out, errors = self.release(answer=answer)
+            self.assertEqual((1, ''), (status, errors))
+            self.assertIn('Nothing was changed.', out)
+        self.assertEqual([], self.records.releases())
+        self.assertEqual(1, len(self.records.all()))
+
+    def test_without_a_question(self):
+        self.keep('wait', 'the destination does not answer')
+        status, out, _ = self.release('--yes', server=cases.SERVER.upper())
+        self.assertEqual(0, status)
+        self.assertNotIn('Type', out)
+        self.assertEqual(1, len(self.records.releases()))
+
+    def test_all_undecided_migrations_of_a_server(self):
+        self.keep('hold')
+        self.keep('hold', migration=cases.OTHER)
+        self.assertEqual(0, self.release('--yes')[0])
+        self.assertEqual(2, len(self.records.releases()))
+
+    def test_a_server_of_which_nothing_is_written_down(self):
+        self.assert_refused(f"SERVER '{cases.SERVER}': no unfinished migration of it is written "
+                            'down in ')
+        self.keep('hold')
+        self.assert_refused('no unfinished migration', server=cases.OTHER)
+        self.assert_refused('the UUID of the server is needed', server='web1')
+
+    def test_one_that_is_under_way(self):
+        self.keep()
+        self.keep('hold', migration=cases.OTHER)
+        self.assert_refused(f'its migration {cases.MIGRATION} is under way, and not undecided')
+
+    def test_a_second_time(self):
+        self.keep('hold')
+        self.release('--yes')
+        self.assert_refused('ann as root has released it at ', ', and it may be started')
+        self.records.use_release(cases.SERVER, cases.MIGRATION)
+        self.assert_refused(', and it was started since')
+
+    def test_nova_compute_has_gone_on_while_it_was_asked(self):
+        self.keep('hold')
+        with base.fixtures.MonkeyPatch('nova_migpolicy.cmd.recovery._is_agreed',
+                                       lambda: self.keep('hold', 'another') or True):
+            status, _, errors = self.release()
+        self.assertEqual(2, status)
+        self.assertIn('nova-compute has gone on with its migration meanwhile', errors)
+        self.assertEqual([], self.records.releases())
+
+    def test_where_it_cannot_be_written(self):
+        self.keep('hold')
+        (self.folder / written.FOLDER / f'{cases.MIGRATION}.json.released.new').mkdir()
+        status, _, errors = self.release('--yes')
+        self.assertEqual(2, status)
+        self.assertIn('it is not released: the record of a migration was not kept in ', errors)
+        self.assertEqual(1, len(self.records.all()))
+
+
 class PlaceTest(RecoveryTest):
 
     def test_by_the_configuration(self):

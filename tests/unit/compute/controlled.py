@@ -21,6 +21,7 @@ from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import vocabulary
+from nova_migpolicy import written
 
 SERVER, MIGRATION = str(uuid.uuid4()), str(uuid.uuid4())
 REQUEST = f'req-{uuid.uuid4()}'
@@ -61,7 +62,8 @@ class ControlBase(testtools.TestCase):
                 resolve.Sources(request=request)),
             newest_request=lambda context, server: self.newest_request,
             whereabouts=lambda server: self.whereabouts,
-            take_over=lambda context, server, migration: None)
+            take_over=lambda context, server, migration: None,
+            written=written.Records(self.folder / written.FOLDER))
 
     def run_session(self, given=None, closed=False):
         resolved = resolve.resolve(resolve.Sources())

@@ -15,6 +15,7 @@ from nova_migpolicy import exception
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy import vocabulary
 from tests.unit.compute import controlled
+from tests.unit.recovery import cases
 
 SERVER = controlled.SERVER
 MIGRATION = controlled.MIGRATION
@@ -313,3 +314,18 @@ class ChangeTest(controlled.ControlBase):
 
         self.control._resolve_for = fail
         self.assertIn('profile', self.control.policy(None, SERVER, MIGRATION).message)
+
+
+class ReleasedTest(controlled.ControlBase):
+
+    def test_another_host_uses_a_release_up(self):
+        def by(server=cases.SERVER):
+            return self.control.use_release(server, cases.MIGRATION).body
+
+        self.assertEqual({'by': None}, by())
+        records = self.control._written
+        records.keep(cases.a_record())
+        records.release(cases.a_record(), 'ann', 1e9)
+        self.assertEqual({'by': None}, by(cases.OTHER))
+        self.assertEqual({'by': 'ann'}, by())
+        self.assertEqual({'by': None}, by())

@@ -88,6 +88,39 @@ class TestDoors(testtools.TestCase):
                 wrong.append((one, here))
         self.assertEqual([], wrong[:1])
 
+    def test_an_operators_word_does_not_outweigh_what_is_seen(self):
+        """Released or not: no start beside a job, or a copy on the other host that is not off."""
+        wrong, allowed = [], 0
+        for one, here, found in openings():
+            released = doors.opening(one, here, is_released=True)
+            if released.answer is not Answer.START:
+                self.assertEqual(found, released)
+                continue
+            if found.answer is Answer.START:
+                continue
+            allowed += 1
+            others = {has.name for home, has in ((Home.SOURCE, one.source),
+                                                 (Home.DESTINATION, one.destination))
+                      if home is not here}
+            if (one.job or one.home is Home.NONE
+                    or not others <= {'SHUT_OFF', 'MIGRATED', 'ABSENT', 'SILENT'}):
+                wrong.append((one, here))
+        self.assertEqual([], wrong[:1])
+        self.assertGreater(allowed, 0)
+
+    def test_what_a_release_is_for(self):
+        for name, here, one in (
+                ('the destination is off', Home.SOURCE, over(
+                    Status.ENDED, source=Source.SHUT_OFF, destination=Destination.SILENT,
+                    written=Written.LOST)),
+                ('neither host has it', Home.SOURCE, seen(
+                    source=Source.ABSENT, written=Written.LOST)),
+                ('the destination has lost it', Home.DESTINATION, over(
+                    Status.ENDED, source=Source.SILENT, home=Home.DESTINATION,
+                    written=Written.LOST))):
+            self.assertEqual(Answer.START, doors.opening(one, here, is_released=True).answer, name)
+            self.assertEqual(Answer.REFUSE, doors.opening(one, here).answer, name)
+
     def test_a_job_or_a_deleted_server_starts_nothing(self):
         wrong = [one for one, _, found in openings() if found.answer is Answer.START and (
             one.home is Home.NONE or (one.job and one.written is not Written.DONE

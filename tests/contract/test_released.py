@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator has released is let go in Nova, and started once, where nothing speaks against.
+
+Nova's own objects, over a database that only takes notes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+import threading
+import time
+import types
+from unittest import mock
+
+from nova import exception as nova_exception
+from nova import objects
+
+from nova_migpolicy.channel import client
+from nova_migpolicy.compute import doors
+from nova_migpolicy.compute import hands
+from nova_migpolicy.compute import recovering
+from nova_migpolicy.monitor import domains
+from nova_migpolicy.recovery import evidence
+from nova_migpolicy import written
+from tests.contract import base
+from tests.unit.recovery import cases
+
+Source = evidence.Source
+Destination = evidence.Destination
+OFF_THERE = domains.Answers(Source.SHUT_OFF, False, Destination.ABSENT)
+RUNS_THERE = domains.Answers(Source.RUNNING, False, Destination.ARRIVED)
+LOCKED = 'nova_migpolicy: neither host has the guest'
+
+
+class ReleasedBase(base.ContractCase):
+
+    def setUp(self):
+        super().setUp()
+        self.records = written.Records(
+            pathlib.Path(base.CONF.state_path) / written.FOLDER)
+        self.record = cases.a_record(source='n1', destination='n2')
+        self.records.keep(self.record)
+        self.migration = self.a_migration(cases.MIGRATION, 'running')
+        self.newest = self.migration
+        self.server = self.instance(system_metadata={'locked_reason': LOCKED})
+        self.server.uuid, self.server.host = cases.SERVER, 'n1'
+        self.server.locked, self.server.locked_by = True, 'admin'
+        self.saved = []
+        for kind in (objects.Instance, objects.Migration):
+            self.patch(kind, 'save', autospec=True, side_effect=self.saved.append)
+        self.patch(objects.Instance, 'get_by_uuid',
+                   side_effect=lambda *args, **named: self.found())
+        self.patch(objects.Migration, 'get_by_uuid', side_effect=lambda *args: self.migration)
+        self.patch(objects.MigrationList, 'get_by_filters', side_effect=self.newest_of)
+
+    def patch(self, *args, **named):
+        patch = mock.patch.object(*args, **named)
+        self.addCleanup(patch.stop)
+        return patch.start()
+
+    def a_migration(self, uuid, status):
+        return objects.Migration(
+            self.context, id=3, uuid=uuid, status=status, instance_uuid=cases.SERVER,
+            source_compute='n1', dest_compute='n2', migration_type='live-migration',
+            created_at=datetime.datetime.now(datetime.timezone.utc))
+
+    def found(self):
+        return self.server
+
+    def newest_of(self, context, filters, **sorting):
+        self.assertEqual(cases.SERVER, filters['instance_uuid'])
+        return [self.newest]
+
+    def release(self):
+        self.records.release(self.record, 'ann', time.time())
+
+
+class LetGoTest(ReleasedBase):
+
+    def setUp(self):
+        super().setUp()
+        self.manager = mock.Mock()
+        self.hands = hands.Hands(self.manager, 'n1', guest=None)
+
+    def test_the_server_is_unlocked_and_not_migrating(self):
+        self.assertTrue(self.hands.let_go(self.record))
+        self.assertEqual((False, None, None), (
+            self.server.locked, self.server.locked_by, self.server.task_state))
+        self.assertNotIn('locked_reason', self.server.system_metadata)
+        self.assertEqual('error', self.migration.status)
+        self.assertEqual([self.migration, self.server], self.saved)
+        self.manager._revert_allocation.assert_called_once_with(
+            mock.ANY, self.server, self.migration)
+
+    def test_one_that_nova_has_on_the_destination(self):
+        self.server.host = 'n2'
+        self.assertTrue(self.hands.let_go(self.record))
+        self.manager._revert_allocation.assert_not_called()
+        self.manager._delete_allocation_after_move.assert_called_once_with(
+            mock.ANY, self.server, self.migration)
+
+    def test_a_lock_of_another_and_another_task_stay(self):
+        self.server.system_metadata['locked_reason'] = 'mine'
+        self.server.task_state = 'rebooting'
+        self.hands.let_go(self.record)
+        self.assertEqual((True, 'rebooting'), (self.server.locked, self.server.task_state))
+
+    def test_a_migration_that_has_ended_stays_so(self):
+        self.migration.status = 'completed'
+        self.assertTrue(self.hands.let_go(self.record))
+        self.assertEqual('completed', self.migration.status)
+        self.assertEqual([], self.manager.mock_calls)
+
+    def test_a_newer_migration_ends_it(self):
+        self.newest = self.a_migration(cases.OTHER, 'running')
+        self.assertFalse(self.hands.let_go(self.record))
+        self.assertEqual([], self.saved)
+
+    def test_a_server_that_was_deleted(self):
+        self.found = mock.Mock(side_effect=nova_exception.InstanceNotFound(instance_id='a'))
+        self.assertFalse(self.hands.let_go(self.record))
+        self.assertEqual([], self.saved)
+
+
+class RecoveryTest(ReleasedBase):
+
+    def setUp(self):
+        super().setUp()
+        self.manager, self.world = mock.Mock(), mock.Mock()
+        self.world.is_watched.return_value = False
+        self.recovery = recovering.Recovery(
+            self.records, hands.Hands(self.manager, 'n1', guest=None), self.world)
+
+    def look_around(self):
+        self.recovery.look_around()
+        for thread in threading.enumerate():
+            if thread.name.startswith('recovery of'):
+                thread.join(10)
+
+    def told(self):
+        return [call.args[1] for call in self.world.tell.mock_calls]
+
+    def test_at_the_next_look(self):
+        self.release()
+        self.look_around()
+        self.assertFalse(self.server.locked)
+        self.assertEqual(['recovery: released by ann'], self.told())
+        self.assertIn('ann has released it from migration', self.log.output)
+        self.look_around()
+        self.assertEqual(1, len(self.told()))
+        self.assertEqual([False], [one.is_used for one in self.records.releases()])
+
+    def test_not_while_it_is_watched(self):
+        self.release()
+        self.world.is_watched.return_value = True
+        self.look_around()
+        self.assertTrue(self.server.locked)
+        self.world.is_watched.return_value = False
+        self.look_around()
+        self.assertFalse(self.server.locked)
+
+    def test_again_where_it_fails(self):
+        self.release()
+        self.found = mock.Mock(side_effect=RuntimeError('the database is away'))
+        self.look_around()
+        self.assertEqual([], self.told())
+        self.found = lambda: self.server
+        self.look_around()
+        self.assertFalse(self.server.locked)
+
+    def test_what_a_newer_migration_has_ended_allows_nothing(self):
+        self.release()
+        self.newest = self.a_migration(cases.OTHER, 'completed')
+        self.look_around()
+        self.assertTrue(self.server.locked)
+        self.assertEqual([True], [one.is_used for one in self.records.releases()])
+
+    def test_what_was_owed_to_nova_is_not_done(self):
+        """Nova's start of the server, which waited for the end of its migration."""
+        start = mock.Mock()
+        self.world.is_watched.return_value = True
+        self.recovery.owe(self.record, start)
+        self.release()
+        self.world.is_watched.return_value = False
+        self.look_around()
+        start.assert_not_called()
+        self.assertEqual({}, self.recovery._owed)
+
+
+class DoorTest(ReleasedBase):
+
+    def setUp(self):
+        super().setUp()
+        self.server.task_state = None
+        self.answers = {'n1': OFF_THERE}
+        self.here = 'n1'
+
+    def ask(self, context, host, method, **arguments):
+        if method == 'whereabouts':
+            if host not in self.answers:
+                raise client.Unreachable(503, 'silence')
+            found = self.answers[host]
+            return 200, {'state': found.destination.value, 'source': found.source.value,
+                         'job': found.job}
+        self.assertEqual('use_release', method)
+        found = self.records.use_release(arguments['server'], arguments['migration'])
+        return 200, {'by': found and found.by}
+
+    def check(self):
+        """Whether a start is allowed here."""
+        tested = doors.Doors(self.here, self.records, lambda server: self.answers[self.here],
+                             types.SimpleNamespace(ask=self.ask), finish=mock.Mock())
+        try:
+            tested.check(self.context, self.server)
+        except doors.Closed as error:
+            return str(error)
+        return ''
+
+    def test_a_start_is_allowed_and_not_asked_about_again(self):
+        self.migration.status = 'error'
+        self.assertIn('the destination does not answer', self.check())
+        self.release()
+        self.assertEqual('', self.check())
+        self.assertEqual([True], [one.is_used for one in self.records.releases()])
+        self.assertEqual('failed', self.migration.status)
+        self.assertIn('ann has released it', self.log.output)
+        self.assertEqual('', self.check())
+
+    def test_not_where_the_destination_runs_it(self):
+        self.migration.status = 'error'
+        self.release()
+        for there in (RUNS_THERE,
+                      domains.Answers(Source.PAUSED, False, Destination.POST_COPY_FAILED),
+                      domains.Answers(Source.PAUSED, False, Destination.INCOMING)):
+            self.answers['n2'] = there
+            self.assertIn('It is not started on n1', self.check(), there)
+        self.assertEqual([False], [one.is_used for one in self.records.releases()])
+        self.assertEqual('error', self.migration.status)
+
+    def test_not_for_a_newer_migration(self):
+        self.release()
+        self.newest = self.migration = self.a_migration(cases.OTHER, 'error')
+        self.assertIn('It is not started on n1', self.check())
+
+    def test_where_the_server_is_on_the_destination(self):
+        """The source is asked for the release that it has."""
+        self.here, self.server.host = 'n2', 'n2'
+        self.answers = {'n1': domains.Answers(Source.MIGRATED, False, Destination.SHUT_OFF),
+                        'n2': domains.ABSENT}
+        self.records.drop(cases.MIGRATION)
+        before = self.check()
+        self.records.keep(self.record)
+        self.release()
+        self.assertEqual('', self.check())
+        self.assertIn('It is not started on n2', before)
+        self.assertEqual([True], [one.is_used for one in self.records.releases()])
+
+    def test_a_source_that_does_not_answer_allows_nothing(self):
+        self.here, self.server.host = 'n2', 'n2'
+        self.answers = {'n2': domains.ABSENT}
+        self.migration.status = 'error'
+        self.ask = mock.Mock(side_effect=client.Unreachable(503, 'silence'))
+        self.assertIn('It is not started on n2', self.check())
