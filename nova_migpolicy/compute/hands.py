@@ -222,8 +222,8 @@ class Hands:
                 kept_mod.context_of(record), record.server, expected_attrs=['system_metadata'])
         except nova_exception.InstanceNotFound:
             return
-        _unlock(instance)
-        instance.save()
+        if _unlock(instance):
+            instance.save()
 
     def let_go(self, record: record_mod.Record) -> bool:
         """Let Nova's users act again on a server that an operator has released.
@@ -258,11 +258,14 @@ class Hands:
         migration.save()
 
 
-def _unlock(instance: Any) -> None:
-    if instance.locked and (
+def _unlock(instance: Any) -> bool:
+    """Whether it was us who locked it; it is not yet saved that it is not locked any more."""
+    if not instance.locked or not (
             instance.system_metadata.get(LOCKED_REASON) or '').startswith(LOCK_MARK):
-        instance.locked, instance.locked_by = False, None
-        del instance.system_metadata[LOCKED_REASON]
+        return False
+    instance.locked, instance.locked_by = False, None
+    del instance.system_metadata[LOCKED_REASON]
+    return True
 
 
 def newest(context: Any, server: str) -> Any:

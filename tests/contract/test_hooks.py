@@ -37,7 +37,9 @@ class HooksCase(computing.ManagerCase):
         self.hooks = hooks_mod.Hooks(self.manager, 'source', self.records)
 
     def install(self):
-        self.hooks.install(self.recovery, lambda context, instance: None)
+        self.manager.rt = mock.Mock()
+        self.hooks.install(self.recovery, lambda context, instance: None,
+                           lambda context, instance: False)
 
 
 class TestMigration(HooksCase):
