@@ -56,8 +56,8 @@ class Unused:
 class Release:
     """An operator's word that a server may be started, whatever is not known of its migration.
 
-    record: as it was, without Nova's objects. by: who released it. at_s: when, in seconds since the epoch. is_used: it
-    allows nothing any more.
+    record: as it was, without Nova's objects. by: who released it. at_s: when, in seconds since
+    the epoch. is_used: it allows nothing any more.
     """
 
     record: record_mod.Record

@@ -259,13 +259,13 @@ class Hands:
 
 
 def _unlock(instance: Any) -> bool:
-    """Whether it was us who locked it; it is not yet saved that it is not locked any more."""
-    if not instance.locked or not (
-            instance.system_metadata.get(LOCKED_REASON) or '').startswith(LOCK_MARK):
-        return False
-    instance.locked, instance.locked_by = False, None
-    del instance.system_metadata[LOCKED_REASON]
-    return True
+    """Undo a lock by us, without saving it; return whether there was one."""
+    is_ours = instance.locked and (
+        instance.system_metadata.get(LOCKED_REASON) or '').startswith(LOCK_MARK)
+    if is_ours:
+        instance.locked, instance.locked_by = False, None
+        del instance.system_metadata[LOCKED_REASON]
+    return bool(is_ours)
 
 
 def newest(context: Any, server: str) -> Any:

@@ -19,6 +19,7 @@ from nova import objects
 from nova_migpolicy.channel import client
 from nova_migpolicy.compute import doors
 from nova_migpolicy.compute import hands
+from nova_migpolicy.compute import peers
 from nova_migpolicy.compute import recovering
 from nova_migpolicy.monitor import domains
 from nova_migpolicy.recovery import evidence
@@ -200,9 +201,7 @@ class DoorTest(ReleasedBase):
         if method == 'whereabouts':
             if host not in self.answers:
                 raise client.Unreachable(503, 'silence')
-            found = self.answers[host]
-            return 200, {'state': found.destination.value, 'source': found.source.value,
-                         'job': found.job}
+            return 200, peers.Whereabouts(self.answers[host], host, 0, 0).to_dict()
         self.assertEqual('use_release', method)
         found = self.records.use_release(arguments['server'], arguments['migration'])
         return 200, {'by': found and found.by}
