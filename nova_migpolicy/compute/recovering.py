@@ -182,6 +182,7 @@ class Recovery:
 
     def _go_on(self, migration: str) -> None:
         """Do step after step until nothing is left, or something has to be waited for."""
+        before = None
         while not self._stopped.is_set():
             # What was kept meanwhile counts.
             record = self._records.get(migration)
@@ -189,10 +190,13 @@ class Recovery:
                 return
             step = plan.carry_out(functools.partial(self.look, record),
                                   functools.partial(self._act, record))
-            if step.kind in _UNDECIDED:
-                self._say(record, step)
-            if step.kind in _UNDECIDED or step.kind is Kind.NOTHING:
+            if step.kind is Kind.NOTHING:
                 return
+            # Taken twice, it has not changed what it can: the rest passes by itself, or does not.
+            if step.kind in _UNDECIDED or step == before:
+                self._say(record, step)
+                return
+            before = step
 
     def _let_server_go(self, release: written_mod.Release) -> None:
         """Do for a server that an operator has released what an end of its migration would."""

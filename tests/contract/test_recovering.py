@@ -124,6 +124,19 @@ class TestSteps(RecoveryCase):
         self.look()
         self.assertIsNone(self.now())
 
+    def test_a_step_that_changes_nothing_is_not_taken_again_at_once(self):
+        """A server that was deleted, and of which the destination still has something."""
+        self.nova = Home.NONE, Status.MISSING, False, False
+        self.world.source.return_value = (Source.ABSENT, False)
+        answers = [Destination.ARRIVED] * 20
+        self.world.destination.side_effect = lambda *args: answers.pop()
+        self.look()
+        self.assertEqual('discard', self.now().undecided['kind'])
+        self.assertGreater(len(answers), 10)
+        self.world.destination.side_effect = None
+        self.look()
+        self.assertIsNone(self.now())
+
     def test_what_is_waited_for_is_told_once_for_each_reason(self):
         self.world.destination.return_value = Destination.SILENT
         for _ in range(3):
