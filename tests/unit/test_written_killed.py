@@ -44,9 +44,10 @@ class KilledTest(testtools.TestCase):
         """Let it write from this number on, and kill it; return the last number that it said."""
         documents = [one.to_bytes().decode() for one in (
             cases.a_record(), cases.a_record(migration=cases.OTHER))]
+        # Without a buffer here, in which `communicate` would not look.
         with subprocess.Popen(
                 [sys.executable, '-c', PROGRAM, str(folder), str(first), *documents], cwd=ROOT,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as child:
             said = child.stdout.readline()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.fail(f'it ended by itself: {child.wait(after_s)}')
