@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 from lab import client as lab_client
 from lab import libvirtd
@@ -71,6 +73,40 @@ class DoorsTest(deaths.DeathsTest):
         self.assertTrue(run.beats.wait_for_beats(20, log=1))
         self.return_of('n1')
         self.assert_agree(run, 'n2', 'completed')
+
+    def test_a_server_that_an_operator_has_released(self):
+        """Its guest has stayed, and the destination does not say that it has nothing of it."""
+        run = self.in_passes()
+        self.signal('n2', 'nova-compute', signal.SIGSTOP)
+        self.addCleanup(self.signal, 'n2', 'nova-compute', signal.SIGCONT)
+        self.kill()
+        self.stack.hosts['n1'].connect().lookupByUUIDString(run.server).abortJob()
+        self.stack.start_compute('n1')
+        self.stack.services.wait_logged('nova-n1', 'Join ServiceGroup membership')
+        self.wait_logged('n1', 'is undecided: the destination does not answer')
+        self.release(run)
+        lab_client.wait(
+            lambda: (self.admin.server(run.server)['OS-EXT-STS:task_state'],
+                     self.admin.migration(run.server, run.migration)['status']),
+            lambda found: found == (None, 'error'), recoveries.AGREE_S, 'it to be let go')
+        self.admin.compute('POST', f'/servers/{run.server}/action',
+                           json={'reboot': {'type': 'HARD'}})
+        lab_client.wait(lambda: self.admin.migration(run.server, run.migration)['status'],
+                        lambda status: status == 'failed', steering.MIGRATION_TIMEOUT_S,
+                        'the start to be allowed')
+        self.admin.wait_server(run.server)
+        self.assertTrue(run.beats.wait_for_beats(20, log=0))
+        self.assertEqual(([run.server], []), (self.running('n1'), self.running('n2')))
+        self.assertEqual(['n1'], self.admin.allocations(run.server))
+        self.signal('n2', 'nova-compute', signal.SIGCONT)
+        self.stack.wait_computes()
+
+    def release(self, run):
+        done = subprocess.run(
+            [sys.executable, '-m', 'nova_migpolicy.cmd.main', 'recovery', 'release', '--yes',
+             run.server, '--state-path', self.stack.state_path('n1')],
+            capture_output=True, text=True, check=False)
+        self.assertEqual((0, ''), (done.returncode, done.stderr), done.stdout)
 
     def evacuations(self, run):
         found = self.admin.compute('GET', f'/os-migrations?instance_uuid={run.server}')
