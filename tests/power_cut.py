@@ -132,7 +132,7 @@ class Os:
     :param in_place: whether a rename is a copy instead, into the file that is there
     """
 
-    _SAME = frozenset({'listdir', 'fstat', 'close', 'chmod', 'path'})
+    _SAME = frozenset({'listdir', 'fstat', 'stat', 'close', 'chmod', 'fchown', 'path'})
 
     def __init__(self, disk: Disk, skipped: abc.Callable[[str], bool] = lambda path: False,
                  in_place: bool = False) -> None:

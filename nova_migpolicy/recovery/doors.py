@@ -24,8 +24,8 @@ OFF = frozenset({Source.SHUT_OFF, Source.MIGRATED, Source.ABSENT, Destination.SH
 
 _SILENT = frozenset({Source.SILENT, Destination.SILENT})
 
-OVERRIDE = ('if neither host runs it, `nova-migpolicy recovery release SERVER` lets it be started '
-            'all the same')
+OVERRIDE = ('if neither host runs it, `nova-migpolicy recovery release SERVER` on its source host '
+            'lets it be started all the same')
 
 
 class Answer(enum.Enum):

@@ -7,6 +7,7 @@ from concurrent import futures
 import json
 import os
 import pathlib
+import shutil
 from unittest import mock
 
 import fixtures
@@ -14,6 +15,7 @@ import testtools
 
 from nova_migpolicy import exception
 from nova_migpolicy import written
+from tests import power_cut
 from tests.unit.recovery import cases
 
 NAME = f'{cases.MIGRATION}.json'
@@ -139,3 +141,48 @@ class ReleasedTest(testtools.TestCase):
         with mock.patch.object(written.os, 'rename', side_effect=OSError(30, 'Read-only')):
             self.assertIsNone(self.use())
         self.assertIn('A release cannot be used', self.log.output)
+
+
+class PowerCutTest(testtools.TestCase):
+    """The power is cut at every change of the disk, and at every byte."""
+
+    def setUp(self):
+        super().setUp()
+        self.useFixture(fixtures.FakeLogger('nova_migpolicy.written'))
+        root = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.after, self.cuts = root / 'after', set()
+        self.disk = power_cut.Disk(root / 'disk', self.cuts.update)
+        self.fake = power_cut.Os(self.disk)
+        (root / 'disk').mkdir()
+        self.records = written.Records(root / 'disk' / written.FOLDER)
+
+    def do(self, call):
+        """Return what there may be after a cut in the call, and what there is after its end."""
+        with mock.patch.object(written, 'os', self.fake):
+            call()
+        during = {self.seen(files) for files in self.cuts}
+        self.cuts.clear()
+        self.disk.changed()
+        ended = {self.seen(files) for files in self.cuts}
+        self.disk.settle()
+        self.cuts.clear()
+        return during, ended
+
+    def seen(self, files):
+        """How many records there are after a cut, and of releases whether each is used."""
+        folder = self.after / written.FOLDER
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for path, content in files:
+            (self.after / path).write_bytes(content)
+        records = written.Records(folder)
+        return len(records.all()), tuple(one.is_used for one in records.releases())
+
+    def test_there_is_the_record_or_its_release(self):
+        record = cases.a_record(policy={}, disk_paths=())
+        before, released, used = (1, ()), (0, (False,)), (0, (True,))
+        self.do(lambda: self.records.keep(record))
+        self.assertEqual(({before, released}, {released}), self.do(
+            lambda: self.records.release(record, 'ann', AT_S)))
+        self.assertEqual(({released, used}, {used}), self.do(
+            lambda: self.records.use_release(record.server, record.migration)))
