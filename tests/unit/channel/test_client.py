@@ -144,7 +144,7 @@ class TestChannel(testtools.TestCase):
 
     def test_nobody_is_there(self):
         self.impatient()
-        self.refused(503, 'nova-compute on n1 did not answer within')
+        self.refused(503, 'nova-compute on n1 did not answer within', client.Off)
 
     def test_nova_compute_without_the_plugin(self):
         self.impatient()
