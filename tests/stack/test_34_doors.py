@@ -67,8 +67,9 @@ class DoorsTest(deaths.DeathsTest):
         lab_client.wait(lambda: self.admin.server(run.server), lambda server: (
             server['OS-EXT-SRV-ATTR:host'], server['OS-EXT-STS:task_state']) == ('n2', None),
             steering.MIGRATION_TIMEOUT_S, 'the migration to be finished by n2')
-        evacuation = [one['status'] for one in self.evacuations(run)]
-        self.assertEqual(['failed'], evacuation)
+        lab_client.wait(lambda: [one['status'] for one in self.evacuations(run)],
+                        lambda found: found == ['failed'], steering.MIGRATION_TIMEOUT_S,
+                        'the evacuation to fail')
         self.assertEqual(1, len(run.beats.switches()))
         self.assertTrue(run.beats.wait_for_beats(20, log=1))
         self.return_of('n1')

@@ -140,6 +140,10 @@ class CopyTests(RecoveryTest):
                         lambda phase: phase == 'post-copy', steering.MIGRATION_TIMEOUT_S,
                         'post-copy')
         domain = self.stack.hosts['n1'].connect().lookupByUUIDString(run.server)
+        # libvirt hears of it from QEMU later than its own call returns.
+        lab_client.wait(lambda: tuple(domain.state()), lambda state: state == (
+            libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY),
+            steering.MIGRATION_TIMEOUT_S, 'libvirt to know of post-copy')
         domain.abortJobFlags(libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY)
         lab_client.wait(lambda: [one['text'] for one in run.records('event')],
                         lambda texts: any('being resumed' in text for text in texts),
