@@ -245,12 +245,13 @@ class Recovery:
         before = record.undecided or {}
         if (before.get('kind'), before.get('reason')) == (step.kind.value, step.reason):
             return
-        LOG.warning('Migration %(migration)s is undecided: %(reason)s', {
-            'migration': record.migration, 'reason': step.reason}, instance_uuid=record.server)
-        self._world.tell(record, f'recovery: {step.kind.value}, for {step.reason}')
+        # First: whoever reads the log may ask for it at once.
         self._records.change(record.migration, undecided={
             'since_s': before.get('since_s', time.time()), 'kind': step.kind.value,
             'reason': step.reason})
+        LOG.warning('Migration %(migration)s is undecided: %(reason)s', {
+            'migration': record.migration, 'reason': step.reason}, instance_uuid=record.server)
+        self._world.tell(record, f'recovery: {step.kind.value}, for {step.reason}')
 
     def _note_failure(self, migration: str, error: Exception) -> None:
         try:
