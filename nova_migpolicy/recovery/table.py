@@ -88,6 +88,11 @@ def _is_completed(seen: evidence.Evidence) -> bool:
     return seen.is_settled and seen.status is Status.COMPLETED
 
 
+def _stays_as_it_is(seen: evidence.Evidence) -> bool:
+    """Whether a guest that has stayed needs nothing any more: it runs, or its user paused it."""
+    return seen.is_settled and (seen.source is not Source.PAUSED or seen.was_paused)
+
+
 _HERE = frozenset({Source.RUNNING, Source.PAUSED})
 _OFF = frozenset({Source.SHUT_OFF, Source.MIGRATED, Source.ABSENT})
 _LEFT = frozenset({Source.MIGRATED, Source.ABSENT})
@@ -181,9 +186,13 @@ TABLE: tuple[Row, ...] = (
         'if it had arrived', source=_HERE, destination={Destination.SHUT_OFF}),
     Row(Kind.HOLD, 'both hosts have a part of the guest, and libvirt has no job that joins them',
         source=_HERE, destination=_HALF_THERE),
+    # The destination has never had the guest then, whether it answers or not.
+    Row(Kind.NOTHING, 'it is over, and the guest has never left the source', home={Home.SOURCE},
+        source={*_HERE, Source.SHUT_OFF}, written={Written.PREPARING, Written.ROLLING_BACK},
+        also=_stays_as_it_is),
     Row(Kind.NOTHING, 'it is over, and the guest is on the source', home={Home.SOURCE},
-        source={*_HERE, Source.SHUT_OFF}, destination={Destination.ABSENT}, also=lambda seen: (
-            seen.is_settled and (seen.source is not Source.PAUSED or seen.was_paused))),
+        source={*_HERE, Source.SHUT_OFF}, destination={Destination.ABSENT},
+        also=_stays_as_it_is),
     Row(Kind.HOLD, 'Nova has the guest on the destination, which does not have it',
         home={Home.DESTINATION}, source={*_HERE, Source.SHUT_OFF},
         destination={Destination.ABSENT}),

@@ -89,8 +89,9 @@ EXAMPLES = (
     ('arrived and shut off, while libvirt let the source run', Kind.HOLD, seen(
         destination=Destination.SHUT_OFF)),
     ('halves without a job', Kind.HOLD, seen(destination=Destination.POST_COPY)),
-    ('rolled back, and the record is still there', Kind.NOTHING, over(
-        Status.ENDED, written=Written.ROLLING_BACK)),
+    ('the destination died while it was prepared, and Nova rolled back', Kind.NOTHING, over(
+        Status.ENDED, written=Written.PREPARING, destination=Destination.SILENT)),
+    ('rolled back by Nova, and the record is still there', Kind.NOTHING, over(Status.ENDED)),
     ('Nova was told that it has arrived, which it has not', Kind.HOLD, seen(
         home=Home.DESTINATION)),
     ('died while the destination was prepared, which is off', Kind.ROLL_BACK, seen(
@@ -124,6 +125,7 @@ STILL = frozenset({Kind.WAIT, Kind.HOLD})
 #: what is done although a host does not answer, by the reason, which says why it may be
 BY_SILENCE = frozenset({
     # The record says so.
+    'it is over, and the guest has never left the source',
     'nothing had been sent', 'it was known to have failed', 'all of it was done',
     # Nova's records and the source's libvirt say so, and nothing is changed.
     'it was completed, and the guest has left the source',
