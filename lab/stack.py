@@ -300,12 +300,15 @@ class Stack:
             say('databases, from the cache; starting the services')
 
     def _warm_neutron(self) -> None:
-        # neutron 29 answers the first GET /ports with 500 until another resource was asked for.
-        for path in ('/v2.0/networks', '/v2.0/ports'):
-            status = self.client().network(path)
-        if status != 200:
-            raise needs.LabError(f'neutron answers {path} with {status}'
-                                 f'{self.services.trouble("neutron")}')
+        # neutron 29 answers the first GET /ports with 500 until another resource was asked for,
+        # also where that is still being answered.
+        def ask() -> list[int]:
+            return [self.client().network(path) for path in ('/v2.0/networks', '/v2.0/ports')]
+
+        try:
+            client.wait(ask, lambda codes: codes == [200, 200], 10, 'neutron to answer')
+        except needs.LabError as error:
+            raise needs.LabError(f'{error}{self.services.trouble("neutron")}') from error
 
     def _keep_logs(self) -> None:
         failed = self.work / workdir.CACHE / 'failed-logs'
