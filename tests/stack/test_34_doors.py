@@ -11,6 +11,7 @@ import sys
 from lab import client as lab_client
 from lab import libvirtd
 from lab.openstack import services
+from nova_migpolicy import written
 from tests.stack.support import deaths
 from tests.stack.support import recoveries
 from tests.stack.support import steering
@@ -84,7 +85,10 @@ class DoorsTest(deaths.DeathsTest):
         self.stack.hosts['n1'].connect().lookupByUUIDString(run.server).abortJob()
         self.stack.start_compute('n1')
         self.stack.services.wait_logged('nova-n1', 'Join ServiceGroup membership')
-        self.wait_logged('n1', 'is undecided: the destination does not answer')
+        records = written.Records(self.stack.state_path('n1') / written.FOLDER)
+        lab_client.wait(lambda: [one.undecided for one in records.look()[0]],
+                        lambda found: found and all(found), recoveries.AGREE_S,
+                        'it to be undecided')
         self.release(run)
         lab_client.wait(
             lambda: (self.admin.server(run.server)['OS-EXT-STS:task_state'],
