@@ -112,10 +112,6 @@ class Doors:
         by = (body or {}).get('by')
         return by if isinstance(by, str) else None
 
-    def is_open(self, server: str) -> bool:
-        """Whether this host has written down an unfinished migration of a server."""
-        return any(record.server == server for record in self._records.all())
-
     def _case(self, context: Any, instance: Any) -> Case | None:
         written = {record.migration: record.written for record in self._records.all()
                    if record.server == instance.uuid}

@@ -31,10 +31,10 @@ LOCK_MARK = 'nova_migpolicy: '
 LOCKED_REASON = 'locked_reason'
 _STATUS = {vocabulary.COMPLETED: evidence.Status.COMPLETED, None: evidence.Status.UNDER_WAY}
 LIVE_MIGRATION = 'live-migration'
-#: Nova's words for a migration that it or we have brought to its end
-ENDED_WELL = frozenset(('completed', 'cancelled', 'failed', 'done'))
-#: its word for one that nobody has brought to an end
+#: Nova's word for a migration that nobody has brought to an end
 ODD_END = 'error'
+#: its words for one that it or we have
+ENDED_WELL = vocabulary.FINAL_STATUSES - {ODD_END}
 # Nova is about to start the server elsewhere, or to remove it.
 _CHANGING = frozenset((task_states.REBUILDING, task_states.REBUILD_BLOCK_DEVICE_MAPPING,
                        task_states.REBUILD_SPAWNING, task_states.DELETING))
@@ -82,7 +82,8 @@ class Hands:
     """The actions of recovery on this host, the source.
 
     :param manager: Nova's manager of this host
-    :param find: finds a server's domain in libvirt
+    :param host: this host
+    :param guest: gives the calls on a server's domain
     """
 
     def __init__(self, manager: Any, host: str,
@@ -181,7 +182,7 @@ class Hands:
     def let_run(self, record: record_mod.Record) -> None:
         """Let a guest that stayed run again where it was paused for the migration.
 
-        :raises exception.GuestError: it does not run
+        One that does not run in spite of it, as after an I/O error, is told in the log.
         """
         if record.was_paused:
             return

@@ -118,7 +118,8 @@ class CopyTests(RecoveryTest):
         self.start_again()
         self.assert_agree(run, 'n2', 'completed')
 
-    def test_in_post_copy(self):
+    def in_post_copy(self):
+        """Start post-copy over a link so slow that it lasts."""
         run = self.in_passes(on_timeout='post_copy')
         self.stack.hosts.shape('n1', rate_mib_s=8)
         self.addCleanup(self.stack.hosts.shape, 'n1')
@@ -126,19 +127,17 @@ class CopyTests(RecoveryTest):
         lab_client.wait(lambda: self.admin.forecast(run.server, run.migration)['phase'],
                         lambda phase: phase == 'post-copy', steering.MIGRATION_TIMEOUT_S,
                         'post-copy')
+        return run
+
+    def test_in_post_copy(self):
+        run = self.in_post_copy()
         self.kill()
         self.start_again()
         self.stack.hosts.shape('n1')
         self.assert_agree(run, 'n2', 'completed')
 
     def test_post_copy_breaks_off_and_is_taken_up(self):
-        run = self.in_passes(on_timeout='post_copy')
-        self.stack.hosts.shape('n1', rate_mib_s=8)
-        self.addCleanup(self.stack.hosts.shape, 'n1')
-        self.admin.act(run.server, run.migration, 'post_copy')
-        lab_client.wait(lambda: self.admin.forecast(run.server, run.migration)['phase'],
-                        lambda phase: phase == 'post-copy', steering.MIGRATION_TIMEOUT_S,
-                        'post-copy')
+        run = self.in_post_copy()
         domain = self.stack.hosts['n1'].connect().lookupByUUIDString(run.server)
         # libvirt hears of it from QEMU later than its own call returns.
         lab_client.wait(lambda: tuple(domain.state()), lambda state: state == (
