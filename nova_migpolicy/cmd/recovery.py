@@ -301,7 +301,7 @@ def _table(folder: pathlib.Path, records: abc.Sequence[record_mod.Record],
 
 
 def _fields(record: record_mod.Record) -> abc.Iterator[str]:
-    step, settings = record.undecided or {}, record.settings
+    step = record.undecided or {}
     rows = {
         'server': record.server, 'migration': record.migration,
         'from': record.source, 'to': record.destination,
@@ -313,9 +313,7 @@ def _fields(record: record_mod.Record) -> abc.Iterator[str]:
         'paused before': 'yes' if record.was_paused else 'no',
         'copies disks': ', '.join(record.disk_paths) or 'yes' if record.block_migration else 'no',
         'policy': _pairs(record.policy['fields']), 'retuned': _pairs(record.policy['retuned']),
-        'bandwidth MiB/s': _or_dash(settings['bandwidth_mib_s']),
-        'downtime limit ms': _or_dash(settings['max_downtime_ms']),
-        'throttle held': 'yes' if settings['throttle_is_held'] else 'no',
+        'held': _pairs(record.policy['held']),
         'request': _or_dash(record.request_id)}
     width = max(map(len, rows)) + 2
     for name, value in rows.items():

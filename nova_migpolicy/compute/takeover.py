@@ -111,12 +111,14 @@ class Takeover:
         migrate_data, _ = kept_mod.objects_of(record, context)
         instance, _ = hands_mod.load(record, context)
         tries = self._tries.setdefault(record.migration, resuming.Resuming())
+        before = tries.tries
         with self._here.own_guest(record.server) as guest:
             if tries.attempt(guest, self._here.call(record, context, instance, migrate_data),
                              libvirt_here=self._here.libvirt_version(),
                              libvirt_there=there.libvirt_version,
                              say=lambda text: self.tell(record, text)):
                 del self._tries[record.migration]
+        self._records.change(record.migration, tries=record.tries + tries.tries - before)
 
     def watch(self, record: record_mod.Record) -> None:
         """Take over a job that runs, watch it to its end, and end the migration."""
