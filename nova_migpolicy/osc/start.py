@@ -64,8 +64,8 @@ class Start(watch.Watching, base.Lister):
         if bool(parsed_args.server) == bool(parsed_args.from_host):
             raise errors.Failed('Name either a server or, with --from-host, a host to empty.')
         policy = self._policy(parsed_args)
-        api = self.api(watch.TIMEOUT_S)
-        launcher = launch.Launcher(self.api(), parsed_args.host, policy)
+        api = self.api()
+        launcher = launch.Launcher(api, parsed_args.host, policy)
         many = bool(parsed_args.from_host)
         started = (launcher.drain(parsed_args.from_host, self.log.warning) if many
                    else [launcher.start(find.server(api, parsed_args.server))])
@@ -73,7 +73,7 @@ class Start(watch.Watching, base.Lister):
                    for one in started if one.migration}
         wait = many if parsed_args.wait is None else parsed_args.wait
         if wait and targets:
-            self.follow(parsed_args, api, list(targets.values()), many)
+            self.follow(parsed_args, list(targets.values()), many)
         self.status = polling.worst([
             *(one.watch.exit_status for one in targets.values() if wait),
             *(watched.OTHER_ERROR for one in started if one.error)])

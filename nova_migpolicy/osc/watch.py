@@ -9,15 +9,14 @@ from typing import Any
 
 from nova_migpolicy.osc import base
 from nova_migpolicy.osc import errors
-from nova_migpolicy.osc import http
 from nova_migpolicy.osc.watching import polling
 from nova_migpolicy.osc.watching import screen
 from nova_migpolicy.osc.watching import watched
 from nova_migpolicy.osc import words
 from nova_migpolicy import vocabulary
 
-#: Seconds without an answer to a request.
-TIMEOUT_S = 10.0
+# Seconds without an answer to a request that is made again and again.
+_POLL_TIMEOUT_S = 10.0
 EXIT_STATUSES = ('exit status: 0 completed, 3 cancelled, 4 failed, 5 broken in post-copy, 130 '
                  'stopped by Ctrl-C, 1 anything else.')
 
@@ -45,8 +44,8 @@ class Watching(base.Base):
             self.log.warning('Stopped; what was started goes on.')
             return watched.STOPPED
 
-    def follow(self, parsed_args: argparse.Namespace, api: http.Api,
-               targets: Sequence[polling.Target], many: bool = False) -> None:
+    def follow(self, parsed_args: argparse.Namespace, targets: Sequence[polling.Target],
+               many: bool = False) -> None:
         """Watch until all are over.
 
         :param many: a line for each, even if it is only one
@@ -54,7 +53,7 @@ class Watching(base.Base):
         stream = (self.app.stdout if parsed_args.formatter == 'table' else self.app.stderr)
         shown = screen.choose(stream, many)
         try:
-            polling.follow(polling.Source(api), targets, shown)
+            polling.follow(polling.Source(self.api(_POLL_TIMEOUT_S)), targets, shown)
         except KeyboardInterrupt:
             shown.close()
             shown.tell(_stopped([one for one in targets if not one.watch.over]))
@@ -87,9 +86,8 @@ class Watch(Watching, base.ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
         """Watch, then return the summary."""
-        api = self.api(TIMEOUT_S)
-        target = polling.Target(self.migration(api, parsed_args))
-        self.follow(parsed_args, api, [target])
+        target = polling.Target(self.migration(self.api(), parsed_args))
+        self.follow(parsed_args, [target])
         self.status = target.watch.exit_status
         if target.watch.lost:
             raise errors.Failed(target.watch.lost)

@@ -44,6 +44,15 @@ class WatchingTest(cloud.CloudTest):
         self.assertEqual([None, ['3'], ['5']], [one.get('marker') for one in asked])
         self.assertNotIn('sample', asked[0]['kind'])
 
+    def test_what_is_asked_once_is_waited_for_longer(self):
+        self.ok(*WATCH)
+
+        def waits(part):
+            return {one.timeout for one in self.requests if part in one.url}
+
+        self.assertEqual({30.0}, waits('/os-migrations'))
+        self.assertEqual({10.0}, waits('/timeline') | waits('/progress'))
+
     def test_the_outcome_for_a_program(self):
         status, out, err = self.openstack(*WATCH, '-f', 'json')
         found = json.loads(out)
