@@ -43,6 +43,13 @@ class RecoveryTest(phases.InPhase, steering.SteeringTest):
                         lambda found: run.server not in found, steering.MIGRATION_TIMEOUT_S,
                         f'the guest to leave {host}')
 
+    def wait_watched(self, run):
+        """Wait until a new nova-compute watches it; return the sentences of its timeline."""
+        return lab_client.wait(
+            lambda: [one['text'] for one in run.records('event')],
+            lambda texts: any('started again' in text for text in texts),
+            steering.MIGRATION_TIMEOUT_S, 'the migration to be watched again')
+
     def assert_agree(self, run, host, status):
         """The guest beats on one host alone, and Nova, placement and the records say the same."""
         lab_client.wait(lambda: self.disagreements(run, host, status), lambda found: not found,
@@ -87,11 +94,7 @@ class CopyTests(RecoveryTest):
         run = self.in_passes(max_downtime_ms=1000, max_bandwidth_mib_s=400)
         self.kill()
         self.start_again()
-        told = lab_client.wait(
-            lambda: [one['text'] for one in run.records('event')],
-            lambda texts: any('started again' in text for text in texts),
-            steering.MIGRATION_TIMEOUT_S, 'the migration to be watched again')
-        self.assertIn('recovery: watch', ' '.join(told))
+        self.assertIn('recovery: watch', ' '.join(self.wait_watched(run)))
         self.admin.tune(run.server, run.migration, bandwidth_mib_s=400)
         self.assert_agree(run, 'n2', 'completed')
         self.assert_promise(run, 1000)
