@@ -67,8 +67,12 @@ def opening(seen: evidence.Evidence, here: Home, *, is_released: bool = False) -
     if is_released and _may_be_released(seen, here):
         return Opening(Answer.START, 'an operator has released it')
     step = table.decide(seen)
-    if step.kind is not Kind.NOTHING and _is_at_home(seen, here):
-        return Opening(Answer.START, 'it is at home here, and the other host has nothing of it')
+    if step.kind is not Kind.NOTHING and _is_long_over(seen, here):
+        if _runs_here(seen, here):
+            return Opening(Answer.START, 'it is at home here, and runs here already')
+        if _has_nothing_elsewhere(seen, here):
+            return Opening(Answer.START,
+                           'it is at home here, and the other host has nothing of it')
     if step.kind is Kind.FINISH:
         return Opening(Answer.FINISH, f'{step.reason}: its live migration is finished instead')
     if step.kind is not Kind.NOTHING:
@@ -93,12 +97,26 @@ def _may_be_released(seen: evidence.Evidence, here: Home) -> bool:
             and (here is seen.home or (here is Home.OTHER and seen.fenced)))
 
 
-def _is_at_home(seen: evidence.Evidence, here: Home) -> bool:
-    """Whether a migration that nobody wrote down is long over, and left nothing elsewhere."""
-    other = {Home.SOURCE: seen.destination is Destination.ABSENT,
-             Home.DESTINATION: seen.source in OFF}
+def _is_long_over(seen: evidence.Evidence, here: Home) -> bool:
+    """Whether the server is at home here, after a migration that nobody wrote down."""
     return (seen.written is evidence.Written.LOST and seen.is_settled and not seen.job
-            and here is seen.home and other.get(here, False))
+            and here is seen.home)
+
+
+def _runs_here(seen: evidence.Evidence, here: Home) -> bool:
+    """Whether the guest runs here, and the other host, which may be no more, does not answer.
+
+    To start it anew makes no copy more than there is.
+    """
+    return ((here is Home.SOURCE and seen.source is Source.RUNNING
+             and seen.destination is Destination.SILENT)
+            or (here is Home.DESTINATION and seen.destination is Destination.ARRIVED
+                and seen.source is Source.SILENT))
+
+
+def _has_nothing_elsewhere(seen: evidence.Evidence, here: Home) -> bool:
+    return ((here is Home.SOURCE and seen.destination is Destination.ABSENT)
+            or (here is Home.DESTINATION and seen.source in OFF))
 
 
 def _elsewhere(seen: evidence.Evidence, here: Home) -> str:

@@ -29,6 +29,15 @@ EXAMPLES = (
     ('hard reboot after a rollback, destination off', Home.SOURCE, over(
         Status.ENDED, source=Source.SHUT_OFF, destination=Destination.SILENT),
      Answer.REFUSE, 'the destination does not answer'),
+    ('hard reboot of what runs here, long after a migration whose destination is no more',
+     Home.SOURCE, over(Status.ENDED, destination=Destination.SILENT, written=Written.LOST),
+     Answer.START, 'runs here already'),
+    ('start of what is off here, long after a migration whose destination is no more',
+     Home.SOURCE, over(Status.ENDED, source=Source.SHUT_OFF, destination=Destination.SILENT,
+                       written=Written.LOST), Answer.REFUSE, 'the destination does not answer'),
+    ('hard reboot of what is paused for a switchover', Home.SOURCE, over(
+        Status.ENDED, source=Source.PAUSED, destination=Destination.SILENT,
+        written=Written.LOST), Answer.REFUSE, 'the destination does not answer'),
     ('hard reboot beside a running job', Home.SOURCE, seen(
         job=True, destination=Destination.INCOMING), Answer.REFUSE, 'its job runs'),
     ('hard reboot at the destination', Home.DESTINATION, over(
@@ -76,15 +85,19 @@ class TestDoors(testtools.TestCase):
             self.assertIn(part, found.reason, name)
 
     def test_no_door_starts_a_second_copy(self):
-        """Whatever is seen, from wherever: no other host runs it, or may."""
+        """Whatever is seen, from wherever: no other host runs it, or may where it is off here."""
         wrong = []
         for one, here, found in openings():
             if found.answer is not Answer.START:
                 continue
+            runs_here = here is one.home and not one.job and (
+                one.source is Source.RUNNING if here is Home.SOURCE
+                else one.destination is Destination.ARRIVED)
             others = {has.name for home, has in ((Home.SOURCE, one.source),
                                                  (Home.DESTINATION, one.destination))
                       if home is not here and not (has is Source.SILENT and one.fenced)}
-            if not others <= {'SHUT_OFF', 'MIGRATED', 'ABSENT'}:
+            if not others <= {'SHUT_OFF', 'MIGRATED', 'ABSENT'} | (
+                    {'SILENT'} if runs_here else set()):
                 wrong.append((one, here))
         self.assertEqual([], wrong[:1])
 
