@@ -5,7 +5,8 @@
     python -m bench run --on lab --workloads quick --json quick.json --plot bench/plots
     python -m bench cost --json cost.json
     python -m bench speed --json speed.json
-    python -m bench report full.json quick.json cost.json speed.json
+    python -m bench faults --n 200 --json faults.json
+    python -m bench report full.json quick.json cost.json speed.json faults.json
 
 A file tells by itself what it is. Nothing is measured here.
 """
@@ -34,7 +35,7 @@ WORST = 12
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add what can be said on the command line."""
     parser.add_argument('files', nargs='+', type=pathlib.Path, metavar='FILE',
-                        help='JSON of run, cost, speed')
+                        help='JSON of run, cost, speed, faults')
     parser.add_argument('--out', type=pathlib.Path, default=OUT, help=f'(default: {OUT})')
 
 
@@ -69,11 +70,15 @@ def _part(path: pathlib.Path, found: dict[str, Any]) -> list[str]:
     if 'nobody' in found:
         from bench import model_speed
         return ['## How fast the model is', '', *_fenced(model_speed.lines(found)), '']
+    if 'faults' in found:
+        from bench.faults import command as faults_command
+        return ['## Faults in the middle of migrations', '',
+                *_fenced(faults_command.lines(found)), '']
     if 'poll' in json.dumps(found):
         from bench.monitor_cost import command as cost_command
         return ["## The monitor's CPU beside a poll of each half second", '',
                 *_fenced(cost_command.lines(found)), '']
-    raise needs.LabError(f'{path}: it is no result of run, cost or speed')
+    raise needs.LabError(f'{path}: it is no result of run, cost, speed or faults')
 
 
 def _fenced(rows: abc.Iterable[str]) -> list[str]:

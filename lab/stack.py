@@ -55,12 +55,14 @@ class Stack:
     :param threads: native threads (True), eventlet (False), or what the release does (None)
     :param names: the computes
     :param nova_conf: sections and options laid over the computes' nova.conf
+    :param control_conf: and over that of the API, the conductor and the scheduler
     :param say: called with a line at each step of up()
     """
 
     def __init__(self, work: pathlib.Path | None = None, *, driver: str = 'migpolicy',
                  nova: str = layout.NEWEST, threads: bool | None = None,
                  names: Sequence[str] = ('n1', 'n2'), nova_conf: NovaConf | None = None,
+                 control_conf: NovaConf | None = None,
                  say: Callable[[str], None] = lambda line: None) -> None:
         if driver not in layout.DRIVERS:
             raise needs.LabError(f'no driver {driver}; there is {", ".join(layout.DRIVERS)}')
@@ -70,6 +72,7 @@ class Stack:
         self.where = layout.Layout(self.work, nova, threads)
         self.services = services.Services(self.where, self.hosts.ctl)
         self.nova_conf: NovaConf = nova_conf or {}
+        self.control_conf: NovaConf = control_conf or {}
         # The hosts whose nova-compute dies where the file `death` says, from its next start on.
         self.mortal: frozenset[str] = frozenset()
         self._say = say
@@ -239,11 +242,12 @@ class Stack:
             self._join(name, number)
         say(f'{len(self.hosts.names)} hosts with libvirt')
         run.rabbitmq()
-        settings.write_all(self.where)
+        settings.write_all(self.where, self.control_conf)
         self.configure(self.nova_conf)
         (self.work / _STATE).write_text(json.dumps({
             'driver': self.driver, 'nova': self.where.nova, 'threads': self.where.threads,
-            'names': self.hosts.names, 'nova_conf': self.nova_conf}))
+            'names': self.hosts.names, 'nova_conf': self.nova_conf,
+            'control_conf': self.control_conf}))
         self._databases(say)
         where = self.where
         run.nova(node, 'nova-conductor', 'conductor')

@@ -20,30 +20,30 @@ import runpy
 import signal
 import sys
 
-_MANAGER = 'nova.compute.manager:ComputeManager.'
-_DRIVER = 'nova.virt.libvirt.driver:LibvirtDriver.'
-_RPC = 'nova.compute.rpcapi:ComputeAPI.'
+MANAGER = 'nova.compute.manager:ComputeManager.'
+DRIVER = 'nova.virt.libvirt.driver:LibvirtDriver.'
+RPC = 'nova.compute.rpcapi:ComputeAPI.'
 PLACES = (
-    f'{_MANAGER}_do_live_migration',
-    f'{_MANAGER}_do_pre_live_migration_from_source',
-    f'{_MANAGER}_post_live_migration',
+    f'{MANAGER}_do_live_migration',
+    f'{MANAGER}_do_pre_live_migration_from_source',
+    f'{MANAGER}_post_live_migration',
     'nova.network.neutron:API.migrate_instance_start',
-    f'{_DRIVER}post_live_migration',
-    f'{_MANAGER}_post_live_migration_remove_source_vol_connections',
-    f'{_DRIVER}post_live_migration_at_source',
-    f'{_DRIVER}cleanup',
-    f'{_RPC}post_live_migration_at_destination',
-    f'{_MANAGER}update_available_resource',
-    f'{_MANAGER}_delete_allocation_after_move',
-    f'{_MANAGER}_rollback_live_migration',
-    f'{_MANAGER}_revert_allocation',
-    f'{_DRIVER}rollback_live_migration_at_source',
-    f'{_MANAGER}_rollback_volume_bdms',
-    f'{_RPC}rollback_live_migration_at_destination',
-    f'{_MANAGER}post_live_migration_at_destination',
-    f'{_DRIVER}post_live_migration_at_destination',
-    f'{_DRIVER}pre_live_migration',
-    f'{_DRIVER}rollback_live_migration_at_destination',
+    f'{DRIVER}post_live_migration',
+    f'{MANAGER}_post_live_migration_remove_source_vol_connections',
+    f'{DRIVER}post_live_migration_at_source',
+    f'{DRIVER}cleanup',
+    f'{RPC}post_live_migration_at_destination',
+    f'{MANAGER}update_available_resource',
+    f'{MANAGER}_delete_allocation_after_move',
+    f'{MANAGER}_rollback_live_migration',
+    f'{MANAGER}_revert_allocation',
+    f'{DRIVER}rollback_live_migration_at_source',
+    f'{MANAGER}_rollback_volume_bdms',
+    f'{RPC}rollback_live_migration_at_destination',
+    f'{MANAGER}post_live_migration_at_destination',
+    f'{DRIVER}post_live_migration_at_destination',
+    f'{DRIVER}pre_live_migration',
+    f'{DRIVER}rollback_live_migration_at_destination',
     'nova_migpolicy.written:Records.drop',
     'nova_migpolicy.compute.hands:Hands.finish',
     'nova_migpolicy.compute.hands:Hands.roll_back',

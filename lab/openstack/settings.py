@@ -41,8 +41,11 @@ def merge(sections: Mapping[str, Mapping[str, Any]],
             for name, options in merged.items()}
 
 
-def write_all(where: layout.Layout) -> None:
-    """Write the files of all services but the computes."""
+def write_all(where: layout.Layout, control_conf: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the files of all services but the computes.
+
+    :param control_conf: laid over those of Nova's own
+    """
     write(where.conf('keystone/keystone.conf'), _keystone(where))
     write(where.conf('placement/placement.conf'), _placement(where))
     write(where.conf('glance/glance-api.conf'), _glance(where))
@@ -50,8 +53,8 @@ def write_all(where: layout.Layout) -> None:
     for service in ('api', 'conductor', 'scheduler', 'manage'):
         control = {'api_database': {'connection': layout.database('nova_api')},
                    'database': {'connection': layout.database('nova_cell1')}}
-        write(where.conf(f'nova/{service}.conf'),
-              merge(_nova(where, service, 'ctl', layout.CONTROLLER), control))
+        found = merge(_nova(where, service, 'ctl', layout.CONTROLLER), control)
+        write(where.conf(f'nova/{service}.conf'), merge(found, control_conf))
     where.conf('nova/api-paste.ini').write_text(with_filter(where.paste.read_text()))
 
 

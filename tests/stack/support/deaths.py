@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from lab import client as lab_client
 from lab import guests
+from lab.openstack.dying import DRIVER
+from lab.openstack.dying import MANAGER
+from lab.openstack.dying import RPC
 from tests.stack.support import phases
 from tests.stack.support import recoveries
 from tests.stack.support import steering
 
 QUIET = guests.Guest(kind='sweep', memory_mib=128, set_mib=8, rate_mib_s=4)
-MANAGER = 'nova.compute.manager:ComputeManager.'
-DRIVER = 'nova.virt.libvirt.driver:LibvirtDriver.'
-RPC = 'nova.compute.rpcapi:ComputeAPI.'
 
 
 class Death(NamedTuple):
