@@ -17,7 +17,7 @@ BENCHES = {
     'run': ('contest.command', 'the contest of all engines, on the model or on real hosts'),
     'report': ('report', "bench/REPORT.md from the contests' JSON"),
     'cost': ('monitor_cost.command', "the monitor's CPU beside a poll of each half second"),
-    'faults': ('faults.command', 'random faults in migrations on a real OpenStack, ours and stock'),
+    'faults': ('faults.command', 'random faults in migrations on a real OpenStack, and stock'),
     'quiet': ('stock_overhead', 'a server that converges by itself, stock against balanced'),
     'record': ('traces.command', 'real migrations as JSON, for the model of QEMU to be held to'),
     'recovery': ('recovery', 'recovery on the model of a cluster whose hosts die'),

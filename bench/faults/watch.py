@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from collections.abc import Sequence
 import itertools
 import threading
 import time
@@ -101,12 +103,9 @@ class Watch:
 
     def history(self, *, destroyed: bool, halved: bool) -> judge.History:
         """Return what has been seen so far."""
-        returns = sum(switch.source == 1 for switch in self.beats.switches())
-        marks = [mark.beats for mark in self.beats.marks()]
         return judge.History(
-            together=self._was_together, back_and_forth=returns >= RETURNS,
-            restarted=any(0 < earlier - later < 1 << 31
-                          for earlier, later in itertools.pairwise(marks)),
+            together=self._was_together, back_and_forth=is_back_and_forth(self.beats.beats()),
+            restarted=is_restarted(mark.beats for mark in self.beats.marks()),
             destroyed=destroyed, halved=halved)
 
     def told(self) -> list[str]:
@@ -147,6 +146,17 @@ class Watch:
             return None
         except needs.LabError:
             return None
+
+
+def is_back_and_forth(beats: Sequence[heartbeat.Beat]) -> bool:
+    """Whether beats come from both hosts in turn, the source's log being the first."""
+    returns = sum((before.log, beat.log) == (1, 0) for before, beat in itertools.pairwise(beats))
+    return returns >= RETURNS
+
+
+def is_restarted(marks: Iterable[int]) -> bool:
+    """Whether a guest's counter of its beats, modulo 2^32, has gone back."""
+    return any(0 < before - mark < 1 << 31 for before, mark in itertools.pairwise(marks))
 
 
 def _close(connection: libvirt.virConnect | None) -> None:

@@ -32,10 +32,10 @@ class RandomFaultsTest(base.StackTest):
 
     def check(self, plan):
         result = play.play(self.world, plan, None)
+        again = ('python -m bench faults --driver migpolicy '
+                 f'--seed {plan.seed} --only {plan.number}')
         self.assertFalse(result.is_violation, '\n'.join((
-            f'{result.verdict}: {result.what}', plan.told(), *result.notes,
-            f'again: python -m bench faults --driver migpolicy --seed {plan.seed} '
-            f'--only {plan.number}')))
+            f'{result.verdict}: {result.what}', plan.told(), *result.notes, again)))
 
 
 def test(plan):
