@@ -23,6 +23,8 @@ LOOK_S = 0.05
 PHASE_S = 45.0
 #: after its end a migration's last steps may still come
 STEPS_S = 5.0
+#: RabbitMQ takes at least so long until it listens
+RABBITMQ_STARTS_S = 8.0
 MIB = 1 << 20
 _REFUSED = (exceptions.ClientException, needs.LabError)
 Phase = plan_mod.Phase
@@ -220,7 +222,7 @@ def _cut_link(world: World, run: Run) -> None:
 
 def _stop_rabbitmq(world: World, run: Run) -> None:
     world.end('ctl', 'beam.smp')
-    time.sleep(run.plan.lasts_s)
+    time.sleep(max(0.0, run.plan.lasts_s - RABBITMQ_STARTS_S))
     world.start_rabbitmq()
 
 

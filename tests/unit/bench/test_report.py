@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of the measurements: which section a file becomes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import tempfile
+
+import testtools
+
+from bench.faults import plan
+from bench.faults import play
+from bench import report
+from lab import needs
+
+
+class TestReport(testtools.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def written(self, found):
+        path = self.folder / 'found.json'
+        path.write_text(json.dumps(found))
+        report.measure(self.folder, argparse.Namespace(
+            files=[path], out=self.folder / 'REPORT.md'), lambda line: None)
+        return (self.folder / 'REPORT.md').read_text()
+
+    def test_faults(self):
+        one = play.Result(
+            driver='stock', plan=plan.plan(3, 4).to_dict(), verdict='two copies', what='it has '
+            'beaten on both hosts in turn', agreed_s=None, seconds=50.0, in_phase=True)
+        told = self.written({'faults': [one.to_dict()], 'seed': 3, 'nova': '34', 'n': 1})
+        self.assertIn('## Faults in the middle of migrations\n\n```\n', told)
+        self.assertIn('stock: 1 faults of seed 3 on Nova 34: 1 violations (1 two copies)', told)
+        self.assertIn('stock, seed 3 number 4: ', told)
+
+    def test_a_file_of_something_else(self):
+        found = self.assertRaises(needs.LabError, self.written, {'stories': []})
+        self.assertIn('found.json: it is no result of', str(found))
