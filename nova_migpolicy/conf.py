@@ -14,6 +14,7 @@ from oslo_config import types
 
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import nova_options
+from nova_migpolicy import vocabulary
 
 
 def _flow(text: str) -> str:
@@ -117,6 +118,21 @@ takes less than a second, the migration waits for the rest of it. A migration wh
 bandwidth cannot keep up with the server is then given more at once, where its policy
 permits that, and forecasts are better from the start. It takes libvirt 7.2 or later;
 without it the passes show the same later.
+""")),
+    cfg.StrOpt(
+        'on_shutdown', default=vocabulary.LEAVE, mutable=True,
+        choices=list(vocabulary.ON_SHUTDOWN.items()),
+        help=_flow("""
+What happens to the running live migrations from this host when nova-compute is
+stopped (SIGTERM).
+
+Whatever is chosen, those that wait in Nova's queue or are being prepared are
+cancelled. What is not over when the time is up is left to
+libvirt and to the next nova-compute. The time is ``[DEFAULT]
+manager_shutdown_timeout`` less 20 s in Nova 34, the whole of it in Nova 33, and
+``graceful_shutdown_timeout`` less 10 s in Nova 31 and 32. Whatever ends the
+process, such as systemd or a container's engine, has to give it more than that.
+Migrations with the profile nova are Nova's own: they are never left.
 """)),
     cfg.IntOpt(
         'journal_days', default=30, min=1, max=3650, mutable=True,

@@ -155,6 +155,7 @@ NAMES: tuple[Name, ...] = (
          ('target', 'endpoints', 'serializer=')),
     Name('nova.objects.instance:Instance.get_by_uuid', 'tell the policy of a server'),
     Name(f'{MANAGER}.reset', 'reload at SIGHUP', ()),
+    Name(f'{MANAGER}.cleanup_host', 'end migrations, or leave them, before it stops', ()),
     Name('nova.compute.manager:ComputeVirtAPI.__init__', 'reload at SIGHUP', ('compute',),
          sets=('_compute',)),
     Name('nova.compute.utils:EventReporter.__init__', 'put a reason into the instance action',

@@ -24,6 +24,7 @@ from nova_migpolicy.policy import limit as limit_mod
 from nova_migpolicy.policy import nova_values
 from nova_migpolicy.policy import profiles
 from nova_migpolicy.policy import resolve
+from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Settings:
     :ivar libvirt: Nova's own options that stand for policy keys, where they are set.
     :ivar operator: the policy keys that [migpolicy] sets.
     :ivar progress_interval_s: the least time between two writes of progress into the database.
+    :ivar on_shutdown: what happens to running migrations, one of vocabulary.ON_SHUTDOWN.
     :ivar remarks: sentences for the operator about Nova's own options.
     """
 
@@ -45,6 +47,7 @@ class Settings:
     image_limits: abc.Mapping[str, limit_mod.Limit]
     request_limits: abc.Mapping[str, limit_mod.Limit]
     progress_interval_s: float
+    on_shutdown: str
     remarks: tuple[str, ...] = ()
 
     def sources(self, **given: Any) -> resolve.Sources:
@@ -74,6 +77,8 @@ class Settings:
             text += f'; images may set {", ".join(sorted(self.image_keys))}'
         if self.request_limits:
             text += f'; requests are limited in {", ".join(sorted(self.request_limits))}'
+        if self.on_shutdown != vocabulary.LEAVE:
+            text += f'; when nova-compute is stopped: {self.on_shutdown}'
         return text
 
 
@@ -146,7 +151,8 @@ def read(conf: cfg.ConfigOpts) -> Settings:
         image_keys=frozenset(_option(conf, 'image_keys')),
         image_limits=_limits(conf, 'image_limits'),
         request_limits=_limits(conf, 'request_limits'),
-        progress_interval_s=nova_values.progress_interval_s(novas))
+        progress_interval_s=nova_values.progress_interval_s(novas),
+        on_shutdown=_option(conf, 'on_shutdown'))
     return dataclasses.replace(found, remarks=_remarks(novas, found))
 
 

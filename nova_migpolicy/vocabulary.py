@@ -82,6 +82,17 @@ START_POST_COPY = 'post_copy'
 PAUSE = 'pause'
 ORDERS = (CANCEL, FORCE_COMPLETE, START_POST_COPY, PAUSE)
 
+# What nova-compute does with its running migrations when it is stopped.
+FINISH = 'finish'
+ABORT_ALL = 'abort'
+LEAVE = 'leave'
+ON_SHUTDOWN: Mapping[str, str] = {
+    FINISH: 'they go on to their end, as far as the time allows that Nova gives',
+    ABORT_ALL: 'they are cancelled, and it is waited until they are rolled back; post-copy, which '
+               'cannot be cancelled, is dealt with as by finish',
+    LEAVE: 'libvirt goes on with them, and the next nova-compute takes them up',
+}
+
 # Rules, each of which makes decisions. Those that take one remedy alone bear its name, but two.
 OPERATOR = 'operator'
 RAISE_BANDWIDTH = 'raise_bandwidth'

@@ -7,15 +7,29 @@ No other module asks for Nova's release.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
+import functools
+import inspect
 import re
 import sys
-from typing import Any
+import time
+from typing import Any, Protocol
 
+import nova.conf
 from nova import version as nova_version
 
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy import nova_contract
+
+CONF = nova.conf.CONF
+
+# Nova 34 keeps as much of the time of its shutdown for what comes after its tasks.
+CLEANUP_S = 20.0
+# Of the time after which oslo.service ends the process, this is for what comes after us.
+RESERVE_S = 10.0
+# Nova 34's name for a task that waits for a live migration from this host.
+TASK = 'live_migration'
 
 # Nova's major version and the name of its release.
 RELEASES = {31: '2025.1', 32: '2025.2', 33: '2026.1', 34: '2026.2'}
@@ -66,3 +80,60 @@ def is_done(operation: Any) -> Callable[[], bool]:
     """
     done: Callable[[], bool] = operation.done if hasattr(operation, 'done') else operation.ready
     return done
+
+
+class Stopping(Protocol):
+    """What is done with migrations when the process is stopped; see stopping.Stopping."""
+
+    def begin(self) -> None:
+        """Begin nothing new."""
+
+    def wait(self, within_s: float | None,
+             needs_time: Callable[[Collection[str]], bool] = lambda servers: False) -> None:
+        """Wait until the process may end for the sake of its migrations."""
+
+    def leave(self) -> None:
+        """Leave what is still under way."""
+
+
+def hook_shutdown(manager: Any, stopping: Stopping) -> None:
+    """Let `stopping` come first when Nova's manager is stopped, and have the time that Nova has.
+
+    Nova 31 and 32 stop at once. Nova 33 first waits for a fixed time, and Nova 34 until its tasks
+    are done; then the driver's `cleanup_host` is called, which leaves what is left.
+    """
+    graceful = getattr(manager, 'graceful_shutdown', None)
+    if graceful is None:
+        manager.cleanup_host = functools.partial(_at_once, stopping, manager.cleanup_host)
+    elif inspect.signature(graceful).parameters:
+        manager.graceful_shutdown = functools.partial(_within, stopping, manager, graceful)
+    else:
+        manager.graceful_shutdown = functools.partial(_beside, stopping, graceful)
+
+
+def _at_once(stopping: Stopping, cleanup: Callable[[], None]) -> None:
+    # oslo.service ends the process then; 0 stands for never.
+    within_s = float(CONF.graceful_shutdown_timeout)
+    stopping.begin()
+    stopping.wait(max(0.0, within_s - RESERVE_S) if within_s else None)
+    cleanup()
+
+
+def _beside(stopping: Stopping, graceful: Callable[[], None]) -> None:
+    stopping.begin()
+    graceful()
+
+
+def _within(stopping: Stopping, manager: Any, graceful: Callable[[float], None],
+            timeout: float) -> None:
+    end_s = time.monotonic() + timeout
+    stopping.begin()
+    stopping.wait(max(0.0, timeout - CLEANUP_S), functools.partial(_has_other_tasks, manager))
+    # So that Nova does not wait for them either.
+    stopping.leave()
+    graceful(max(0.0, end_s - time.monotonic()))
+
+
+def _has_other_tasks(manager: Any, servers: Collection[str]) -> bool:
+    return any(task['name'] != TASK or task['instance_uuid'] not in servers
+               for task in list(manager._in_progress_tasks.values()))

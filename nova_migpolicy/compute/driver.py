@@ -47,6 +47,7 @@ from nova_migpolicy.compute import request_policies
 from nova_migpolicy.compute import service
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.compute import sighup
+from nova_migpolicy.compute import stopping as stopping_mod
 from nova_migpolicy.compute import takeover as takeover_mod
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import domains
@@ -94,7 +95,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._links = link_rates.LinkRates(state / 'links.json' if self._journals else None)
         self._requests = request_policies.RequestPolicies(state / 'requests')
         self._records = written_mod.Records(pathlib.Path(CONF.state_path) / written_mod.FOLDER)
-        self._recovery: recovering.Recovery | None = None
+        self._stopping: stopping_mod.Stopping | None = None
         self._doors: doors_mod.Doors | None = None
         self._hands: hands_mod.Hands | None = None
         self._channel: Any = None
@@ -103,9 +104,9 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         """Start as Nova does, and clear away old journals."""
         super().init_host(host)
         self._remove_old_journals()
-        self._recover(host)
-        sighup.install(CONF, self.virtapi._compute.reset)
         waiting = pending.NovaQueue(lambda: self.virtapi._compute._waiting_live_migrations, host)
+        self._recover(host, waiting)
+        sighup.install(CONF, self.virtapi._compute.reset)
         self._channel = server.serve(host, service.MigrationService(
             self._current, early=self._early, requests=self._requests,
             queue=waiting, recall=pending.QueueAborter(
@@ -118,7 +119,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             'policy': self._policies.describe(),
             'threads': 'native threads' if compat.is_threaded() else 'eventlet'})
 
-    def _recover(self, host: str) -> None:
+    def _recover(self, host: str, waiting: pending.NovaQueue) -> None:
         """Take up what an earlier process has left, now and from time to time."""
         manager = self.virtapi._compute
         hands = self._hands = hands_mod.Hands(manager, host, self._guest_of)
@@ -132,16 +133,22 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 interval_s=lambda: self._policies.progress_interval_s, call=self._call_again,
                 own_guest=self._own_guest,
                 libvirt_version=lambda: int(self._control.get().getLibVersion())))
-        self._recovery = recovering.Recovery(self._records, hands, takeover)
+        recovery = recovering.Recovery(self._records, hands, takeover)
         self._doors = doors_mod.Doors(host, self._records, self._domain_here, channel,
-                                      self._recovery.finish)
-        hooks.install(self._recovery, self._doors.check, hands.keeps_allocation)
-        self._recovery.start()
+                                      recovery.finish)
+        hooks.install(recovery, self._doors.check, hands.keeps_allocation)
+        self._stopping = stopping_mod.Stopping(
+            lambda: self._policies.on_shutdown, self._current, stopping_mod.Others(
+                waiting.waiting_servers, self._abort_queued, recovery.stop,
+                lambda: hooks.is_at_work or recovery.is_busy), self._guest_of)
+        compat.hook_shutdown(manager, self._stopping)
+        recovery.start()
 
     def cleanup_host(self, host: str) -> None:
         """Stop as Nova does, and stop listening."""
-        if self._recovery is not None:
-            self._recovery.stop()
+        if self._stopping is not None:
+            self._stopping.begin()
+            self._stopping.leave()
         try:
             if self._channel is not None:
                 self._channel.stop()
@@ -263,8 +270,10 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 current.inbox.ask(inbox_mod.Command(early))
             self._prepare(current, context, instance, dest, migrate_data)
             session = current.session
-            if current.is_ordered(vocabulary.CANCEL):
-                self._cancel_before_start(current, *given)
+            is_stopping = self._stopping is not None and self._stopping.has_begun
+            if is_stopping or current.is_ordered(vocabulary.CANCEL):
+                self._cancel_before_start(
+                    current, stopping_mod.NOT_BEGUN if is_stopping else commands.CANCELLED, *given)
                 return
             kept.begin(lambda: kept_mod.describe(
                 context, instance, dest, migrate_data.migration, migrate_data,
@@ -286,11 +295,11 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 current.session.undo()
 
     @staticmethod
-    def _cancel_before_start(current: migration_mod.Migration, context: Any, instance: Any,
-                             *given: Any) -> None:
+    def _cancel_before_start(current: migration_mod.Migration, why: str, context: Any,
+                             instance: Any, *given: Any) -> None:
         """Undo what Nova has prepared, as Nova itself does for one that it is preparing."""
-        LOG.info('%s before it began', commands.CANCELLED, instance=instance)
-        outcome = outcome_mod.Outcome(outcome_mod.End.CANCELLED, commands.CANCELLED)
+        LOG.info('It is cancelled before it began: %s', why, instance=instance)
+        outcome = outcome_mod.Outcome(outcome_mod.End.CANCELLED, why)
         current.close(outcome)
         if current.session is not None:
             current.session.record_cancel_before_start(outcome)
@@ -339,7 +348,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 self._journals, current.migration, current.inbox.clock(),
                 CONF.migpolicy.journal_max_kib * 1024),
             self._links, self._neighbours,
-            outside.Outside(self._control.another, instance.uuid))
+            outside.Outside(self._control.another, instance.uuid), current.leave)
 
     def _guest_of(self, server: str) -> guest_mod.MigratingGuest:
         """Return the calls on a server's domain, for a thread of its own."""
@@ -451,7 +460,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                         migrate_data),
             self._control.guest(instance.uuid, CONF.migpolicy.allow_qmp), current.inbox,
             self._journal_of(record), self._links, self._neighbours,
-            outside.Outside(self._control.another, instance.uuid))
+            outside.Outside(self._control.another, instance.uuid), current.leave)
         session.take_over(record)
         return session
 
@@ -459,7 +468,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self, instance: Any, session: session_mod.Session,
     ) -> contextlib.AbstractContextManager[bool]:
         return events.subscribed(
-            self._host.get_connection(), self._host.get_guest(instance)._domain, session.inbox)
+            self._host.get_connection(), self._host.get_guest(instance)._domain, session.inbox,
+            lambda: session.is_left)
 
     def _live_migration_operation(
         self, context: Any, instance: Any, dest: str, block_migration: bool,
@@ -508,6 +518,9 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                     current.kept or kept_mod.Kept(self._records, current.migration),
                     session.look_from_outside) as reporter:
                 outcome = session.watch(reporter, disk_paths, time.sleep)
+                if outcome is None:
+                    reporter.leave()
+                    return
             session.broken = outcome.end is outcome_mod.End.BROKEN
             if outcome.end is not outcome_mod.End.COMPLETED:
                 nova_records.explain(context, instance, CONF.host, outcome.reason)

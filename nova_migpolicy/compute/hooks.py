@@ -66,6 +66,11 @@ class Hooks:
         return (migration in self._entering or server in self._manager._waiting_live_migrations
                 or migration in self._at_work)
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether Nova, in this process, prepares a migration or waits for one."""
+        return bool(self._at_work)
+
     def _entered(self, live_migration: Wrapped) -> Wrapped:
         @functools.wraps(live_migration)
         def enter(context: Any, dest: str, instance: Any, block_migration: bool, migration: Any,

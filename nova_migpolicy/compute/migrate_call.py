@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
+import functools
 import types
 from typing import Any
 
@@ -21,6 +22,7 @@ import libvirt
 from nova_migpolicy.compute import fits
 from nova_migpolicy.compute import refusals
 from nova_migpolicy.engine import settings as settings_mod
+from nova_migpolicy.monitor import leaving
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import keys
 
@@ -165,16 +167,19 @@ class PlannedDomain:
 
     :param leave_out: takes the refused feature and the reason, and returns a plan without it
     :param may_call_again: whether the guest is as it was, and the migration is not to end
+    :param leave: the word to return at once, whatever libvirt does; None where it never comes
     """
 
     def __init__(self, domain: Any, plan: MigrateParams, call: outcome_mod.MigrateCall,
                  leave_out: Callable[[str, str], MigrateParams],
-                 may_call_again: Callable[[], bool]) -> None:
+                 may_call_again: Callable[[], bool],
+                 leave: leaving.Leave | None = None) -> None:
         self._domain = domain
         self._plan = plan
         self._call = call
         self._leave_out = leave_out
         self._may_call_again = may_call_again
+        self._leave = leave or leaving.Leave()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._domain, name)
@@ -184,7 +189,8 @@ class PlannedDomain:
     ) -> int:
         """Make libvirt's call with the plan's flags and parameters.
 
-        It is repeated at most once for each feature in use.
+        It is repeated at most once for each feature in use. Where the migration is left meanwhile,
+        this returns as if it were over: an error would be logged as one.
 
         :raises libvirt.libvirtError: it failed for another reason, or too late
         """
@@ -195,8 +201,12 @@ class PlannedDomain:
                 uri for uri in (edited.get(libvirt.VIR_MIGRATE_PARAM_URI), destination) if uri)
             self._call.started = True
             try:
-                return int(self._domain.migrateToURI3(
-                    destination, params=edited, flags=plan.edit_flags(flags)))
+                return int(self._leave.unless_left(functools.partial(
+                    self._domain.migrateToURI3, destination, params=edited,
+                    flags=plan.edit_flags(flags))))
+            except leaving.Left:
+                self._call.is_left = True
+                return 0
             except libvirt.libvirtError as error:
                 # libvirt undoes a call that fails at its start, on both sides, before it returns.
                 refused = refusals.named(error, plan.used)

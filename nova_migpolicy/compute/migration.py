@@ -16,6 +16,7 @@ from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import leaving
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import vocabulary
@@ -53,6 +54,7 @@ class Migration:
     :ivar resolved: the policy it began with; None until that is known.
     :ivar session: None until it is prepared, and where Nova's own monitor watches it.
     :ivar kept: its written record.
+    :ivar leave: the word to leave it to libvirt.
     :ivar stock: None unless Nova's own monitor watches it.
     :ivar completes_at_start: it was ordered to complete before Nova's own monitor watched it.
     :ivar has_failed: Nova is ending it after an error, and asks for an abort by itself.
@@ -64,6 +66,7 @@ class Migration:
         self.resolved: resolve.Resolved | None = None
         self.session: session_mod.Session | None = None
         self.kept: kept_mod.Kept | None = None
+        self.leave = leaving.Leave()
         self.stock: Unmanaged | None = None
         self.completes_at_start = False
         self.has_failed = False

@@ -80,6 +80,11 @@ class NovaQueue:
                              getattr(record._context, 'request_id', None))
         return None
 
+    def waiting_servers(self) -> list[str]:
+        """Return the servers, by UUID, whose migrations Nova has not begun to prepare."""
+        return [server for server, (record, future) in list(self._waiting().items())
+                if record is not None and _waits(future)]
+
     def _sentence(self, before: int) -> str:
         limit = CONF.max_concurrent_live_migrations
         at_once = (f'{limit} live migration{"s" if limit != 1 else ""} at a time' if limit

@@ -51,6 +51,11 @@ class Policies:
         """The least time between two writes of a migration's progress into the database."""
         return self._store.settings.progress_interval_s
 
+    @property
+    def on_shutdown(self) -> str:
+        """What happens to running migrations, one of vocabulary.ON_SHUTDOWN."""
+        return self._store.settings.on_shutdown
+
     def resolve_for(self, context: Any, server: str, request: abc.Mapping[str, object],
                     ) -> resolve.Resolved:
         """Resolve the policy that a migration of a server would have now.

@@ -102,6 +102,11 @@ class Recovery:
         """Begin nothing any more."""
         self._stopped.set()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a step is under way."""
+        return bool(self._busy)
+
     def _run(self) -> None:
         while not self._stopped.wait(LOOK_EVERY_S):
             try:

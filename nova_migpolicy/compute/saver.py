@@ -31,6 +31,7 @@ class Saver:
     :param save: takes the newest values by name, returns whether they were saved
     :param idle: called about each IDLE_S, whether there is something to save or not
     :ivar closed: nothing more may be saved.
+    :ivar close_s: how long leaving the block waits for a save under way, in seconds.
     """
 
     def __init__(self, save: Callable[[Mapping[str, Any]], bool],
@@ -41,6 +42,7 @@ class Saver:
         self._owed: dict[str, Any] = {}
         self._arrived = threading.Event()
         self.closed = False
+        self.close_s = CLOSE_S
         self._idle_s = time.monotonic() + IDLE_S
         self._thread = threading.Thread(target=self._run, name='saver', daemon=True)
 
@@ -57,7 +59,7 @@ class Saver:
         self.closed = True
         self._arrived.set()
         if self._thread.ident is not None:
-            self._thread.join(CLOSE_S)
+            self._thread.join(self.close_s)
 
     def put(self, values: Mapping[str, Any]) -> None:
         """Have these saved; never blocks."""

@@ -34,6 +34,7 @@ from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import hung
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import leaving
 from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.monitor import loop
 from nova_migpolicy.monitor import neighbours as neighbours_mod
@@ -99,12 +100,15 @@ class Session:
         links: link_rates.LinkRates,
         neighbours: neighbours_mod.Neighbours | None = None,
         outside: hung.Outside | None = None,
+        leave: leaving.Leave | None = None,
     ) -> None:
         self.start = start
         self.guest = guest
         self.inbox = inbox
         self.journal = journal
         self.call = outcome_mod.MigrateCall()
+        self._leave = leave or leaving.Leave()
+        self._leave.when_given(lambda: inbox.put(inbox_mod.CallReturned(inbox.clock())))
         self.has_events = True
         # Post-copy broke off: neither copy of the guest may be touched.
         self.broken = False
@@ -152,6 +156,11 @@ class Session:
         """Answer an order that came after the inbox was closed; the first answer counts."""
         if self._monitor is not None:
             self._monitor.commands.too_late(item)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it is left to the next nova-compute."""
+        return self._leave.is_given
 
     @property
     def is_watched(self) -> bool:
@@ -346,7 +355,7 @@ class Session:
 
         return migrate_call.PlannedDomain(
             domain, self._plan.for_disks(mirrored_disks), self.call, without,
-            self._may_call_again)
+            self._may_call_again, self._leave)
 
     def _try(self, do: Callable[[], None]) -> bool:
         """Try an improvement that the migration does not depend on; whether it worked."""
@@ -363,6 +372,8 @@ class Session:
 
     def operation_over(self, error: Exception | None) -> None:
         """Note that the operation's thread has ended."""
+        if self.call.is_left:
+            return
         self.call.error = error
         self.call.done = True
         self.inbox.put(inbox_mod.CallReturned(self.inbox.clock()))
@@ -370,8 +381,11 @@ class Session:
     def watch(
         self, reporter: nova_records.Reporter, disk_paths: Sequence[str],
         sleep: Callable[[float], None] = time.sleep,
-    ) -> outcome_mod.Outcome:
-        """Watch and steer until the migration is over, and keep its lessons for the next."""
+    ) -> outcome_mod.Outcome | None:
+        """Watch and steer until the migration is over, and keep its lessons for the next.
+
+        None where it is left to the next nova-compute.
+        """
         plan = self._plan.for_disks(len(disk_paths))
         facts = self.facts(plan, self.guest.disk_bytes(disk_paths))
         controller = self.controller = controller_mod.Controller(self.policy, facts)
@@ -399,8 +413,10 @@ class Session:
             cap_is_shared=plan.start_bandwidth_mib_s != plan.bandwidth_mib_s,
             mirrored_disks=len(disk_paths),
             ended_outside=lambda: self._hung.reason if self._hung is not None else None,
-            done=taken.done if taken is not None else ())
+            done=taken.done if taken is not None else (), leave=self._leave)
         outcome = monitor.run()
+        if outcome is None:
+            return None
         try:
             self._finish(monitor, controller, outcome)
         except Exception:

@@ -129,8 +129,8 @@ class Takeover:
         with self._open(record, context, instance) as session:
             kept.change(undecided=None)
             outcome = self._watch(record, session, context, instance, migration, kept)
-            if outcome.end is End.BROKEN:
-                # The next look at it says what to do.
+            if outcome is None or outcome.end is End.BROKEN:
+                # The next look at it says what to do, by the next nova-compute where it is left.
                 return
             if outcome.end is End.COMPLETED:
                 kept.change(written=evidence.Written.FINISHING)
@@ -157,7 +157,8 @@ class Takeover:
                 del self._current[record.server]
 
     def _watch(self, record: record_mod.Record, session: session_mod.Session, context: Any,
-               instance: Any, migration: Any, kept: kept_mod.Kept) -> outcome_mod.Outcome:
+               instance: Any, migration: Any,
+               kept: kept_mod.Kept) -> outcome_mod.Outcome | None:
         disk_paths = self._here.disk_paths(context, instance) if record.block_migration else []
         with contextlib.ExitStack() as stack:
             session.has_events = stack.enter_context(self._here.events(instance, session))
@@ -166,4 +167,7 @@ class Takeover:
             reporter = stack.enter_context(nova_records.Reporter(
                 instance, migration, call.is_over, self._here.interval_s(), session.inbox.clock,
                 kept, session.look_from_outside))
-            return session.watch(reporter, disk_paths, time.sleep)
+            outcome = session.watch(reporter, disk_paths, time.sleep)
+            if outcome is None:
+                reporter.leave()
+            return outcome

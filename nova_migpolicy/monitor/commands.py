@@ -18,12 +18,14 @@ from nova_migpolicy import exception
 from nova_migpolicy.monitor import executor as executor_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import leaving
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import retune as retune_mod
 from nova_migpolicy.monitor import status as status_mod
 from nova_migpolicy import vocabulary
 
 CANCELLED = 'cancelled through the API'
+STOPPED = 'nova-compute on the source is being stopped, and [migpolicy] on_shutdown is abort'
 ENGINE_FAILED = ('the engine failed in this migration, so it is only watched: cancel it or force '
                  'it to complete; the log of nova-compute has the error')
 IN_POST_COPY = ('not possible in the phase post-copy: the server runs at the destination already; '
@@ -34,13 +36,13 @@ PLAINLY: dict[str, tuple[remedies.Action, str]] = {
     vocabulary.FORCE_COMPLETE: (remedies.Pause(), 'An operator asked to complete it'),
 }
 
-Decide = Callable[[controller_mod.Controller, float], controller_mod.Decision]
+Decide = Callable[[controller_mod.Controller, float, str], controller_mod.Decision]
 # The question that each order puts to the engine.
 ORDERS: dict[str, Decide] = {
-    vocabulary.CANCEL: lambda controller, at_s: controller.abort(at_s, CANCELLED),
-    vocabulary.FORCE_COMPLETE: lambda controller, at_s: controller.force_complete(at_s),
-    vocabulary.START_POST_COPY: lambda controller, at_s: controller.post_copy(at_s),
-    vocabulary.PAUSE: lambda controller, at_s: controller.pause(at_s),
+    vocabulary.CANCEL: lambda controller, at_s, why: controller.abort(at_s, why or CANCELLED),
+    vocabulary.FORCE_COMPLETE: lambda controller, at_s, why: controller.force_complete(at_s),
+    vocabulary.START_POST_COPY: lambda controller, at_s, why: controller.post_copy(at_s),
+    vocabulary.PAUSE: lambda controller, at_s, why: controller.pause(at_s),
 }
 # The caller of these is told the result; the engine retries the others, and takes the next step if
 # it must.
@@ -68,10 +70,11 @@ class Commands:
         self._clock = clock
         self._phase = phase
         self._keep = keep
-        self._cancels: list[inbox_mod.Reply] = []
-        self._at_the_end: list[inbox_mod.Reply] = []
+        self._cancels: list[inbox_mod.Command] = []
+        self._at_the_end: list[inbox_mod.Command] = []
         self._accepted: dict[str, protocol.Answer] = {}
         self._outcome: outcome_mod.Outcome | None = None
+        self._is_left = False
         self.in_force = self._policy()
         self.changed = bool(policy_in_force.retuned or controller.held)
 
@@ -81,16 +84,16 @@ class Commands:
         if self._is_done(name):
             item.reply.give(self._accepted[name])
             return
-        did = self._executor.decide(lambda at_s: ORDERS[name](self._controller, at_s))
+        did = self._executor.decide(lambda at_s: ORDERS[name](self._controller, at_s, item.why))
         once = name in TRIED_ONCE
         if did.decision is None:
-            did, once = self._plainly(name), name != vocabulary.CANCEL
+            did, once = self._plainly(item), name != vocabulary.CANCEL
         if did.decision is None:
             item.reply.give(protocol.refusal(
                 IN_POST_COPY if self._executor.post_copy else ENGINE_FAILED))
         elif did.decision.refused:
             item.reply.give(protocol.refusal(did.decision.reason))
-        elif name == vocabulary.CANCEL and self._shows_later(item.reply, did.error):
+        elif name == vocabulary.CANCEL and self._shows_later(item, did.error):
             pass
         elif name == vocabulary.CANCEL and did.error and self._executor.post_copy:
             item.reply.give(protocol.refusal(f'{name}: {IN_POST_COPY}'))
@@ -102,21 +105,22 @@ class Commands:
             item.reply.give(self._accept(
                 name, phase, did.decision.reason + (again if did.error else '')))
 
-    def _plainly(self, name: str) -> executor_mod.Applied:
+    def _plainly(self, item: inbox_mod.Command) -> executor_mod.Applied:
         """Carry out an order where the engine has failed and cannot be asked."""
-        if name not in PLAINLY or self._executor.post_copy:
+        if item.name not in PLAINLY or self._executor.post_copy:
             return executor_mod.Applied(None)
-        return self._executor.do(*PLAINLY[name])
+        action, reason = PLAINLY[item.name]
+        return self._executor.do(action, item.why or reason)
 
-    def _shows_later(self, reply: inbox_mod.Reply, error: str) -> bool:
-        """Whether a cancel can only be answered later; the reply is kept until then."""
+    def _shows_later(self, item: inbox_mod.Command, error: str) -> bool:
+        """Whether a cancel can only be answered later; it is kept until then."""
         if self._executor.cancel_is_due:
             # It shows in a moment whether there will be a job, or was one.
-            self._cancels.append(reply)
+            self._cancels.append(item)
             return True
         if not error and self._phase() == vocabulary.SWITCHOVER:
             # libvirt takes it, but QEMU may have sent everything by then: the end will show.
-            self._at_the_end.append(reply)
+            self._at_the_end.append(item)
             return True
         return False
 
@@ -139,21 +143,27 @@ class Commands:
         """Answer cancels that came before there was a job to end, once their result is known."""
         if self._executor.cancel_is_due:
             return
-        replies, self._cancels = self._cancels, []
-        for reply in replies:
+        items, self._cancels = self._cancels, []
+        for item in items:
             if self._executor.abort_reason is not None:
-                reply.give(self._accept(vocabulary.CANCEL, self._phase(), CANCELLED))
+                item.reply.give(self._accept(item.name, self._phase(), item.why or CANCELLED))
             elif self._executor.post_copy:
-                reply.give(protocol.refusal(f'{vocabulary.CANCEL}: {IN_POST_COPY}'))
+                item.reply.give(protocol.refusal(f'{item.name}: {IN_POST_COPY}'))
             else:
                 # There is a job now, and libvirt refused.
-                self.act(inbox_mod.Command(vocabulary.CANCEL, reply))
+                self.act(item)
 
     def end(self, outcome: outcome_mod.Outcome) -> None:
         """Record the end of the migration; from now on `too_late` answers."""
         self._outcome = outcome
-        for reply in (*self._cancels, *self._at_the_end):
-            self.too_late(inbox_mod.Command(vocabulary.CANCEL, reply))
+        for item in (*self._cancels, *self._at_the_end):
+            self.too_late(item)
+
+    def leave(self) -> None:
+        """Record that the migration goes on without this process; `too_late` answers from now."""
+        self._is_left = True
+        for item in (*self._cancels, *self._at_the_end):
+            self.too_late(item)
 
     def too_late(self, item: inbox_mod.Item) -> None:
         """Answer a request that came after the end, also from another thread."""
@@ -162,6 +172,8 @@ class Commands:
 
     def _last_word(self, item: inbox_mod.Request) -> protocol.Answer:
         end = self._outcome
+        if self._is_left:
+            return protocol.refusal(f'{leaving.LEFT}; ask again then', protocol.UNAVAILABLE)
         if (end is not None and end.end is outcome_mod.End.COMPLETED
                 and isinstance(item, inbox_mod.Command) and item.name != vocabulary.CANCEL
                 and self._is_done(item.name)):

@@ -7,6 +7,7 @@ one: they only append to the inbox, they neither log nor lock nor call libvirt.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 from typing import Any
@@ -45,11 +46,15 @@ def _disk_changed(
 
 
 @contextlib.contextmanager
-def subscribed(connection: Any, domain: Any, inbox: inbox_mod.Inbox) -> Iterator[bool]:
+def subscribed(connection: Any, domain: Any, inbox: inbox_mod.Inbox,
+               is_left: Callable[[], bool] = lambda: False) -> Iterator[bool]:
     """Deliver the domain's migration events to `inbox` inside the block.
 
     Yields whether libvirt took the subscription. Without it the monitor still
     works, sampling at its watchdog's ticks alone: a refusal must not stop a migration.
+
+    :param is_left: whether the process ends, and the migrate call goes on. It is on the same
+        connection, where a call beside it may hang.
     """
     wanted = (
         (libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, _pass_started),
@@ -67,7 +72,7 @@ def subscribed(connection: Any, domain: Any, inbox: inbox_mod.Inbox) -> Iterator
     try:
         yield len(ids) == len(wanted)
     finally:
-        for callback_id in ids:
+        for callback_id in () if is_left() else ids:
             try:
                 connection.domainEventDeregisterAny(callback_id)
             except libvirt.libvirtError as error:

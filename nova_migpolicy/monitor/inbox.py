@@ -107,10 +107,14 @@ class Reply:
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """An order of an operator, one of vocabulary.ORDERS."""
+    """An order of an operator, one of vocabulary.ORDERS.
+
+    why: the reason of a cancel that did not come through the API.
+    """
 
     name: str
     reply: Reply = dataclasses.field(default_factory=Reply)
+    why: str = ''
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,6 +33,7 @@ from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import hung
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import leaving
 from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import retune as retune_mod
@@ -104,6 +105,7 @@ class Monitor:
         neighbours: neighbours_mod.Neighbours | None = None,
         ended_outside: Callable[[], str | None] = lambda: None,
         done: Sequence[remedies.Action] = (),
+        leave: leaving.Leave | None = None,
     ) -> None:
         """Take over a migration whose operation is about to start.
 
@@ -115,6 +117,7 @@ class Monitor:
         :param mirrored_disks: the number of disks copied
         :param ended_outside: the reason for ending it past libvirt; None if it was not
         :param done: what was done to it before, and cannot be undone
+        :param leave: the word to leave it to libvirt; None where that never comes
         """
         self._guest = guest
         self._executor = executor_mod.Executor(
@@ -130,6 +133,7 @@ class Monitor:
         self._member: neighbours_mod.Member | None = None
         self._disk_caps = disk_caps.DiskCaps(guest, controller, self._event, mirrored_disks)
         self._ended_outside = ended_outside
+        self._leave = leave or leaving.Leave()
         self._looked_s = inbox.clock()
         self._passed_s: float | None = None
         self._trouble = ''
@@ -152,24 +156,20 @@ class Monitor:
         self._publish()
         self.final_stats: dict[str, Any] = {}
 
-    def run(self) -> outcome_mod.Outcome:
-        """Watch and steer until the migration is over; returns its outcome."""
+    def run(self) -> outcome_mod.Outcome | None:
+        """Watch and steer until it is over; return its outcome, or None where it is left."""
         self._member = self._neighbours.join(
             lambda: self._inbox.put(inbox_mod.NeighbourChanged(self._inbox.clock())))
         try:
-            while not self._over():
+            while not (self._over() or self._leave.is_given):
                 items = self._inbox.wait(self._patience_s())
                 self._executor.survive('the monitor', functools.partial(self._round, items))
         finally:
             self._neighbours.leave(self._member)
-        self._over_s = self._inbox.clock()
-        self._executor.survive('the monitor', self._publish)
-        outcome = outcome_mod.settle(
-            self._guest, self._call,
-            abort_reason=self._ended_outside() or self._executor.abort_reason,
-            may_abort=not self._executor.post_copy, sleep=self._sleep,
-            say=lambda why: self._executor.survive(
-                'the monitor', functools.partial(self._wait_for_the_end, why)))
+        outcome = self._settled() if self._over() else None
+        if outcome is None:
+            self._executor.survive('a command', self._leave_it)
+            return None
         self._is_settled = True
         if self._executor.paused and not self._was_paused and outcome.end in (
                 outcome_mod.End.CANCELLED, outcome_mod.End.FAILED):
@@ -178,6 +178,26 @@ class Monitor:
         self._executor.survive('the final statistics', functools.partial(
             self._collect_final_stats, outcome))
         return outcome
+
+    def _settled(self) -> outcome_mod.Outcome | None:
+        """Wait until it is known how it ended; None where it is left before that."""
+        self._over_s = self._inbox.clock()
+        self._executor.survive('the monitor', self._publish)
+        return outcome_mod.settle(
+            self._guest, self._call,
+            abort_reason=self._ended_outside() or self._executor.abort_reason,
+            may_abort=not self._executor.post_copy, sleep=self._sleep,
+            say=lambda why: self._executor.survive(
+                'the monitor', functools.partial(self._wait_for_the_end, why)),
+            is_left=lambda: self._leave.is_given)
+
+    def _leave_it(self) -> None:
+        """Write down that it goes on, and let those ask the next nova-compute who wait."""
+        LOG.warning('%s', leaving.LEFT, instance_uuid=self._guest.uuid)
+        self._event(leaving.LEFT)
+        self.commands.leave()
+        for item in [*self._too_late, *self._inbox.close()]:
+            self.commands.too_late(item)
 
     def _resumed(self, outcome: outcome_mod.Outcome) -> outcome_mod.Outcome:
         """Let a guest that we paused run again; the outcome says so where it does not."""
@@ -230,8 +250,9 @@ class Monitor:
             return None
         wanted = self._executor.aborting or self._controller.abort_due
         late = facts.deadline_s is not None and facts.deadline_s <= self._inbox.clock()
-        if self._inbox.holds(vocabulary.CANCEL):
-            wanted = commands.CANCELLED
+        cancel = self._inbox.waiting(inbox_mod.Command(vocabulary.CANCEL))
+        if isinstance(cancel, inbox_mod.Command):
+            wanted = cancel.why or commands.CANCELLED
         elif wanted is None and self._over():
             wanted = CALL_FAILED
         is_abort = wanted is not None or policy.on_timeout == 'abort'
@@ -269,7 +290,8 @@ class Monitor:
         self.viewed_s = now_s
 
     def _over(self) -> bool:
-        return self._call.done or self._host.operation_done()
+        # The thread of a call that was left is over, and the call is not.
+        return not self._call.is_left and (self._call.done or self._host.operation_done())
 
     def _round(self, items: list[inbox_mod.Item]) -> None:
         boundary: inbox_mod.PassStarted | None = None

@@ -57,13 +57,14 @@ class MigrateCall:
     `started` is set just before the call and `done` last of all; `targets` are the addresses to
     which it sends, as URIs, the one in use first; `left_out` names the features that libvirt or
     QEMU refused at the start, so that the call was made without them. It only grows, and is
-    replaced as a whole.
+    replaced as a whole. `is_left` says that the thread did not wait for the end of the call.
     """
 
     started: bool = False
     targets: tuple[str, ...] = ()
     done: bool = False
     left_out: tuple[str, ...] = ()
+    is_left: bool = False
     error: Exception | None = None
 
 
@@ -90,35 +91,46 @@ def settle(
     may_abort: bool,
     sleep: Callable[[float], None],
     say: Callable[[str], object] = lambda why: None,
-) -> Outcome:
+    is_left: Callable[[], bool] = lambda: False,
+) -> Outcome | None:
     """Wait until the outcome is certain and return it; the operation's thread is over.
 
     :param abort_reason: the reason for an abort by this monitor, None if there was none
     :param may_abort: False once post-copy has begun
     :param sleep: waits some seconds, in the way of the threading mode
     :param say: called each time with the reason for not being certain yet, empty once it is
+    :param is_left: whether the migration is left to the next nova-compute; then None is returned
+        where it is not certain
     """
     if call.done and call.error is None:
         say('')
         return Outcome(End.COMPLETED, 'the guest runs on the destination')
     waited_s = 0.0
     while True:
-        try:
-            outcome, stoppable = _judge(guest, call, abort_reason)
-        except exception.GuestError as error:
-            outcome, why = None, str(error)
-        else:
-            why = 'its job is still running, though the call has ended'
-            if outcome is None and may_abort and stoppable:
-                why = _stop_orphan(guest, why)
+        outcome, why = _ask(guest, call, abort_reason, may_abort)
         say('' if outcome is not None else why)
         if outcome is not None:
             return outcome
         if waited_s % SAY_EVERY_S == 0:
             LOG.warning('Waiting to learn where the guest runs: %s', why,
                         instance_uuid=guest.uuid)
+        if is_left():
+            return None
         sleep(ASK_EVERY_S)
         waited_s += ASK_EVERY_S
+
+
+def _ask(guest: guest_mod.MigratingGuest, call: MigrateCall, abort_reason: str | None,
+         may_abort: bool) -> tuple[Outcome | None, str]:
+    """Judge the outcome; None where it is not certain, and the reason."""
+    try:
+        outcome, stoppable = _judge(guest, call, abort_reason)
+    except exception.GuestError as error:
+        return None, str(error)
+    why = 'its job is still running, though the call has ended'
+    if outcome is None and may_abort and stoppable:
+        why = _stop_orphan(guest, why)
+    return outcome, why
 
 
 def is_over(guest: guest_mod.MigratingGuest, call: MigrateCall) -> bool:

@@ -119,6 +119,24 @@ class TestMigration(handing.MigrationCase):
             kept['end']['percent']))
         self.assertIn('API', kept['end']['reason'])
 
+    def test_none_begins_while_nova_compute_is_stopped(self):
+        self.tested._stopping = mock.Mock(has_begun=True)
+        self.start()
+        self.recover.assert_called_once_with(
+            self.context, self.server, 'dest', self.data, migration_status='cancelled')
+        self.assertEqual([], self.domain.calls)
+        self.assertEqual('nova-compute on the source is being stopped',
+                         self.journal()['end']['reason'])
+
+    def test_one_that_is_left_is_ended_by_nobody_here(self):
+        with mock.patch.object(session_mod.Session, 'watch', lambda *args: None):
+            self.start()
+        self.post.assert_not_called()
+        self.recover.assert_not_called()
+        [record] = self.tested._records.all()
+        self.assertEqual(self.data.migration.uuid, record.migration)
+        self.assertEqual({}, self.tested._current)
+
     def test_found_before_it_looks_for_commands(self):
         """Whoever remembers a command, and finds no migration then, is heard."""
         take = self.tested._early.take

@@ -107,6 +107,12 @@ class TestTakeover(TakeoverCase):
         self.assertEqual([], self.hands.method_calls)
         self.assertIs(Written.COPYING, self.written().written)
 
+    def test_what_is_left_to_the_next_process_is_left_alone(self):
+        self.session.watch.side_effect = lambda *args: None
+        self.take_over()
+        self.assertEqual([], self.hands.method_calls)
+        self.assertIs(Written.COPYING, self.written().written)
+
     def test_whatever_fails_it_is_watched_no_longer(self):
         self.session.watch.side_effect = RuntimeError('a bug')
         self.assertRaises(RuntimeError, self.take_over)

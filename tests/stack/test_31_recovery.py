@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nova-compute dies in the copy and around it, on Nova 31 under eventlet."""
+"""nova-compute dies in the copy and around it, or is stopped, on Nova 31 under eventlet."""
 
 from __future__ import annotations
 
 from tests.stack.support import deaths
 from tests.stack.support import recoveries
+from tests.stack.support import shutdowns
 
 
-class RecoveryTest(recoveries.CopyTests):
+class RecoveryTest(recoveries.CopyTests, shutdowns.LeaveTests):
     nova = '31'
 
 
-class DeathsTest(deaths.DeathsTest):
+class DeathsTest(deaths.DeathsTest, shutdowns.AbortTests):
     nova = '31'
 
 

@@ -10,8 +10,10 @@ from lab import guests
 from lab.openstack.dying import DRIVER
 from lab.openstack.dying import MANAGER
 from lab.openstack.dying import RPC
+from nova_migpolicy import vocabulary
 from tests.stack.support import phases
 from tests.stack.support import recoveries
+from tests.stack.support import shutdowns
 from tests.stack.support import steering
 
 QUIET = guests.Guest(kind='sweep', memory_mib=128, set_mib=8, rate_mib_s=4)
@@ -21,7 +23,8 @@ class Death(NamedTuple):
     """A place to die at.
 
     host: whose nova-compute it is. ends_on: where the guest is at last. status: Nova's word for
-    the migration then. aborts: it is cancelled in the passes, so that it is rolled back.
+    the migration then. aborts: it is cancelled in the passes, so that it is rolled back. stops: so
+    it is by nova-compute, which is told to stop.
     """
 
     place: str
@@ -29,6 +32,7 @@ class Death(NamedTuple):
     status: str = 'completed'
     host: str = 'n1'
     aborts: bool = False
+    stops: bool = False
 
 
 STAYS = {'ends_on': 'n1', 'status': 'failed'}
@@ -51,6 +55,8 @@ AROUND_THE_COPY = {
     'rollback_of_volumes': Death(f'before {MANAGER}_rollback_volume_bdms', **STAYS, aborts=True),
     'rollback_at_the_destination': Death(
         f'before {RPC}rollback_live_migration_at_destination', **STAYS, aborts=True),
+    'rollback_while_it_stops': Death(
+        f'before {MANAGER}_revert_allocation', **STAYS, aborts=True, stops=True),
     'destination_told': Death(f'before {MANAGER}post_live_migration_at_destination', host='n2'),
     'destination_ending': Death(
         f'before {DRIVER}post_live_migration_at_destination', host='n2'),
@@ -62,6 +68,8 @@ PLACES = {**AROUND_THE_COPY, **AFTER_THE_COPY}
 
 class DeathsTest(recoveries.RecoveryTest):
     """What the tables say, one test each."""
+
+    nova_conf = shutdowns.conf(vocabulary.ABORT_ALL)
 
     @classmethod
     def setUpClass(cls):
@@ -78,7 +86,10 @@ class DeathsTest(recoveries.RecoveryTest):
         if death.aborts:
             lab_client.wait(lambda: run.records('sample'), bool, steering.MIGRATION_TIMEOUT_S,
                             'memory to be copied')
-            self.admin.abort(run.server, run.migration)
+            if death.stops:
+                self.tell_to_stop()
+            else:
+                self.admin.abort(run.server, run.migration)
         self.wait_dead(death.host)
         self.start_again(death.host)
         self.assert_agree(run, death.ends_on, death.status)

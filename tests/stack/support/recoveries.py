@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import libvirt
 
 from lab import client as lab_client
@@ -22,6 +24,11 @@ class RecoveryTest(phases.InPhase, steering.SteeringTest):
     def kill(self, host='n1'):
         self.stack.kill_compute(host)
 
+    def tell_to_stop(self):
+        """Tell n1 to stop, as systemd and containers do."""
+        services.send(self.stack.hosts['n1'].machine, 'nova-compute', signal.SIGTERM)
+        self.wait_logged('n1', 'nova-compute is being stopped')
+
     def wait_dead(self, host='n1'):
         """Wait until nova-compute has died by itself."""
         node = self.stack.hosts[host].machine
@@ -35,6 +42,17 @@ class RecoveryTest(phases.InPhase, steering.SteeringTest):
         self.stack.start_compute(host)
         self.stack.services.wait_logged(f'nova-{host}', 'Join ServiceGroup membership')
         self.stack.wait_computes()
+
+    def in_post_copy(self):
+        """Start post-copy over a link so slow that it lasts."""
+        run = self.in_passes(on_timeout='post_copy')
+        self.stack.hosts.shape('n1', rate_mib_s=8)
+        self.addCleanup(self.stack.hosts.shape, 'n1')
+        self.admin.act(run.server, run.migration, 'post_copy')
+        lab_client.wait(lambda: self.admin.forecast(run.server, run.migration)['phase'],
+                        lambda phase: phase == 'post-copy', steering.MIGRATION_TIMEOUT_S,
+                        'post-copy')
+        return run
 
     def wait_gone(self, run, host='n1'):
         """Wait until libvirt alone has brought the guest away from a host."""
@@ -120,17 +138,6 @@ class CopyTests(RecoveryTest):
         self.wait_gone(run)
         self.start_again()
         self.assert_agree(run, 'n2', 'completed')
-
-    def in_post_copy(self):
-        """Start post-copy over a link so slow that it lasts."""
-        run = self.in_passes(on_timeout='post_copy')
-        self.stack.hosts.shape('n1', rate_mib_s=8)
-        self.addCleanup(self.stack.hosts.shape, 'n1')
-        self.admin.act(run.server, run.migration, 'post_copy')
-        lab_client.wait(lambda: self.admin.forecast(run.server, run.migration)['phase'],
-                        lambda phase: phase == 'post-copy', steering.MIGRATION_TIMEOUT_S,
-                        'post-copy')
-        return run
 
     def test_in_post_copy(self):
         run = self.in_post_copy()

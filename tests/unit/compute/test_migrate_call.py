@@ -13,6 +13,7 @@ import testtools
 
 from nova_migpolicy.compute import fits
 from nova_migpolicy.compute import migrate_call
+from nova_migpolicy.monitor import leaving
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import keys
 from tests.unit.compute import cases
@@ -175,6 +176,14 @@ class PlannedDomainTest(testtools.TestCase):
         planned = migrate_call.PlannedDomain(
             domain, self.make(), self.call, self.leave_out, lambda: self.may)
         planned.migrateToURI3('qemu+tcp://there/system', params={'bandwidth': 1}, flags=0)
+
+    def test_a_call_that_is_left_is_as_if_it_were_over(self):
+        leave = leaving.Leave()
+        leave.give()
+        planned = migrate_call.PlannedDomain(
+            Domain(), self.make(), self.call, self.leave_out, lambda: self.may, leave)
+        self.assertEqual(0, planned.migrateToURI3('there', params={}, flags=0))
+        self.assertTrue(self.call.is_left)
 
     def test_the_plan_is_used_once(self):
         domain = Domain()

@@ -42,6 +42,9 @@ class Script:
     def holds(self, name):
         return False
 
+    def waiting(self, wanted):
+        return None
+
     def close(self):
         return self.too_late
 

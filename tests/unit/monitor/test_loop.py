@@ -10,6 +10,7 @@ from unittest import mock
 import libvirt
 import testtools
 
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.engine import controller as controller_mod
 from nova_migpolicy.engine.estimation import progress as progress_mod
 from nova_migpolicy.engine import remedies
@@ -17,6 +18,7 @@ from nova_migpolicy.engine import samples
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import leaving
 from nova_migpolicy.monitor import loop
 from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
@@ -29,7 +31,7 @@ from tests.unit.monitor import scripted
 class LoopTest(testtools.TestCase):
 
     def run_loop(self, domain, controller, rounds, error=None, shared=False, too_late=(),
-                 was_paused=False, neighbours=None, outside=None):
+                 was_paused=False, neighbours=None, outside=None, leave=None):
         self.clock = fakes.Clock()
         self.call = outcome_mod.MigrateCall(started=True)
         self.host = scripted.Host()
@@ -42,7 +44,7 @@ class LoopTest(testtools.TestCase):
             call=self.call, policy_in_force=scripted.no_retune(), host=self.host,
             sleep=self.clock.sleep,
             cap_is_shared=shared, was_paused=was_paused, neighbours=neighbours,
-            ended_outside=lambda: outside)
+            ended_outside=lambda: outside, leave=leave)
         return self.monitor.run()
 
     def kinds(self, kind):
@@ -308,6 +310,44 @@ class LoopTest(testtools.TestCase):
                       fakes.error(libvirt.VIR_ERR_OPERATION_FAILED))
         self.assertEqual(['The call that migrates it failed'], [one.wanted for one in seen])
         self.assertIsNone(self.monitor.switchover())
+
+    def leave_in(self, rounds, domain=None, error=None, too_late=(), call_ends=False):
+        """Run a loop that is told to leave in its last round; return its outcome."""
+        leave = leaving.Leave()
+        controller = scripted.Controller([None, None])
+        domain = domain or fakes.Domain(jobStats=scripted.RUNNING_JOB)
+        script_wait = scripted.Script.wait
+
+        def wait(script, timeout_s):
+            if not script.rounds:
+                leave.give()
+                if not call_ends:
+                    # As the thread of the call does that is not waited for.
+                    self.call.is_left = True
+                    return []
+            return script_wait(script, timeout_s)
+
+        with mock.patch.object(scripted.Script, 'wait', wait), mock.patch.object(
+                scripted.Host, 'operation_done', lambda host: self.call.is_left):
+            return self.run_loop(domain, controller, rounds, error, too_late=too_late, leave=leave)
+
+    def test_a_migration_that_is_left_has_no_end(self):
+        late = [inbox_mod.Command(vocabulary.CANCEL), inbox_mod.Retune({}, ())]
+        self.assertIsNone(self.leave_in([[]], too_late=late))
+        self.assertEqual([leaving.LEFT], [one['text'] for one in self.kinds('event')])
+        for one in late:
+            given = one.reply.wait(0)
+            self.assertEqual(protocol.UNAVAILABLE, given.status)
+            self.assertIn('ask again', given.message)
+
+    def test_one_that_is_over_at_that_moment_has_its_end(self):
+        self.assertIs(outcome_mod.End.COMPLETED, self.leave_in([[]], call_ends=True).end)
+
+    def test_one_whose_end_is_not_known_then_is_left(self):
+        domain = fakes.Domain(jobStats=fakes.error(libvirt.VIR_ERR_RPC, 'libvirt is away'))
+        self.assertIsNone(self.leave_in(
+            [[]], domain, fakes.error(libvirt.VIR_ERR_RPC), call_ends=True))
+        self.assertIn(leaving.LEFT, [one['text'] for one in self.kinds('event')])
 
     def test_what_was_ended_past_libvirt_is_no_failure(self):
         domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB, {'type': 0}])
