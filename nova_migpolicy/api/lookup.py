@@ -6,6 +6,7 @@ Access is the business of Nova (another tenant's server is not found) and of ``a
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
@@ -19,8 +20,18 @@ from nova_migpolicy.api import errors
 from nova_migpolicy import vocabulary
 
 
+_COMPUTE = 'nova-compute'
 _ID = re.compile(r'[0-9]{1,10}')
 _HIGHEST_ID = 2 ** 31 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Compute:
+    """A host with a nova-compute, and a context of the caller that is targeted at its cell."""
+
+    host: str
+    context: Any
+    service: Any
 
 
 class Lookup:
@@ -110,6 +121,24 @@ class Lookup:
             raise errors.Unreachable(
                 503, f'nova-compute on {host} is down, and only it knows how this migration '
                 'stands; start it and try again.')
+
+    def is_up(self, compute: Compute) -> bool:
+        """Whether the nova-compute of a host reports itself."""
+        return bool(self._services.service_is_up(compute.service))
+
+    def computes(self, context: Any) -> tuple[list[Compute], int]:
+        """Return all hosts of all cells by name, and the number of cells that do not answer."""
+        found = nova_context.scatter_gather_skip_cell0(context, _computes).values()
+        # A cell's own error, or what stands for no answer.
+        answers = [one for one in found if isinstance(one, list)]
+        return (sorted((one for cell in answers for one in cell), key=lambda one: one.host),
+                len(found) - len(answers))
+
+
+def _computes(context: Any) -> list[Compute]:
+    """Return the hosts of the cell at which the context is targeted."""
+    found = objects.ServiceList.get_by_binary(context, _COMPUTE, include_disabled=True)
+    return [Compute(service.host, context, service) for service in found]
 
 
 def check_lock(context: Any, server: Any) -> None:

@@ -20,6 +20,7 @@ POST_COPY = 'migpolicy:post_copy'
 PAUSE = 'migpolicy:pause'
 REQUEST = 'migpolicy:request'
 CANCEL_ALL = 'migpolicy:cancel_all'
+RECOVERY = 'migpolicy:recovery'
 
 # Nova has a manager of a project from 32 on; before, that was the admin's alone.
 _MANAGER = getattr(base, 'PROJECT_MANAGER_OR_ADMIN', base.ADMIN)
@@ -53,6 +54,10 @@ _RULES = (
           'Cancel all live migrations from or to a host, or of a project; project_id is that '
           'of the request, and there is none for a host',
           ('POST', '/os-migrations/cancel')),
+    _rule(RECOVERY, base.ADMIN,
+          'See what is undecided of live migrations after something died, and what to do; there '
+          'is no project_id for the list over all hosts',
+          ('GET', '/os-migrations/recovery'), ('GET', f'{_MIGRATION}/recovery')),
 )
 
 

@@ -21,6 +21,7 @@ from nova_migpolicy.api import errors
 from nova_migpolicy.api.handlers import cancel
 from nova_migpolicy.api.handlers import cancel_all
 from nova_migpolicy.api.handlers import change
+from nova_migpolicy.api.handlers import recovery
 from nova_migpolicy.api.handlers import show
 from nova_migpolicy.api.handlers import start
 from nova_migpolicy.api import http
@@ -68,6 +69,8 @@ ROUTES = (
     _route(_SERVER + r'/migrations/(?P<migration>[0-9]+)', ours=False, DELETE=cancel.cancel),
     _route(_SERVER + '/action', ours=False, POST=start.migrate),
     _route(_PROJECT + '/os-migrations/cancel', POST=cancel_all.cancel_all),
+    _route(_MIGRATION + '/recovery', GET=recovery.show, HEAD=recovery.show),
+    _route(_PROJECT + '/os-migrations/recovery', GET=recovery.list_all, HEAD=recovery.list_all),
 )
 
 

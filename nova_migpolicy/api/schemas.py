@@ -86,9 +86,16 @@ def timeline_query() -> Schema:
     })
 
 
+def recovery_query() -> Schema:
+    """Make the schema of the query of GET /os-migrations/recovery."""
+    host = {'type': 'string', 'minLength': 1, 'maxLength': 255}
+    return _object({'host': {'description': 'name one host, or none for all', 'type': 'array',
+                             'maxItems': 1, 'items': host}})
+
+
 SCHEMAS: dict[str, Callable[[], Schema]] = {
     'tuning': tuning, 'request_policy': request_policy, 'action': action, 'cancel': cancel,
-    'timeline_query': timeline_query,
+    'timeline_query': timeline_query, 'recovery_query': recovery_query,
 }
 
 

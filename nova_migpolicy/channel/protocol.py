@@ -168,6 +168,8 @@ METHODS: Mapping[str, Method] = {
     'hold_request': Method({**_REQUEST, 'values': _mapping}, takes_context=True,
                            patience=Patience(6.0, 1.0)),
     'drop_request': Method(_REQUEST),
+    'undecided': Method({}),
+    'recovery': Method(_MIGRATION),
     # Asked by another compute host. libvirt may answer later than this, as in a switchover.
     'whereabouts': Method({'server': _uuid}, patience=Patience(3.0, 0.5)),
     'use_release': Method(_MIGRATION, patience=Patience(3.0, 0.5)),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections import abc
+import dataclasses
 import datetime
 import getpass
 import json
@@ -24,7 +25,7 @@ import typing
 from nova_migpolicy.cmd.simulate import inputs
 from nova_migpolicy.engine import figures
 from nova_migpolicy import exception
-from nova_migpolicy.recovery import advice
+from nova_migpolicy.recovery import account
 from nova_migpolicy.recovery import record as record_mod
 from nova_migpolicy import written as written_mod
 
@@ -37,9 +38,6 @@ _INDENT = '  '
 OPERATOR_NEEDED = 1
 #: Nova's objects may have the passwords of volumes
 _NOT_SHOWN = ('migrate_data', 'source_bdms')
-_FOR_UNUSED = ('Its migration is treated as one of which nothing was written down. Keep the file '
-               'until its server is well, then remove it')
-
 _QUESTION = 'Type "yes" to release it: '
 
 Found = tuple[pathlib.Path, list[record_mod.Record], list[written_mod.Unused]]
@@ -101,7 +99,7 @@ def run_list(args: argparse.Namespace) -> int:
     if args.format == 'json':
         _print_json({'folder': str(folder), 'migrations': [_entry(one) for one in listed],
                      'unused': [{'file': str(one.path), 'reason': one.reason,
-                                 'what_to_do': _FOR_UNUSED} for one in unused]})
+                                 'what_to_do': account.FOR_UNUSED} for one in unused]})
     else:
         _print(_table(folder, listed, unused, len(records)))
     return _status(listed, unused)
@@ -135,7 +133,7 @@ def run_release(args: argparse.Namespace) -> int:
     if not args.is_sure and not _is_agreed():
         _print(['Nothing was changed.'])
         return OPERATOR_NEEDED
-    if _undecided(args)[1] != records:
+    if [_case(one) for one in _undecided(args)[1]] != [_case(one) for one in records]:
         raise inputs.BadInput('SERVER', args.server, 'nova-compute has gone on with its migration '
                               'meanwhile; look again with nova-migpolicy recovery show')
     try:
@@ -165,6 +163,12 @@ def _undecided(args: argparse.Namespace) -> tuple[pathlib.Path, list[record_mod.
             f'its migration {under_way[0].migration} is under way, and not undecided: '
             'nova-compute on this host has to run, and finishes it or rolls it back'))
     return folder, found
+
+
+def _case(record: record_mod.Record) -> record_mod.Record:
+    """Leave out what was seen, and when: nova-compute looks again and again."""
+    return dataclasses.replace(record, undecided=record.undecided and {
+        **record.undecided, 'seen': None, 'seen_s': None})
 
 
 def _released_before(folder: pathlib.Path, server: str) -> str:
@@ -219,8 +223,7 @@ def _operator() -> str:
 def _status(records: abc.Iterable[record_mod.Record],
             unused: abc.Sequence[written_mod.Unused]) -> int:
     now_s = time.time()
-    is_needed = bool(unused) or any(one.undecided and advice.needs_operator(
-        one.undecided['kind'], now_s - one.undecided['since_s']) for one in records)
+    is_needed = bool(unused) or any(account.needs_operator(one, now_s) for one in records)
     return OPERATOR_NEEDED if is_needed else 0
 
 
@@ -257,19 +260,13 @@ def _state_path(files: abc.Sequence[str]) -> pathlib.Path:
             f'{str(error).strip()}; give --state-path instead')) from error
 
 
-def _to_do(record: record_mod.Record) -> str:
-    step = record.undecided or {}
-    return advice.what_to_do(step['kind'], step['reason'], record.server)
-
-
 def _entry(record: record_mod.Record) -> dict[str, typing.Any]:
-    step = record.undecided or {}
-    return {
-        'server': record.server, 'migration': record.migration, 'source': record.source,
-        'destination': record.destination, 'phase': record.written.value,
-        'started_at': _iso(record.started_s), 'since': _iso(step.get('since_s')),
-        'next_step': step.get('kind'), 'reason': step.get('reason'),
-        'what_to_do': _to_do(record) if step else None}
+    """Return what is known of a migration, with times as texts."""
+    found = account.entry(record, time.time())
+    for seconds, when in (('started_s', 'started_at'), ('since_s', 'since'),
+                          ('seen_s', 'seen_at')):
+        found[when] = _iso(found.pop(seconds))
+    return found
 
 
 def _document(record: record_mod.Record) -> dict[str, typing.Any]:
@@ -294,10 +291,10 @@ def _table(folder: pathlib.Path, records: abc.Sequence[record_mod.Record],
         yield row if len(row) <= room else row[:room - 1] + '…'
         if step:
             yield from _wrapped(f'reason: {step["reason"]}', _INDENT, room)
-            yield from _wrapped(f'to do: {_to_do(one)}.', _INDENT, room)
+            yield from _wrapped(f'to do: {account.what_to_do(one)}.', _INDENT, room)
     for unfit in unused:
         yield from _wrapped(f'{unfit.path} is not used: {unfit.reason}', '', room)
-        yield from _wrapped(f'to do: {_FOR_UNUSED}.', _INDENT, room)
+        yield from _wrapped(f'to do: {account.FOR_UNUSED}.', _INDENT, room)
 
 
 def _fields(record: record_mod.Record) -> abc.Iterator[str]:
@@ -308,7 +305,8 @@ def _fields(record: record_mod.Record) -> abc.Iterator[str]:
         'started': _since(record.started_s), 'phase': record.written.value,
         'next step': step.get('kind', 'none: it is under way'),
         'since': _since(step.get('since_s')), 'reason': step.get('reason', '-'),
-        'to do': f'{_to_do(record)}.' if step else '-',
+        'seen': account.seen_in_words(step.get('seen')), 'looked at': _since(step.get('seen_s')),
+        'to do': f'{account.what_to_do(record)}.' if step else '-',
         'tries of post-copy': record.tries,
         'paused before': 'yes' if record.was_paused else 'no',
         'copies disks': ', '.join(record.disk_paths) or 'yes' if record.block_migration else 'no',

@@ -35,6 +35,8 @@ Record = record_mod.Record
 LOOK_EVERY_S = 15.0
 # Nova may change its records while the hosts are asked: then they are asked again.
 LOOKS = 3
+# What is seen is written down where it has changed, and else once in so long.
+SEEN_EVERY_S = 60.0
 # These wait for something outside, and are told about each time that they change.
 _UNDECIDED = frozenset({Kind.WAIT, Kind.HOLD, Kind.RESUME})
 
@@ -69,6 +71,8 @@ class Recovery:
         self._hands = hands
         self._world = world
         self._busy: set[str] = set()
+        # The last look at each that is being taken up, and its time since the epoch.
+        self._seen: dict[str, tuple[evidence.Evidence, float]] = {}
         self._touched: set[str] = set()
         # Releases that were dealt with, by the migration.
         self._let_go: set[str] = set()
@@ -169,6 +173,7 @@ class Recovery:
             LOG.exception('Migration %s is not recovered yet', record.migration)
             self._note_failure(record.migration, error)
         finally:
+            self._seen.pop(record.migration, None)
             with self._lock:
                 self._busy.discard(record.migration)
             self._pay(record.server)
@@ -193,7 +198,7 @@ class Recovery:
             record = self._records.get(migration)
             if record is None:
                 return
-            step = plan.carry_out(functools.partial(self.look, record),
+            step = plan.carry_out(functools.partial(self._look, record),
                                   functools.partial(self._act, record))
             if step.kind is Kind.NOTHING:
                 return
@@ -215,6 +220,11 @@ class Recovery:
                     instance_uuid=record.server)
         self._world.tell(record, f'recovery: released by {release.by}')
         self._let_go.add(record.migration)
+
+    def _look(self, record: Record) -> evidence.Evidence:
+        found = self.look(record)
+        self._seen[record.migration] = found, time.time()
+        return found
 
     def look(self, record: Record) -> evidence.Evidence:
         """Collect the evidence of a migration now."""
@@ -248,15 +258,24 @@ class Recovery:
     def _say(self, record: Record, step: table.Step) -> None:
         """Write down what is waited for, and tell where that is new."""
         before = record.undecided or {}
-        if (before.get('kind'), before.get('reason')) == (step.kind.value, step.reason):
+        now = {'since_s': before.get('since_s', time.time()), 'kind': step.kind.value,
+               'reason': step.reason, **self._last_look(record, before)}
+        is_told = all(before.get(name) == now[name] for name in ('kind', 'reason'))
+        if is_told and not _has_aged(before, now):
             return
         # First: whoever reads the log may ask for it at once.
-        self._records.change(record.migration, undecided={
-            'since_s': before.get('since_s', time.time()), 'kind': step.kind.value,
-            'reason': step.reason})
+        self._records.change(record.migration, undecided=now)
+        if is_told:
+            return
         LOG.warning('Migration %(migration)s is undecided: %(reason)s', {
             'migration': record.migration, 'reason': step.reason}, instance_uuid=record.server)
         self._world.tell(record, f'recovery: {step.kind.value}, for {step.reason}')
+
+    def _last_look(self, record: Record, before: record_mod.Mapping) -> dict[str, Any]:
+        if record.migration not in self._seen:
+            return {'seen': before.get('seen'), 'seen_s': before.get('seen_s')}
+        seen, at_s = self._seen[record.migration]
+        return {'seen': seen.to_dict(), 'seen_s': at_s}
 
     def _note_failure(self, migration: str, error: Exception) -> None:
         try:
@@ -267,3 +286,12 @@ class Recovery:
         except exception.MigPolicyError as again:
             LOG.warning('Migration %(migration)s: %(error)s',
                         {'migration': migration, 'error': again})
+
+
+def _has_aged(before: record_mod.Mapping, now: record_mod.Mapping) -> bool:
+    """Whether what is written down of the last look is not what was seen, or is old."""
+    if before.get('seen') != now['seen']:
+        return True
+    age_s = (now['seen_s'] or 0.0) - (before.get('seen_s') or 0.0)
+    # The clock may have been set back.
+    return not 0.0 <= age_s < SEEN_EVERY_S

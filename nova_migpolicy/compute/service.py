@@ -12,6 +12,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import pathlib
+import time
 from typing import Any
 
 from nova import exception as nova_exception
@@ -28,12 +29,15 @@ from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import journal_reader
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
+from nova_migpolicy.recovery import account
 from nova_migpolicy import vocabulary
 from nova_migpolicy import written as written_mod
 
 # A younger view is fresh enough for every caller.
 FRESH_S = 1.0
 LOOK_S = 0.3
+#: entries of each list in an answer about recovery
+MOST = 100
 _NOT_YET = ('{}: not possible in the phase {}; wait until its memory is being sent, or cancel it '
             'and start it with another policy')
 CANCELLED = outcome_mod.End.CANCELLED.value
@@ -223,6 +227,35 @@ class MigrationService:
         """Use up, for another host, what an operator has released here; `by` is who did."""
         found = self._written.use_release(server, migration)
         return Answer(protocol.OK, {'by': None if found is None else found.by})
+
+    def undecided(self) -> Answer:
+        """List what is undecided of this host's migrations, since the longest ago first.
+
+        `left_out` is how many more there are, and files that are not used.
+        """
+        try:
+            records, unused = self._written.look()
+        except OSError as error:
+            return protocol.refusal(
+                f'what is written down there cannot be read: {error.strerror}',
+                protocol.UNAVAILABLE)
+        now_s = time.time()
+        found = sorted((account.entry(one, now_s) for one in records if one.undecided),
+                       key=lambda one: one['since_s'])
+        return Answer(protocol.OK, {
+            'migrations': found[:MOST],
+            'unused': [{'file': str(one.path), 'reason': one.reason} for one in unused[:MOST]],
+            'left_out': len(found[MOST:]) + len(unused[MOST:])})
+
+    def recovery(self, server: str, migration: str) -> Answer:
+        """Tell what is written down of a migration; `migration` is None where nothing is."""
+        try:
+            found = self._written.get(migration)
+        except exception.RecordNotRead as error:
+            return protocol.refusal(str(error), protocol.UNAVAILABLE)
+        is_its = found is not None and found.server == server
+        return Answer(protocol.OK, {
+            'migration': account.entry(found, time.time()) if found and is_its else None})
 
     @staticmethod
     def _after_its_end(records: journal_reader.Records, command: str) -> Answer | None:

@@ -105,6 +105,12 @@ class Evidence:
     was_paused: bool = False
     fenced: bool = False
 
+    def to_dict(self) -> dict[str, str | bool]:
+        """Return what was seen of both hosts and Nova, in words, to be kept and shown."""
+        return {'source': self.source.value, 'job': self.job,
+                'destination': self.destination.value, 'home': self.home.value,
+                'status': self.status.value, 'migrating': self.migrating}
+
     @property
     def is_settled(self) -> bool:
         """Whether nothing is left to do by Nova's records."""

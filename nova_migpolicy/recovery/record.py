@@ -146,6 +146,9 @@ def _fields(**parts: tuple[_Check, object]) -> _Check:
     return check
 
 
+_SEEN = _fields(source=(_text, ''), job=(_truth, False), destination=(_text, ''),
+                home=(_text, ''), status=(_text, ''), migrating=(_truth, False))
+
 _CHECKS: dict[str, _Check] = {
     'server': _uuid,
     'migration': _uuid,
@@ -167,7 +170,8 @@ _CHECKS: dict[str, _Check] = {
                         max_downtime_ms=(_or_none(_count), None),
                         throttle_is_held=(_truth, False)),
     'undecided': _or_none(_fields(since_s=(_seconds, None), kind=(_name, None),
-                                  reason=(_text, ''))),
+                                  reason=(_text, ''), seen_s=(_or_none(_seconds), None),
+                                  seen=(_or_none(_SEEN), None))),
     'tries': _count,
 }
 
@@ -189,7 +193,8 @@ class Record:
         `retuned` and `held` (by key, as asked for).
     settings: `bandwidth_mib_s` and `max_downtime_ms` as last set, None where not set, and whether
         the throttle is held (`throttle_is_held`).
-    undecided: the last step of recovery that is not complete: `since_s`, its `kind` and `reason`.
+    undecided: the last step of recovery that is not complete: `since_s`, its `kind` and `reason`,
+        and what was `seen` (as Evidence.to_dict has it) at `seen_s`; None where not known.
     tries: of resuming post-copy.
 
     :raises exception.BadRecord: a value is none of these

@@ -209,3 +209,38 @@ class TestApi(base.ContractCase):
         self.assertEqual((400, []), self.migrate({'migpolicy': {'timeout_seconds': 60},
                                                   'disk_over_commit': 7}))
         self.assertEqual(['hold_request', 'drop_request'], [one[0] for one in self.asked])
+
+    def test_all_hosts_are_asked_each_in_its_own_cell(self):
+        uuids = [objects.CellMapping.CELL0_UUID, *(
+            f'{number}0000000-2222-3333-4444-555555555555' for number in range(3))]
+        self.useFixture(fixtures.MonkeyPatch('nova.context.CELLS', [objects.CellMapping(
+            self.context, uuid=uuid, name='c', transport_url='fake:///', disabled=False,
+            database_connection='sqlite://') for uuid in uuids]))
+        now = datetime.datetime.now(datetime.timezone.utc)
+
+        def services(context, binary, include_disabled=False):
+            self.assertEqual(('nova-compute', True), (binary, include_disabled))
+            if context.cell_uuid == uuids[3]:
+                raise ValueError('no database')
+            return [objects.Service(context, host=f'n{uuids.index(context.cell_uuid)}',
+                                    binary=binary, topic='compute', forced_down=False,
+                                    created_at=now, updated_at=now, last_seen_up=now)]
+
+        self.useFixture(fixtures.MockPatch(
+            'nova.objects.ServiceList.get_by_binary', side_effect=services))
+        asked = {}
+
+        def ask(channel, context, host, method):
+            asked[host] = method, context.cell_uuid, context.user_id
+            return 200, {'migrations': [], 'unused': [], 'left_out': 0}
+
+        self.useFixture(fixtures.MockPatchObject(client.Channel, 'ask', ask))
+        answer = self.send('GET', '/os-migrations/recovery')
+        self.assertEqual(200, answer.status_int, answer.body)
+        self.assertEqual({'n1': ('undecided', uuids[1], 'u'), 'n2': ('undecided', uuids[2], 'u')},
+                         asked)
+        self.assertEqual([None], [one['host'] for one in answer.json['incomplete']])
+        self.context = nova_context.RequestContext(
+            'u', 'p', roles=['manager', 'member', 'reader'], is_admin=False)
+        for path in ('/os-migrations/recovery', f'{PATH}/recovery'):
+            self.assertEqual(403, self.send('GET', path).status_int)

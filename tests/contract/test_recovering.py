@@ -149,6 +149,38 @@ class TestSteps(RecoveryCase):
         self.assertEqual(since_s, self.now().undecided['since_s'])
         self.assertEqual([], self.hands.method_calls)
 
+    def test_what_was_seen_last_is_kept(self):
+        self.world.destination.return_value = Destination.SILENT
+        self.look()
+        first = self.now().undecided
+        self.assertEqual({
+            'source': 'runs', 'job': False, 'destination': Destination.SILENT.value,
+            'home': 'source', 'status': 'under way', 'migrating': True}, first['seen'])
+        self.assertEqual(first['since_s'], min(first['since_s'], first['seen_s'] + 1))
+        # Seen again, it is not written again at once.
+        self.look()
+        self.assertEqual(first, self.now().undecided)
+        self.nova = OVER
+        self.look()
+        changed = self.now().undecided
+        self.assertEqual((first['since_s'], first['reason'], 'ended', False), (
+            changed['since_s'], changed['reason'], changed['seen']['status'],
+            changed['seen']['migrating']))
+        self.records.change(self.record.migration, undecided={**changed, 'seen_s': 5.0})
+        self.look()
+        self.assertLessEqual(changed['seen_s'], self.now().undecided['seen_s'])
+        self.assertEqual(1, len(self.told()), self.told())
+
+    def test_what_was_seen_before_a_look_failed_is_kept(self):
+        self.world.destination.return_value = Destination.SILENT
+        self.look()
+        first = self.now().undecided
+        self.world.destination.side_effect = RuntimeError('a bug')
+        self.look()
+        now = self.now().undecided
+        self.assertIn('a bug', now['reason'])
+        self.assertEqual((first['seen'], first['seen_s']), (now['seen'], now['seen_s']))
+
     def test_what_cannot_be_decided_is_locked_and_kept(self):
         self.world.destination.return_value = Destination.ARRIVED
         self.look()

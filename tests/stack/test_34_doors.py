@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,12 +15,13 @@ from lab.openstack import services
 from nova_migpolicy import written
 from tests.stack.support import deaths
 from tests.stack.support import recoveries
+from tests.stack.support import samples
 from tests.stack.support import steering
 
 UNTOLD = deaths.AFTER_THE_COPY['before_the_destination_is_told']
 
 
-class DoorsTest(deaths.DeathsTest):
+class DoorsTest(deaths.DeathsTest, samples.Sampled):
 
     def moved_and_untold(self):
         """A guest that has arrived, of which Nova was not told."""
@@ -89,6 +91,7 @@ class DoorsTest(deaths.DeathsTest):
         lab_client.wait(lambda: [one.undecided for one in records.look()[0]],
                         lambda found: found and all(found), recoveries.AGREE_S,
                         'it to be undecided')
+        self.assert_shown(run)
         self.release(run)
         lab_client.wait(
             lambda: (self.admin.server(run.server)['OS-EXT-STS:task_state'],
@@ -105,6 +108,43 @@ class DoorsTest(deaths.DeathsTest):
         self.assertEqual(['n1'], self.admin.allocations(run.server))
         self.signal('n2', 'nova-compute', signal.SIGCONT)
         self.stack.wait_computes()
+
+    def assert_shown(self, run):
+        """It is shown to an admin, through the API and the commands, and to nobody else."""
+        path = f'/servers/{run.server}/migrations/{run.migration}/recovery'
+        one = self.check_sample('recovery-get', 'GET', path, 200)['recovery']
+        self.assertEqual((run.server, 'n1', 'n2', 'wait', 'the destination does not answer'), (
+            one['server_id'], one['source_host'], one['destination_host'], one['next_step'],
+            one['reason']))
+        self.assertEqual(('runs', False, 'source', 'is not known, the host does not answer'), (
+            one['evidence']['source'], one['evidence']['source_job'],
+            one['evidence']['server_host'], one['evidence']['destination']))
+        found = self.check_sample('recovery-list', 'GET', '/os-migrations/recovery', 200)
+        self.assertEqual(([run.server], ['n2']), (
+            [entry['server_id'] for entry in found['recovery']],
+            [entry['host'] for entry in found['incomplete']]))
+        of_n1 = self.admin.answer('GET', '/os-migrations/recovery?host=n1').json()
+        self.assertEqual((found['recovery'], []), (of_n1['recovery'], of_n1['incomplete']))
+        listed, shown = ('list',), ('show', run.server)
+        done = self.recovery(*listed)
+        self.assertEqual((1, ''), (done.returncode, done.stderr))
+        self.assertLessEqual(max(map(len, done.stdout.splitlines())), 100, done.stdout)
+        rows = json.loads(self.recovery(*listed, '-f', 'json').stdout)
+        self.assertEqual([(run.server, 'wait', 'n1'), (None, 'not known', 'n2')], [
+            (row['Server ID'], row['Next Step'], row['Source Host']) for row in rows])
+        done = self.recovery(*shown, '-f', 'json')
+        self.assertEqual((0, one['what_to_do']), (
+            done.returncode, json.loads(done.stdout)['what_to_do']), done.stderr)
+        for words, said in ((listed, 'The rule migpolicy:recovery does not allow it'),
+                            (shown, 'There is no server ')):
+            done = self.recovery(*words, user='member')
+            self.assertEqual((1, ''), (done.returncode, done.stdout))
+            self.assertIn(said, done.stderr)
+        self.assertEqual(404, self.stack.client('member').answer('GET', path).status_code)
+
+    def recovery(self, *words, user='admin'):
+        return self.stack.cli(['openstack', 'server', 'migration', 'recovery', *words], user,
+                              check=False)
 
     def release(self, run):
         done = subprocess.run(

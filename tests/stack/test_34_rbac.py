@@ -27,8 +27,11 @@ class RbacTest(phases.InPhase, steering.SteeringTest):
     def test_each_path_as_each_user(self):
         run = self.in_disks(bandwidth_mib_s=8, owner=self.stack.client('member'))
         path = f'/servers/{run.server}/migrations/{run.migration}'
-        for what in ('policy', 'progress', 'timeline'):
+        for what in ('policy', 'progress', 'timeline', 'recovery'):
             self.assertEqual(ADMINS, self.codes('GET', f'{path}/{what}'), what)
+        for query in ('', '?host=n1', '?host=nowhere'):
+            self.assertEqual(ALL_HOSTS if query != '?host=nowhere' else ALL_HOSTS | {'admin': 404},
+                             self.codes('GET', f'/os-migrations/recovery{query}'), query)
         for action in ('post_copy', 'pause'):
             self.assertEqual(MANAGERS, self.codes(
                 'POST', f'{path}/action', json={action: None}), action)

@@ -35,7 +35,7 @@ FORBIDDEN = {
 }
 #: the same thing seen from two sides
 TWICE = {'cancel', 'change', 'disk_caps', 'disks', 'doors', 'errors', 'hands', 'http', 'policies',
-         'record', 'retune', 'show', 'start', 'status'}
+         'record', 'recovery', 'retune', 'show', 'start', 'status'}
 
 
 def imports(source: str) -> set[str]:

@@ -16,6 +16,7 @@ import webob
 
 from nova_migpolicy.api import errors
 from nova_migpolicy.api import filter as filter_mod
+from nova_migpolicy.api import lookup as lookup_mod
 from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.api import routes
 from nova_migpolicy.api import target as target_mod
@@ -78,6 +79,8 @@ class Lookup:
             uuid=SERVER, project_id='p', host='n1', locked=False)
         self.migrations = [migration()]
         self.down = set()
+        self.hosts = ['n1', 'n2']
+        self.silent_cells = 0
 
     def own(self, context):
         return copy.copy(context)
@@ -103,6 +106,12 @@ class Lookup:
         if host not in ('n1', 'n2'):
             raise errors.Refusal(404, 'no such host')
 
+    def computes(self, context):
+        return [lookup_mod.Compute(host, context, None) for host in self.hosts], self.silent_cells
+
+    def is_up(self, compute):
+        return compute.host not in self.down
+
     def check_up(self, context, host):
         if host in self.down:
             raise errors.Unreachable(503, f'{host} is down')
@@ -117,7 +126,7 @@ class Channel:
 
     def ask(self, context, host, method, **arguments):
         self.asked.append((host, method, arguments))
-        answer = self.answers.get(method, (200, {}))
+        answer = self.answers.get((host, method), self.answers.get(method, (200, {})))
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -158,6 +158,29 @@ class TestLookup(testtools.TestCase):
         self.refused(503, 'There is no nova-compute on n1', self.lookup.check_up, self.context,
                      'n1', kind=errors.Unreachable)
 
+    def test_all_hosts_of_all_cells(self):
+        contexts = {name: nova_context.RequestContext('u', 'p') for name in 'ab'}
+        services = {name: [objects.Service(context, host=f'{host}{name}', forced_down=host == 2,
+                                           last_seen_up=ago(), created_at=ago(), topic='compute',
+                                           updated_at=ago()) for host in (2, 1)]
+                    for name, context in contexts.items()}
+        found = {'c': nova_context.did_not_respond_sentinel, 'd': ValueError('a bug')}
+
+        def gather(context, ask):
+            return {**{name: ask(cell) for name, cell in contexts.items()}, **found}
+
+        self.patch('nova.context.scatter_gather_skip_cell0', side_effect=gather)
+        get = self.patch('nova.objects.ServiceList.get_by_binary', side_effect=(
+            lambda context, *args, **kwargs: next(
+                services[name] for name, one in contexts.items() if one is context)))
+        computes, silent_cells = self.lookup.computes(self.context)
+        self.assertEqual((['1a', '1b', '2a', '2b'], 2),
+                         ([one.host for one in computes], silent_cells))
+        self.assertEqual([True, True, False, False],
+                         [self.lookup.is_up(one) for one in computes])
+        self.assertIs(contexts['b'], computes[1].context)
+        get.assert_called_with(contexts['b'], 'nova-compute', include_disabled=True)
+
     @ddt.data((False, False, False), (True, True, False), (True, False, True))
     @ddt.unpack
     def test_lock(self, locked, is_admin, refused):

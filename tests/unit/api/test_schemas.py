@@ -11,7 +11,8 @@ from nova_migpolicy.api import errors
 from nova_migpolicy.api import schemas
 from nova_migpolicy.policy import keys
 
-_ALL = ('tuning', 'request_policy', 'action', 'cancel', 'timeline_query')
+_ALL = ('tuning', 'request_policy', 'action', 'cancel', 'timeline_query',
+        'recovery_query')
 _ANY = strategies.recursive(
     strategies.none() | strategies.booleans() | strategies.integers()
     | strategies.floats() | strategies.text(),

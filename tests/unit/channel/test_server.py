@@ -25,6 +25,7 @@ ARGUMENTS = {
     'whereabouts': ('server',),
     'take_over': ('server', 'migration'),
     'use_release': ('server', 'migration'),
+    'undecided': (), 'recovery': ('server', 'migration'),
 }
 FINE = {'server': SERVER, 'migration': MIGRATION, 'after': 0, 'limit': 10, 'kinds': ['sample'],
         'changes': {'bandwidth_mib_s': 5, 'remedies': ['downtime']}, 'release': [],
@@ -88,6 +89,8 @@ class EndpointTest(testtools.TestCase):
         for method, names in ARGUMENTS.items():
             given = self.fine(method)
             for wrong in ({**given, 'more': 1}, {name: given[name] for name in names[1:]}, {}):
+                if wrong == given:
+                    continue
                 refused = self.call(method, **wrong)
                 self.assertEqual(400, refused['status'])
                 self.assertIn('the arguments have to be', refused['message'])

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 
+from nova_migpolicy.recovery import account
 from nova_migpolicy.recovery import advice
 from nova_migpolicy import written
 from tests.unit.cmd import base
 from tests.unit.recovery import cases
+from tests.unit.recovery import looks
 
 LONG = 'compute-with-a-long-name.rack17.region-one.example.org'
 AS_ANOTHER = """
@@ -34,8 +36,9 @@ class RecoveryTest(base.CommandTest):
         self.records = written.Records(self.folder / written.FOLDER)
         self.now_s = time.time()
 
-    def keep(self, kind=None, reason='any', age_s=60.0, **changes):
-        undecided = kind and {'since_s': self.now_s - age_s, 'kind': kind, 'reason': reason}
+    def keep(self, kind=None, reason='any', age_s=60.0, seen=None, seen_ago_s=5.0, **changes):
+        undecided = kind and {'since_s': self.now_s - age_s, 'kind': kind, 'reason': reason,
+                              'seen': seen, 'seen_s': self.now_s - seen_ago_s}
         self.records.keep(cases.a_record(undecided=undecided, started_s=self.now_s - 7200,
                                          **changes))
 
@@ -153,6 +156,13 @@ class ShowTest(RecoveryTest):
             self.assertRegex(out, 'phase +copying\nnext step +hold\n')
             self.assertRegex(out, 'policy +max_downtime_ms=500, remedies=bandwidth\n')
 
+    def test_what_was_seen(self):
+        self.keep('hold', HELD, seen=looks.seen().to_dict())
+        whole = ' '.join(self.recovery('show', cases.SERVER)[1].split())
+        self.assertIn(f'seen {account.seen_in_words(looks.seen().to_dict())} looked at ', whole)
+        one, = json.loads(self.recovery('show', cases.SERVER, '-f', 'json')[1])
+        self.assertEqual(looks.seen().to_dict(), one['seen'])
+
     def test_one_that_is_under_way(self):
         self.keep()
         status, out = self.recovery('show', cases.SERVER)
@@ -260,6 +270,13 @@ class ReleaseTest(RecoveryTest):
         self.assertEqual(2, status)
         self.assertIn('nova-compute has gone on with its migration meanwhile', errors)
         self.assertEqual([], self.records.releases())
+
+    def test_nova_compute_has_looked_again_while_it_was_asked(self):
+        self.keep('hold', seen_ago_s=20.0)
+        with base.fixtures.MonkeyPatch('nova_migpolicy.cmd.recovery._is_agreed',
+                                       lambda: self.keep('hold', seen_ago_s=0.0) or True):
+            status, _, errors = self.release()
+        self.assertEqual((0, ''), (status, errors))
 
     def test_where_it_cannot_be_written(self):
         self.keep('hold')

@@ -6,14 +6,18 @@ What is asked to be done to them is done, kept for later, or refused with the re
 
 from __future__ import annotations
 
+import json
 import types
 import uuid
+
+import fixtures
 
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy import vocabulary
+from nova_migpolicy import written
 from tests.unit.compute import controlled
 from tests.unit.recovery import cases
 
@@ -329,3 +333,65 @@ class ReleasedTest(controlled.ControlBase):
         self.assertEqual({'by': None}, by(cases.OTHER))
         self.assertEqual({'by': 'ann'}, by())
         self.assertEqual({'by': None}, by())
+
+
+class RecoveryTest(controlled.ControlBase):
+
+    def setUp(self):
+        super().setUp()
+        self.records = self.control._written
+
+    def keep(self, number, since_s=None):
+        server, migration = (f'{number:08}-0000-4000-8000-00000000000{one}' for one in (1, 2))
+        record = cases.a_record(server=server, migration=migration, undecided=since_s and {
+            'since_s': since_s, 'kind': 'wait', 'reason': 'the destination does not answer'})
+        self.records.keep(record)
+        return record
+
+    def test_what_is_undecided_since_the_longest_ago_first(self):
+        self.assertEqual({'migrations': [], 'unused': [], 'left_out': 0},
+                         self.control.undecided().body)
+        late, early, _ = self.keep(1, 2000.0), self.keep(2, 1000.0), self.keep(3)
+        found = self.control.undecided()
+        self.assertEqual(protocol.OK, found.status)
+        self.assertEqual([early.server, late.server],
+                         [one['server'] for one in found.body['migrations']])
+        self.assertNotIn('connection_info', json.dumps(found.to_dict()))
+
+    def test_files_that_are_not_used(self):
+        self.keep(1)
+        path = self.folder / written.FOLDER / 'a.json'
+        path.write_bytes(b'{')
+        [one] = self.control.undecided().body['unused']
+        self.assertEqual((str(path), True), (one['file'], 'cut off' in one['reason']))
+        self.assertTrue(path.exists())
+
+    def test_no_more_than_a_message_should_carry(self):
+        self.useFixture(fixtures.MonkeyPatch('nova_migpolicy.compute.service.MOST', 2))
+        for number in range(5):
+            self.keep(number, 1000.0 + number)
+        found = self.control.undecided().body
+        self.assertEqual(([1000.0, 1001.0], 3), (
+            [one['since_s'] for one in found['migrations']], found['left_out']))
+
+    def test_what_cannot_be_read(self):
+        # A file in the place of the folder.
+        place = self.folder / written.FOLDER
+        place.parent.mkdir()
+        place.touch()
+        found = self.control.undecided()
+        self.assertEqual(protocol.UNAVAILABLE, found.status)
+        self.assertIn('what is written down there cannot be read: Not a directory', found.message)
+        self.assertEqual(protocol.UNAVAILABLE,
+                         self.control.recovery(cases.SERVER, cases.MIGRATION).status)
+
+    def test_one_migration(self):
+        record = self.keep(1, 1000.0)
+        found = self.control.recovery(record.server, record.migration).body['migration']
+        self.assertEqual((record.migration, 'wait'), (found['migration'], found['next_step']))
+        under_way = self.keep(2)
+        found = self.control.recovery(under_way.server, under_way.migration).body['migration']
+        self.assertEqual(('copying', None), (found['phase'], found['next_step']))
+        for server, migration in ((cases.OTHER, record.migration),
+                                  (record.server, cases.OTHER)):
+            self.assertIsNone(self.control.recovery(server, migration).body['migration'])
