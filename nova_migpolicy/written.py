@@ -28,6 +28,8 @@ LOG = logging.getLogger(__name__)
 
 #: below Nova's state_path
 FOLDER = pathlib.Path('migpolicy/recovery')
+#: likewise, of what a destination has prepared
+PREPARED = pathlib.Path('migpolicy/prepared')
 SUFFIX = '.json'
 #: of a file that is about to take the place of one without it
 NEW = '.new'
@@ -89,6 +91,19 @@ class Records:
         """
         with self._lock(_name(record.migration)):
             self._keep(record)
+
+    def add(self, record: record_mod.Record) -> bool:
+        """Write a record, unless its migration has one; return whether it was written.
+
+        :raises exception.RecordNotKept: as `keep` does
+        :raises exception.RecordNotRead: there may be one, but it cannot be read just now
+        """
+        name = _name(record.migration)
+        with self._lock(name):
+            if self._is_released(name) or self._get(name) is not None:
+                return False
+            self._keep(record)
+            return True
 
     def get(self, migration: str) -> record_mod.Record | None:
         """Return a migration's record; None where there is none that can be used.

@@ -69,6 +69,16 @@ def start(run: services.Services) -> None:
     run.wait('mariadb', lambda: _admin(run, 'ping') == 0)
 
 
+def stop(run: services.Services) -> None:
+    """Stop MariaDB; nothing that was written is lost.
+
+    :raises LabError: it does not stop
+    """
+    if _admin(run, 'shutdown'):
+        raise needs.LabError(f'MariaDB cannot be stopped{run.trouble("mariadb")}')
+    run.ended('mariadb')
+
+
 def create(run: services.Services, kept: pathlib.Path) -> None:
     """Make all databases, start keystone, fill them, and put a copy into the cache.
 
@@ -156,9 +166,7 @@ def _manage(run: services.Services, name: str, module: str, commands: list[list[
 
 def _keep(run: services.Services, kept: pathlib.Path) -> None:
     # A copy of a running server's files would need repair at each start.
-    if _admin(run, 'shutdown'):
-        raise needs.LabError(f'MariaDB cannot be stopped{run.trouble("mariadb")}')
-    run.ended('mariadb')
+    stop(run)
     for old in kept.parent.glob(f'stack-{run.where.nova}-*'):
         shutil.rmtree(old, ignore_errors=True)
     # Under another name until it is whole: one that ends halfway leaves none that others take.

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a Python program that kills itself at an exact place, as a crash or a power cut would.
+"""Run a Python program that has a fault at an exact place, as of a crash or a bus that loses.
 
     dying.py FILE PROGRAM ARGUMENT...
 
 While FILE exists, the program dies (SIGKILL) when it comes to the place that FILE names:
-`before nova.compute.manager:ComputeManager._post_live_migration`, or `after` it. The file is
-removed first, so that the next start lives. Functions and methods of any module may be named;
-FILE is looked at when one of PLACES is called.
+`before nova.compute.manager:ComputeManager._post_live_migration`, or `after` it. With `stop`
+before these words it stops there (SIGSTOP) until it is told to go on. `lose PLACE` is for a method
+of Nova's that sends a message: it is not sent, and who waits for its answer waits in vain, but not
+for long. The file is removed first, so that this happens once. Functions and methods of any module
+may be named; FILE is looked at when one of PLACES is called.
 """
 
 from __future__ import annotations
@@ -49,6 +51,8 @@ PLACES = (
     'nova_migpolicy.compute.hands:Hands.roll_back',
     'nova_migpolicy.compute.hands:Hands._reopen',
 )
+# Of the methods that send a message, those that wait for no answer.
+_CASTS = frozenset({'rollback_live_migration_at_destination', 'live_migration'})
 
 
 class _Finder(importlib.abc.MetaPathFinder):
@@ -84,22 +88,38 @@ def _mine(file: pathlib.Path, place: str, module: object) -> None:
 
     @functools.wraps(function)
     def mined(*args: object, **kwargs: object) -> object:
-        _die(file, f'before {place}')
+        _fail(file, f'before {place}')
+        if _is_due(file, f'lose {place}'):
+            return _unheard(name)
         result = function(*args, **kwargs)
-        _die(file, f'after {place}')
+        _fail(file, f'after {place}')
         return result
 
     setattr(owner, name, mined)
 
 
-def _die(file: pathlib.Path, here: str) -> None:
+def _fail(file: pathlib.Path, here: str) -> None:
+    if _is_due(file, here):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if _is_due(file, f'stop {here}'):
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _is_due(file: pathlib.Path, here: str) -> bool:
     try:
         if file.read_text() != here:
-            return
+            return False
     except FileNotFoundError:
-        return
+        return False
     file.unlink()
-    os.kill(os.getpid(), signal.SIGKILL)
+    return True
+
+
+def _unheard(name: str) -> None:
+    """Be a message that nobody gets: a caller waits for its answer, a cast has none."""
+    if name not in _CASTS:
+        # Not before it is there anyway: the program is still to choose its kind of threads.
+        raise sys.modules['oslo_messaging'].MessagingTimeout(f'{name} is lost')
 
 
 def main() -> None:

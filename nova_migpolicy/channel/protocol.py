@@ -173,6 +173,8 @@ METHODS: Mapping[str, Method] = {
     # Asked by another compute host. libvirt may answer later than this, as in a switchover.
     'whereabouts': Method({'server': _uuid}, patience=Patience(3.0, 0.5)),
     'use_release': Method(_MIGRATION, patience=Patience(3.0, 0.5)),
+    # Nova ends what is left of the guest there, and disconnects its volumes.
+    'discard': Method({'server': _uuid}, takes_context=True, patience=Patience(60.0, 1.0)),
     # The conductor, neutron and placement are asked there.
     'take_over': Method(_MIGRATION, takes_context=True, patience=Patience(60.0, 1.0)),
 }

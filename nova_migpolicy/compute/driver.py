@@ -27,6 +27,7 @@ from oslo_log import log as logging
 from nova_migpolicy.channel import client
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.channel import server
+from nova_migpolicy.compute import arrivals as arrivals_mod
 from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import connection
 from nova_migpolicy.compute import dirty_rate
@@ -35,6 +36,7 @@ from nova_migpolicy.compute import fits
 from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import hooks as hooks_mod
 from nova_migpolicy.compute import kept as kept_mod
+from nova_migpolicy.compute import lifecycle
 from nova_migpolicy.compute import migrate_call
 from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy.compute import nova_records
@@ -48,7 +50,9 @@ from nova_migpolicy.compute import service
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.compute import sighup
 from nova_migpolicy.compute import stopping as stopping_mod
+from nova_migpolicy.compute import strays as strays_mod
 from nova_migpolicy.compute import takeover as takeover_mod
+from nova_migpolicy import exception
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import domains
 from nova_migpolicy.monitor import events
@@ -60,6 +64,7 @@ from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import resuming
 from nova_migpolicy.policy import resolve
+from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import record as record_mod
 from nova_migpolicy import vocabulary
 from nova_migpolicy import written as written_mod
@@ -82,6 +87,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
     def __init__(self, virtapi: Any, read_only: bool = False) -> None:
         compat.check_nova()
         self._policies = policies.Policies(CONF)
+        self._lifecycle = lifecycle.Lifecycle(super().emit_event)
         super().__init__(virtapi, read_only=read_only)
         self._current: dict[str, migration_mod.Migration] = {}
         # Servers whose migration Nova has begun to prepare since this process was started.
@@ -105,7 +111,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         super().init_host(host)
         self._remove_old_journals()
         waiting = pending.NovaQueue(lambda: self.virtapi._compute._waiting_live_migrations, host)
-        self._recover(host, waiting)
+        hands = self._recover(host, waiting)
         sighup.install(CONF, self.virtapi._compute.reset)
         self._channel = server.serve(host, service.MigrationService(
             self._current, early=self._early, requests=self._requests,
@@ -114,17 +120,17 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 self._abort_queued),
             journals=self._journals, resolve_for=self._policies.resolve_for,
             newest_request=request_policies.newest, whereabouts=self._whereabouts,
-            take_over=self._finish_here, written=self._records))
+            take_over=self._finish_here, discard=hands.discard, written=self._records))
         LOG.info('Live migrations are steered by policy; %(policy)s; %(threads)s', {
             'policy': self._policies.describe(),
             'threads': 'native threads' if compat.is_threaded() else 'eventlet'})
 
-    def _recover(self, host: str, waiting: pending.NovaQueue) -> None:
+    def _recover(self, host: str, waiting: pending.NovaQueue) -> hands_mod.Hands:
         """Take up what an earlier process has left, now and from time to time."""
         manager = self.virtapi._compute
         hands = self._hands = hands_mod.Hands(manager, host, self._guest_of)
         channel = self._peers = client.Channel('nova-compute')
-        hooks = hooks_mod.Hooks(manager, host, self._records)
+        hooks = hooks_mod.Hooks(manager, host, self._records, hands)
         takeover = takeover_mod.Takeover(
             self._current, self._records, hands, channel, takeover_mod.Here(
                 domain=self._domain_here, guest=self._guest_of, open_session=self._take_over,
@@ -133,16 +139,35 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 interval_s=lambda: self._policies.progress_interval_s, call=self._call_again,
                 own_guest=self._own_guest,
                 libvirt_version=lambda: int(self._control.get().getLibVersion())))
-        recovery = recovering.Recovery(self._records, hands, takeover)
+        strays = strays_mod.Strays(
+            host, hands, self._domains_here, takeover.source,
+            lambda server, migration: recovery.is_known(server, migration) or hooks.is_novas(
+                server, migration) or server in self._current)
+        arrivals = arrivals_mod.Arrivals(
+            manager, host, written_mod.Records(pathlib.Path(CONF.state_path)
+                                               / written_mod.PREPARED),
+            lambda server: self._domain_here(server).destination)
+
+        def search() -> list[record_mod.Record]:
+            arrivals.look()
+            return strays.find()
+
+        recovery = recovering.Recovery(self._records, hands, takeover, search)
         self._doors = doors_mod.Doors(host, self._records, self._domain_here, channel,
                                       recovery.finish)
         hooks.install(recovery, self._doors.check, hands.keeps_allocation)
+        arrivals.install()
         self._stopping = stopping_mod.Stopping(
             lambda: self._policies.on_shutdown, self._current, stopping_mod.Others(
                 waiting.waiting_servers, self._abort_queued, recovery.stop,
                 lambda: hooks.is_at_work or recovery.is_busy), self._guest_of)
         compat.hook_shutdown(manager, self._stopping)
         recovery.start()
+        return hands
+
+    def emit_event(self, event: Any) -> None:
+        """Pass on what libvirt tells, without keeping the thread that hears it."""
+        self._lifecycle.pass_on(event)
 
     def cleanup_host(self, host: str) -> None:
         """Stop as Nova does, and stop listening."""
@@ -361,6 +386,13 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             LOG.warning('libvirt on this host does not answer: %s', error, instance_uuid=server)
             return domains.SILENT
 
+    def _domains_here(self) -> set[str]:
+        """Return the UUIDs of all domains of this host.
+
+        :raises libvirt.libvirtError: libvirt does not answer
+        """
+        return {domain.UUIDString() for domain in self._control.get().listAllDomains()}
+
     def _finish_here(self, context: Any, server: str, migration: str) -> None:
         """Finish, on this host alone, a migration whose source is off."""
         if self._hands is not None:
@@ -374,6 +406,22 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         """
         if self._doors is not None:
             self._doors.check(context, instance)
+
+    def destroy(self, context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
+        """Destroy as Nova does; a post-copy under way is broken off before.
+
+        Of a guest whose QEMU is ended in post-copy libvirt keeps the definition until it is
+        started again, and Nova cannot delete the server.
+        """
+        try:
+            found = self._domain_here(instance.uuid)
+            if found.source is evidence.Source.POST_COPY and found.job:
+                with self._own_guest(instance.uuid) as guest:
+                    guest.end_post_copy(time.sleep)
+        except exception.GuestError as error:
+            LOG.warning('Its post-copy is not broken off before it is destroyed: %s', error,
+                        instance=instance)
+        return super().destroy(context, instance, *args, **kwargs)
 
     def reboot(self, context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
         """Reboot as Nova does, unless another host runs the guest."""

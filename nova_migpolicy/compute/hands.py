@@ -30,13 +30,16 @@ LOG = logging.getLogger(__name__)
 LOCK_MARK = 'nova_migpolicy: '
 LOCKED_REASON = 'locked_reason'
 _STATUS = {vocabulary.COMPLETED: evidence.Status.COMPLETED, None: evidence.Status.UNDER_WAY}
+# What a manager is given of a server.
+ATTRIBUTES = ['flavor', 'info_cache', 'metadata', 'system_metadata', 'numa_topology',
+               'pci_devices', 'migration_context', 'resources']
 LIVE_MIGRATION = 'live-migration'
 #: Nova's word for a migration that nobody has brought to an end
 ODD_END = 'error'
 #: its words for one that it or we have
 ENDED_WELL = vocabulary.FINAL_STATUSES - {ODD_END}
 # Nova is about to start the server elsewhere, or to remove it.
-_CHANGING = frozenset((task_states.REBUILDING, task_states.REBUILD_BLOCK_DEVICE_MAPPING,
+CHANGING = frozenset((task_states.REBUILDING, task_states.REBUILD_BLOCK_DEVICE_MAPPING,
                        task_states.REBUILD_SPAWNING, task_states.DELETING))
 
 
@@ -55,7 +58,7 @@ def nova_knows(record: record_mod.Record, context: Any
         LOG.warning("Nova's database does not say where the server is: %s", error,
                     instance_uuid=record.server)
         return evidence.Home.SILENT, evidence.Status.MISSING, False, False
-    home = evidence.Home.CHANGING if instance.task_state in _CHANGING else {
+    home = evidence.Home.CHANGING if instance.task_state in CHANGING else {
         record.source: evidence.Home.SOURCE,
         record.destination: evidence.Home.DESTINATION}.get(instance.host, evidence.Home.OTHER)
     try:
@@ -119,11 +122,29 @@ class Hands:
         context = kept_mod.context_of(record)
         instance, migration = load(record, context)
         migrate_data, volumes = kept_mod.objects_of(record, context)
+        if migrate_data is None:
+            # Nothing was written down, and no host had begun with it.
+            self.never_began(context, instance, migration)
+            return
         migrate_data.migration = migration
         self._reopen(context, instance, record)
         self._manager._rollback_live_migration(
             context, instance, record.destination, migrate_data, migration_status=status,
             source_bdms=volumes)
+
+    def never_began(self, context: Any, instance: Any, migration: Any) -> None:
+        """End a migration with which no host has begun."""
+        self._manager._revert_allocation(context, instance, migration)
+        self.let_stay(context, instance.uuid)
+        end(migration)
+
+    @staticmethod
+    def let_stay(context: Any, server: str) -> None:
+        """Let Nova's users act again on a server that does not migrate."""
+        instance = objects.Instance.get_by_uuid(context, server, expected_attrs=[])
+        if instance.task_state == task_states.MIGRATING:
+            instance.task_state = None
+            instance.save(expected_task_state=[task_states.MIGRATING])
 
     def finish_here(self, context: Any, server: str, migration: Any) -> None:
         """Finish, on the destination and alone, a migration whose source is off."""
@@ -158,9 +179,18 @@ class Hands:
         return True
 
     def close(self, record: record_mod.Record) -> None:
-        """End Nova's record of a migration whose server was rebuilt on another host."""
+        """End Nova's record of a migration whose server was rebuilt elsewhere, or deleted."""
         context = kept_mod.context_of(record)
-        self._close(context, *load(record, context), vocabulary.FAILED)
+        try:
+            server, migration = load(record, context)
+        except nova_exception.InstanceNotFound:
+            # Nova has deleted both rows, but a migration has a claim of its own; and one that was
+            # rolled back meanwhile has given it back to the server.
+            for uuid, kind in ((record.server, 'instance'), (record.migration, 'migration')):
+                self._manager.reportclient.delete_allocation_for_instance(
+                    context, uuid, consumer_type=kind, force=True)
+            return
+        self._close(context, server, migration, vocabulary.FAILED)
 
     def _close(self, context: Any, instance: Any, migration: Any, status: str) -> None:
         if status_of(migration.status) in (evidence.Status.QUEUED, evidence.Status.UNDER_WAY):
@@ -199,6 +229,23 @@ class Hands:
             self._guest(record.server).remove()
         except exception.GuestGone:
             pass
+
+    def discard(self, context: Any, server: str) -> None:
+        """Remove what a deleted server has left on this host, as Nova does half an hour later.
+
+        :raises exception.GuestError: the server is not deleted
+        """
+        context = context.elevated(read_deleted='yes')
+        try:
+            instance = objects.Instance.get_by_uuid(context, server, expected_attrs=ATTRIBUTES)
+        except nova_exception.InstanceNotFound:
+            instance = None
+        if instance is None or not instance.deleted:
+            raise exception.GuestError('destroy', "Nova's database does not say that the server "
+                                       'is deleted')
+        self._manager._shutdown_instance(
+            context, instance, objects.BlockDeviceMappingList.get_by_instance_uuid(
+                context, server), notify=False, try_deallocate_networks=False)
 
     @staticmethod
     def lock(record: record_mod.Record, reason: str) -> None:
@@ -269,11 +316,14 @@ def _unlock(instance: Any) -> bool:
     return bool(is_ours)
 
 
-def newest(context: Any, server: str) -> Any:
-    """Return Nova's newest live migration of a server; None for none."""
+def newest(context: Any, server: str, kind: str | None = LIVE_MIGRATION) -> Any:
+    """Return Nova's newest migration of a server; None for none.
+
+    :param kind: in Nova's word, or None for any
+    """
+    filters = {'instance_uuid': server} | ({} if kind is None else {'migration_type': kind})
     found = objects.MigrationList.get_by_filters(
-        context, {'instance_uuid': server, 'migration_type': LIVE_MIGRATION},
-        sort_keys=['created_at'], sort_dirs=['desc'], limit=1)
+        context, filters, sort_keys=['created_at'], sort_dirs=['desc'], limit=1)
     return next(iter(found), None)
 
 
@@ -291,6 +341,4 @@ def load(record: record_mod.Record, context: Any) -> tuple[Any, Any]:
 
 
 def _instance(server: str, context: Any) -> Any:
-    return objects.Instance.get_by_uuid(context, server, expected_attrs=[
-        'flavor', 'info_cache', 'metadata', 'system_metadata', 'numa_topology', 'pci_devices',
-        'migration_context', 'resources'])
+    return objects.Instance.get_by_uuid(context, server, expected_attrs=ATTRIBUTES)

@@ -18,12 +18,18 @@ from nova import objects
 from oslo_log import log as logging
 
 from nova_migpolicy.compute import doors as doors_mod
+from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy.compute import recovering
 from nova_migpolicy.recovery import evidence
+from nova_migpolicy import vocabulary
 from nova_migpolicy import written as written_mod
 
 LOG = logging.getLogger(__name__)
+
+# Nova's words for an evacuation after which it destroys, at its start, what is left on the source.
+EVACUATION = 'evacuation'
+EVACUATED = ('accepted', 'pre-migrating', 'done')
 
 Wrapped = Callable[..., Any]
 
@@ -31,13 +37,17 @@ Wrapped = Callable[..., Any]
 class Hooks:
     """What wraps Nova's manager of this host."""
 
-    def __init__(self, manager: Any, host: str, records: written_mod.Records) -> None:
+    def __init__(self, manager: Any, host: str, records: written_mod.Records,
+                 hands: hands_mod.Hands) -> None:
         self._manager = manager
+        self._hands = hands
+        self._recovery: recovering.Recovery | None = None
         self._host = host
         self._records = records
-        # The UUIDs of migrations that enter Nova's queue, and that Nova is at work on.
-        self._entering: set[str] = set()
-        self._at_work: set[str] = set()
+        # The servers of migrations that enter Nova's queue, and that Nova is at work on, by the
+        # UUIDs of the migrations.
+        self._entering: dict[str, str] = {}
+        self._at_work: dict[str, str] = {}
 
     def install(self, recovery: recovering.Recovery, may_start: Callable[[Any, Any], None],
                 keeps_allocation: Callable[[Any, Any], bool]) -> None:
@@ -47,9 +57,11 @@ class Hooks:
         :param may_start: raises Closed where a server's guest must not be started here
         :param keeps_allocation: whether a server has arrived here, and has what it takes
         """
+        self._recovery = recovery
         wraps: dict[str, Callable[[Wrapped], Wrapped]] = {
             'live_migration': self._entered, '_do_live_migration': self._did,
             '_do_rebuild_instance_with_claim': functools.partial(_asked_first, may_start),
+            '_destroy_evacuated_instances': self._spared,
             '_init_instance': functools.partial(_started, recovery)}
         for name, wrap in wraps.items():
             setattr(self._manager, name, wrap(getattr(self._manager, name)))
@@ -57,14 +69,15 @@ class Hooks:
         tracker.delete_allocation_for_evacuated_instance = _unless_arrived(
             keeps_allocation, tracker.delete_allocation_for_evacuated_instance)
 
-    def is_novas(self, server: str, migration: str) -> bool:
+    def is_novas(self, server: str, migration: str | None) -> bool:
         """Whether Nova itself, in this process, has a migration in its queue or is at work on it.
 
-        :param migration: its UUID
+        :param migration: its UUID; None for any of the server's
         """
         # In this order: it is in at least one of them at each moment.
-        return (migration in self._entering or server in self._manager._waiting_live_migrations
-                or migration in self._at_work)
+        return (_has(self._entering, server, migration)
+                or server in self._manager._waiting_live_migrations
+                or _has(self._at_work, server, migration))
 
     @property
     def is_at_work(self) -> bool:
@@ -75,15 +88,46 @@ class Hooks:
         @functools.wraps(live_migration)
         def enter(context: Any, dest: str, instance: Any, block_migration: bool, migration: Any,
                   migrate_data: Any) -> Any:
-            self._entering.add(migration.uuid)
+            self._entering[migration.uuid] = instance.uuid
             try:
+                if self._comes_too_late(context, instance, migration):
+                    return None
                 self._write(context, dest, instance, block_migration, migration, migrate_data)
                 return live_migration(context, dest, instance, block_migration, migration,
                                       migrate_data)
             finally:
-                self._entering.discard(migration.uuid)
+                del self._entering[migration.uuid]
 
         return enter
+
+    def _comes_too_late(self, context: Any, instance: Any, migration: Any) -> bool:
+        """Whether a migration that arrives here has been given up meanwhile; end it then.
+
+        It may have waited for hours in a queue.
+        """
+        try:
+            now = objects.Migration.get_by_uuid(context, migration.uuid)
+            server = objects.Instance.get_by_uuid(context, instance.uuid, expected_attrs=[])
+        except nova_exception.NotFound as error:
+            LOG.warning('Migration %(migration)s comes too late: %(error)s',
+                        {'migration': migration.uuid, 'error': error}, instance=instance)
+            return True
+        except Exception as error:
+            # What follows needs the database as well.
+            LOG.warning('It is not known whether the migration comes in time: %s', error,
+                        instance=instance)
+            return False
+        is_new = hands_mod.status_of(now.status) is evidence.Status.QUEUED
+        if is_new and server.task_state == task_states.MIGRATING and (
+                self._recovery is None or not self._recovery.is_at(migration.uuid)):
+            return False
+        LOG.warning('Migration %(migration)s comes too late and is not begun: it is %(status)s, '
+                    'and the task of the server is %(task)s',
+                    {'migration': migration.uuid, 'status': now.status,
+                     'task': server.task_state}, instance=instance)
+        if is_new and server.task_state != task_states.MIGRATING:
+            self._hands.never_began(context, instance, now)
+        return True
 
     def _write(self, context: Any, dest: str, instance: Any, block_migration: bool,
                migration: Any, migrate_data: Any) -> None:
@@ -97,14 +141,68 @@ class Hooks:
         @functools.wraps(do_live_migration)
         def do(context: Any, dest: str, instance: Any, block_migration: bool, migration: Any,
                migrate_data: Any) -> Any:
-            self._at_work.add(migration.uuid)
+            self._at_work[migration.uuid] = instance.uuid
             try:
                 return do_live_migration(context, dest, instance, block_migration, migration,
                                          migrate_data)
             finally:
-                self._at_work.discard(migration.uuid)
+                del self._at_work[migration.uuid]
 
         return do
+
+
+    def _spared(self, destroy_evacuated: Wrapped) -> Wrapped:
+        """Return Nova's removal of what was evacuated from here while it was down.
+
+        It goes by its records of evacuations alone, which may be older than what is here now.
+        """
+        @functools.wraps(destroy_evacuated)
+        def destroy(context: Any, *args: Any, **kwargs: Any) -> Any:
+            find = self._manager._get_instances_on_driver
+            self._end_old_evacuations(context)
+            self._manager._get_instances_on_driver = self._without_unfinished(find)
+            try:
+                return destroy_evacuated(context, *args, **kwargs)
+            finally:
+                self._manager._get_instances_on_driver = find
+
+        return destroy
+
+    def _without_unfinished(self, find: Wrapped) -> Wrapped:
+        """Leave out whose migration is not over: recovery decides on what is here of it."""
+        @functools.wraps(find)
+        def look(*args: Any, **kwargs: Any) -> Any:
+            found = find(*args, **kwargs)
+            unfinished = {record.server for record in self._records.all()}
+            for instance in found:
+                if instance.uuid in unfinished:
+                    LOG.warning('It is not destroyed here, though it was evacuated: a migration '
+                                'of it was not finished', instance=instance)
+            return [instance for instance in found if instance.uuid not in unfinished]
+
+        return look
+
+    def _end_old_evacuations(self, context: Any) -> None:
+        """End Nova's records of evacuations from here of servers that are here again."""
+        for migration in objects.MigrationList.get_by_filters(context, {
+                'source_compute': self._host, 'migration_type': EVACUATION,
+                'status': list(EVACUATED)}):
+            try:
+                server = objects.Instance.get_by_uuid(
+                    context, migration.instance_uuid, expected_attrs=[])
+            except nova_exception.InstanceNotFound:
+                continue
+            if server.host != self._host or server.task_state in hands_mod.CHANGING:
+                continue
+            LOG.warning('Nova has it on this host, and an evacuation from here that is %s: it is '
+                        'not destroyed', migration.status, instance=server)
+            migration.status = vocabulary.FAILED
+            migration.save()
+
+
+def _has(at_it: dict[str, str], server: str, migration: str | None) -> bool:
+    """Whether a migration is among these, or any of the server for None."""
+    return migration in at_it or (migration is None and server in list(at_it.values()))
 
 
 def _asked_first(may_start: Callable[[Any, Any], None], rebuild: Wrapped) -> Wrapped:

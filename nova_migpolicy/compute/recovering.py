@@ -8,6 +8,7 @@ table's business, and how it is done that of `hands`. A migration that is watche
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 import functools
 import threading
@@ -33,6 +34,8 @@ Record = record_mod.Record
 # Between two looks at what nobody watches; a fault is mended at most this long, and the time of
 # the mending, after it is over.
 LOOK_EVERY_S = 15.0
+# Of these looks, each so-manieth is also at what no record tells of.
+SEARCH_EVERY = 2
 # Nova may change its records while the hosts are asked: then they are asked again.
 LOOKS = 3
 # What is seen is written down where it has changed, and else once in so long.
@@ -59,15 +62,25 @@ class World(Protocol):
     def resume_post_copy(self, record: Record) -> None:
         """Take up post-copy where it broke off."""
 
+    def discard(self, record: Record) -> None:
+        """Remove what a deleted server has left here and on the destination."""
+
     def tell(self, record: Record, text: str) -> None:
         """Put a sentence into the timeline of the migration."""
 
 
 class Recovery:
-    """The recovery of this host's migrations."""
+    """The recovery of this host's migrations.
 
-    def __init__(self, records: written_mod.Records, hands: hands_mod.Hands, world: World) -> None:
+    :param search: returns what nothing was written down of, made again as far as it is known
+    """
+
+    def __init__(self, records: written_mod.Records, hands: hands_mod.Hands, world: World,
+                 search: Callable[[], Iterable[Record]] = lambda: ()) -> None:
         self._records = records
+        self._search = search
+        self._looks = 0
+        self._is_searching = False
         self._hands = hands
         self._world = world
         self._busy: set[str] = set()
@@ -92,7 +105,7 @@ class Recovery:
             Action.LET_RUN: lambda record, step: hands.let_run(record),
             Action.ROLL_BACK_IN_NOVA: lambda record, step: hands.roll_back(record),
             Action.RESUME_POST_COPY: lambda record, step: world.resume_post_copy(record),
-            Action.REMOVE_ALL_COPIES: lambda record, step: hands.remove_source_copy(record),
+            Action.REMOVE_ALL_COPIES: lambda record, step: world.discard(record),
             Action.LOCK: lambda record, step: hands.lock(record, step.reason),
             Action.UNLOCK: lambda record, step: hands.unlock(record),
             Action.FORGET: lambda record, step: self._records.drop(record.migration),
@@ -119,12 +132,44 @@ class Recovery:
                 LOG.exception('Recovery looks again in %d s', LOOK_EVERY_S)
 
     def look_around(self) -> None:
-        """Take up, each in a thread of its own, what is written down and not watched."""
+        """Take up, each in a thread of its own, what is written down and not watched.
+
+        What is not written down is searched for in a thread, too: the database may not answer.
+        """
+        self._looks += 1
+        if self._looks % SEARCH_EVERY == 0 and not self._is_searching:
+            self._is_searching = True
+            threading.Thread(target=self._find, name='recovery of the unwritten',
+                             daemon=True).start()
         for record in self._records.all():
             self.take_up(record)
         for release in self._records.releases():
             if not release.is_used and release.record.migration not in self._let_go:
                 self._begin(release.record, functools.partial(self._let_server_go, release))
+
+    def _find(self) -> None:
+        """Write down, and take up, what nothing was written down of."""
+        try:
+            for record in self._search():
+                if self._records.add(record):
+                    LOG.warning('Nothing was written down of migration %s, which nobody is at '
+                                'work on', record.migration, instance_uuid=record.server)
+                    self.take_up(record)
+        except Exception as error:
+            LOG.warning('Migrations that nothing was written down of are searched for again in '
+                        '%(time)d s: %(error)s', {'time': SEARCH_EVERY * LOOK_EVERY_S,
+                                                  'error': error})
+        finally:
+            self._is_searching = False
+
+    def is_at(self, migration: str) -> bool:
+        """Whether a migration is being taken up just now."""
+        return migration in self._busy
+
+    def is_known(self, server: str, migration: str | None) -> bool:
+        """Whether a migration is written down here; with None for it, any of the server's."""
+        return any(record.server == server and migration in (None, record.migration)
+                   for record in self._records.all())
 
     def open_of(self, server: str) -> Record | None:
         """Return the unfinished migration of a server, watched or not; None for none."""

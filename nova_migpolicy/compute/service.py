@@ -54,6 +54,7 @@ class MigrationService:
     :param resolve_for: the policy for a server, by its UUID, with the keys of a request
     :param whereabouts: what libvirt here says of a server, by its UUID
     :param take_over: finishes, on this host, a migration whose source is off
+    :param discard: removes what a deleted server, by its UUID, has left on this host
     :param written: what is written down of this host's migrations
     :param newest_request: the id of the newest request to migrate a server, by its UUID
     """
@@ -71,6 +72,7 @@ class MigrationService:
         newest_request: Callable[[Any, str], str | None],
         whereabouts: Callable[[str], peers.Whereabouts],
         take_over: Callable[[Any, str, str], None],
+        discard: Callable[[Any, str], None],
         written: written_mod.Records,
     ) -> None:
         self._current = current
@@ -83,6 +85,7 @@ class MigrationService:
         self._newest_request = newest_request
         self._whereabouts = whereabouts
         self._take_over = take_over
+        self._discard = discard
         self._written = written
 
     def policy(self, context: Any, server: str, migration: str) -> Answer:
@@ -220,6 +223,14 @@ class MigrationService:
         try:
             self._take_over(context, server, migration)
         except nova_exception.NovaException as error:
+            return protocol.refusal(str(error))
+        return Answer(protocol.OK, {})
+
+    def discard(self, context: Any, server: str) -> Answer:
+        """Remove what a deleted server has left here, for the host that sent it here."""
+        try:
+            self._discard(context, server)
+        except exception.GuestError as error:
             return protocol.refusal(str(error))
         return Answer(protocol.OK, {})
 

@@ -86,7 +86,9 @@ class Takeover:
         return found.source, found.job
 
     def destination(self, context: Any, host: str, server: str) -> evidence.Destination:
-        """Ask another host for the domain there."""
+        """Ask another host for the domain there; none has it where none was chosen yet."""
+        if not host:
+            return evidence.Destination.ABSENT
         return peers.ask(self._channel, context, host, server).destination
 
     def is_watched(self, record: record_mod.Record) -> bool:
@@ -101,6 +103,19 @@ class Takeover:
         session = current.session if current is not None else None
         journal = self._here.journal(record) if session is None else session.journal
         journal.add(vocabulary.EVENT, time.monotonic(), text=text)
+
+    def discard(self, record: record_mod.Record) -> None:
+        """Remove what a deleted server has left here and on the destination.
+
+        :raises exception.GuestError: it is not deleted
+        :raises client.Refused: the destination has not done it
+        """
+        context = kept_mod.context_of(record)
+        if self.source(record.server)[0] is not evidence.Source.ABSENT:
+            self._hands.discard(context, record.server)
+        if self.destination(context, record.destination,
+                            record.server) is not evidence.Destination.ABSENT:
+            self._channel.ask(context, record.destination, 'discard', server=record.server)
 
     def resume_post_copy(self, record: record_mod.Record) -> None:
         """Take up post-copy where it broke off."""

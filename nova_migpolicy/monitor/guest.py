@@ -47,6 +47,9 @@ UNSUPPORTED = frozenset((
     libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
     libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, libvirt.VIR_ERR_CONFIG_UNSUPPORTED))
 
+# How long libvirt may take to see that a post-copy was broken off, and how often it is asked.
+ENDS_IN_S, ENDING_LOOK_S = 10.0, 0.2
+_BROKEN_OFF = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
 # From this call on the guest may be on both hosts.
 START_POST_COPY = 'migrateStartPostCopy'
 # A call that takes longer counts as unanswered. libvirt's usual calls take some ms.
@@ -276,6 +279,20 @@ class MigratingGuest:
         QEMU itself does not notice a link that dies without a word.
         """
         self._call('abortJobFlags', libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY)
+
+    def end_post_copy(self, pause: Callable[[float], object]) -> None:
+        """Break post-copy off for good, and return when libvirt has let the guest go.
+
+        :param pause: waits, for seconds
+        :raises GuestError: refused, or libvirt holds on to it
+        """
+        self.break_off_post_copy()
+        for _ in range(round(ENDS_IN_S / ENDING_LOOK_S)):
+            state = self.state()
+            if state is None or state == _BROKEN_OFF:
+                return
+            pause(ENDING_LOOK_S)
+        raise exception.GuestError('abortJobFlags', f'libvirt holds on to it for {ENDS_IN_S:g} s')
 
     def resume_post_copy(self, uri: str, params: Mapping[str, Any], flags: int) -> None:
         """Take up a post-copy that broke off; return when all of the memory has arrived.

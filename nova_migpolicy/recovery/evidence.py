@@ -54,7 +54,7 @@ class Written(enum.Enum):
     ROLLING_BACK = 'rolling back'
     #: all is done, and only the record is left
     DONE = 'done'
-    #: there is none that can be read
+    #: there is none that can be read, or it was made again from Nova's records alone
     LOST = 'lost'
 
 

@@ -84,7 +84,7 @@ def _seconds(field: str, value: object) -> object:
 
 def _written(field: str, value: object) -> object:
     for known in evidence.Written:
-        if known is not evidence.Written.LOST and value in (known, known.value):
+        if value in (known, known.value):
             return known
     raise exception.BadRecord(field, value, 'it is not a phase that is written down')
 
@@ -153,7 +153,7 @@ _CHECKS: dict[str, _Check] = {
     'server': _uuid,
     'migration': _uuid,
     'source': _name,
-    'destination': _name,
+    'destination': _text,
     'written': _written,
     'was_paused': _truth,
     'block_migration': _truth,
@@ -181,8 +181,9 @@ class Record:
     """What is known of a migration at its source.
 
     server, migration: their UUIDs, the migration's is that of Nova's record.
-    source, destination: hosts.
-    written: how far it has come; never `LOST`.
+    source, destination: hosts; the destination is empty where none was chosen yet.
+    written: how far it has come; `LOST` where this was made again from Nova's records, after what
+        was written down had been lost.
     was_paused: its user had paused the server before.
     block_migration: disks are copied, those of disk_paths.
     started_s: seconds since the epoch.

@@ -37,7 +37,7 @@ class Kind(enum.Enum):
     HOLD = 'hold'
     #: the server was deleted: remove what is left of it
     DISCARD = 'discard'
-    #: the guest was rebuilt elsewhere: Nova's record of the migration ends
+    #: the guest was rebuilt elsewhere, or deleted: Nova's record of the migration ends
     CLOSE = 'close'
     #: all is done but for what libvirt has left defined on the source
     CLEAR = 'clear'
@@ -100,6 +100,7 @@ _ARRIVED = frozenset({Destination.ARRIVED, Destination.SHUT_OFF})
 _HALF_THERE = frozenset({Destination.POST_COPY, Destination.POST_COPY_FAILED})
 _NOT_THERE = frozenset({Destination.ABSENT, Destination.SHUT_OFF})
 _READABLE = frozenset(Written) - {Written.LOST}
+_NOT_BEGUN = frozenset({Status.QUEUED, Status.MISSING})
 _BETWEEN_THEM = frozenset({Home.SOURCE, Home.DESTINATION})
 
 TABLE: tuple[Row, ...] = (
@@ -108,6 +109,9 @@ TABLE: tuple[Row, ...] = (
 
     # Deleted meanwhile: what is left of it is nobody's.
     Row(Kind.NOTHING, 'the server was deleted, and neither host has anything of it',
+        home={Home.NONE}, source={Source.ABSENT}, destination={Destination.ABSENT}, job=False,
+        written={Written.DONE, Written.LOST}),
+    Row(Kind.CLOSE, 'the server was deleted, and what was claimed for it may be left',
         home={Home.NONE}, source={Source.ABSENT}, destination={Destination.ABSENT}, job=False),
     Row(Kind.WAIT, 'the server was deleted, and a host that may have something of it does not '
         'answer', home={Home.NONE}, source={Source.SILENT}),
@@ -213,7 +217,7 @@ def decide(seen: evidence.Evidence) -> Step:
     row = next(row for row in TABLE if row.fits(seen))
     if row.kind not in BY_RECORD or seen.written is not Written.LOST:
         return Step(row.kind, row.reason)
-    if seen.status is Status.QUEUED and row.kind is Kind.ROLL_BACK:
+    if seen.status in _NOT_BEGUN and row.kind is Kind.ROLL_BACK:
         return Step(row.kind, 'no host had begun with it')
     if seen.source is Source.SILENT:
         # The destination finishes it alone, and has never had the record.

@@ -10,12 +10,14 @@ from nova import service
 import oslo_messaging
 
 from nova_migpolicy.compute import compat
+from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import hooks as hooks_mod
 from nova_migpolicy.compute import kept
 from nova_migpolicy.compute import recovering
 from nova_migpolicy.recovery import evidence
 from tests.contract import base
 from tests.contract import computing
+from tests.unit.recovery import cases
 
 WRAPPED = ('live_migration', '_do_live_migration', '_init_instance',
            '_do_rebuild_instance_with_claim')
@@ -33,8 +35,10 @@ class HooksCase(computing.ManagerCase):
         self.recovery = mock.create_autospec(recovering.Recovery, instance=True)
         self.recovery.open_of.return_value = None
         self.recovery.has_touched.return_value = False
+        self.recovery.is_at.return_value = False
         self.novas = {name: getattr(self.manager, name) for name in WRAPPED}
-        self.hooks = hooks_mod.Hooks(self.manager, 'source', self.records)
+        self.hands = mock.create_autospec(hands_mod.Hands, instance=True)
+        self.hooks = hooks_mod.Hooks(self.manager, 'source', self.records, self.hands)
 
     def install(self):
         self.manager.rt = mock.Mock()
@@ -124,6 +128,122 @@ class TestMigration(HooksCase):
             RuntimeError, self.manager._do_live_migration, self.context, 'dest', self.server,
             False, self.migration, self.data)
         self.assertFalse(self.hooks.is_novas(base.UUID, self.migration.uuid))
+
+
+class TestLate(HooksCase):
+    """A message that waited in a queue while its migration was given up."""
+
+    def setUp(self):
+        super().setUp()
+        self.migrate_data_ = self.migrate_data()
+        self.migration, self.server = self.migrate_data_.migration, self.instance()
+        self.migration.status, self.server.task_state = 'accepted', 'migrating'
+        self.find_migration = self.patch(
+            objects.Migration, 'get_by_uuid', side_effect=lambda *args: self.migration)
+        self.find_server = self.patch(
+            objects.Instance, 'get_by_uuid', side_effect=lambda *args, **kwargs: self.server)
+        self.patch(objects.BlockDeviceMappingList, 'get_by_instance_uuid',
+                   side_effect=lambda *args: self.volumes())
+        self.begun = self.patch(self.manager, 'live_migration')
+        self.begun.__name__ = 'live_migration'
+        self.install()
+
+    def arrive(self):
+        self.manager.live_migration(self.context, 'dest', self.server, False, self.migration,
+                                    self.migrate_data_)
+
+    def assert_refused(self):
+        self.arrive()
+        self.begun.assert_not_called()
+        self.assertEqual([], self.records.all())
+        self.assertIn('comes too late', self.log.output)
+        self.assertFalse(self.hooks.is_novas(self.server.uuid, None))
+
+    def test_in_time_it_begins(self):
+        self.begun.side_effect = lambda *args: self.assertTrue(
+            self.hooks.is_novas(self.server.uuid, None))
+        self.arrive()
+        self.assertEqual(1, self.begun.call_count)
+
+    def test_of_a_migration_that_is_over(self):
+        for status in ('failed', 'cancelled', 'error', 'completed', 'running'):
+            self.migration.status = status
+            self.assert_refused()
+        self.hands.never_began.assert_not_called()
+
+    def test_of_a_server_that_does_not_migrate_any_more(self):
+        self.server.task_state = None
+        self.assert_refused()
+        self.hands.never_began.assert_called_once_with(
+            self.context, self.server, self.migration)
+
+    def test_of_one_that_recovery_is_ending(self):
+        self.recovery.is_at.return_value = True
+        self.assert_refused()
+        self.hands.never_began.assert_not_called()
+
+    def test_of_a_server_that_was_deleted(self):
+        self.find_server.side_effect = nova_exception.InstanceNotFound(instance_id=base.UUID)
+        self.assert_refused()
+
+    def test_it_begins_where_the_database_does_not_answer(self):
+        self.find_migration.side_effect = RuntimeError('no database')
+        self.arrive()
+        self.assertEqual(1, self.begun.call_count)
+
+
+class TestEvacuated(HooksCase):
+    """Nova's start, with records of evacuations from this host."""
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.instance()
+        self.server.host, self.server.task_state = 'source', None
+        self.evacuation = objects.Migration(
+            self.context, uuid=base.UUID, instance_uuid=self.server.uuid, status='done',
+            source_compute='source', dest_compute='third', migration_type='evacuation')
+        self.patch(objects.MigrationList, 'get_by_filters', side_effect=self.of_filters)
+        self.patch(objects.Instance, 'get_by_uuid', side_effect=lambda *a, **k: self.server)
+        self.save = self.patch(objects.Migration, 'save')
+        self.patch(self.manager, '_get_instances_on_driver',
+                   side_effect=lambda *args: [self.server]).__name__ = 'find'
+        self.patch(self.manager.network_api, 'get_instance_nw_info')
+        self.patch(self.manager, '_get_instance_block_device_info')
+        self.patch(self.manager, '_is_instance_storage_shared', return_value=False)
+        self.node = objects.ComputeNode(uuid=base.UUID, hypervisor_hostname='node')
+        self.evacuation.source_node = 'node'
+        self.server.deleted = False
+
+    def of_filters(self, context, filters, **kwargs):
+        return [one for one in (self.evacuation,) if one.status in filters['status']]
+
+    def start(self):
+        self.install()
+        return self.manager._destroy_evacuated_instances(self.context, {base.UUID: self.node})
+
+    def test_what_is_elsewhere_is_destroyed(self):
+        self.server.host = 'third'
+        self.start()
+        self.assertEqual(1, self.manager.driver.destroy.call_count)
+
+    def test_what_is_here_again_is_not(self):
+        for status in ('accepted', 'pre-migrating', 'done'):
+            self.evacuation.status = status
+            self.assertEqual({}, self.start())
+            self.assertEqual('failed', self.evacuation.status)
+        self.manager.driver.destroy.assert_not_called()
+
+    def test_nor_is_what_has_an_unfinished_migration(self):
+        self.server.host = 'third'
+        self.records.keep(cases.a_record(server=self.server.uuid))
+        self.start()
+        self.manager.driver.destroy.assert_not_called()
+        self.assertIn('a migration of it was not finished', self.log.output)
+
+    def test_what_is_being_evacuated_is_novas(self):
+        self.server.task_state = 'rebuilding'
+        self.start()
+        self.assertEqual(1, self.manager.driver.destroy.call_count)
 
 
 class TestStart(HooksCase):

@@ -34,8 +34,7 @@ records = strategies.builds(
     record.Record,
     server=strategies.uuids().map(str), migration=strategies.uuids().map(str), source=names,
     destination=names, was_paused=strategies.booleans(), block_migration=strategies.booleans(),
-    written=strategies.sampled_from([
-        one for one in evidence_mod.Written if one is not evidence_mod.Written.LOST]),
+    written=strategies.sampled_from(evidence_mod.Written),
     started_s=seconds, disk_paths=strategies.lists(names, max_size=4).map(tuple),
     request_id=strategies.none() | text, user_id=strategies.none() | text,
     project_id=strategies.none() | text, migrate_data=strategies.none() | mappings,

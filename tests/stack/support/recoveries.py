@@ -21,6 +21,17 @@ QUIET = guests.Guest(kind='sweep', memory_mib=256, set_mib=8, rate_mib_s=4)
 class RecoveryTest(phases.InPhase, steering.SteeringTest):
     """Kills nova-compute, and looks from outside whether all agrees afterwards."""
 
+    def in_post_copy(self):
+        """Start post-copy over a link so slow that it lasts."""
+        run = self.in_passes(on_timeout='post_copy')
+        self.stack.hosts.shape('n1', rate_mib_s=8)
+        self.addCleanup(self.stack.hosts.shape, 'n1')
+        self.admin.act(run.server, run.migration, 'post_copy')
+        lab_client.wait(lambda: self.admin.forecast(run.server, run.migration)['phase'],
+                        lambda phase: phase == 'post-copy', steering.MIGRATION_TIMEOUT_S,
+                        'post-copy')
+        return run
+
     def kill(self, host='n1'):
         self.stack.kill_compute(host)
 

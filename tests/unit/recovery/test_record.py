@@ -9,7 +9,6 @@ import json
 import testtools
 
 from nova_migpolicy import exception
-from nova_migpolicy.recovery import evidence as evidence_mod
 from nova_migpolicy.recovery import record
 from tests.unit.recovery import cases
 
@@ -53,7 +52,7 @@ WRONG = (
     ('source', '', 'empty'),
     ('source', 7, 'not text'),
     ('destination', 'x' * 5000, 'longer than 4096'),
-    ('written', 'lost', 'not a phase'),
+    ('written', 'copied', 'not a phase'),
     ('written', 'flying', 'not a phase'),
     ('written', ['copying'], 'not a phase'),
     ('was_paused', 1, 'neither true nor false'),
@@ -158,8 +157,7 @@ class DocumentTest(testtools.TestCase):
             self.assertLess(len(str(error)), 400)
 
     def test_what_is_made_is_checked_too(self):
-        error = self.assertRaises(exception.BadRecord, cases.a_record,
-                                  written=evidence_mod.Written.LOST)
+        error = self.assertRaises(exception.BadRecord, cases.a_record, written='copied')
         self.assertEqual('written', error.field)
         self.assertRaises(exception.BadRecord, dataclasses.replace, cases.a_record(), tries=-1)
 

@@ -262,7 +262,8 @@ class TestAll(testtools.TestCase):
         self.check([
             (one, step) for one, step in looks.every()
             if one.written is Written.LOST and step.kind in table.BY_RECORD and not (
-                (step.kind is Kind.ROLL_BACK and one.status is Status.QUEUED)
+                (step.kind is Kind.ROLL_BACK and one.status in (
+                    Status.QUEUED, Status.MISSING) and one.destination is Destination.ABSENT)
                 or (step.kind is Kind.FINISH and one.source is Source.SILENT))])
 
     def test_what_nova_has_not_ended_is_not_forgotten(self):

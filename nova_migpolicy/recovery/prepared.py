@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rule for what a destination has prepared for a guest: when it goes, and when it stays.
+
+Nova only tells a destination that it is not needed any more, and the message may be lost; and what
+prepares it may come late. So the destination looks for itself.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from nova_migpolicy.recovery import evidence
+
+Home = evidence.Home
+
+
+class Answer(enum.Enum):
+    """What is done with it."""
+
+    #: the guest may still come, or it is not known whether it does
+    KEEP = 'keep'
+    #: the guest is here, and uses it
+    FORGET = 'forget'
+    #: nobody needs it any more
+    CLEAR = 'clear'
+
+
+def answer(home: Home, status: evidence.Status, domain: evidence.Destination) -> Answer:
+    """Return what is done with what was prepared for a migration.
+
+    :param home: of the server
+    :param status: of the migration
+    :param domain: what libvirt on the destination has
+    """
+    if home in (Home.SILENT, Home.CHANGING) or domain is evidence.Destination.SILENT:
+        return Answer.KEEP
+    if home is Home.DESTINATION:
+        return Answer.FORGET
+    is_open = status in (evidence.Status.QUEUED, evidence.Status.UNDER_WAY)
+    # A guest that is here without Nova's knowledge is its source's to decide on.
+    if domain is not evidence.Destination.ABSENT or (is_open and home is not Home.NONE):
+        return Answer.KEEP
+    if status is evidence.Status.COMPLETED and home is Home.SOURCE:
+        # Nova is wrong in one of the two.
+        return Answer.KEEP
+    return Answer.CLEAR

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests share in which nothing dies for good, but a part of the cloud is away for a while."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import signal
+import time
+
+from lab import client as lab_client
+from lab.openstack import databases
+from lab.openstack import services
+from tests.stack.support import deaths
+from tests.stack.support import phases
+from tests.stack.support import steering
+
+# How long it is away: the fault itself, and not a wait for something.
+AWAY_S = 30.0
+
+
+class StrandsTest(deaths.DeathsTest):
+    """Stops a nova-compute at an exact place, takes something away, and lets it go on."""
+
+    def stop_at(self, place, host='n1', **policy):
+        """Start a migration, and wait until a host's nova-compute has stopped at a place."""
+        self.fail_at(f'stop before {place}', host)
+        self.addCleanup(self.signal, host, signal.SIGCONT)
+        run = self.start(steering.BUSY if policy else deaths.QUIET, **policy)
+        if policy:
+            lab_client.wait(lambda: run.records('sample'), bool, steering.MIGRATION_TIMEOUT_S,
+                            'memory to be copied')
+            self.admin.abort(run.server, run.migration)
+        self.wait_stopped(host)
+        return run
+
+    def stop_in_rollback(self, place, host='n1'):
+        """Do so with a migration that is cancelled in its passes."""
+        return self.stop_at(place, host, **phases.ENDLESS)
+
+    def fail_at(self, what, host='n1'):
+        """Have a host's nova-compute fail as lab.openstack.dying says."""
+        self.addCleanup(self.stack.death(host).unlink, missing_ok=True)
+        self.stack.death(host).write_text(what)
+
+    def wait_stopped(self, host):
+        lab_client.wait(lambda: [_state(pid) for pid in self.computes(host)],
+                        lambda states: 'T' in states, steering.MIGRATION_TIMEOUT_S,
+                        f'nova-compute on {host} to stop')
+
+    def computes(self, host):
+        return services.find(self.stack.hosts[host].machine, 'nova-compute')
+
+    def signal(self, host, number):
+        for pid in self.computes(host):
+            os.kill(pid, number)
+
+    @contextlib.contextmanager
+    def away(self, what):
+        """Take a part of the cloud away, before what was stopped goes on, for a while."""
+        stop, start = getattr(self, f'stop_{what}'), getattr(self, f'start_{what}')
+        stop()
+        try:
+            yield
+            time.sleep(AWAY_S)
+        finally:
+            start()
+
+    def stop_database(self):
+        databases.stop(self.stack.services)
+
+    def start_database(self):
+        databases.start(self.stack.services)
+
+    def stop_conductor(self):
+        self.kill_all('nova-conductor')
+
+    def start_conductor(self):
+        with self.said_again('nova-conductor', 'nova-conductor.log', 'Starting conductor node'):
+            self.stack.services.nova(self.stack.hosts.ctl, 'nova-conductor', 'conductor')
+
+    def stop_rabbitmq(self):
+        self.kill_all('beam.smp')
+
+    def start_rabbitmq(self):
+        with self.said_again('rabbitmq', 'rabbitmq.out', 'Starting broker... completed'):
+            self.stack.services.rabbitmq()
+
+    @contextlib.contextmanager
+    def said_again(self, name, log, text):
+        """Wait until a program that is started in the block has said something once more."""
+        path = self.stack.where.log / log
+        before = path.read_text(errors='replace').count(text)
+        yield
+        self.stack.services.wait(
+            name, lambda: path.read_text(errors='replace').count(text) > before)
+
+    def kill_all(self, program):
+        """Kill a program of the controller."""
+        node = self.stack.hosts.ctl
+        found = services.find_all(node, program)
+        self.assertTrue(found, f'{program} does not run')
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        lab_client.wait(lambda: services.find_all(node, program), lambda pids: not pids, 10.0,
+                        f'{program} to end')
+
+    def assert_nothing(self, run):
+        """A deleted server has left nothing on either host, nor anywhere else."""
+        lab_client.wait(lambda: self.left_of(run), lambda found: not found, 60.0,
+                        'nothing to be left')
+
+    def left_of(self, run):
+        """Return what a deleted server has left, in words."""
+        found = [f'{name} has its domain' for name in steering.HOSTS
+                 if run.server in self.domains(name)]
+        found += [f'{name} has files of it' for name in steering.HOSTS
+                  if (self.stack.where.host_instances(name) / run.server).exists()]
+        found += [f'{name} has a record of it' for name in steering.HOSTS if any(
+            self.stack.state_path(name).joinpath('migpolicy', 'recovery').glob('*.json'))]
+        [record] = self.admin.compute('GET', f'/os-migrations?instance_uuid={run.server}')[
+            'migrations']
+        if record['status'] not in lab_client.FINAL:
+            found.append(f'the migration is {record["status"]}')
+        for consumer in (run.server, record['uuid']):
+            found += [f'{consumer} has an allocation on {host}'
+                      for host in self.admin.allocations(consumer)]
+        return found
+
+
+def _state(pid):
+    try:
+        return pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0]
+    except OSError:
+        return ''
