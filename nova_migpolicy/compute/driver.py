@@ -64,7 +64,6 @@ from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import resuming
 from nova_migpolicy.policy import resolve
-from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import record as record_mod
 from nova_migpolicy import vocabulary
 from nova_migpolicy import written as written_mod
@@ -408,19 +407,18 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             self._doors.check(context, instance)
 
     def destroy(self, context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
-        """Destroy as Nova does; a post-copy under way is broken off before.
+        """Destroy as Nova does; its job is ended before, where it is sent to another host.
 
         Of a guest whose QEMU is ended in post-copy libvirt keeps the definition until it is
         started again, and Nova cannot delete the server.
         """
-        try:
-            found = self._domain_here(instance.uuid)
-            if found.source is evidence.Source.POST_COPY and found.job:
+        if self._domain_here(instance.uuid).job:
+            try:
                 with self._own_guest(instance.uuid) as guest:
-                    guest.end_post_copy(time.sleep)
-        except exception.GuestError as error:
-            LOG.warning('Its post-copy is not broken off before it is destroyed: %s', error,
-                        instance=instance)
+                    guest.end_job(time.sleep)
+            except (exception.GuestError, libvirt.libvirtError) as error:
+                LOG.warning('Its migration is not ended before it is destroyed: %s', error,
+                            instance=instance)
         return super().destroy(context, instance, *args, **kwargs)
 
     def reboot(self, context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:

@@ -47,7 +47,7 @@ UNSUPPORTED = frozenset((
     libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
     libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, libvirt.VIR_ERR_CONFIG_UNSUPPORTED))
 
-# How long libvirt may take to see that a post-copy was broken off, and how often it is asked.
+# How long libvirt may take to end a job, and how often it is asked.
 ENDS_IN_S, ENDING_LOOK_S = 10.0, 0.2
 _BROKEN_OFF = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
 # From this call on the guest may be on both hosts.
@@ -280,19 +280,31 @@ class MigratingGuest:
         """
         self._call('abortJobFlags', libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY)
 
-    def end_post_copy(self, pause: Callable[[float], object]) -> None:
-        """Break post-copy off for good, and return when libvirt has let the guest go.
+    def end_job(self, pause: Callable[[float], object]) -> None:
+        """End the job of a migration for good, and return when libvirt has let the guest go.
+
+        In post-copy the guest is lost by it, unless that is resumed.
 
         :param pause: waits, for seconds
-        :raises GuestError: refused, or libvirt holds on to it
+        :raises GuestError: libvirt holds on to it
         """
-        self.break_off_post_copy()
         for _ in range(round(ENDS_IN_S / ENDING_LOOK_S)):
-            state = self.state()
-            if state is None or state == _BROKEN_OFF:
+            if not self._has_job() or self.state() == _BROKEN_OFF:
                 return
+            # libvirt hears of post-copy a moment after QEMU has begun with it.
+            for end in (self.abort, self.break_off_post_copy):
+                try:
+                    end()
+                    break
+                except exception.GuestError as error:
+                    LOG.debug('Its job is not ended yet: %s', error)
             pause(ENDING_LOOK_S)
-        raise exception.GuestError('abortJobFlags', f'libvirt holds on to it for {ENDS_IN_S:g} s')
+        raise exception.GuestError('abortJob', f'libvirt holds on to it for {ENDS_IN_S:g} s')
+
+    def _has_job(self) -> bool:
+        stats = self.job_stats()
+        return stats is not None and stats.get(
+            'type', libvirt.VIR_DOMAIN_JOB_NONE) != libvirt.VIR_DOMAIN_JOB_NONE
 
     def resume_post_copy(self, uri: str, params: Mapping[str, Any], flags: int) -> None:
         """Take up a post-copy that broke off; return when all of the memory has arrived.
@@ -314,14 +326,22 @@ class MigratingGuest:
         """End and undefine the domain here, whose guest runs elsewhere.
 
         :raises GuestGone: it is not here, or was not defined
-        :raises GuestError: it runs here
+        :raises GuestError: it runs here, or libvirt holds on to it
         """
         state = self.state()
         if state is not None and state[0] == libvirt.VIR_DOMAIN_RUNNING:
             raise exception.GuestError('destroy', 'it runs here, and is not ended')
         if self.is_active():
             self._call('destroy')
-        self._call('undefineFlags', UNDEFINE)
+        try:
+            self._call('undefineFlags', UNDEFINE)
+        except exception.GuestError as error:
+            if error.code != libvirt.VIR_ERR_OPERATION_TIMEOUT:
+                raise
+            # libvirt forgets the job of a QEMU that was killed in post-copy only when it starts.
+            raise exception.GuestError(
+                error.action, f'{error.reason}; if that stays so, start libvirt on this host again'
+                ', which ends no guest', error.code) from error
 
     def is_active(self) -> bool:
         """Whether there is a QEMU of it here."""

@@ -6,6 +6,7 @@ from unittest import mock
 from nova.compute import manager
 from nova import exception as nova_exception
 from nova import objects
+from nova.scheduler.client import report
 
 from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import kept
@@ -164,6 +165,47 @@ class TestEnds(HandsCase):
             self.hands.close(self.record)
             self.assertEqual(('failed', 'third'), (self.migration.status, self.server.host))
         self.assertEqual(1, len(self.saved))
+
+    def test_what_a_deleted_server_claimed_is_given_back(self):
+        self.find_server.side_effect = nova_exception.InstanceNotFound(instance_id=base.UUID)
+        self.manager.reportclient = mock.create_autospec(
+            report.SchedulerReportClient, instance=True)
+        self.hands.close(self.record)
+        self.assertEqual(
+            [(base.UUID, 'instance', True), (self.migration.uuid, 'migration', True)],
+            [(call.args[1], call.kwargs['consumer_type'], call.kwargs['force']) for call in
+             self.manager.reportclient.delete_allocation_for_instance.call_args_list])
+
+    def test_one_with_which_no_host_had_begun(self):
+        self.server.task_state, self.migration.status = 'migrating', 'accepted'
+        for _ in range(2):
+            self.hands.roll_back(self.describe(
+                migrate_data=None, source_bdms=None, written='lost', destination=''))
+            self.assertEqual((None, 'failed'), (self.server.task_state, self.migration.status))
+        self.manager._rollback_live_migration.assert_not_called()
+        self.assertEqual((self.server, self.migration),
+                         self.manager._revert_allocation.call_args.args[1:])
+        self.assertEqual(2, len(self.saved))
+
+    def test_a_server_that_does_something_else_is_left_alone(self):
+        self.server.task_state = 'rebuilding'
+        self.hands.let_stay(self.context, base.UUID)
+        self.assertEqual(('rebuilding', []), (self.server.task_state, self.saved))
+
+    def test_only_what_was_deleted_is_discarded(self):
+        volumes = self.volumes()
+        self.patch(objects.BlockDeviceMappingList, 'get_by_instance_uuid', return_value=volumes)
+        self.server.deleted = False
+        self.assertRaises(exception.GuestError, self.hands.discard, self.context, base.UUID)
+        self.manager._shutdown_instance.assert_not_called()
+        self.server.deleted = True
+        self.hands.discard(self.context, base.UUID)
+        [given] = self.manager._shutdown_instance.call_args_list
+        self.assertEqual((self.server, volumes), given.args[1:])
+        self.assertEqual('yes', given.args[0].read_deleted)
+        self.assertEqual({'notify': False, 'try_deallocate_networks': False}, given.kwargs)
+        self.find_server.side_effect = nova_exception.InstanceNotFound(instance_id=base.UUID)
+        self.assertRaises(exception.GuestError, self.hands.discard, self.context, base.UUID)
 
     def test_the_copy_on_the_source_goes_and_may_be_gone(self):
         self.guest.remove.side_effect = [None, exception.GuestGone('remove', 'no domain')]

@@ -37,7 +37,9 @@ class RecoveryCase(base.ContractCase):
         self.nova = UNDER_WAY
         self.useFixture(fixtures.MonkeyPatch(
             'nova_migpolicy.compute.hands.nova_knows', lambda record, context: self.nova))
-        self.recovery = recovering.Recovery(self.records, self.hands, self.world)
+        self.search = mock.Mock(return_value=[])
+        self.recovery = recovering.Recovery(
+            self.records, self.hands, self.world, self.search)
         self.record = cases.a_record(undecided=None, tries=0)
         self.records.keep(self.record)
         self.paid = []
@@ -71,6 +73,32 @@ class TestSteps(RecoveryCase):
                          [call[0] for call in self.hands.method_calls])
         self.assertIsNone(self.now())
         self.assertEqual(2, len(self.told()) - sum('mark' in one for one in self.told()))
+
+    def test_what_was_found_without_a_record_is_written_down_and_taken_up(self):
+        self.records.drop(self.record.migration)
+        lost = cases.a_record(written=evidence.Written.LOST, undecided=None, tries=0)
+        self.search.return_value = [lost]
+        for _ in range(recovering.SEARCH_EVERY):
+            self.hands.lock.assert_not_called()
+            self.look()
+        self.hands.lock.assert_called_once()
+        self.assertIn('is lost', self.now().undecided['reason'])
+        self.assertEqual(1, self.search.call_count)
+
+    def test_what_is_written_down_is_not_made_again(self):
+        self.world.is_watched.return_value = True
+        self.search.return_value = [
+            cases.a_record(written=evidence.Written.LOST, undecided=None, tries=0)]
+        for _ in range(recovering.SEARCH_EVERY):
+            self.look()
+        self.assertEqual(self.record, self.now())
+
+    def test_a_search_that_fails_is_made_again(self):
+        self.search.side_effect = RuntimeError('no database')
+        for _ in range(2 * recovering.SEARCH_EVERY):
+            self.look()
+        self.assertEqual(2, self.search.call_count)
+        self.assertIn('no database', self.log.output)
 
     def test_what_is_watched_is_left_alone(self):
         self.world.is_watched.return_value = True

@@ -60,6 +60,12 @@ class TakeoverCase(base.ContractCase):
                 interval_s=lambda: 5.0, call=mock.Mock(), own_guest=mock.Mock(),
                 libvirt_version=lambda: 9_000_000))
 
+    def discarded(self, here, there):
+        self.patch(self.tested_takeover, 'source', return_value=(here, False))
+        self.patch(self.tested_takeover, 'destination', return_value=there)
+        self.tested_takeover.discard(self.record)
+        return (self.hands.discard.call_count, self.tested_takeover._channel.ask.call_count)
+
     def open(self, current, record, instance, migrate_data):
         self.assertIs(current, self.current[base.UUID])
         self.session.inbox = current.inbox
@@ -79,6 +85,29 @@ class TakeoverCase(base.ContractCase):
         finally:
             self.assertEqual({}, self.current)
             self.assertFalse(self.tested_takeover.is_watched(self.record))
+
+
+class TestDiscard(TakeoverCase):
+
+    def test_each_host_that_has_something_of_it_removes_that(self):
+        source, there = evidence.Source, evidence.Destination
+        self.assertEqual((0, 0), self.discarded(source.ABSENT, there.ABSENT))
+        self.assertEqual((1, 0), self.discarded(source.RUNNING, there.ABSENT))
+        self.assertEqual((1, 1), self.discarded(source.ABSENT, there.POST_COPY_FAILED))
+        self.assertEqual({'server': base.UUID}, self.tested_takeover._channel.ask.call_args.kwargs)
+        self.assertEqual(('dest', 'discard'),
+                         self.tested_takeover._channel.ask.call_args.args[1:])
+
+    def test_where_this_host_cannot_the_other_is_not_asked(self):
+        self.hands.discard.side_effect = exception.GuestError('destroy', 'not deleted')
+        self.assertRaises(exception.GuestError, self.discarded, evidence.Source.RUNNING,
+                          evidence.Destination.ARRIVED)
+        self.tested_takeover._channel.ask.assert_not_called()
+
+    def test_a_destination_that_was_not_chosen_has_nothing(self):
+        self.assertIs(evidence.Destination.ABSENT, self.tested_takeover.destination(
+            self.context, '', base.UUID))
+        self.tested_takeover._channel.ask.assert_not_called()
 
 
 class TestTakeover(TakeoverCase):

@@ -88,6 +88,16 @@ class RecordsTest(WrittenTest):
         self.assertEqual([other, cases.a_record()], again.all())
         self.assertEqual(([other, cases.a_record()], []), again.look())
 
+    def test_one_is_added_only_where_there_is_none(self):
+        made = cases.a_record(written=evidence_mod.Written.LOST, destination='')
+        self.assertTrue(self.records.add(made))
+        self.assertEqual(made, self.records.get(cases.MIGRATION))
+        self.assertFalse(self.records.add(cases.a_record()))
+        self.assertEqual(made, self.records.get(cases.MIGRATION))
+        self.records.release(made, 'root', 1.0)
+        self.assertFalse(self.records.add(made))
+        self.assertIsNone(self.records.get(cases.MIGRATION))
+
     def test_a_change(self):
         self.records.keep(cases.a_record())
         changed = self.records.change(

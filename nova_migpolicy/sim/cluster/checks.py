@@ -101,7 +101,7 @@ def rows(world: world_mod.World) -> list[str]:
     if seen.migration_allocation:
         found.append(ALLOCATION)
     if seen.is_deleted:
-        return found
+        return [*found, *(['the server still has an allocation'] if seen.server_allocation else [])]
     for what, is_right in (
             ('the server has the allocation of another host', seen.server_allocation == seen.host),
             ('the port has other bindings', seen.bindings == {seen.host: True}),

@@ -233,7 +233,10 @@ class Hands:
         rows.migration_allocation = ''
         yield
         self._need_rows()
-        if rows.status in (Status.QUEUED, Status.UNDER_WAY):
+        if rows.is_deleted:
+            # One that was rolled back meanwhile has given its claim back to the server.
+            rows.server_allocation = ''
+        elif rows.status in (Status.QUEUED, Status.UNDER_WAY):
             rows.status = Status.ENDED
 
     def _disconnect(self) -> Program:

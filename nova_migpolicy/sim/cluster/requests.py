@@ -87,7 +87,8 @@ class Requests:
         rows.is_deleting = False
         rows.migrating = False
         rows.status = Status.MISSING
-        rows.server_allocation = rows.migration_allocation = ''
+        # That of the migration is its own, which Nova leaves.
+        rows.server_allocation = ''
         rows.bindings = {}
         rows.attachments = set()
 

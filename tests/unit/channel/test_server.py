@@ -26,6 +26,7 @@ ARGUMENTS = {
     'take_over': ('server', 'migration'),
     'use_release': ('server', 'migration'),
     'undecided': (), 'recovery': ('server', 'migration'),
+    'discard': ('server',),
 }
 FINE = {'server': SERVER, 'migration': MIGRATION, 'after': 0, 'limit': 10, 'kinds': ['sample'],
         'changes': {'bandwidth_mib_s': 5, 'remedies': ['downtime']}, 'release': [],
@@ -81,7 +82,8 @@ class EndpointTest(testtools.TestCase):
     def test_arguments_come_through_by_their_names(self):
         for method, names in ARGUMENTS.items():
             self.assertEqual({'status': 200, 'body': {}}, self.call(method, **self.fine(method)))
-            context = ('context',) if method in ('policy', 'hold_request', 'take_over') else ()
+            context = ('context',) if method in (
+                'policy', 'hold_request', 'take_over', 'discard') else ()
             self.assertEqual((method, context, {name: FINE[name] for name in names}),
                              self.service.calls[-1])
 

@@ -51,6 +51,7 @@ class ControlBase(testtools.TestCase):
         self.folder = pathlib.Path(scratch.name)
         self.current, self.waiting = {}, {}
         self.newest_request = self.whereabouts = None
+        self.discard = mock.Mock()
         self.early = pending.EarlyOrders()
         self.recall = mock.Mock()
         self.requests = request_policies.RequestPolicies(self.folder / 'requests')
@@ -63,6 +64,7 @@ class ControlBase(testtools.TestCase):
             newest_request=lambda context, server: self.newest_request,
             whereabouts=lambda server: self.whereabouts,
             take_over=lambda context, server, migration: None,
+            discard=lambda context, server: self.discard(context, server),
             written=written.Records(self.folder / written.FOLDER))
 
     def run_session(self, given=None, closed=False):

@@ -30,6 +30,44 @@ class GuestTest(testtools.TestCase):
             guest_mod.MigratingGuest(domain).apply(action)
             self.assertEqual([name], [call[0] for call in domain.calls])
 
+    def test_what_libvirt_holds_on_to_is_told(self):
+        """As the job of a QEMU that was killed in post-copy."""
+        off = (libvirt.VIR_DOMAIN_SHUTOFF, 0)
+        for code, is_told in ((libvirt.VIR_ERR_OPERATION_TIMEOUT, True),
+                              (libvirt.VIR_ERR_INTERNAL_ERROR, False)):
+            domain = fakes.Domain(state=off, isActive=0, undefineFlags=[fakes.error(code), 0])
+            migrating = guest_mod.MigratingGuest(domain)
+            caught = self.assertRaises(exception.GuestError, migrating.remove)
+            self.assertEqual((code, is_told), (caught.code, 'start libvirt' in str(caught)))
+            migrating.remove()
+            self.assertEqual(2, len(domain.called('undefineFlags')))
+
+    def test_a_job_is_ended_when_libvirt_has_let_the_guest_go(self):
+        job, none = ({'type': kind} for kind in (
+            libvirt.VIR_DOMAIN_JOB_UNBOUNDED, libvirt.VIR_DOMAIN_JOB_NONE))
+        domain, waited = fakes.Domain(jobStats=[job, job, none]), []
+        guest_mod.MigratingGuest(domain).end_job(waited.append)
+        self.assertEqual(([()] * 2, [guest_mod.ENDING_LOOK_S] * 2),
+                         (domain.called('abortJob'), waited))
+
+    def test_a_post_copy_is_broken_off_as_soon_as_libvirt_knows_of_it(self):
+        job = {'type': libvirt.VIR_DOMAIN_JOB_UNBOUNDED}
+        at_it = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY)
+        broken = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
+        refused = fakes.error(libvirt.VIR_ERR_OPERATION_INVALID)
+        domain = fakes.Domain(jobStats=job, state=[fakes.RUNNING, at_it, broken],
+                              abortJob=refused, abortJobFlags=[refused, 0])
+        guest_mod.MigratingGuest(domain).end_job(lambda seconds: None)
+        self.assertEqual([(libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY,)] * 2,
+                         domain.called('abortJobFlags'))
+
+    def test_a_job_that_does_not_end(self):
+        domain, waited = fakes.Domain(jobStats={'type': libvirt.VIR_DOMAIN_JOB_UNBOUNDED}), []
+        caught = self.assertRaises(exception.GuestError, guest_mod.MigratingGuest(
+            domain).end_job, waited.append)
+        self.assertIn('holds on to it', str(caught))
+        self.assertAlmostEqual(guest_mod.ENDS_IN_S, sum(waited))
+
     def test_a_cap_of_zero_is_libvirts_unlimited(self):
         domain = fakes.Domain()
         guest_mod.MigratingGuest(domain).apply(remedies.SetBandwidth(0))

@@ -18,7 +18,8 @@ Home = evidence.Home
 seen = looks.seen
 
 ARRIVED = seen(source=Source.ABSENT, destination=Destination.ARRIVED)
-DELETED = looks.over(evidence.Status.MISSING, source=Source.ABSENT, home=Home.NONE)
+DELETED = looks.over(evidence.Status.MISSING, source=Source.ABSENT, home=Home.NONE,
+                     written=Written.DONE)
 
 
 class TestPlan(testtools.TestCase):
@@ -38,7 +39,7 @@ class TestPlan(testtools.TestCase):
             if Action.REMOVE_SOURCE_COPY in plan.PLAN[step.kind] and not (
                 one.source is not Source.RUNNING and (
                     one.destination in (Destination.ARRIVED, Destination.SHUT_OFF)
-                    or (one.source in doors.OFF and one.home is Home.OTHER)))]
+                    or (one.source in doors.OFF and one.home in (Home.OTHER, Home.NONE))))]
         self.assertEqual([], wrong[:1])
 
     def test_the_source_is_let_run_only_where_the_destination_has_not_got_it(self):

@@ -22,7 +22,9 @@ seen, over = looks.seen, looks.over
 EXAMPLES = (
     ('the database is away', Kind.WAIT, seen(home=Home.SILENT)),
     ('evacuated, and not there yet', Kind.WAIT, seen(home=Home.CHANGING, source=Source.SHUT_OFF)),
-    ('deleted on both hosts', Kind.NOTHING, over(
+    ('deleted on both hosts, and what it claimed was given back', Kind.NOTHING, over(
+        Status.MISSING, home=Home.NONE, source=Source.ABSENT, written=Written.DONE)),
+    ('deleted on both hosts', Kind.CLOSE, over(
         Status.MISSING, home=Home.NONE, source=Source.ABSENT)),
     ('deleted while libvirtd restarts', Kind.WAIT, over(
         Status.MISSING, home=Home.NONE, source=Source.SILENT)),

@@ -88,6 +88,8 @@ class TestEnd(testtools.TestCase):
         world.rows.is_deleted = True
         self.assertRaises(world_mod.Violation, checks.at_the_end, world)
         world.qemus.source = Source.ABSENT
+        self.assertRaises(world_mod.Violation, checks.at_the_end, world)
+        world.rows.server_allocation = ''
         checks.at_the_end(world)
 
     def test_held_with_need_alone(self):
