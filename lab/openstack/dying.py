@@ -90,7 +90,8 @@ def _mine(file: pathlib.Path, place: str, module: object) -> None:
     def mined(*args: object, **kwargs: object) -> object:
         _fail(file, f'before {place}')
         if _is_due(file, f'lose {place}'):
-            return _unheard(name)
+            _unheard(name)
+            return None
         result = function(*args, **kwargs)
         _fail(file, f'after {place}')
         return result

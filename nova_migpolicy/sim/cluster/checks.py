@@ -101,7 +101,9 @@ def rows(world: world_mod.World) -> list[str]:
     if seen.migration_allocation:
         found.append(ALLOCATION)
     if seen.is_deleted:
-        return [*found, *(['the server still has an allocation'] if seen.server_allocation else [])]
+        if seen.server_allocation:
+            found.append('the server still has an allocation')
+        return found
     for what, is_right in (
             ('the server has the allocation of another host', seen.server_allocation == seen.host),
             ('the port has other bindings', seen.bindings == {seen.host: True}),

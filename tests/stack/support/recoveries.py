@@ -54,17 +54,6 @@ class RecoveryTest(phases.InPhase, steering.SteeringTest):
         self.stack.services.wait_logged(f'nova-{host}', 'Join ServiceGroup membership')
         self.stack.wait_computes()
 
-    def in_post_copy(self):
-        """Start post-copy over a link so slow that it lasts."""
-        run = self.in_passes(on_timeout='post_copy')
-        self.stack.hosts.shape('n1', rate_mib_s=8)
-        self.addCleanup(self.stack.hosts.shape, 'n1')
-        self.admin.act(run.server, run.migration, 'post_copy')
-        lab_client.wait(lambda: self.admin.forecast(run.server, run.migration)['phase'],
-                        lambda phase: phase == 'post-copy', steering.MIGRATION_TIMEOUT_S,
-                        'post-copy')
-        return run
-
     def wait_gone(self, run, host='n1'):
         """Wait until libvirt alone has brought the guest away from a host."""
         connection = self.stack.hosts[host].connect()
