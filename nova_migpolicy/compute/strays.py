@@ -121,15 +121,8 @@ class Strays:
     def _misplaced(self, context: Any, servers: dict[str, Any], domains: set[str],
                    under_way: set[str]) -> Iterator[Record]:
         """Look after domains here that Nova has elsewhere, and after what is not here."""
-        odd = {uuid: one for uuid, one in servers.items()
-               if uuid not in domains and one.task_state is None and one.vm_state in _ON}
-        elsewhere = domains - servers.keys()
-        if elsewhere:
-            odd |= {one.uuid: one for one in objects.InstanceList.get_by_filters(
-                context, {'uuid': sorted(elsewhere)}, expected_attrs=[])
-                if one.host != self._host}
         dull, self._dull = self._dull, {}
-        for uuid, server in odd.items():
+        for uuid, server in self._odd(context, servers, domains).items():
             if uuid in under_way or self._is_known(uuid, None):
                 continue
             if dull.get(uuid) == _mark(server):
@@ -140,6 +133,17 @@ class Strays:
                 yield self._record(last, server)
             else:
                 self._dull[uuid] = _mark(server)
+
+    def _odd(self, context: Any, servers: dict[str, Any], domains: set[str]) -> dict[str, Any]:
+        """Return the servers that libvirt and Nova do not have on the same host, by UUID."""
+        odd = {uuid: one for uuid, one in servers.items()
+               if uuid not in domains and one.task_state is None and one.vm_state in _ON}
+        elsewhere = domains - servers.keys()
+        if elsewhere:
+            odd |= {one.uuid: one for one in objects.InstanceList.get_by_filters(
+                context, {'uuid': sorted(elsewhere)}, expected_attrs=[])
+                if one.host != self._host}
+        return odd
 
     def _last(self, context: Any, server: str) -> Any:
         """Return the live migration from here that was the last move of a server; or None."""

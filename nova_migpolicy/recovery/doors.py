@@ -67,12 +67,9 @@ def opening(seen: evidence.Evidence, here: Home, *, is_released: bool = False) -
     if is_released and _may_be_released(seen, here):
         return Opening(Answer.START, 'an operator has released it')
     step = table.decide(seen)
-    if step.kind is not Kind.NOTHING and _is_long_over(seen, here):
-        if _runs_here(seen, here):
-            return Opening(Answer.START, 'it is at home here, and runs here already')
-        if _has_nothing_elsewhere(seen, here):
-            return Opening(Answer.START,
-                           'it is at home here, and the other host has nothing of it')
+    at_home = _at_home(seen, here) if step.kind is not Kind.NOTHING else ''
+    if at_home:
+        return Opening(Answer.START, f'it is at home here, and {at_home}')
     if step.kind is Kind.FINISH:
         return Opening(Answer.FINISH, f'{step.reason}: its live migration is finished instead')
     if step.kind is not Kind.NOTHING:
@@ -97,10 +94,17 @@ def _may_be_released(seen: evidence.Evidence, here: Home) -> bool:
             and (here is seen.home or (here is Home.OTHER and seen.fenced)))
 
 
-def _is_long_over(seen: evidence.Evidence, here: Home) -> bool:
-    """Whether the server is at home here, after a migration that nobody wrote down."""
-    return (seen.written is evidence.Written.LOST and seen.is_settled and not seen.job
-            and here is seen.home)
+def _at_home(seen: evidence.Evidence, here: Home) -> str:
+    """Return why a server may be started at home, after a migration that nobody wrote down.
+
+    Nothing where it may not.
+    """
+    if (seen.written is not evidence.Written.LOST or not seen.is_settled or seen.job
+            or here is not seen.home):
+        return ''
+    if _runs_here(seen, here):
+        return 'runs here already'
+    return 'the other host has nothing of it' if _has_nothing_elsewhere(seen, here) else ''
 
 
 def _runs_here(seen: evidence.Evidence, here: Home) -> bool:

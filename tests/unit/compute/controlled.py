@@ -64,7 +64,7 @@ class ControlBase(testtools.TestCase):
             newest_request=lambda context, server: self.newest_request,
             whereabouts=lambda server: self.whereabouts,
             take_over=lambda context, server, migration: None,
-            discard=lambda context, server: self.discard(context, server),
+            discard=self.discard,
             written=written.Records(self.folder / written.FOLDER))
 
     def run_session(self, given=None, closed=False):
