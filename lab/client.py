@@ -108,12 +108,15 @@ class Client:
                       headers={'Content-Type': 'application/octet-stream'})
         return image
 
-    def boot(self, name: str, image: str, flavor: str, *, host: str | None = None) -> str:
-        """Ask for a server without networks; returns its id at once, see wait_server().
+    def boot(self, name: str, image: str, flavor: str, *, host: str | None = None,
+             network: str | None = None) -> str:
+        """Ask for a server; returns its id at once, see wait_server().
 
         :param host: where it shall run ('n1'); an admin's right
+        :param network: the id of a network on which it gets a port
         """
-        body = {'name': name, 'imageRef': image, 'flavorRef': flavor, 'networks': 'none'}
+        body: dict[str, object] = {'name': name, 'imageRef': image, 'flavorRef': flavor,
+                                   'networks': [{'uuid': network}] if network else 'none'}
         if host:
             body['host'] = host
         return str(self.compute('POST', '/servers', json={'server': body})['server']['id'])
@@ -256,6 +259,38 @@ class Client:
     def hypervisors(self) -> list[dict[str, Any]]:
         """Return the computes."""
         return list(self.compute('GET', '/os-hypervisors')['hypervisors'])
+
+    def make_network(self, name: str, physical: str) -> str:
+        """Make a network for servers, on one of the hosts'; returns its id.
+
+        :param physical: what neutron calls the hosts' network
+        """
+        network = str(self._ask('network', 'POST', '/v2.0/networks', json={'network': {
+            'name': name, 'shared': True, 'provider:network_type': 'flat',
+            'provider:physical_network': physical}})['network']['id'])
+        self._ask('network', 'POST', '/v2.0/subnets', json={'subnet': {
+            'network_id': network, 'ip_version': 4, 'cidr': '192.0.2.0/24', 'gateway_ip': None,
+            'enable_dhcp': False}})
+        return network
+
+    def chassis(self) -> set[str]:
+        """Return the names of the hosts whose switch neutron knows and takes for alive."""
+        found = self._ask('network', 'GET', '/v2.0/agents')['agents']
+        return {str(one['host']) for one in found if one['alive']}
+
+    def ports(self, server: str) -> list[dict[str, Any]]:
+        """Return the ports of a server."""
+        return list(self._ask('network', 'GET', f'/v2.0/ports?device_id={server}')['ports'])
+
+    def bindings(self, port: str) -> dict[str, str]:
+        """Return the hosts to which a port is bound, each with the binding's status."""
+        found = self._ask('network', 'GET', f'/v2.0/ports/{port}/bindings')['bindings']
+        return {str(one['host']): str(one['status']) for one in found}
+
+    def bind(self, port: str, host: str) -> None:
+        """Bind a port to one more host, inactively, as Nova does for a migration."""
+        self._ask('network', 'POST', f'/v2.0/ports/{port}/bindings',
+                  json={'binding': {'host': host}})
 
     def network(self, path: str) -> int:
         """Get something from neutron; returns the HTTP status, whatever it is."""

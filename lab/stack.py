@@ -37,6 +37,7 @@ from lab.openstack import layout
 from lab.openstack import network
 from lab.openstack import services
 from lab.openstack import settings
+from lab.openstack import switches
 from lab import processes
 from lab import workdir
 
@@ -44,6 +45,8 @@ NovaConf = Mapping[str, Mapping[str, Any]]
 _STATE = 'stack.json'
 _PROGRAMS = {'mariadbd': 'mariadb-server', 'mariadb-install-db': 'mariadb-server',
              '/usr/lib/rabbitmq/bin/rabbitmq-server': 'rabbitmq-server'}
+_SWITCHES = {'ovs-vswitchd': 'openvswitch-switch', 'ovn-northd': 'ovn-central',
+             'ovn-controller': 'ovn-host'}
 
 
 class Stack:
@@ -75,6 +78,8 @@ class Stack:
         self.control_conf: NovaConf = control_conf or {}
         # The hosts whose nova-compute dies where the file `death` says, from its next start on.
         self.mortal: frozenset[str] = frozenset()
+        #: the network of servers, once they may have ports (`give_ports`)
+        self.network: str | None = None
         self._say = say
         self._clients: dict[str, client.Client] = {}
 
@@ -233,6 +238,36 @@ class Stack:
         for name in self.hosts.names:
             self.services.wait(f'nova-{name}', all_up, timeout)
 
+    def give_ports(self) -> None:
+        """Let servers have ports from now on, which OVN binds, on a network made for them.
+
+        It stays so until the stack is down. Servers without a port are as before.
+
+        :raises LabError: saying what is missing or what failed
+        """
+        if self.network is not None:
+            return
+        needs.require(needs.missing(_SWITCHES))
+        switches.make(self.services)
+        for number, name in enumerate(self.hosts.names, 1):
+            switches.plug(self.services, self.hosts[name].machine, number)
+        settings.write(self.where.conf('neutron/neutron.conf'),
+                       settings.neutron_with_ports(self.where))
+        self.services.stop('neutron')
+        self._start_neutron()
+        self.services.wait_http('neutron')
+        self._warm_neutron()
+        self.network = self.client().make_network('servers', switches.PHYSICAL_NETWORK)
+        client.wait(self.client().chassis, lambda names: names >= set(self.hosts.names), 60,
+                    'all hosts to be known to OVN')
+
+    def plugged_into(self, port: str) -> str:
+        """Return the host whose switch has a port, as OVN says; '' for none.
+
+        :param port: its id
+        """
+        return switches.chassis(self.hosts.ctl, port)
+
     def _start(self, say: Callable[[str], None]) -> None:
         run, node = self.services, self.hosts.ctl
         self.where.make_folders(('ctl', *self.hosts.names))
@@ -263,9 +298,7 @@ class Stack:
         for name in self.hosts.names:
             self.start_compute(name)
         run.nova(node, 'nova-scheduler', 'scheduler')
-        run.uwsgi('neutron', 'neutron.wsgi.api:application', {
-            'OS_NEUTRON_CONFIG_DIR': str(where.conf('neutron')),
-            'OS_NEUTRON_CONFIG_FILES': 'neutron.conf'})
+        self._start_neutron()
         run.uwsgi('glance', 'glance.wsgi.api:application', {
             'OS_GLANCE_CONFIG_DIR': str(where.conf('glance'))})
         for name in ('keystone', 'placement', 'glance', 'neutron', 'nova-api'):
@@ -273,6 +306,11 @@ class Stack:
         say('keystone, placement, glance, neutron and nova-api answer')
         self._warm_neutron()
         self.wait_computes()
+
+    def _start_neutron(self) -> None:
+        self.services.uwsgi('neutron', 'neutron.wsgi.api:application', {
+            'OS_NEUTRON_CONFIG_DIR': str(self.where.conf('neutron')),
+            'OS_NEUTRON_CONFIG_FILES': 'neutron.conf'})
 
     def _join(self, name: str, number: int) -> None:
         node = self.hosts[name].machine

@@ -25,11 +25,13 @@ import sys
 MANAGER = 'nova.compute.manager:ComputeManager.'
 DRIVER = 'nova.virt.libvirt.driver:LibvirtDriver.'
 RPC = 'nova.compute.rpcapi:ComputeAPI.'
+NETWORK = 'nova.network.neutron:API.'
 PLACES = (
     f'{MANAGER}_do_live_migration',
     f'{MANAGER}_do_pre_live_migration_from_source',
     f'{MANAGER}_post_live_migration',
-    'nova.network.neutron:API.migrate_instance_start',
+    f'{NETWORK}migrate_instance_start',
+    f'{NETWORK}_delete_port_bindings',
     f'{DRIVER}post_live_migration',
     f'{MANAGER}_post_live_migration_remove_source_vol_connections',
     f'{DRIVER}post_live_migration_at_source',
@@ -43,6 +45,7 @@ PLACES = (
     f'{MANAGER}_rollback_volume_bdms',
     f'{RPC}rollback_live_migration_at_destination',
     f'{MANAGER}post_live_migration_at_destination',
+    f'{MANAGER}rollback_live_migration_at_destination',
     f'{DRIVER}post_live_migration_at_destination',
     f'{DRIVER}pre_live_migration',
     f'{DRIVER}rollback_live_migration_at_destination',

@@ -77,6 +77,11 @@ class Services:
                                      f'{self.trouble(name)}')
             time.sleep(0.05)
 
+    def stop(self, name: str) -> None:
+        """Tell a started program to end, and wait until it has."""
+        self._started[name].kill(signal.SIGTERM)
+        self.ended(name)
+
     def ended(self, name: str) -> None:
         """Wait until a program that was told to stop has ended."""
         self._started[name].wait(timeout=30)

@@ -9,6 +9,7 @@ from typing import Any
 
 from lab import needs
 from lab.openstack import layout
+from lab.openstack import switches
 
 Sections = dict[str, dict[str, Any]]
 _APP = 'osapi_compute_app_v21'
@@ -130,8 +131,22 @@ def _glance(where: layout.Layout) -> Sections:
     }
 
 
+def neutron_with_ports(where: layout.Layout) -> Sections:
+    """Return the sections of a neutron whose ports are bound by OVN, and which tells Nova so."""
+    return merge(_neutron(where), {
+        'DEFAULT': {'notify_nova_on_port_status_changes': True,
+                    'notify_nova_on_port_data_changes': True},
+        'nova': _AUTH,
+        'ml2': {'type_drivers': 'flat,geneve', 'mechanism_drivers': 'ovn'},
+        'ml2_type_flat': {'flat_networks': switches.PHYSICAL_NETWORK},
+        'ml2_type_geneve': {'vni_ranges': '1:1000', 'max_header_size': 38},
+        'ovn': {'ovn_nb_connection': switches.northbound(),
+                'ovn_sb_connection': switches.southbound()},
+    })
+
+
 def _neutron(where: layout.Layout) -> Sections:
-    # No network is ever made: Nova asks neutron for the security groups of each server it shows.
+    # No network is made: Nova asks neutron for the security groups of each server it shows.
     return {
         'DEFAULT': {
             'log_file': where.log / 'neutron.log',

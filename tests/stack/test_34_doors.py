@@ -27,7 +27,7 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
         """A guest that has arrived, of which Nova was not told."""
         self.addCleanup(self.stack.death('n1').unlink, missing_ok=True)
         self.stack.death('n1').write_text(UNTOLD.place)
-        run = self.start(recoveries.QUIET)
+        run = self.start(recoveries.QUIET, port=True)
         self.wait_dead()
         self.wait_gone(run)
         return run

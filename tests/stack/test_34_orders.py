@@ -16,11 +16,9 @@ class OrderTest(orders.OrderTests, steering.SteeringTest):
                         if (one['binary'], one['host']) == ('nova-compute', 'n2'))
             self.admin.compute('PUT', f'/os-services/{service}', json={'status': status})
 
-        def refused_first():
+        def refused_first(server):
             self.addCleanup(enable, 'enabled')
             enable('disabled')
-            [server] = [one['id'] for one in self.admin.compute(
-                'GET', '/servers?all_tenants=1')['servers']]
             self.admin.compute('POST', f'/servers/{server}/action', json={'os-migrateLive': {
                 'host': None, 'block_migration': 'auto', 'migpolicy': {'on_stall': 'pause'}}})
             lab_client.wait(

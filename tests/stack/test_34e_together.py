@@ -42,7 +42,7 @@ class TogetherTest(steering.SteeringTest):
             if number:
                 runs.append(self.start(
                     GUEST, profile='balanced', max_downtime_ms=PROMISE_MS,
-                    before=lambda: start(number - 1)))
+                    before=lambda server: start(number - 1)))
 
         start(COUNT)
         lab_client.wait(

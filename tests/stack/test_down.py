@@ -15,14 +15,16 @@ class TestDown(base.StackTest):
 
     # It takes down what others would go on with.
     last = True
+    ports = True
 
     def test_nothing_is_left(self):
         work = base.work()
-        server = self.boot()
+        server = self.boot(port=True)
         machines = [self.stack.hosts.ctl, *(
             self.stack.hosts[name].machine for name in self.stack.hosts.names)]
         inside = {pid for node in machines for pid in node.processes()}
         self.assertTrue(services.find(self.stack.hosts['n1'].machine, 'nova-compute'))
+        self.assertTrue(services.find(self.stack.hosts['n1'].machine, 'ovs-vswitchd'))
         self.assertTrue([line for line in _command_lines(work, server) if server in line])
         base.SHARED.down()
         self.assertEqual([], machine.running(work))

@@ -58,7 +58,7 @@ class _Shared:
     count: int = 0
 
     def get(self, nova: str, threads: bool | None, driver: str,
-            nova_conf: lab_stack.NovaConf) -> lab_stack.Stack:
+            nova_conf: lab_stack.NovaConf, ports: bool = False) -> lab_stack.Stack:
         """Return the stack, made or changed as needed."""
         up = self.stack
         if up is None or (up.where.nova, up.where.threads) != (nova, threads):
@@ -72,6 +72,9 @@ class _Shared:
             telling.say('restarting the computes')
             up.configure(nova_conf, driver=driver)
             up.restart()
+        if ports:
+            telling.say('giving ports')
+            up.give_ports()
         telling.say()
         return up
 
@@ -98,6 +101,8 @@ class StackTest(testtools.TestCase):
     nova: ClassVar[str] = '34'
     threads: ClassVar[bool | None] = None
     driver: ClassVar[str] = 'migpolicy'
+    #: whether servers may have ports; such a stack does for a class without ports as well
+    ports: ClassVar[bool] = False
     nova_conf: ClassVar[dict[str, dict[str, Any]]] = {}
     stack: ClassVar[lab_stack.Stack]
 
@@ -105,14 +110,14 @@ class StackTest(testtools.TestCase):
     def needs(cls) -> tuple[str, str]:
         """Return what must be the same for two classes to share a stack, and its settings."""
         return (repr((cls.nova, cls.threads)),
-                json.dumps([cls.driver, cls.nova_conf], sort_keys=True))
+                json.dumps([cls.driver, cls.nova_conf, cls.ports], sort_keys=True))
 
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
         if os.geteuid():
             raise cls.skipException('needs root')
-        cls.stack = SHARED.get(cls.nova, cls.threads, cls.driver, cls.nova_conf)
+        cls.stack = SHARED.get(cls.nova, cls.threads, cls.driver, cls.nova_conf, cls.ports)
 
     def setUp(self) -> None:
         super().setUp()
@@ -140,14 +145,16 @@ class StackTest(testtools.TestCase):
 
     def boot(self, guest: guests.Guest = IDLE, *, image: str | None = None,
              flavor: str | None = None, host: str = 'n1',
-             owner: lab_client.Client | None = None) -> str:
+             owner: lab_client.Client | None = None, port: bool = False) -> str:
         """Boot a guest and wait until it runs; it is deleted after the test.
 
         :param owner: a tenant whose server it is to be; it cannot choose the host
+        :param port: it gets a port; its class has `ports`
         """
         server = (owner or self.admin).boot(
             self.id().rsplit('.', 1)[-1], image or self.image(guest),
-            flavor or self.flavor(guest.memory_mib), host=None if owner else host)
+            flavor or self.flavor(guest.memory_mib), host=None if owner else host,
+            network=self.stack.network if port else None)
         self._later(self._delete, server)
         self.admin.wait_server(server)
         return server

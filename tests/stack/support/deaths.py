@@ -9,6 +9,7 @@ from lab import client as lab_client
 from lab import guests
 from lab.openstack.dying import DRIVER
 from lab.openstack.dying import MANAGER
+from lab.openstack.dying import NETWORK
 from lab.openstack.dying import RPC
 from nova_migpolicy import vocabulary
 from tests.stack.support import phases
@@ -24,7 +25,7 @@ class Death(NamedTuple):
 
     host: whose nova-compute it is. ends_on: where the guest is at last. status: Nova's word for
     the migration then. aborts: it is cancelled in the passes, so that it is rolled back. stops: so
-    it is by nova-compute, which is told to stop.
+    it is by nova-compute, which is told to stop. port: the server has a port.
     """
 
     place: str
@@ -33,16 +34,18 @@ class Death(NamedTuple):
     host: str = 'n1'
     aborts: bool = False
     stops: bool = False
+    port: bool = False
 
 
 STAYS = {'ends_on': 'n1', 'status': 'failed'}
 AFTER_THE_COPY = {
-    'bindings': Death('before nova.network.neutron:API.migrate_instance_start'),
+    'bindings': Death(f'before {NETWORK}migrate_instance_start', port=True),
     'volumes_in_libvirt': Death(f'before {DRIVER}post_live_migration'),
     'volumes': Death(f'before {MANAGER}_post_live_migration_remove_source_vol_connections'),
     'interfaces': Death(f'before {DRIVER}post_live_migration_at_source'),
     'files': Death(f'after {DRIVER}cleanup'),
-    'before_the_destination_is_told': Death(f'before {RPC}post_live_migration_at_destination'),
+    'before_the_destination_is_told': Death(
+        f'before {RPC}post_live_migration_at_destination', port=True),
     'after_the_destination_was_told': Death(f'after {RPC}post_live_migration_at_destination'),
     'allocations': Death(f'before {MANAGER}_delete_allocation_after_move'),
     'record': Death('before nova_migpolicy.written:Records.drop'),
@@ -50,16 +53,18 @@ AFTER_THE_COPY = {
 AROUND_THE_COPY = {
     'parked': Death(f'before {MANAGER}_do_live_migration', **STAYS),
     'preparing': Death(f'before {MANAGER}_do_pre_live_migration_from_source', **STAYS),
-    'prepared': Death(f'after {MANAGER}_do_pre_live_migration_from_source', **STAYS),
+    'prepared': Death(
+        f'after {MANAGER}_do_pre_live_migration_from_source', **STAYS, port=True),
     'rollback': Death(f'before {MANAGER}_revert_allocation', **STAYS, aborts=True),
     'rollback_of_volumes': Death(f'before {MANAGER}_rollback_volume_bdms', **STAYS, aborts=True),
     'rollback_at_the_destination': Death(
-        f'before {RPC}rollback_live_migration_at_destination', **STAYS, aborts=True),
+        f'before {RPC}rollback_live_migration_at_destination', **STAYS, aborts=True, port=True),
     'rollback_while_it_stops': Death(
         f'before {MANAGER}_revert_allocation', **STAYS, aborts=True, stops=True),
-    'destination_told': Death(f'before {MANAGER}post_live_migration_at_destination', host='n2'),
+    'destination_told': Death(
+        f'before {MANAGER}post_live_migration_at_destination', host='n2', port=True),
     'destination_ending': Death(
-        f'before {DRIVER}post_live_migration_at_destination', host='n2'),
+        f'before {DRIVER}post_live_migration_at_destination', host='n2', port=True),
 }
 
 
@@ -70,6 +75,7 @@ class DeathsTest(recoveries.RecoveryTest):
     """What the tables say, one test each."""
 
     nova_conf = shutdowns.conf(vocabulary.ABORT_ALL)
+    ports = True
 
     @classmethod
     def setUpClass(cls):
@@ -81,7 +87,7 @@ class DeathsTest(recoveries.RecoveryTest):
     def check(self, death):
         self.addCleanup(self.stack.death(death.host).unlink, missing_ok=True)
         self.stack.death(death.host).write_text(death.place)
-        run = self.start(steering.BUSY if death.aborts else QUIET,
+        run = self.start(steering.BUSY if death.aborts else QUIET, port=death.port,
                          **phases.ENDLESS if death.aborts else {})
         if death.aborts:
             lab_client.wait(lambda: run.records('sample'), bool, steering.MIGRATION_TIMEOUT_S,

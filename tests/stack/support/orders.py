@@ -90,7 +90,8 @@ class OrderTests(cancels.Cancel):
         stopped = []
         asked = functools.partial(
             self.start, cancels.QUIET, migpolicy={'timeout_seconds': 600},
-            before=lambda: stopped.extend(self.stop(self.stack.hosts.ctl, CONDUCTOR)))
+            before=lambda server: stopped.extend(
+                self.stop(self.stack.hosts.ctl, CONDUCTOR)))
         refused = self.assertRaises(exceptions.ServiceUnavailable, asked)
         self.assertIn('though it runs', refused.response.text)
         self.go(stopped)

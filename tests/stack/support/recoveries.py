@@ -91,11 +91,16 @@ class RecoveryTest(phases.InPhase, steering.SteeringTest):
             'files elsewhere': (self.stack.where.host_instances(other) / run.server).exists(),
             'records': [path.name for name in steering.HOSTS for path in sorted(
                 self.stack.state_path(name).joinpath('migpolicy', 'recovery').glob('*.json'))],
+            # Not its status: neutron leaves it DOWN where OVN does not let it go down first.
+            'ports': [(port['binding:host_id'], self.admin.bindings(port['id']),
+                       self.stack.plugged_into(port['id']))
+                      for port in self.admin.ports(run.server)],
         }
         wanted = {
             'running on': [host], 'defined on': [host],
             'server': ('ACTIVE', None, host, False), 'migration': status, 'allocations': [host],
-            'of the migration': [], 'files elsewhere': False, 'records': []}
+            'of the migration': [], 'files elsewhere': False, 'records': [],
+            'ports': [(host, {host: 'ACTIVE'}, host)] if run.has_port else []}
         return [f'{what}: {found[what]} and not {wanted[what]}' for what in wanted
                 if found[what] != wanted[what]]
 

@@ -38,6 +38,7 @@ class Run:
     beats: heartbeat.Recorder
     path: Any
     status: str = ''
+    has_port: bool = False
 
     def records(self, kind: str) -> list[dict[str, Any]]:
         """The journal's records of a kind, so far."""
@@ -60,14 +61,16 @@ class SteeringTest(base.StackTest):
 
     def start(self, guest: guests.Guest = BUSY, *, image: str | None = None, host: str = 'n1',
               disk_gib: int | None = None, owner: lab_client.Client | None = None,
-              beats_first: int = 100, before: Callable[[], object] = lambda: None,
+              beats_first: int = 100, before: Callable[[str], object] = lambda server: None,
+              port: bool = False,
               migpolicy: dict[str, object] | None = None, **policy: object) -> Run:
         """Boot a guest, wait until it works, and ask for its migration to the other host.
 
         :param host: where it is booted
         :param owner: whose server it is; only an admin may choose its host
         :param migpolicy: a policy for this request alone
-        :param before: called when the server works, before its migration is asked for
+        :param before: called with the server when it works, before its migration is asked for
+        :param port: it has a port; its class has `ports`
         """
         base.SHARED.count += 1
         flavor = self.admin.flavor(
@@ -75,7 +78,7 @@ class SteeringTest(base.StackTest):
             disk_gib=self.disk_gib if disk_gib is None else disk_gib,
             extra_specs={f'migpolicy:{key}': value for key, value in policy.items()})
         self.addCleanup(self.admin.compute, 'DELETE', f'/flavors/{flavor}')
-        server = self.boot(guest, image=image, flavor=flavor, host=host, owner=owner)
+        server = self.boot(guest, image=image, flavor=flavor, host=host, owner=owner, port=port)
         beats = heartbeat.Recorder(*(
             self.stack.where.host_instances(host) / server / 'console.log'
             for host in HOSTS))
@@ -83,11 +86,11 @@ class SteeringTest(base.StackTest):
         self.assertTrue(beats.wait_for_beats(beats_first), 'the guest does not beat')
         source = self.admin.host(server)
         destination = 'n2' if source == 'n1' else 'n1'
-        before()
+        before(server)
         migration = self.admin.live_migrate(server, destination, migpolicy=migpolicy)
         uuid = self.admin.migration(server, migration)['uuid']
         path = self.stack.state_path(source) / 'migpolicy' / 'journal' / f'{uuid}.jsonl'
-        return Run(server, source, destination, migration, beats, path)
+        return Run(server, source, destination, migration, beats, path, has_port=port)
 
     def finish(self, run: Run) -> Run:
         """Wait for the end, and until Nova has settled."""
