@@ -18,6 +18,7 @@ DRIVER = 'nova.virt.libvirt.driver:LibvirtDriver'
 HOST = 'nova.virt.libvirt.host:Host'
 GUEST = 'nova.virt.libvirt.guest:Guest'
 MANAGER = 'nova.compute.manager:ComputeManager'
+NETWORK = 'nova.network.neutron:API'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,14 @@ NAMES: tuple[Name, ...] = (
     Name(f'{DRIVER}.cleanup_host', 'stop as Nova does', ('host',)),
     Name(f'{DRIVER}.check_can_live_migrate_source', 'measure a server while Nova prepares',
          ('context', 'instance', 'dest_check_data', 'block_device_info=')),
+    Name(f'{DRIVER}.check_can_live_migrate_destination', 'unbind ports that are bound to here',
+         ('context', 'instance', 'src_compute_info', 'dst_compute_info', 'block_migration=',
+          'disk_over_commit=')),
+    Name(f'{NETWORK}.setup_networks_on_host', 'unbind ports from a host where they are not used',
+         ('context', 'instance', 'host=', 'teardown=')),
+    Name(f'{NETWORK}.migrate_instance_start', 'bind the ports of a server that has arrived',
+         ('context', 'instance', 'migration')),
+    Name('nova.objects.instance:Instance.get_network_info', 'see whether a server has ports', ()),
     Name(f'{DRIVER}._live_migration', 'set a migration up before Nova starts it', _MIGRATION),
     Name(f'{DRIVER}._live_migration_operation', "edit the flags of Nova's migrate call",
          ('context', 'instance', 'dest', 'block_migration', 'migrate_data', 'guest',
@@ -147,7 +156,7 @@ NAMES: tuple[Name, ...] = (
     Name('nova.compute.vm_states:ERROR', 'finish what was left'),
     Name('nova.exception:MigrationNotFound', 'see how a migration ended'),
     Name(f'{MANAGER}.__init__', 'say what a queued migration waits for, and finish what was left',
-         sets=('_waiting_live_migrations', 'rt', 'reportclient')),
+         sets=('_waiting_live_migrations', 'rt', 'reportclient', 'network_api')),
     Name(f'{MANAGER}.live_migration', 'say what a queued migration waits for',
          ('context', 'dest', 'instance', 'block_migration', 'migration', 'migrate_data'),
          sets=('_waiting_live_migrations', 'uuid')),

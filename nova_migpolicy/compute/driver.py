@@ -28,6 +28,7 @@ from nova_migpolicy.channel import client
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.channel import server
 from nova_migpolicy.compute import arrivals as arrivals_mod
+from nova_migpolicy.compute import bindings
 from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import connection
 from nova_migpolicy.compute import dirty_rate
@@ -178,6 +179,16 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 self._channel.stop()
         finally:
             super().cleanup_host(host)
+
+    def check_can_live_migrate_destination(
+        self, context: Any, instance: Any, *args: Any, **kwargs: Any,
+    ) -> Any:
+        """Check as Nova does, and unbind ports that an ended migration has left bound to here."""
+        found = super().check_can_live_migrate_destination(context, instance, *args, **kwargs)
+        # Nova binds them to here when all is checked, and fails where they are bound already.
+        if instance.get_network_info() and self._domain_here(instance.uuid) == domains.ABSENT:
+            bindings.release_stale(self.virtapi._compute.network_api, instance, CONF.host)
+        return found
 
     def check_can_live_migrate_source(
         self, context: Any, instance: Any, dest_check_data: Any, block_device_info: Any = None,

@@ -16,6 +16,7 @@ from nova import exception as nova_exception
 from nova import objects
 from oslo_log import log as logging
 
+from nova_migpolicy.compute import bindings
 from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
@@ -106,7 +107,9 @@ class Hands:
         migrate_data.migration = migration
         if (instance.host == record.destination
                 and status_of(migration.status) is not evidence.Status.ENDED):
-            # The destination has told Nova; only the end of this side is missing, or a part of it.
+            # The destination has told Nova; only the end of this side is missing, or a part of it,
+            # and what the destination does after it has told.
+            bindings.settle(self._manager.network_api, context, instance, migration)
             self._close(context, instance, migration, vocabulary.COMPLETED)
             return
         self._reopen(context, instance, record)
@@ -155,6 +158,7 @@ class Hands:
         if instance.host != self._host:
             instance.task_state = task_states.MIGRATING
             instance.save()
+            self._manager.network_api.migrate_instance_start(context, instance, migration)
             # As the source would have asked for: disks that were copied are here.
             self._manager.post_live_migration_at_destination(context, instance, False)
         instance.refresh()
@@ -190,6 +194,7 @@ class Hands:
                 self._manager.reportclient.delete_allocation_for_instance(
                     context, uuid, consumer_type=kind, force=True)
             return
+        bindings.release_left(self._manager.network_api, context, server, migration)
         self._close(context, server, migration, vocabulary.FAILED)
 
     def _close(self, context: Any, instance: Any, migration: Any, status: str) -> None:

@@ -13,10 +13,12 @@ import functools
 from typing import Any
 
 from nova.compute import task_states
+from nova import context as nova_context
 from nova import exception as nova_exception
 from nova import objects
 from oslo_log import log as logging
 
+from nova_migpolicy.compute import bindings
 from nova_migpolicy.compute import doors as doors_mod
 from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import kept as kept_mod
@@ -60,7 +62,9 @@ class Hooks:
         self._recovery = recovery
         wraps: dict[str, Callable[[Wrapped], Wrapped]] = {
             'live_migration': self._entered, '_do_live_migration': self._did,
-            '_do_rebuild_instance_with_claim': functools.partial(_asked_first, may_start),
+            '_rollback_live_migration': self._unbound_there,
+            '_do_rebuild_instance_with_claim': lambda rebuild: _asked_first(
+                may_start, self._unbound_here(rebuild)),
             '_destroy_evacuated_instances': self._spared,
             '_init_instance': functools.partial(_started, recovery)}
         for name, wrap in wraps.items():
@@ -150,6 +154,35 @@ class Hooks:
 
         return do
 
+    def _unbound_there(self, roll_back: Wrapped) -> Wrapped:
+        """Return Nova's rollback, with the ports unbound from the destination before it.
+
+        Nova asks the destination to do it, which may never hear of it. Before, since afterwards
+        another migration to the same host may begin at once.
+        """
+        @functools.wraps(roll_back)
+        def unbind(context: Any, instance: Any, dest: str, *args: Any, **kwargs: Any) -> Any:
+            self._unbind(instance, dest)
+            return roll_back(context, instance, dest, *args, **kwargs)
+
+        return unbind
+
+    def _unbound_here(self, rebuild: Wrapped) -> Wrapped:
+        """Return Nova's evacuation, with the ports first unbound from this host.
+
+        neutron binds no port to a host to which a migration has bound it already.
+        """
+        @functools.wraps(rebuild)
+        def unbind(context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
+            self._unbind(instance, self._host)
+            return rebuild(context, instance, *args, **kwargs)
+
+        return unbind
+
+    def _unbind(self, instance: Any, host: str) -> None:
+        if instance.host != host and instance.get_network_info():
+            bindings.release(self._manager.network_api, nova_context.get_admin_context(),
+                             instance, host)
 
     def _spared(self, destroy_evacuated: Wrapped) -> Wrapped:
         """Return Nova's removal of what was evacuated from here while it was down.

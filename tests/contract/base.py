@@ -72,6 +72,7 @@ class ContractCase(testtools.TestCase):
             memory_mb=256, vcpus=1, root_gb=1, ephemeral_gb=0, swap=0,
             extra_specs=extra_specs or {})
         instance.resources = None
+        instance.info_cache = None
         instance.migration_context = None
         return instance
 

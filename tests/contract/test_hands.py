@@ -5,6 +5,7 @@ from unittest import mock
 
 from nova.compute import manager
 from nova import exception as nova_exception
+from nova.network import neutron
 from nova import objects
 from nova.scheduler.client import report
 
@@ -28,6 +29,7 @@ class HandsCase(base.ContractCase):
         super().setUp()
         self.server, self.data = self.instance(), self.migrate_data()
         self.migration = self.data.migration
+        self.migration.source_compute, self.migration.dest_compute = 'source', 'dest'
         self.record = self.describe()
         self.find_server = self.patch(
             objects.Instance, 'get_by_uuid', side_effect=lambda *args, **kwargs: self.server)
@@ -39,8 +41,17 @@ class HandsCase(base.ContractCase):
         self.manager = mock.create_autospec(manager.ComputeManager, instance=True)
         self.manager._get_compute_info.return_value = objects.ComputeNode(
             id=7, hypervisor_hostname='node')
+        self.network = self.manager.network_api = mock.create_autospec(neutron.API, instance=True)
+        self.patch(objects.MigrationList, 'get_by_filters', side_effect=lambda *args: [
+            one for one in (self.migration, *self.later) if one.status in args[1]['status']])
+        self.later = []
         self.guest = mock.Mock()
         self.hands = hands_mod.Hands(self.manager, 'source', lambda server: self.guest)
+
+    def unbound(self):
+        """The hosts from which the server's ports were unbound."""
+        calls = self.network.setup_networks_on_host.call_args_list
+        return [call.args[2] for call in calls if call.kwargs == {'teardown': True}]
 
     def describe(self, **changes):
         made = kept.describe(
@@ -109,6 +120,13 @@ class TestEnds(HandsCase):
         call.reset_mock()
         return given
 
+    def hands_there(self):
+        """Those of the destination."""
+        self.manager.reportclient = mock.Mock()
+        self.manager.reportclient.get_allocations_for_consumer.return_value = {}
+        self.patch(objects.Instance, 'refresh')
+        return hands_mod.Hands(self.manager, 'dest', lambda server: self.guest)
+
     def assert_as_nova_expects(self):
         self.assertEqual(('source', 'migrating'), (self.server.host, self.server.task_state))
 
@@ -137,6 +155,32 @@ class TestEnds(HandsCase):
         self.manager._post_live_migration_update_host.assert_not_called()
         self.assertEqual(2, self.manager._delete_allocation_after_move.call_count)
         self.assertEqual(1, len(self.saved))
+        # What the destination does after it has told.
+        self.assertEqual(2, self.network.migrate_instance_start.call_count)
+        self.assertEqual(['source'] * 2, self.unbound())
+
+    def test_the_next_migration_keeps_its_bindings(self):
+        self.server.host, self.server.task_state = 'dest', None
+        self.later = [objects.Migration(uuid=base.UUID, status='accepted')]
+        self.hands.finish(self.record)
+        self.assertEqual([], self.unbound())
+        self.assertEqual('completed', self.migration.status)
+
+    def test_it_is_not_ended_before_its_ports_are_bound(self):
+        self.server.host, self.server.task_state = 'dest', None
+        self.network.migrate_instance_start.side_effect = (
+            nova_exception.PortBindingActivationFailed(port_id='p1', host='dest'))
+        self.assertRaises(
+            nova_exception.PortBindingActivationFailed, self.hands.finish, self.record)
+        self.assertEqual('running', self.migration.status)
+
+    def test_where_it_arrived_its_ports_are_bound_before_nova_ends_it(self):
+        self.manager.post_live_migration_at_destination.side_effect = (
+            lambda *args: self.network.migrate_instance_start.assert_called_once_with(
+                self.context, self.server, self.migration))
+        self.hands_there().finish_here(self.context, base.UUID, self.migration)
+        self.assertEqual('completed', self.migration.status)
+        self.manager.post_live_migration_at_destination.assert_called_once()
 
     def test_a_guest_that_has_stayed_is_rolled_back_as_often_as_it_takes(self):
         for host, status in (('source', 'failed'), ('dest', 'cancelled'), ('source', 'failed')):
@@ -165,6 +209,7 @@ class TestEnds(HandsCase):
             self.hands.close(self.record)
             self.assertEqual(('failed', 'third'), (self.migration.status, self.server.host))
         self.assertEqual(1, len(self.saved))
+        self.assertEqual(['source', 'dest'] * 2, self.unbound())
 
     def test_what_a_deleted_server_claimed_is_given_back(self):
         self.find_server.side_effect = nova_exception.InstanceNotFound(instance_id=base.UUID)

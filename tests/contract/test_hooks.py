@@ -5,6 +5,8 @@ import threading
 from unittest import mock
 
 from nova import exception as nova_exception
+from nova.network import model
+from nova.network import neutron
 from nova import objects
 from nova import service
 import oslo_messaging
@@ -20,7 +22,7 @@ from tests.contract import computing
 from tests.unit.recovery import cases
 
 WRAPPED = ('live_migration', '_do_live_migration', '_init_instance',
-           '_do_rebuild_instance_with_claim')
+           '_do_rebuild_instance_with_claim', '_rollback_live_migration')
 
 
 def _marks(function):
@@ -244,6 +246,59 @@ class TestEvacuated(HooksCase):
         self.server.task_state = 'rebuilding'
         self.start()
         self.assertEqual(1, self.manager.driver.destroy.call_count)
+
+
+class TestPorts(HooksCase):
+    """They are unbound where the server will not be, before Nova goes on."""
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.instance()
+        self.server.info_cache = objects.InstanceInfoCache(
+            network_info=model.NetworkInfo([model.VIF(id='p1')]))
+        self.manager.network_api = mock.create_autospec(neutron.API, instance=True)
+        self.did = []
+        self.manager.network_api.setup_networks_on_host.side_effect = (
+            lambda context, instance, host, teardown: self.did.append(
+                (context.is_admin, instance, host, teardown)))
+        for name in ('_rollback_live_migration', '_do_rebuild_instance_with_claim'):
+            self.patch(self.manager, name, side_effect=lambda *args, name=name, **kwargs: (
+                self.did.append((name, args, kwargs)))).__name__ = name
+        self.install()
+
+    def roll_back(self):
+        self.manager._rollback_live_migration(
+            self.context, self.server, 'dest', 'data', migration_status='cancelled')
+        return '_rollback_live_migration', (self.context, self.server, 'dest', 'data'), {
+            'migration_status': 'cancelled'}
+
+    def rebuild(self):
+        self.manager._do_rebuild_instance_with_claim(self.context, self.server, 'image')
+        return '_do_rebuild_instance_with_claim', (self.context, self.server, 'image'), {}
+
+    def test_of_the_destination_before_a_rollback(self):
+        novas = self.roll_back()
+        self.assertEqual([(True, self.server, 'dest', True), novas], self.did)
+
+    def test_of_this_host_before_an_evacuation_to_it(self):
+        self.server.host = 'dead'
+        novas = self.rebuild()
+        self.assertEqual([(True, self.server, 'source', True), novas], self.did)
+
+    def test_not_before_a_rebuild_where_it_is(self):
+        self.assertEqual([self.rebuild()], self.did)
+
+    def test_not_of_a_server_without_ports(self):
+        self.server.info_cache = None
+        self.assertEqual([self.roll_back()], self.did)
+
+    def test_a_neutron_that_refuses_stops_neither(self):
+        self.manager.network_api.setup_networks_on_host.side_effect = (
+            nova_exception.PortBindingDeletionFailed(port_id='p1', host='dest'))
+        novas = [self.roll_back()]
+        self.server.host = 'dead'
+        self.assertEqual([*novas, self.rebuild()], self.did)
+        self.assertIn('p1', self.log.output)
 
 
 class TestStart(HooksCase):
