@@ -70,13 +70,30 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
         lab_client.wait(lambda: self.admin.server(run.server), lambda server: (
             server['OS-EXT-SRV-ATTR:host'], server['OS-EXT-STS:task_state']) == ('n2', None),
             steering.MIGRATION_TIMEOUT_S, 'the migration to be finished by n2')
-        lab_client.wait(lambda: [one['status'] for one in self.evacuations(run)],
+        lab_client.wait(lambda: [one['status'] for one in self.evacuations(run.server)],
                         lambda found: found == ['failed'], steering.MIGRATION_TIMEOUT_S,
                         'the evacuation to fail')
         self.assertEqual(1, len(run.beats.switches()))
         self.assertTrue(run.beats.wait_for_beats(20, log=1))
         self.return_of('n1')
         self.assert_agree(run, 'n2', 'completed')
+
+    def test_an_evacuation_to_a_host_that_a_migration_has_left_ports_bound_to(self):
+        """neutron would answer with an error after a minute: it binds no port to a host twice."""
+        server = self.boot(port=True)
+        [port] = [one['id'] for one in self.admin.ports(server)]
+        self.admin.bind(port, 'n2')
+        self.kill()
+        self.addCleanup(self.return_after_an_evacuation, server, 'n1')
+        self.stack.hosts['n1'].connect().lookupByUUIDString(server).destroy()
+        self.force_down('n1', True)
+        self.admin.compute('POST', f'/servers/{server}/action', json={'evacuate': {}},
+                           microversion='2.90')
+        lab_client.wait(lambda: self.admin.server(server), lambda found: (
+            found['OS-EXT-SRV-ATTR:host'], found['OS-EXT-STS:task_state']) == ('n2', None),
+            steering.MIGRATION_TIMEOUT_S, 'the server to be on n2')
+        self.assertEqual({'n2': 'ACTIVE'}, self.admin.bindings(port))
+        self.assertEqual('n2', self.stack.plugged_into(port))
 
     def test_a_server_that_an_operator_has_released(self):
         """Its guest has stayed, and the destination does not say that it has nothing of it."""
@@ -153,14 +170,23 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
             capture_output=True, text=True, check=False)
         self.assertEqual((0, ''), (done.returncode, done.stderr), done.stdout)
 
-    def evacuations(self, run):
-        found = self.admin.compute('GET', f'/os-migrations?instance_uuid={run.server}')
-        return [one for one in found['migrations'] if one['migration_type'] == 'evacuation']
+    def evacuations(self, server):
+        return [one for one in self.admin.migrations(server)
+                if one['migration_type'] == 'evacuation']
 
     def force_down(self, host, is_down):
         [found] = [one for one in self.admin.services()
                    if (one['binary'], one['host']) == ('nova-compute', host)]
         self.admin.compute('PUT', f'/os-services/{found["id"]}', json={'forced_down': is_down})
+
+    def return_after_an_evacuation(self, server, host):
+        """The host is back, and Nova does not take it for up before it has cleared it."""
+        self.stack.start_compute(host)
+        lab_client.wait(lambda: [one['status'] for one in self.evacuations(server)],
+                        lambda found: 'done' not in found, steering.MIGRATION_TIMEOUT_S,
+                        f'what was evacuated from {host} to be cleared there')
+        self.force_down(host, False)
+        self.stack.wait_computes()
 
     def return_of(self, host):
         """The host is powered on again."""

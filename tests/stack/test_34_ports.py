@@ -39,8 +39,7 @@ class PortsTest(deaths.DeathsTest):
         self.admin.abort(run.server, run.migration)
         self.wait_dead('n2')
         self.start_again('n2')
-        lab_client.wait(lambda: self.bindings(run.server), lambda found: found == [
-            {'n1': 'ACTIVE'}], recoveries.AGREE_S, 'the binding of n2 to go')
+        self.assert_agree(run, 'n1', 'cancelled')
 
     def test_the_destination_dies_before_it_unbinds_the_source(self):
         """It has told Nova by then, and the source never hears that it did."""
