@@ -309,7 +309,7 @@ def _fields(record: record_mod.Record) -> abc.Iterator[str]:
         'to do': f'{account.what_to_do(record)}.' if step else '-',
         'tries of post-copy': record.tries,
         'paused before': 'yes' if record.was_paused else 'no',
-        'copies disks': ', '.join(record.disk_paths) or 'yes' if record.block_migration else 'no',
+        'copies disks': 'yes' if record.block_migration else 'no',
         'policy': _pairs(record.policy['fields']), 'retuned': _pairs(record.policy['retuned']),
         'held': _pairs(record.policy['held']),
         'request': _or_dash(record.request_id)}

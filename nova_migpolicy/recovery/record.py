@@ -29,7 +29,6 @@ MOST_BYTES = 4 * 1024 * 1024
 MOST_DEPTH = 64
 #: characters of a name, an id or a sentence
 MOST_CHARACTERS = 4096
-MOST_DISKS = 1024
 _UUID = re.compile(r'[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}')
 #: seconds since the epoch: until the year 5138
 _LAST_S = 1e11
@@ -126,12 +125,6 @@ def _texts(field: str, value: object) -> object:
     return _plain(field, value)
 
 
-def _disks(field: str, value: object) -> object:
-    if not isinstance(value, (list, tuple)) or len(value) > MOST_DISKS:
-        raise exception.BadRecord(field, value, f'it is not a list of at most {MOST_DISKS} paths')
-    return tuple(_name(f'{field}[{number}]', one) for number, one in enumerate(value))
-
-
 def _or_none(check: _Check) -> _Check:
     return lambda field, value: None if value is None else check(field, value)
 
@@ -158,7 +151,6 @@ _CHECKS: dict[str, _Check] = {
     'was_paused': _truth,
     'block_migration': _truth,
     'started_s': _seconds,
-    'disk_paths': _disks,
     'request_id': _or_none(_text),
     'user_id': _or_none(_text),
     'project_id': _or_none(_text),
@@ -166,9 +158,6 @@ _CHECKS: dict[str, _Check] = {
     'source_bdms': _or_none(_mapping),
     'policy': _fields(fields=(_mapping, {}), origins=(_texts, {}), request=(_mapping, {}),
                       retuned=(_mapping, {}), held=(_mapping, {})),
-    'settings': _fields(bandwidth_mib_s=(_or_none(_count), None),
-                        max_downtime_ms=(_or_none(_count), None),
-                        throttle_is_held=(_truth, False)),
     'undecided': _or_none(_fields(since_s=(_seconds, None), kind=(_name, None),
                                   reason=(_text, ''), seen_s=(_or_none(_seconds), None),
                                   seen=(_or_none(_SEEN), None))),
@@ -185,15 +174,13 @@ class Record:
     written: how far it has come; `LOST` where this was made again from Nova's records, after what
         was written down had been lost.
     was_paused: its user had paused the server before.
-    block_migration: disks are copied, those of disk_paths.
+    block_migration: disks are copied.
     started_s: seconds since the epoch.
     request_id, user_id, project_id: of the request; a token is never written down.
     migrate_data, source_bdms: Nova's objects as primitives of oslo.versionedobjects; the volumes
         are those of before the destination was prepared.
     policy: mappings `fields` (by key, as resolved), `origins` (by key, in words), `request`,
         `retuned` and `held` (by key, as asked for).
-    settings: `bandwidth_mib_s` and `max_downtime_ms` as last set, None where not set, and whether
-        the throttle is held (`throttle_is_held`).
     undecided: the last step of recovery that is not complete: `since_s`, its `kind` and `reason`,
         and what was `seen` (as Evidence.to_dict has it) at `seen_s`; None where not known.
     tries: of resuming post-copy.
@@ -209,14 +196,12 @@ class Record:
     was_paused: bool
     block_migration: bool
     started_s: float
-    disk_paths: tuple[str, ...] = ()
     request_id: str | None = None
     user_id: str | None = None
     project_id: str | None = None
     migrate_data: Mapping | None = None
     source_bdms: Mapping | None = None
     policy: Mapping = dataclasses.field(default_factory=dict)
-    settings: Mapping = dataclasses.field(default_factory=dict)
     undecided: Mapping | None = None
     tries: int = 0
 
@@ -229,7 +214,7 @@ class Record:
         """Return the document, which JSON can express."""
         fields = {name: getattr(self, name) for name in _CHECKS}
         return {'format': FORMAT, 'version': VERSION, 'needs': NEEDS, **fields,
-                'written': self.written.value, 'disk_paths': list(self.disk_paths)}
+                'written': self.written.value}
 
     @classmethod
     def from_dict(cls, given: object) -> Record:

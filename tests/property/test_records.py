@@ -34,18 +34,17 @@ records = strategies.builds(
     record.Record,
     server=strategies.uuids().map(str), migration=strategies.uuids().map(str), source=names,
     destination=names, was_paused=strategies.booleans(), block_migration=strategies.booleans(),
-    written=strategies.sampled_from(evidence_mod.Written),
-    started_s=seconds, disk_paths=strategies.lists(names, max_size=4).map(tuple),
+    written=strategies.sampled_from(evidence_mod.Written), started_s=seconds,
     request_id=strategies.none() | text, user_id=strategies.none() | text,
     project_id=strategies.none() | text, migrate_data=strategies.none() | mappings,
     source_bdms=strategies.none() | mappings,
     policy=part(fields=mappings, origins=strategies.dictionaries(text, text, max_size=4),
                 request=mappings, retuned=mappings, held=mappings),
-    settings=part(bandwidth_mib_s=strategies.none() | counts,
-                  max_downtime_ms=strategies.none() | counts,
-                  throttle_is_held=strategies.booleans()),
     undecided=strategies.none() | strategies.fixed_dictionaries(
-        {'since_s': seconds, 'kind': names, 'reason': text}),
+        {'since_s': seconds, 'kind': names, 'reason': text}, optional={
+            'seen_s': strategies.none() | seconds, 'seen': strategies.none() | part(
+                source=text, job=strategies.booleans(), destination=text, home=text, status=text,
+                migrating=strategies.booleans())}),
     tries=counts)
 # What a document may be mangled with, and what only Python has.
 anything = (plain | mappings | strategies.floats() | strategies.binary(max_size=5)

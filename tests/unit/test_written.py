@@ -416,7 +416,8 @@ class ThreadsTest(WrittenTest):
                 pool.submit(change, cases.MIGRATION, [
                     {'tries': number} for number in range(rounds)]),
                 pool.submit(change, cases.MIGRATION, [
-                    {'settings': {'bandwidth_mib_s': number}} for number in range(rounds)]),
+                    {'policy': {'held': {'bandwidth_mib_s': number}}}
+                    for number in range(rounds)]),
                 pool.submit(change, cases.MIGRATION, [
                     {'undecided': {'since_s': 1, 'kind': 'wait', 'reason': str(number)}}
                     for number in range(rounds)]),
@@ -428,7 +429,7 @@ class ThreadsTest(WrittenTest):
         self.assertEqual({2}, set(seen.result()))
         last = self.records.get(cases.MIGRATION)
         self.assertEqual((rounds - 1, rounds - 1, str(rounds - 1)), (
-            last.tries, last.settings['bandwidth_mib_s'], last.undecided['reason']))
+            last.tries, last.policy['held']['bandwidth_mib_s'], last.undecided['reason']))
         self.assertEqual(rounds - 1, self.records.get(cases.OTHER).tries)
         self.assertEqual('', self.log.output)
 

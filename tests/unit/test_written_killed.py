@@ -29,7 +29,7 @@ for number in itertools.count(int(sys.argv[2])):
         records.change(one.migration, tries=number)
     else:
         records.keep(dataclasses.replace(
-            one, tries=number, disk_paths=['x' * 4000] * (number % 7)))
+            one, tries=number, migrate_data={'x': ['x' * 4000] * (number % 7)}))
     print(number, flush=True)
     if number % 2:
         records.keep(dataclasses.replace(other, tries=number))

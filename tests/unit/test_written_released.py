@@ -179,7 +179,7 @@ class PowerCutTest(testtools.TestCase):
         return len(records.all()), tuple(one.is_used for one in records.releases())
 
     def test_there_is_the_record_or_its_release(self):
-        record = cases.a_record(policy={}, disk_paths=())
+        record = cases.a_record(policy={})
         before, released, used = (1, ()), (0, (False,)), (0, (True,))
         self.do(lambda: self.records.keep(record))
         self.assertEqual(({before, released}, {released}), self.do(

@@ -177,8 +177,8 @@ class ShowTest(RecoveryTest):
     def test_as_json(self):
         self.keep('hold', HELD)
         one, = json.loads(self.recovery('show', cases.SERVER, '-f', 'json')[1])
-        self.assertEqual((HELD, 2, True), (
-            one['reason'], one['tries'], one['settings']['throttle_is_held']))
+        self.assertEqual((HELD, 2, {'bandwidth_mib_s': 10}), (
+            one['reason'], one['tries'], one['policy']['held']))
 
     def test_one_that_there_is_not(self):
         self.keep()
