@@ -38,6 +38,9 @@ SET_ASIDE = '.set-aside'
 RELEASED = '.released'
 USED = '.used'
 RELEASE_FORMAT = 'nova_migpolicy.released'
+#: of the file of a server that an operator has released on the host that is to start it
+HERE = '.released-here'
+HERE_FORMAT = 'nova_migpolicy.released_here'
 #: files of one name that are set aside; the last place is taken again
 MOST_ASIDE = 100
 # With these it is the file that is wrong; after any other it may be read the next time.
@@ -63,6 +66,19 @@ class Release:
     """
 
     record: record_mod.Record
+    by: str
+    at_s: float
+    is_used: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class ReleaseHere:
+    """An operator's word, on the host that is to start a server, that its source is off.
+
+    by, at_s, is_used: as of a Release. It is for migrations that had begun before.
+    """
+
+    server: str
     by: str
     at_s: float
     is_used: bool = False
@@ -218,18 +234,67 @@ class Records:
             one.record.server, one.record.migration) == (server, migration)), None)
         if found is None:
             return None
-        name = _name(migration) + RELEASED
+        return found if self._use_up(_name(migration) + RELEASED) else None
+
+    def release_here(self, server: str, by: str, at_s: float) -> None:
+        """Let a server be started once on this host, whose source is off.
+
+        :param server: its UUID
+        :raises exception.RecordNotKept: nothing was changed
+        """
+        name = server + HERE
+        document = json.dumps({'format': HERE_FORMAT, 'version': 1, 'server': server, 'by': by,
+                               'at_s': at_s}, allow_nan=False).encode('ascii')
+        try:
+            is_new = not self._folder.is_dir()
+            self._make_folder()
+            with _opened(self._folder) as folder:
+                if is_new:
+                    # The operator may be another user than nova-compute, which has to read it.
+                    above = os.stat(self._folder.parent)
+                    os.fchown(folder, above.st_uid, above.st_gid)
+                there = os.fstat(folder)
+                _replace(folder, name, document, (there.st_uid, there.st_gid))
+        except OSError as error:
+            raise exception.RecordNotKept(str(self._folder / name), _reason(error)) from error
+
+    def released_here(self, server: str) -> list[ReleaseHere]:
+        """Return the releases of a server for this host: one, and one used, at most."""
+        found = []
+        for suffix in (HERE, HERE + USED):
+            name = server + suffix
+            try:
+                with _opened(self._folder) as folder:
+                    found.append(_read_release_here(folder, name, server))
+            except FileNotFoundError:
+                pass
+            except (OSError, exception.BadRecord) as error:
+                self._tell(Unused(self._folder / name, _reason(error)),
+                           'A release is not used, %(path)r: %(reason)s')
+        return found
+
+    def use_release_here(self, server: str, began_s: float) -> ReleaseHere | None:
+        """Use the release of a server for this host up; None where it has none.
+
+        :param began_s: when its migration began, in seconds since the epoch
+        """
+        found = next((one for one in self.released_here(server)
+                      if not one.is_used and began_s <= one.at_s), None)
+        return found if found is not None and self._use_up(server + HERE) else None
+
+    def _use_up(self, name: str) -> bool:
+        """Let a release allow nothing any more; return whether it did until now."""
         try:
             with _opened(self._folder) as folder:
                 os.rename(name, name + USED, src_dir_fd=folder, dst_dir_fd=folder)
                 _sync_folder(folder)
         except FileNotFoundError:       # another start was sooner
-            return None
+            return False
         except OSError as error:
             self._tell(Unused(self._folder / name, _reason(error)),
                        'A release cannot be used, %(path)r: %(reason)s')
-            return None
-        return found
+            return False
+        return True
 
     def _is_released(self, name: str) -> bool:
         return any(os.path.lexists(self._folder / (name + suffix))
@@ -465,3 +530,20 @@ def _read_release(folder: int, name: str, *, is_used: bool) -> Release:
         raise exception.BadRecord('migration', found.record.migration,
                                   'the file has the name of another')
     return found
+
+
+def _read_release_here(folder: int, name: str, server: str) -> ReleaseHere:
+    """Read a server's release for this host, as `_read` does a record.
+
+    :raises exception.BadRecord: it is none
+    :raises OSError: it cannot be read
+    """
+    content = _content(folder, name)
+    try:
+        given = json.loads(content)
+        if (given['format'], given['server']) != (HERE_FORMAT, server):
+            raise exception.BadRecord('server', given['server'], 'it is of another')
+        return ReleaseHere(server, str(given['by']), float(given['at_s']), name.endswith(USED))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise exception.BadRecord('document', content,
+                                  f'it is no release ({type(error).__name__})') from None

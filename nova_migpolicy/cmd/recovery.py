@@ -68,8 +68,12 @@ def add_to(commands: typing.Any) -> None:
         'release', allow_abbrev=False, help='let a server be started that is undecided',
         description='Lets a server be started once, whose migration is undecided, after an '
         'operator has made sure that it runs on neither host. It says what is known, and asks. '
-        'The exit status is 1 where the answer is no.')
+        'Run it on the source of the migration; where that is off for good, with --source-is-off '
+        'on the host that is to start the server. The exit status is 1 where the answer is no.')
     one.add_argument('server', metavar='SERVER', help='the UUID of the server')
+    one.add_argument('--source-is-off', action='store_true', dest='is_source_off',
+                     help='the source of its migration is powered off, and this host, another, is '
+                     'to start the server')
     one.add_argument('--yes', action='store_true', dest='is_sure', help='do not ask')
     one.set_defaults(run=run_release)
     _add_place(one)
@@ -127,11 +131,12 @@ def run_release(args: argparse.Namespace) -> int:
 
     :raises exception.PolicyError: it must not be, or cannot be.
     """
+    if args.is_source_off:
+        return _release_here(args)
     folder, records = _undecided(args)
     for record in records:
         _print(_before_release(record))
-    if not args.is_sure and not _is_agreed():
-        _print(['Nothing was changed.'])
+    if not _is_wanted(args):
         return OPERATOR_NEEDED
     if [_case(one) for one in _undecided(args)[1]] != [_case(one) for one in records]:
         raise inputs.BadInput('SERVER', args.server, 'nova-compute has gone on with its migration '
@@ -145,6 +150,51 @@ def run_release(args: argparse.Namespace) -> int:
     return 0
 
 
+def _release_here(args: argparse.Namespace) -> int:
+    """Release a server on a host that has no record of its migration; return the exit status.
+
+    :raises exception.PolicyError: it must not be, or cannot be.
+    """
+    server = args.server.lower()
+    if not record_mod.is_uuid(server):
+        raise inputs.BadInput('SERVER', args.server, 'the UUID of the server is needed')
+    folder, found, _ = _find(args)
+    here = [one for one in found if one.server == server]
+    if here:
+        raise inputs.BadInput('--source-is-off', args.server, (
+            f'this host is the source of its migration {here[0].migration}, which is written '
+            'down here; leave that option out'))
+    if not folder.parent.is_dir():
+        raise inputs.BadInput('--source-is-off', args.server, (
+            f'there is no {folder.parent}: nova-compute has never run here with this plugin; run '
+            'it on the host that is to start the server'))
+    _print(_wrapped(
+        f'If you release server {server} here, its next start on this host is allowed, once, '
+        'although the source of its migration does not answer, and what it had come to is not '
+        'known. It is refused all the same if the other host of the migration answers, and has '
+        'something of the guest. Two copies would destroy its disks. So make sure first that the '
+        'source is powered off, and stays so until nova-compute there can be started without '
+        'this server.', '', _room()))
+    if not _is_wanted(args):
+        return OPERATOR_NEEDED
+    try:
+        written_mod.Records(folder).release_here(server, _operator(), time.time())
+    except exception.RecordFileError as error:
+        raise inputs.BadInput('SERVER', args.server, f'it is not released: {error}') from error
+    _print(_wrapped(
+        f'Server {server} is released on this host. Then start it here: where Nova has it on the '
+        f'source, by evacuating it to this host, openstack server evacuate --host HOST {server}; '
+        f'where Nova has it here, openstack server reboot --hard {server}', '', _room()))
+    return 0
+
+
+def _is_wanted(args: argparse.Namespace) -> bool:
+    if args.is_sure or _is_agreed():
+        return True
+    _print(['Nothing was changed.'])
+    return False
+
+
 def _undecided(args: argparse.Namespace) -> tuple[pathlib.Path, list[record_mod.Record]]:
     """Return the undecided migrations of a server, and the folder of their records.
 
@@ -156,7 +206,8 @@ def _undecided(args: argparse.Namespace) -> tuple[pathlib.Path, list[record_mod.
         raise inputs.BadInput('SERVER', args.server, (
             f'no unfinished migration of it is written down in {folder}, so nothing has to be '
             f'released here{_released_before(folder, args.server)}; the UUID of the server is '
-            'needed, and the host that was the source'))
+            'needed, and the host that was the source; where that is off, use --source-is-off on '
+            'the host that is to start it'))
     under_way = [one for one in found if not one.undecided]
     if under_way:
         raise inputs.BadInput('SERVER', args.server, (
@@ -172,8 +223,9 @@ def _case(record: record_mod.Record) -> record_mod.Record:
 
 
 def _released_before(folder: pathlib.Path, server: str) -> str:
-    found = [one for one in written_mod.Records(folder).releases()
-             if one.record.server == server.lower()]
+    records = written_mod.Records(folder)
+    found = [*(one for one in records.releases() if one.record.server == server.lower()),
+             *(records.released_here(server.lower()) if record_mod.is_uuid(server) else ())]
     last = max(found, key=lambda one: one.at_s, default=None)
     if last is None:
         return ''

@@ -40,7 +40,8 @@ class Closed(nova_exception.NovaException):
 class Case:
     """The newest migration of a server, where it is unfinished or ended oddly.
 
-    migration: its UUID. written: LOST where it was not written down on this host.
+    migration: its UUID. written: LOST where it was not written down on this host. began_s: when
+    it was asked for, in seconds since the epoch.
     """
 
     migration: str
@@ -48,6 +49,7 @@ class Case:
     destination: str
     written: evidence.Written
     status: evidence.Status
+    began_s: float
 
 
 class Doors:
@@ -103,6 +105,9 @@ class Doors:
         if case.source == self._host:
             found = self._records.use_release(server, case.migration)
             return None if found is None else found.by
+        here = self._records.use_release_here(server, case.began_s)
+        if here is not None:
+            return here.by
         try:
             _, body = self._channel.ask(context, case.source, 'use_release', server=server,
                                         migration=case.migration)
@@ -121,7 +126,7 @@ class Doors:
             return None
         return Case(migration.uuid, migration.source_compute, migration.dest_compute,
                     written.get(migration.uuid, evidence.Written.LOST),
-                    hands_mod.status_of(migration.status))
+                    hands_mod.status_of(migration.status), migration.created_at.timestamp())
 
     def _look(self, context: Any, instance: Any, case: Case) -> tuple[evidence.Evidence, Home]:
         there = self._ask(context, case.destination, instance.uuid)

@@ -23,7 +23,9 @@ _FOR_REASON = {
         'is not in use with `virsh destroy` on its host. Then check its file systems. '
         f'{_MENDED}'),
     'the source is off, and the rest of the memory was there alone': (
-        f'Start the source again if it was only cut off, and never powered off. Else: {_GONE}'),
+        'Start the source again if it was only cut off, and never powered off. Else its memory is '
+        'lost; its disks are not: destroy what is left of it on the destination (`virsh '
+        'destroy`), then evacuate server SERVER'),
     'post-copy broke off, and the destination has no part of the memory any more': _GONE,
     'Nova has the guest on another host, and one of these has a copy of it': (
         'Look with `virsh list --all` on both hosts, and destroy and undefine the copy of it '

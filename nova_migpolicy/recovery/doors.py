@@ -25,7 +25,8 @@ OFF = frozenset({Source.SHUT_OFF, Source.MIGRATED, Source.ABSENT, Destination.SH
 _SILENT = frozenset({Source.SILENT, Destination.SILENT})
 
 OVERRIDE = ('if neither host runs it, `nova-migpolicy recovery release SERVER` on its source host '
-            'lets it be started all the same')
+            'lets it be started all the same; where that host is off, with `--source-is-off` on '
+            'the one that is to start it')
 
 
 class Answer(enum.Enum):
@@ -78,7 +79,7 @@ def opening(seen: evidence.Evidence, here: Home, *, is_released: bool = False) -
     running = _elsewhere(seen, here)
     if running:
         return Opening(Answer.REFUSE, running)
-    if here is seen.home or (here is Home.OTHER and seen.fenced):
+    if here is seen.home or _is_evacuated(seen, here):
         return Opening(Answer.START, step.reason)
     if here is Home.OTHER:
         return Opening(Answer.REFUSE, f'the server is on its {seen.home.value} host, which '
@@ -92,6 +93,12 @@ def _may_be_released(seen: evidence.Evidence, here: Home) -> bool:
                                     (Home.DESTINATION, seen.destination)) if home is not here]
     return (not seen.job and all(has in OFF or has in _SILENT for has in others)
             and (here is seen.home or (here is Home.OTHER and seen.fenced)))
+
+
+def _is_evacuated(seen: evidence.Evidence, here: Home) -> bool:
+    """Whether Nova evacuates the guest to a host, and its source is off."""
+    return seen.fenced and (here is Home.OTHER or (
+        here is Home.DESTINATION and seen.home is Home.SOURCE))
 
 
 def _at_home(seen: evidence.Evidence, here: Home) -> str:

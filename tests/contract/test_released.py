@@ -255,6 +255,50 @@ class DoorTest(ReleasedBase):
         self.assertIn('It is not started on n2', before)
         self.assertEqual([True], [one.is_used for one in self.records.releases()])
 
+    def test_where_the_source_is_off_for_good(self):
+        """An operator has released it on the host that is to start it, for what began before."""
+        self.here, self.server.host = 'n2', 'n2'
+        self.answers = {'n2': domains.ABSENT}
+        self.migration.status = 'error'
+        began_s = self.migration.created_at.timestamp()
+        self.records.drop(cases.MIGRATION)
+        self.ask = mock.Mock(side_effect=client.Off(503, 'silence'))
+        self.records.release_here(cases.SERVER, 'ann', began_s - 60)
+        self.assertIn('It is not started on n2', self.check())
+        self.records.release_here(cases.SERVER, 'ann', began_s + 60)
+        self.assertEqual('', self.check())
+        self.assertIn('ann has released it from migration', self.log.output)
+        self.assertEqual('failed', self.migration.status)
+        self.assertEqual([True], [one.is_used for one in self.records.released_here(
+            cases.SERVER)])
+        # Once.
+        self.migration.status = 'error'
+        self.assertIn('It is not started on n2', self.check())
+
+    def test_on_a_third_host_where_both_are_off(self):
+        self.here, self.answers = 'n3', {'n3': domains.ABSENT}
+        self.migration.status = 'error'
+        self.records.drop(cases.MIGRATION)
+        self.ask = mock.Mock(side_effect=client.Off(503, 'silence'))
+        before = self.check()
+        self.assertIn('with `--source-is-off` on the one that is to start it', before)
+        self.records.release_here(cases.SERVER, 'ann', time.time() + 60)
+        self.assertEqual('', self.check())
+
+    def test_a_release_here_does_not_outweigh_what_is_seen(self):
+        self.here, self.answers = 'n3', {'n3': domains.ABSENT, 'n2': RUNS_THERE}
+        self.migration.status = 'error'
+        self.records.drop(cases.MIGRATION)
+        self.records.release_here(cases.SERVER, 'ann', time.time() + 60)
+        for source in (None, RUNS_THERE):
+            if source is not None:
+                self.answers['n1'] = source
+            self.assertIn('It is not started on n3', self.check())
+        self.answers['n2'] = OFF_THERE
+        self.assertIn('It is not started on n3', self.check())
+        self.assertEqual([False], [one.is_used for one in self.records.released_here(
+            cases.SERVER)])
+
     def test_a_source_that_does_not_answer_allows_nothing(self):
         self.here, self.server.host = 'n2', 'n2'
         self.answers = {'n2': domains.ABSENT}

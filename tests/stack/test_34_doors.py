@@ -23,10 +23,10 @@ UNTOLD = deaths.AFTER_THE_COPY['before_the_destination_is_told']
 
 class DoorsTest(deaths.DeathsTest, samples.Sampled):
 
-    def moved_and_untold(self):
+    def moved_and_untold(self, death=UNTOLD):
         """A guest that has arrived, of which Nova was not told."""
         self.addCleanup(self.stack.death('n1').unlink, missing_ok=True)
-        self.stack.death('n1').write_text(UNTOLD.place)
+        self.stack.death('n1').write_text(death.place)
         run = self.start(recoveries.QUIET, port=True)
         self.wait_dead()
         self.wait_gone(run)
@@ -51,8 +51,7 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
         # An operator who believes that nothing is under way.
         self.admin.compute('POST', f'/servers/{run.server}/action',
                            json={'os-resetState': {'state': 'active'}})
-        self.admin.compute('POST', f'/servers/{run.server}/action',
-                           json={'reboot': {'type': 'HARD'}})
+        self.reboot(run)
         self.wait_logged('n1', 'It is not started here')
         self.assertEqual([], self.running('n1'))
         self.signal('n2', 'nova-compute', signal.SIGCONT)
@@ -109,13 +108,12 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
                         lambda found: found and all(found), recoveries.AGREE_S,
                         'it to be undecided')
         self.assert_shown(run)
-        self.release(run)
+        self.release(run, 'n1')
         lab_client.wait(
             lambda: (self.admin.server(run.server)['OS-EXT-STS:task_state'],
                      self.admin.migration(run.server, run.migration)['status']),
             lambda found: found == (None, 'error'), recoveries.AGREE_S, 'it to be let go')
-        self.admin.compute('POST', f'/servers/{run.server}/action',
-                           json={'reboot': {'type': 'HARD'}})
+        self.reboot(run)
         lab_client.wait(lambda: self.admin.migration(run.server, run.migration)['status'],
                         lambda status: status == 'failed', steering.MIGRATION_TIMEOUT_S,
                         'the start to be allowed')
@@ -163,10 +161,35 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
         return self.stack.cli(['openstack', 'server', 'migration', 'recovery', *words], user,
                               check=False)
 
-    def release(self, run):
+    def test_a_server_whose_source_is_off_for_good(self):
+        """Nova has it on the destination already, and the migration is not over."""
+        run = self.moved_and_untold(deaths.AFTER_THE_COPY['after_the_destination_was_told'])
+        self.admin.wait_server(run.server)
+        self.assertEqual('n2', self.admin.host(run.server))
+        self.reboot(run)
+        self.wait_logged('n2', 'It is not started here')
+        self.admin.wait_server(run.server)
+        self.release(run, 'n2', '--source-is-off')
+        self.reboot(run)
+        lab_client.wait(lambda: self.admin.migration(run.server, run.migration)['status'],
+                        lambda status: status == 'failed', steering.MIGRATION_TIMEOUT_S,
+                        'the start to be allowed')
+        self.admin.wait_server(run.server)
+        self.assertIn('has released it from migration', self.stack.log('n2').read_text())
+        self.assertTrue(run.beats.wait_for_beats(20, log=1))
+        self.assertEqual(([], [run.server]), (self.running('n1'), self.running('n2')))
+        # It was not for good.
+        self.start_again('n1')
+        self.assert_agree(run, 'n2', 'completed')
+
+    def reboot(self, run):
+        self.admin.compute('POST', f'/servers/{run.server}/action',
+                           json={'reboot': {'type': 'HARD'}})
+
+    def release(self, run, host, *options):
         done = subprocess.run(
             [sys.executable, '-m', 'nova_migpolicy.cmd.main', 'recovery', 'release', '--yes',
-             run.server, '--state-path', self.stack.state_path('n1')],
+             run.server, '--state-path', self.stack.state_path(host), *options],
             capture_output=True, text=True, check=False)
         self.assertEqual((0, ''), (done.returncode, done.stderr), done.stdout)
 

@@ -186,3 +186,77 @@ class PowerCutTest(testtools.TestCase):
             lambda: self.records.release(record, 'ann', AT_S)))
         self.assertEqual(({released, used}, {used}), self.do(
             lambda: self.records.use_release(record.server, record.migration)))
+
+
+class HereTest(testtools.TestCase):
+    """On a host where nothing is written down of the migration."""
+
+    def setUp(self):
+        super().setUp()
+        state = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.folder = state / written.FOLDER
+        self.folder.parent.mkdir()
+        self.records = written.Records(self.folder)
+        self.log = self.useFixture(fixtures.FakeLogger('nova_migpolicy.written'))
+
+    def use(self, began_s=AT_S - 1):
+        return self.records.use_release_here(cases.SERVER, began_s)
+
+    def test_once_and_for_what_had_begun_before(self):
+        self.assertIsNone(self.use())
+        self.records.release_here(cases.SERVER, 'ann', AT_S)
+        self.assertIsNone(self.records.use_release_here(cases.OTHER, AT_S - 1))
+        self.assertIsNone(self.use(AT_S + 1))
+        self.assertEqual(written.ReleaseHere(cases.SERVER, 'ann', AT_S), self.use())
+        self.assertIsNone(self.use())
+        self.assertEqual([True], [one.is_used for one in self.records.released_here(
+            cases.SERVER)])
+
+    def test_again_by_another(self):
+        for by in ('ann', 'bob'):
+            self.records.release_here(cases.SERVER, by, AT_S)
+            self.assertEqual(by, self.use().by)
+
+    def test_of_many_starts_at_once_one_is_allowed(self):
+        self.records.release_here(cases.SERVER, 'ann', AT_S)
+        with futures.ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda number: self.use(), range(32)))
+        self.assertEqual(1, len(list(filter(None, found))))
+
+    def test_it_is_no_record_and_no_release_of_one(self):
+        self.records.release_here(cases.SERVER, 'ann', AT_S)
+        self.use()
+        self.records.release_here(cases.SERVER, 'ann', AT_S)
+        self.assertEqual(([], [], ([], [])), (
+            self.records.all(), self.records.releases(), self.records.look()))
+        self.records.keep(cases.a_record(migration=cases.SERVER))
+        self.assertEqual(1, len(self.records.all()))
+
+    def test_folder_and_file_are_nova_computes(self):
+        if os.getuid():
+            self.skipTest('only root can make a file of another user')
+        os.chown(self.folder.parent, 65534, 65534)
+        self.records.release_here(cases.SERVER, 'ann', AT_S)
+        for path, mode in ((self.folder, 0o700),
+                           (self.folder / f'{cases.SERVER}.released-here', 0o600)):
+            there = path.stat()
+            self.assertEqual((65534, 65534, mode), (
+                there.st_uid, there.st_gid, there.st_mode & 0o777))
+
+    def test_what_is_no_release(self):
+        self.records.release_here(cases.SERVER, 'ann', AT_S)
+        path = self.folder / f'{cases.SERVER}.released-here'
+        whole = path.read_bytes()
+        for wrong in (b'', b'{', b'[]', b'{}', whole[:-1],
+                      whole.replace(b'released_here', b'other'),
+                      whole.replace(cases.SERVER.encode(), cases.OTHER.encode())):
+            path.write_bytes(wrong)
+            self.assertIsNone(self.use(), wrong)
+        self.assertIn('A release is not used', self.log.output)
+        path.write_bytes(whole)
+        self.assertIsNotNone(self.use())
+
+    def test_where_it_cannot_be_written(self):
+        self.folder.touch()
+        self.assertRaises(exception.RecordNotKept, self.records.release_here, cases.SERVER, 'ann',
+                          AT_S)

@@ -287,6 +287,83 @@ class ReleaseTest(RecoveryTest):
         self.assertEqual(1, len(self.records.all()))
 
 
+class ReleaseHereTest(RecoveryTest):
+    """On the host that is to start the server, where its source is off."""
+
+    def setUp(self):
+        super().setUp()
+        self.place = self.folder / written.FOLDER
+        self.place.parent.mkdir()
+        for name, value in (('SUDO_USER', 'ann'), ('LOGNAME', 'root')):
+            self.useFixture(base.fixtures.EnvironmentVariable(name, value))
+
+    def release(self, *words, answer=b'', server=cases.SERVER):
+        status, out, errors = self.run_it(
+            'recovery', 'release', '--source-is-off', server, '--state-path', self.folder, *words,
+            stdin=answer)
+        return status, ' '.join(out.split()), errors
+
+    def here(self):
+        return self.records.released_here(cases.SERVER)
+
+    def test_it_says_what_it_allows_and_asks(self):
+        status, out, errors = self.release(answer=b'yes\n')
+        self.assertEqual((0, ''), (status, errors))
+        for part in (f'If you release server {cases.SERVER} here, its next start on this host',
+                     'source is powered off', 'Type "yes" to release it: ',
+                     f'openstack server evacuate --host HOST {cases.SERVER}'):
+            self.assertIn(part, out)
+        [found] = self.here()
+        self.assertEqual(('ann as root', False), (found.by, found.is_used))
+        self.assertLessEqual(self.now_s, found.at_s)
+
+    def test_any_other_answer_changes_nothing(self):
+        for answer in (b'', b'no\n'):
+            status, out, _ = self.release(answer=answer)
+            self.assertEqual((1, True), (status, 'Nothing was changed.' in out))
+        self.assertEqual([], self.here())
+
+    def test_without_a_question(self):
+        status, out, _ = self.release('--yes', server=cases.SERVER.upper())
+        self.assertEqual((0, False), (status, 'Type' in out))
+        self.assertEqual(1, len(self.here()))
+
+    def assert_refused(self, part, **more):
+        status, out, errors = self.release('--yes', **more)
+        self.assertEqual((2, '', 1), (status, out, errors.count('\n')), errors)
+        self.assertIn(part, errors)
+        self.assertEqual([], self.here())
+
+    def test_a_name_of_a_server(self):
+        for wrong in ('web1', '', '../../etc', cases.SERVER[:-1]):
+            self.assert_refused(f'SERVER {wrong!r}: the UUID of the server is needed',
+                                server=wrong)
+
+    def test_on_the_source(self):
+        for kind in (None, 'hold'):
+            self.keep(kind)
+            self.assert_refused('--source-is-off '
+                                f"'{cases.SERVER}': this host is the source of its migration")
+
+    def test_where_the_plugin_has_never_run(self):
+        self.place.parent.rmdir()
+        self.assert_refused('nova-compute has never run here with this plugin')
+
+    def test_where_it_cannot_be_written(self):
+        self.place.mkdir()
+        (self.place / f'{cases.SERVER}.released-here.new').mkdir()
+        status, _, errors = self.release('--yes')
+        self.assertEqual((2, []), (status, self.here()))
+        self.assertIn('it is not released: the record of a migration was not kept in ', errors)
+
+    def test_it_is_told_where_one_asks_without_that_option(self):
+        words = ('recovery', 'release', cases.SERVER, '--state-path', self.folder, '--yes')
+        self.assertIn('where that is off, use --source-is-off on the host that is to start it',
+                      self.run_it(*words)[2])
+        self.release('--yes')
+        self.assertIn('ann as root has released it at ', self.run_it(*words)[2])
+
+
 class PlaceTest(RecoveryTest):
 
     def test_by_the_configuration(self):

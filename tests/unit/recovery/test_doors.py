@@ -55,6 +55,15 @@ EXAMPLES = (
     ('evacuation in the copy', Home.OTHER, seen(
         source=Source.SILENT, written=Written.LOST, fenced=True), Answer.START,
      'the guest had not arrived'),
+    ('evacuation in the copy, to where it was to go', Home.DESTINATION, seen(
+        source=Source.SILENT, written=Written.LOST, fenced=True), Answer.START,
+     'the guest had not arrived'),
+    ('evacuation, to where a part of it is', Home.DESTINATION, seen(
+        source=Source.SILENT, destination=Destination.POST_COPY_FAILED, written=Written.LOST,
+        fenced=True), Answer.REFUSE, 'the rest of the memory was there alone'),
+    ('start on the destination of what Nova has on a third host', Home.DESTINATION, over(
+        Status.ENDED, source=Source.SILENT, home=Home.OTHER, written=Written.LOST, fenced=True),
+     Answer.REFUSE, 'and not here'),
     ('evacuation, and the destination is off as well', Home.OTHER, seen(
         source=Source.SILENT, destination=Destination.SILENT, written=Written.LOST,
         fenced=True), Answer.REFUSE, 'does not answer'),
@@ -128,11 +137,21 @@ class TestDoors(testtools.TestCase):
                     written=Written.LOST)),
                 ('neither host has it', Home.SOURCE, seen(
                     source=Source.ABSENT, written=Written.LOST)),
+                ('both hosts are off', Home.OTHER, seen(
+                    source=Source.SILENT, destination=Destination.SILENT, written=Written.LOST,
+                    fenced=True)),
                 ('the destination has lost it', Home.DESTINATION, over(
                     Status.ENDED, source=Source.SILENT, home=Home.DESTINATION,
                     written=Written.LOST))):
             self.assertEqual(Answer.START, doors.opening(one, here, is_released=True).answer, name)
             self.assertEqual(Answer.REFUSE, doors.opening(one, here).answer, name)
+
+    def test_a_release_does_not_outweigh_what_is_on_the_host_itself(self):
+        """Nova has it on the source, which is off, and the destination is asked to start it."""
+        for has in Destination:
+            one = seen(source=Source.SILENT, destination=has, written=Written.LOST, fenced=True)
+            found = doors.opening(one, Home.DESTINATION, is_released=True)
+            self.assertEqual(has is Destination.ABSENT, found.answer is Answer.START, has)
 
     def test_a_job_or_a_deleted_server_starts_nothing(self):
         wrong = [one for one, _, found in openings() if found.answer is Answer.START and (

@@ -12,6 +12,7 @@ from nova_migpolicy import exception
 from nova_migpolicy.recovery import record
 from tests.unit.recovery import cases
 
+
 def deep(depth):
     found = {}
     for _ in range(depth):
