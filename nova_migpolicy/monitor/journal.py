@@ -45,6 +45,8 @@ Record = dict[str, Any]
 class Journal:
     """The record of one migration.
 
+    Its file may be one that an earlier process has begun: numbers and bound are those of the file.
+
     :param path: its file, or None to keep it in memory alone
     :param started_s: the monitor's clock at the start; `at` counts from it
     :param max_bytes: the bound for samples in the file; the others have as much again
@@ -54,12 +56,16 @@ class Journal:
         self.path = path
         self.started_s = started_s
         self.max_bytes = max_bytes
-        self._records: collections.deque[Record] = collections.deque(maxlen=MEMORY_RECORDS)
-        self._count = 0
+        # Each with its number, which is that of its line; None where it was left out of the file.
+        self._records: collections.deque[tuple[int | None, Record]] = collections.deque(
+            maxlen=MEMORY_RECORDS)
         # The operation's thread writes as well, and others read.
         self._lock = threading.Lock()
         self._latest: dict[str, Record] = {}
-        self._written_bytes = 0
+        # Of the file, once it was looked at.
+        self._is_open = False
+        self._lines = 0
+        self._bytes = 0
 
     def add(self, kind: str, at_s: float, /, **fields: Any) -> None:
         """Keep a record; `at_s` is on the monitor's clock."""
@@ -71,13 +77,10 @@ class Journal:
         }
         # Records of the engine carry the monitor's clock: `at` says it already.
         record.update((name, value) for name, value in fields.items() if name != 'at_s')
-        with self._lock:
-            self._records.append(record)
-            self._count += 1
         self._latest[kind] = record
-        bound = self.max_bytes * (1 if kind == vocabulary.SAMPLE else 2)
-        if self.path is not None and (kind == vocabulary.END or self._written_bytes < bound):
-            self._write(self.path, record)
+        with self._lock:
+            # In one: lines and numbers have the same order.
+            self._records.append((self._write(kind, record), record))
 
     @property
     def has_begun(self) -> bool:
@@ -101,26 +104,57 @@ class Journal:
     def records(self) -> list[Record]:
         """The records in memory, oldest first."""
         with self._lock:
-            return list(self._records)
+            return [record for _, record in self._records]
 
     def numbered(self) -> list[tuple[int, Record]]:
-        """The records in memory, each with its number; the first record ever is number 1."""
+        """The records in memory, each with its number; the first record ever is number 1.
+
+        Those that were left out of the file, which is full, have none.
+        """
         with self._lock:
-            return list(enumerate(self._records, self._count - len(self._records) + 1))
+            return [(number, record) for number, record in self._records if number is not None]
 
     def latest(self, kind: str) -> Record | None:
         """The last record of a kind; None where there is none."""
         return self._latest.get(kind)
 
-    def _write(self, path: pathlib.Path, record: Record) -> None:
-        try:
-            line = jsonutils.dumps(record) + '\n'
-            with open(path, 'a', encoding='utf-8') as out:
-                out.write(line)
-            self._written_bytes += len(line)
-        except (OSError, ValueError, TypeError) as error:
-            LOG.warning('The journal %s is not written any further: %s', path, error)
-            self.path = None
+    def _write(self, kind: str, record: Record) -> int | None:
+        """Write a record into the file, if there is one, and return its number."""
+        if self.path is not None:
+            try:
+                if not self._append(self.path, kind, record):
+                    return None
+            except (OSError, ValueError, TypeError) as error:
+                LOG.warning('The journal %s is not written any further: %s', self.path, error)
+                self.path = None
+        self._lines += 1
+        return self._lines
+
+    def _append(self, path: pathlib.Path, kind: str, record: Record) -> bool:
+        """Write a record, unless the file is full; return whether it was written."""
+        if not self._is_open:
+            self._look_at(path)
+        bound = self.max_bytes * (1 if kind == vocabulary.SAMPLE else 2)
+        if kind != vocabulary.END and self._bytes >= bound:
+            return False
+        line = jsonutils.dump_as_bytes(record) + b'\n'
+        with open(path, 'ab') as out:
+            out.write(line)
+        self._bytes += len(line)
+        return True
+
+    def _look_at(self, path: pathlib.Path) -> None:
+        """Learn what an earlier process has written; a line that was cut short ends there."""
+        with open(path, 'ab+') as file:
+            file.seek(0)
+            last = b'\n'
+            for last in file:
+                self._lines += 1
+                self._bytes += len(last)
+            if not last.endswith(b'\n'):
+                file.write(b'\n')
+                self._bytes += 1
+        self._is_open = True
 
 
 def file_for(folder: pathlib.Path, migration_uuid: str) -> pathlib.Path:

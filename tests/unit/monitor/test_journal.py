@@ -12,6 +12,7 @@ import testtools
 
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import journal_reader
 
 
 class JournalTest(testtools.TestCase):
@@ -92,6 +93,53 @@ class JournalTest(testtools.TestCase):
         for kind, fields in records:
             before.add(kind, 1.0, **fields)
         return journal_mod.Journal(self.path, 0.0, 10_000)
+
+    def numbers(self, kept):
+        """The numbers that the file gives to what is in memory, and those of the memory."""
+        page = journal_reader.FileRecords(self.path).page(0, 1000, ())
+        in_file = {record['text']: record['number'] for record in page['records']}
+        in_memory = {record['text']: number for number, record in kept.numbered()}
+        return {text: in_file[text] for text in in_memory}, in_memory
+
+    def test_numbers_go_on_after_a_restart(self):
+        kept = self.earlier(('event', {'text': 'a'}), ('event', {'text': 'b'}))
+        kept.add('event', 2.0, text='c')
+        self.assertEqual(({'c': 3},) * 2, self.numbers(kept))
+        # Also where only the memory is left to ask.
+        kept.path = self.folder / 'no' / 'such'
+        kept.add('event', 3.0, text='d')
+        self.assertIsNone(kept.path)
+        self.assertEqual([3, 4], [number for number, _ in kept.numbered()])
+        page = journal_reader.MemoryRecords(kept).page(3, 10, ())
+        self.assertEqual([(4, 'd')], [(one['number'], one['text']) for one in page['records']])
+
+    def test_what_is_left_out_of_the_file_has_no_number(self):
+        kept = journal_mod.Journal(self.path, 0.0, 64)
+        for n in range(10):
+            kept.add('sample', float(n), text=f'sample {n}')
+        kept.add('event', 10.0, text='the last word')
+        in_file, in_memory = self.numbers(kept)
+        self.assertEqual(in_file, in_memory)
+        self.assertIn('the last word', in_memory)
+        self.assertLess(len(in_memory), 11)
+        self.assertEqual(11, len(kept.records()))
+
+    def test_the_bound_is_that_of_the_file_and_not_of_the_process(self):
+        for _ in range(3):
+            kept = journal_mod.Journal(self.path, 0.0, 4096)
+            for n in range(200):
+                kept.add('sample', float(n), memory_remaining_bytes=n)
+        self.assertLess(self.path.stat().st_size, 4096 + 1024)
+
+    def test_what_comes_after_a_line_cut_short_is_whole(self):
+        self.earlier(('event', {'text': 'a'}))
+        with open(self.path, 'a', encoding='utf-8') as out:
+            out.write('{"kind": "sam')
+        kept = journal_mod.Journal(self.path, 0.0, 10_000)
+        kept.add('event', 2.0, text='b')
+        self.assertEqual(['a', 'b'], [r['text'] for r in journal_mod.read(self.path)])
+        # The line that was cut short has a number.
+        self.assertEqual(({'b': 3},) * 2, self.numbers(kept))
 
     def test_whether_an_earlier_process_has_begun_it(self):
         for kept in (journal_mod.Journal(None, 0.0, 10_000), self.earlier()):
