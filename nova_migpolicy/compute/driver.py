@@ -128,7 +128,9 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
     def _recover(self, host: str, waiting: pending.NovaQueue) -> hands_mod.Hands:
         """Take up what an earlier process has left, now and from time to time."""
         manager = self.virtapi._compute
-        hands = self._hands = hands_mod.Hands(manager, host, self._guest_of)
+        hands = self._hands = hands_mod.Hands(
+            manager, host, self._guest_of,
+            lambda server: self._control.guest(server, CONF.migpolicy.allow_qmp))
         channel = self._peers = client.Channel('nova-compute')
         hooks = hooks_mod.Hooks(manager, host, self._records, hands)
         takeover = takeover_mod.Takeover(
@@ -355,6 +357,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                                         self._policies.resolver(instance, request),
                                         migrate_data)
                 current.session = session
+                if current.kept is not None and resolved.policy.may_throttle:
+                    current.kept.policy_known(current.in_force())
                 session.prepare(self._measurements.take(session.guest))
                 return
             LOG.info("Profile nova (%s): Nova's own monitor watches this live migration",

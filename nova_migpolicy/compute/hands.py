@@ -8,6 +8,7 @@ own reset has changed meanwhile is put back before. Which action is due is not d
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 from nova.compute import task_states
@@ -88,13 +89,16 @@ class Hands:
     :param manager: Nova's manager of this host
     :param host: this host
     :param guest: gives the calls on a server's domain
+    :param commanded: likewise, with monitor commands where they are permitted
     """
 
     def __init__(self, manager: Any, host: str,
-                 guest: Callable[[str], guest_mod.MigratingGuest]) -> None:
+                 guest: Callable[[str], guest_mod.MigratingGuest],
+                 commanded: Callable[[str], guest_mod.MigratingGuest]) -> None:
         self._manager = manager
         self._host = host
         self._guest = guest
+        self._commanded = commanded
         # Of servers that have arrived here and were finished here: what they take, by the class of
         # the resource; None where that is in more than one place.
         self._takes: dict[str, dict[str, int] | None] = {}
@@ -215,15 +219,30 @@ class Hands:
         instance.save()
 
     def let_run(self, record: record_mod.Record) -> None:
-        """Let a guest that stayed run again where it was paused for the migration.
+        """Let a guest that stayed run as before: not paused, and free to be slowed by others.
 
         One that does not run in spite of it, as after an I/O error, is told in the log.
         """
+        self._free_throttle(record)
         if record.was_paused:
             return
         trouble = outcome_mod.resume_if_paused(self._guest(record.server))
         if trouble is not None:
             LOG.error('%s', trouble, instance_uuid=record.server)
+
+    def _free_throttle(self, record: record_mod.Record) -> None:
+        """Let QEMU have its own limits of auto-converge again, where ours may still hold it back.
+
+        A migration without the plugin could not slow the guest else. A guest that has left has
+        another QEMU, which never had ours.
+        """
+        if not may_hold_throttle(record.policy):
+            return
+        try:
+            self._commanded(record.server).free_throttle()
+        except exception.GuestError as error:
+            LOG.warning('What holds auto-converge back is left in QEMU: %s', error,
+                        instance_uuid=record.server)
 
     def remove_source_copy(self, record: record_mod.Record) -> None:
         """Remove the copy here of a guest that runs on the destination.
@@ -309,6 +328,13 @@ class Hands:
         # Not a good end: the doors go on to ask until the release is used.
         migration.status = ODD_END
         migration.save()
+
+
+def may_hold_throttle(policy: Mapping[str, Any]) -> bool:
+    """Whether auto-converge may have been held back, before the start, under a written policy."""
+    # What is written now says nothing of the start where it was retuned.
+    return bool(policy.get('retuned')) or (
+        'auto_converge' in policy.get('fields', {}).get('remedies', ()))
 
 
 def _unlock(instance: Any) -> bool:

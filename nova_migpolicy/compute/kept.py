@@ -137,6 +137,14 @@ class Kept:
             LOG.warning('The record of migration %(migration)s is not up to date: %(error)s',
                         {'migration': self._migration, 'error': error})
 
+    def policy_known(self, in_force: Mapping[str, Any]) -> None:
+        """Write the policy down before QEMU is told anything, where Nova's start was written."""
+        try:
+            self._records.change(self._migration, policy=policy_of(in_force, self.request))
+        except exception.MigPolicyError as error:
+            LOG.warning('The policy of migration %(migration)s is not written down: %(error)s',
+                        {'migration': self._migration, 'error': error})
+
     def policy_changed(self, in_force: Mapping[str, Any]) -> None:
         """Write down the policy after an operator's change."""
         self.change(policy=policy_of(in_force, self.request))

@@ -45,8 +45,9 @@ class HandsCase(base.ContractCase):
         self.patch(objects.MigrationList, 'get_by_filters', side_effect=lambda *args: [
             one for one in (self.migration, *self.later) if one.status in args[1]['status']])
         self.later = []
-        self.guest = mock.Mock()
-        self.hands = hands_mod.Hands(self.manager, 'source', lambda server: self.guest)
+        self.guest, self.commanded = mock.Mock(), mock.Mock()
+        self.hands = hands_mod.Hands(self.manager, 'source', lambda server: self.guest,
+                                     lambda server: self.commanded)
 
     def unbound(self):
         """The hosts from which the server's ports were unbound."""
@@ -261,6 +262,31 @@ class TestEnds(HandsCase):
     def test_a_guest_of_a_user_who_had_paused_it_is_not_let_run(self):
         self.hands.let_run(self.describe(was_paused=True))
         self.assertEqual([], self.guest.mock_calls)
+
+    def free_throttle(self, **policy):
+        """Let a guest run whose migration had this policy; return what its QEMU was told."""
+        self.commanded.reset_mock()
+        self.guest.state.return_value = None
+        self.hands.let_run(self.describe(was_paused=True, policy={
+            'fields': {}, 'origins': {}, 'request': {}, 'retuned': {}, 'held': {}, **policy}))
+        return [call[0] for call in self.commanded.method_calls]
+
+    def test_a_throttle_that_may_be_held_is_freed(self):
+        throttles = {'remedies': ['bandwidth', 'auto_converge']}
+        self.assertEqual(['free_throttle'], self.free_throttle(fields=throttles))
+        # What an operator has changed says nothing about the start.
+        self.assertEqual(['free_throttle'], self.free_throttle(
+            fields={'remedies': ['bandwidth']}, retuned={'remedies': 'bandwidth'}))
+        self.commanded.free_throttle.side_effect = exception.Unsupported('x', 'not permitted')
+        self.assertEqual(['free_throttle'], self.free_throttle(fields=throttles))
+        self.assertIn('not permitted', self.log.output)
+
+    def test_no_monitor_command_is_sent_where_none_is_held(self):
+        self.assertEqual([], self.free_throttle(fields={'remedies': ['bandwidth']}))
+        # It died before anything was told to QEMU.
+        self.commanded.reset_mock()
+        self.hands.let_run(self.describe(was_paused=True, policy={}))
+        self.assertEqual([], self.commanded.mock_calls)
 
 
 class TestLock(HandsCase):

@@ -82,7 +82,7 @@ class LetGoTest(ReleasedBase):
     def setUp(self):
         super().setUp()
         self.manager = mock.Mock()
-        self.hands = hands.Hands(self.manager, 'n1', guest=None)
+        self.hands = hands.Hands(self.manager, 'n1', guest=None, commanded=None)
 
     def test_the_server_is_unlocked_and_not_migrating(self):
         self.assertTrue(self.hands.let_go(self.record))
@@ -131,7 +131,7 @@ class RecoveryTest(ReleasedBase):
         self.manager, self.world = mock.Mock(), mock.Mock()
         self.world.is_watched.return_value = False
         self.recovery = recovering.Recovery(
-            self.records, hands.Hands(self.manager, 'n1', guest=None), self.world)
+            self.records, hands.Hands(self.manager, 'n1', guest=None, commanded=None), self.world)
 
     def look_around(self):
         self.recovery.look_around()
