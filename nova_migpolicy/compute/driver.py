@@ -11,6 +11,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import time
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import libvirt
 from nova.compute import vm_states
 import nova.conf
+from nova import context as nova_context
 from nova import exception as nova_exception
 from nova import objects
 from nova.virt.libvirt import driver as libvirt_driver
@@ -387,7 +389,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 self._journals, current.migration, current.inbox.clock(),
                 CONF.migpolicy.journal_max_kib * 1024),
             self._links, self._neighbours,
-            outside.Outside(self._control.another, instance.uuid), current.leave)
+            outside.Outside(self._control.another, instance.uuid), current.leave,
+            functools.partial(self._resume_obstacle, instance.uuid, dest))
 
     def _guest_of(self, server: str) -> guest_mod.MigratingGuest:
         """Return the calls on a server's domain, for a thread of its own."""
@@ -498,6 +501,17 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             LOG.warning('libvirt does not tell its version: %s', error, instance_uuid=server)
         return peers.Whereabouts(found, CONF.host, *versions)
 
+    def _resume_obstacle(self, server: str, host: str) -> str | None:
+        """Return why post-copy of a server could not be taken up again now; None if it could."""
+        there = peers.look(self._peers, nova_context.get_admin_context(), host, server)
+        if there is None or not there.libvirt_version:
+            return f'{host} does not answer'
+        try:
+            here = int(self._control.get().getLibVersion())
+        except libvirt.libvirtError as error:
+            return f'libvirt on this host does not tell its version: {error}'
+        return resuming.obstacle(here, there.libvirt_version)
+
     def _disk_paths(self, context: Any, instance: Any) -> list[str]:
         """Return the paths of the disks that a block migration copies."""
         paths, _names = self._live_migration_copy_disk_paths(
@@ -521,7 +535,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                         migrate_data),
             self._control.guest(instance.uuid, CONF.migpolicy.allow_qmp), current.inbox,
             self._journal_of(record), self._links, self._neighbours,
-            outside.Outside(self._control.another, instance.uuid), current.leave)
+            outside.Outside(self._control.another, instance.uuid), current.leave,
+            functools.partial(self._resume_obstacle, instance.uuid, record.destination))
         session.take_over(record)
         return session
 

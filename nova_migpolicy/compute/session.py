@@ -101,12 +101,14 @@ class Session:
         neighbours: neighbours_mod.Neighbours | None = None,
         outside: hung.Outside | None = None,
         leave: leaving.Leave | None = None,
+        resume_obstacle: Callable[[], str | None] | None = None,
     ) -> None:
         self.start = start
         self.guest = guest
         self.inbox = inbox
         self.journal = journal
         self.call = outcome_mod.MigrateCall()
+        self._resume_obstacle = resume_obstacle
         self._leave = leave or leaving.Leave()
         self._leave.when_given(lambda: inbox.put(inbox_mod.CallReturned(inbox.clock())))
         self.has_events = True
@@ -413,7 +415,8 @@ class Session:
             cap_is_shared=plan.start_bandwidth_mib_s != plan.bandwidth_mib_s,
             mirrored_disks=len(disk_paths),
             ended_outside=lambda: self._hung.reason if self._hung is not None else None,
-            done=taken.done if taken is not None else (), leave=self._leave)
+            done=taken.done if taken is not None else (), leave=self._leave,
+            resume_obstacle=self._resume_obstacle)
         outcome = monitor.run()
         if outcome is None:
             return None

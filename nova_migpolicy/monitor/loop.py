@@ -26,6 +26,7 @@ from nova_migpolicy.engine.estimation import progress as progress_mod
 from nova_migpolicy.engine import remedies
 from nova_migpolicy.engine import samples
 from nova_migpolicy import exception
+from nova_migpolicy.monitor import breaking
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import disk_caps
 from nova_migpolicy.monitor import executor as executor_mod
@@ -106,6 +107,7 @@ class Monitor:
         ended_outside: Callable[[], str | None] = lambda: None,
         done: Sequence[remedies.Action] = (),
         leave: leaving.Leave | None = None,
+        resume_obstacle: Callable[[], str | None] | None = None,
     ) -> None:
         """Take over a migration whose operation is about to start.
 
@@ -118,6 +120,8 @@ class Monitor:
         :param ended_outside: the reason for ending it past libvirt; None if it was not
         :param done: what was done to it before, and cannot be undone
         :param leave: the word to leave it to libvirt; None where that never comes
+        :param resume_obstacle: the reason for which post-copy could not be taken up again; None
+            where a post-copy that hangs is only watched
         """
         self._guest = guest
         self._executor = executor_mod.Executor(
@@ -134,6 +138,8 @@ class Monitor:
         self._disk_caps = disk_caps.DiskCaps(guest, controller, self._event, mirrored_disks)
         self._ended_outside = ended_outside
         self._leave = leave or leaving.Leave()
+        self._breaking = None if resume_obstacle is None else breaking.Breaking(
+            guest, resume_obstacle, self._tell)
         self._looked_s = inbox.clock()
         self._passed_s: float | None = None
         self._trouble = ''
@@ -417,6 +423,9 @@ class Monitor:
         self._executor.survive('the disks', self._disk_caps.redo)
         if sample.memory_remaining_bytes:
             self.last_sample = sample
+        if self._breaking is not None and self._executor.post_copy:
+            self._executor.survive('breaking off', functools.partial(
+                self._breaking.look, sample))
         self._executor.survive('progress', lambda: self._host.report(
             sample, int(self._progress.observe(sample))))
 
@@ -458,6 +467,10 @@ class Monitor:
         """Report the reason for not knowing yet where the guest runs; empty where it is known."""
         self._complain(why, f'knowing where the server runs: {why}' if why else None)
         self._publish()
+
+    def _tell(self, text: str) -> None:
+        LOG.warning('%s', text, instance_uuid=self._guest.uuid)
+        self._event(text)
 
     def _event(self, text: str) -> None:
         self._journal.add(vocabulary.EVENT, self._inbox.clock(), text=text)

@@ -31,6 +31,7 @@ from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import link_rates
+from nova_migpolicy.monitor import resuming
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import vocabulary
 
@@ -179,7 +180,9 @@ class Move:
                 _qmp if allow_qmp else None, self.server),
             box, journal_mod.Journal(journal_mod.file_for(
                 pathlib.Path(self.journals.name), self.migration), box.clock(), MIB),
-            self.links, self.neighbours, outside=Outside(self.guest))
+            self.links, self.neighbours, outside=Outside(self.guest),
+            resume_obstacle=lambda: resuming.obstacle(
+                libvirt_version, self.to.connect().getLibVersion()))
 
     def _operate(self, disks, params, flags):
         error = None

@@ -6,14 +6,19 @@ from __future__ import annotations
 from concurrent import futures
 import struct
 
+import fixtures
 import libvirt
 
 from lab import domain as lab_domain
 from lab import libvirtd
+from nova_migpolicy.channel import protocol
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
+from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import resuming
+from nova_migpolicy import vocabulary
 from tests.lab import base
+from tests.lab import cases
 from tests.lab import evidence
 
 # Of lab/guest.S: the first page that it writes to. Each has its own address in its first word,
@@ -124,6 +129,46 @@ class TestResuming(ResumingTest):
         self.becomes(evidence.BROKEN_LEFT, evidence.BROKEN_HERE)
         self.restart('n1')
         self.finish()
+
+
+class TestHung(cases.DeadLinkTest, ResumingTest):
+    """Its monitor breaks off what hangs, for nobody else notices it."""
+
+    def hang(self):
+        """Let the link die in post-copy; return the migration."""
+        self.useFixture(fixtures.MonkeyPatch('nova_migpolicy.monitor.breaking.HANGS_S', 15.0))
+        self.boot()
+        self.addCleanup(self.kill_qemu, 'n2')
+        moving = self.move(remedies='post_copy', on_timeout='post_copy')
+        self.in_pass(moving, 2)
+        self.shape(rate_mib_s=evidence.SLOW)
+        self.assertEqual(protocol.ACCEPTED, moving.act(vocabulary.START_POST_COPY).status)
+        self.becomes(evidence.HALF_LEFT, evidence.HALF_HERE)
+        self.drop()
+        return moving
+
+    def events(self, moving):
+        return [one['text'] for one in moving.records('event')]
+
+    def test_it_is_broken_off_and_can_be_taken_up(self):
+        moving = self.hang()
+        lab_domain.wait_until(lambda: any('was broken off' in one for one in self.events(moving)),
+                              timeout=60, what='it to be broken off',
+                              found=lambda: self.events(moving))
+        # The destination has not noticed, and libvirt waits for it.
+        self.assert_told(evidence.BROKEN_LEFT, evidence.HALF_HERE)
+        self.assertTrue(moving.running)
+        self.lab.deliver('n1')
+        self.shape()
+        self.assertIs(outcome_mod.End.BROKEN, moving.wait(150).end)
+        self.finish()
+
+    def test_a_link_that_comes_back_before_needs_nothing(self):
+        moving = self.hang()
+        self.lab.deliver('n1')
+        self.assertIs(outcome_mod.End.COMPLETED, moving.wait().end)
+        self.assertEqual([], [text for text in self.events(moving) if 'in post-copy' in text])
+        self.assert_whole()
 
 
 class TestTrixie(base.Trixie, ResumingTest):

@@ -8,6 +8,7 @@ from tests.stack.support import shutdowns
 
 class LeaveTest(shutdowns.LeaveTests):
     ends_itself = False
+    times = 2
 
 
 class AbortTest(shutdowns.AbortTests):
