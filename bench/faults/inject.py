@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping
-import contextlib
 import signal
 import time
 
@@ -27,6 +26,7 @@ STEPS_S = 5.0
 RABBITMQ_STARTS_S = 8.0
 MIB = 1 << 20
 _REFUSED = (exceptions.ClientException, needs.LabError)
+UNDER_WAY = ('accepted', 'queued', 'preparing', 'running')
 Phase = plan_mod.Phase
 Fault = plan_mod.Fault
 World = world_mod.World
@@ -56,11 +56,12 @@ def end(world: World, run: Run) -> bool:
 
     Return whether nothing is left to be asked for.
     """
-    plan, job = run.plan, world.job(run)
-    if not job or run.watch.is_halved() or plan.phase is Phase.ROLLBACK:
+    plan = run.plan
+    if plan.guest == 'idle' or plan.phase is Phase.ROLLBACK or run.watch.is_halved():
         return True
-    if plan.guest == 'idle':
-        return True
+    if not world.job(run):
+        # It may still be waiting to begin.
+        return world.status(run) not in UNDER_WAY
     try:
         if plan.ending == 'cancel':
             world.admin.abort(run.server, run.migration)
@@ -83,10 +84,7 @@ def _reach(world: World, run: Run) -> bool:
     if phase is Phase.POST_COPY:
         return _reach_post_copy(world, run)
     if phase is Phase.ROLLBACK:
-        is_there = _wait(world, run, _in_memory)
-        world.admin.abort(run.server, run.migration)
-        run.note('cancelled')
-        return is_there
+        return _wait(world, run, _in_memory) and _cancel(world, run)
     return _wait(world, run, _SIGNS[phase])
 
 
@@ -94,9 +92,23 @@ def _reach_post_copy(world: World, run: Run) -> bool:
     if not _wait(world, run, _in_passes):
         return False
     world.stack.hosts.shape(run.plan.source, rate_mib_s=world_mod.SLOW_MIB_S)
-    world.admin.force_complete(run.server, run.migration)
+    try:
+        world.admin.force_complete(run.server, run.migration)
+    except _REFUSED as error:
+        run.note(f'post-copy: {str(error)[:200]}')
+        return False
     run.note('post-copy was asked for')
     return _wait(world, run, _in_post_copy)
+
+
+def _cancel(world: World, run: Run) -> bool:
+    try:
+        world.admin.abort(run.server, run.migration)
+    except _REFUSED as error:
+        run.note(f'cancel: {str(error)[:200]}')
+        return False
+    run.note('cancelled')
+    return True
 
 
 def _wait(world: World, run: Run, sign: Callable[[World, Run], bool]) -> bool:
@@ -156,9 +168,7 @@ def _die(world: World, run: Run) -> bool:
     world.migrate(run)
     if plan.phase is Phase.ROLLBACK:
         _wait(world, run, _in_memory)
-        with contextlib.suppress(*_REFUSED):
-            world.admin.abort(run.server, run.migration)
-            run.note('cancelled')
+        _cancel(world, run)
     has_died = _wait_death(world, run)
     file.unlink(missing_ok=True)
     if has_died:
