@@ -93,7 +93,7 @@ def _mine(file: pathlib.Path, place: str, module: object) -> None:
     def mined(*args: object, **kwargs: object) -> object:
         _fail(file, f'before {place}')
         if _is_due(file, f'lose {place}'):
-            _unheard(name)
+            _wait_in_vain(name)
             return None
         result = function(*args, **kwargs)
         _fail(file, f'after {place}')
@@ -119,8 +119,8 @@ def _is_due(file: pathlib.Path, here: str) -> bool:
     return True
 
 
-def _unheard(name: str) -> None:
-    """Be a message that nobody gets: a caller waits for its answer, a cast has none."""
+def _wait_in_vain(name: str) -> None:
+    """Wait for the answer to a message that nobody gets, where it has one."""
     if name not in _CASTS:
         # Not before it is there anyway: the program is still to choose its kind of threads.
         raise sys.modules['oslo_messaging'].MessagingTimeout(f'{name} is lost')

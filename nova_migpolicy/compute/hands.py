@@ -34,7 +34,7 @@ LOCKED_REASON = 'locked_reason'
 _STATUS = {vocabulary.COMPLETED: evidence.Status.COMPLETED, None: evidence.Status.UNDER_WAY}
 # What a manager is given of a server.
 ATTRIBUTES = ['flavor', 'info_cache', 'metadata', 'system_metadata', 'numa_topology',
-               'pci_devices', 'migration_context', 'resources']
+              'pci_devices', 'migration_context', 'resources']
 LIVE_MIGRATION = 'live-migration'
 #: Nova's word for a migration that nobody has brought to an end
 ODD_END = 'error'
@@ -42,7 +42,7 @@ ODD_END = 'error'
 ENDED_WELL = vocabulary.FINAL_STATUSES - {ODD_END}
 # Nova is about to start the server elsewhere, or to remove it.
 CHANGING = frozenset((task_states.REBUILDING, task_states.REBUILD_BLOCK_DEVICE_MAPPING,
-                       task_states.REBUILD_SPAWNING, task_states.DELETING))
+                      task_states.REBUILD_SPAWNING, task_states.DELETING))
 
 
 def nova_knows(record: record_mod.Record, context: Any

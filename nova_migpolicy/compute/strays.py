@@ -122,28 +122,32 @@ class Strays:
                    under_way: set[str]) -> Iterator[Record]:
         """Look after domains here that Nova has elsewhere, and after what is not here."""
         dull, self._dull = self._dull, {}
-        for uuid, server in self._odd(context, servers, domains).items():
-            if uuid in under_way or self._is_known(uuid, None):
+        for server in self._odd(context, servers, domains):
+            if server.uuid in under_way or self._is_known(server.uuid, None):
                 continue
-            if dull.get(uuid) == _mark(server):
-                self._dull[uuid] = dull[uuid]
-                continue
-            last = self._last(context, uuid)
-            if last is not None and (server.host != self._host or last.status in _GONE):
-                yield self._record(last, server)
+            last = None
+            if dull.get(server.uuid) != _mark(server):
+                last = self._moved_from_here(context, server)
+            if last is None:
+                self._dull[server.uuid] = _mark(server)
             else:
-                self._dull[uuid] = _mark(server)
+                yield self._record(last, server)
 
-    def _odd(self, context: Any, servers: dict[str, Any], domains: set[str]) -> dict[str, Any]:
-        """Return the servers that libvirt and Nova do not have on the same host, by UUID."""
-        odd = {uuid: one for uuid, one in servers.items()
-               if uuid not in domains and one.task_state is None and one.vm_state in _ON}
-        elsewhere = domains - servers.keys()
+    def _odd(self, context: Any, servers: dict[str, Any], domains: set[str]) -> list[Any]:
+        """Return the servers whose domain is not where Nova has them."""
+        found = [one for one in servers.values()
+                 if one.uuid not in domains and one.task_state is None and one.vm_state in _ON]
+        elsewhere = sorted(domains - servers.keys())
         if elsewhere:
-            odd |= {one.uuid: one for one in objects.InstanceList.get_by_filters(
-                context, {'uuid': sorted(elsewhere)}, expected_attrs=[])
-                if one.host != self._host}
-        return odd
+            found += [one for one in objects.InstanceList.get_by_filters(
+                context, {'uuid': elsewhere}, expected_attrs=[]) if one.host != self._host]
+        return found
+
+    def _moved_from_here(self, context: Any, server: Any) -> Any:
+        """Return the migration that has brought a server's guest from here; or None."""
+        last = self._last(context, server.uuid)
+        is_gone = last is not None and (server.host != self._host or last.status in _GONE)
+        return last if is_gone else None
 
     def _last(self, context: Any, server: str) -> Any:
         """Return the live migration from here that was the last move of a server; or None."""
