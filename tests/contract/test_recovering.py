@@ -9,6 +9,7 @@ import fixtures
 
 from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import recovering
+from nova_migpolicy import exception
 from nova_migpolicy.recovery import evidence
 from nova_migpolicy import written
 from tests.contract import base
@@ -99,6 +100,18 @@ class TestSteps(RecoveryCase):
             self.look()
         self.assertEqual(2, self.search.call_count)
         self.assertIn('no database', self.log.output)
+
+    def test_a_copy_that_libvirt_holds_on_to_is_tried_again_and_told(self):
+        self.world.source.return_value = Source.SHUT_OFF, False
+        self.world.destination.return_value = Destination.ARRIVED
+        held = exception.GuestError('undefineFlags', 'start libvirt on this host again')
+        self.hands.remove_source_copy.side_effect = [held, held, None]
+        for _ in range(2):
+            self.look()
+            self.assertIn('start libvirt', self.now().undecided['reason'])
+        self.hands.finish.assert_not_called()
+        self.look()
+        self.hands.finish.assert_called_once()
 
     def test_what_is_watched_is_left_alone(self):
         self.world.is_watched.return_value = True

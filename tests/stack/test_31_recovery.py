@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nova-compute dies in the copy and around it, or is stopped, on Nova 31 under eventlet."""
+"""nova-compute dies in the copy and around it, is stopped or not told, on Nova 31 (eventlet)."""
 
 from __future__ import annotations
 
 from tests.stack.support import deaths
 from tests.stack.support import recoveries
 from tests.stack.support import shutdowns
+from tests.stack.support import strands
 
 
 class RecoveryTest(recoveries.CopyTests, shutdowns.LeaveTests):
@@ -13,6 +14,10 @@ class RecoveryTest(recoveries.CopyTests, shutdowns.LeaveTests):
 
 
 class DeathsTest(deaths.DeathsTest, shutdowns.AbortTests):
+    nova = '31'
+
+
+class StrandsTest(strands.UntoldTests):
     nova = '31'
 
 

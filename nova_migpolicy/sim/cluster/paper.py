@@ -33,15 +33,18 @@ def _written_in(document: bytes) -> Written | None:
 
 
 class Paper:
-    """One file, which is replaced as a whole; None where there is none."""
+    """One file, which is replaced as a whole; there may be none."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
         self._document: bytes | None = None
+        #: there has been one
+        self.was_written = False
 
     def write(self, written: Written) -> None:
         """Say how far the migration has come."""
         self._document = _bytes_of(written)
+        self.was_written = True
 
     def forget(self) -> None:
         """Remove it."""

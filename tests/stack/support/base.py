@@ -182,7 +182,8 @@ class StackTest(testtools.TestCase):
             if under_way:
                 self.admin.abort(server, under_way['id'])
                 self.admin.wait_migration(server, under_way['id'], timeout=30)
-        self.admin.delete(server)
+        with contextlib.suppress(exceptions.NotFound):      # the test has deleted it
+            self.admin.delete(server)
 
     def _logs(self) -> list[pathlib.Path]:
         return sorted(self.stack.where.log.glob('nova-*.log'))

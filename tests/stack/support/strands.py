@@ -129,6 +129,20 @@ class StrandsTest(deaths.DeathsTest):
         return found
 
 
+class UntoldTests(StrandsTest):
+    """The messages are lost that tell the destination how it ended."""
+
+    def test_the_destination_is_not_told_of_the_end(self):
+        self.fail_at(f'lose {deaths.RPC}post_live_migration_at_destination')
+        self.assert_agree(self.start(deaths.QUIET), 'n2', 'completed')
+
+    def test_the_destination_is_not_told_to_clear(self):
+        self.fail_at(f'lose {deaths.RPC}rollback_live_migration_at_destination')
+        run = self.in_passes()
+        self.admin.abort(run.server, run.migration)
+        self.assert_agree(run, 'n1', 'cancelled')
+
+
 def _state(pid):
     try:
         return pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0]

@@ -91,6 +91,11 @@ class TestEnd(testtools.TestCase):
         self.assertRaises(world_mod.Violation, checks.at_the_end, world)
         world.rows.server_allocation = ''
         checks.at_the_end(world)
+        world.rows.migration_allocation = world_mod.SOURCE
+        checks.at_the_end(world)
+        world.paper.write(evidence.Written.PREPARING)
+        world.paper.forget()
+        self.assertRaises(world_mod.Violation, checks.at_the_end, world)
 
     def test_held_with_need_alone(self):
         world = settled()
