@@ -80,6 +80,8 @@ def status_of(word: str) -> evidence.Status:
     meaning = vocabulary.NOVA_STATUS.get(word)
     if meaning is not None and meaning.phase in (vocabulary.QUEUED, vocabulary.WAITING):
         return evidence.Status.QUEUED
+    if word == ODD_END:
+        return evidence.Status.GIVEN_UP
     return _STATUS.get(meaning.outcome if meaning else None, evidence.Status.ENDED)
 
 
@@ -110,7 +112,8 @@ class Hands:
         migrate_data, volumes = kept_mod.objects_of(record, context)
         migrate_data.migration = migration
         if (instance.host == record.destination
-                and status_of(migration.status) is not evidence.Status.ENDED):
+                and status_of(migration.status) not in (
+                    evidence.Status.ENDED, evidence.Status.GIVEN_UP)):
             # The destination has told Nova; only the end of this side is missing, or a part of it,
             # and what the destination does after it has told.
             bindings.settle(self._manager.network_api, context, instance, migration)

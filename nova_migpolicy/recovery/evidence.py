@@ -80,8 +80,10 @@ class Status(enum.Enum):
     QUEUED = 'queued'
     UNDER_WAY = 'under way'
     COMPLETED = 'completed'
-    #: failed, cancelled, or an error
+    #: failed or cancelled, which Nova says last of all
     ENDED = 'ended'
+    #: an error: Nova has given it up somewhere, and may have left anything
+    GIVEN_UP = 'given up'
     MISSING = 'missing'
 
 

@@ -88,6 +88,12 @@ def _is_completed(seen: evidence.Evidence) -> bool:
     return seen.is_settled and seen.status is Status.COMPLETED
 
 
+def _is_rolled_back(seen: evidence.Evidence) -> bool:
+    """Whether Nova has seen the end of it, or nobody could roll it back any more."""
+    return _stays_as_it_is(seen) and (
+        seen.status is not Status.GIVEN_UP or seen.written is Written.LOST)
+
+
 def _stays_as_it_is(seen: evidence.Evidence) -> bool:
     """Whether a guest that has stayed needs nothing any more: it runs, or its user paused it."""
     return seen.is_settled and (seen.source is not Source.PAUSED or seen.was_paused)
@@ -193,10 +199,10 @@ TABLE: tuple[Row, ...] = (
     # The destination has never had the guest then, whether it answers or not.
     Row(Kind.NOTHING, 'it is over, and the guest has never left the source', home={Home.SOURCE},
         source={*_HERE, Source.SHUT_OFF}, written={Written.PREPARING, Written.ROLLING_BACK},
-        also=_stays_as_it_is),
+        also=_is_rolled_back),
     Row(Kind.NOTHING, 'it is over, and the guest is on the source', home={Home.SOURCE},
         source={*_HERE, Source.SHUT_OFF}, destination={Destination.ABSENT},
-        also=_stays_as_it_is),
+        also=_is_rolled_back),
     Row(Kind.HOLD, 'Nova has the guest on the destination, which does not have it',
         home={Home.DESTINATION}, source={*_HERE, Source.SHUT_OFF},
         destination={Destination.ABSENT}),

@@ -86,7 +86,7 @@ class TestNovaKnows(HandsCase):
                 ('preparing', Status.UNDER_WAY), ('running', Status.UNDER_WAY),
                 ('running (post-copy)', Status.UNDER_WAY), ('post-migrating', Status.UNDER_WAY),
                 ('completed', Status.COMPLETED), ('failed', Status.ENDED),
-                ('error', Status.ENDED), ('cancelled', Status.ENDED),
+                ('error', Status.GIVEN_UP), ('cancelled', Status.ENDED),
                 # A later Nova's: it is not taken for an end.
                 ('unheard-of', Status.UNDER_WAY)):
             self.migration.status = word

@@ -32,7 +32,7 @@ class StrandsTest(strands.UntoldTests):
         self.goes_on_without('conductor', self.stop_at(POST), 'n2', 'completed')
 
     def test_the_conductor_is_away_in_the_rollback(self):
-        self.goes_on_without('conductor', self.stop_in_rollback(ROLLBACK), 'n1', 'cancelled')
+        self.goes_on_without('conductor', self.stop_in_rollback(ROLLBACK), 'n1', 'failed')
 
     def test_the_source_is_frozen_while_libvirt_finishes(self):
         run = self.in_passes(max_downtime_ms=1000, max_bandwidth_mib_s=400)

@@ -33,6 +33,7 @@ class Computes:
         self._hands = hands
         #: the life of the source's nova-compute in which recovery is at it: one at a time
         self._settling = -1
+        self._has_failed = False
         #: recovery's steps, the last one last
         self.steps: list[table.Step] = []
 
@@ -61,6 +62,20 @@ class Computes:
             world.say(f'the migration: {trouble}')
         hands.session = -1
         yield from self.settle()
+        if self._has_failed:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Do as Nova where the end of a migration fails: it takes it for over."""
+        world, rows = self._world, self._world.rows
+        if not world.database or rows.is_deleted or rows.evacuation != 'none' or (
+                rows.status is not Status.UNDER_WAY):
+            return
+        world.say('Nova gives the migration up')
+        rows.status = Status.GIVEN_UP
+        rows.migrating, rows.is_odd = False, True
+        if world.paper.read() is Written.FINISHING:
+            rows.host = DESTINATION
 
     def _migrating(self) -> Program:
         world, rows, paper = self._world, self._world.rows, self._world.paper
@@ -137,6 +152,7 @@ class Computes:
         if self._settling == life:
             return PERIOD_S
         self._settling = life
+        self._has_failed = False
         waits_s = PERIOD_S
         try:
             while self.is_due():
@@ -147,6 +163,7 @@ class Computes:
                     break
         except Trouble as trouble:
             self._world.say(f'recovery: {trouble}')
+            self._has_failed = True
             waits_s = AGAIN_S
         self._settling = -1
         return waits_s

@@ -260,6 +260,14 @@ class TestAll(testtools.TestCase):
         self.check([(one, step) for one, step in looks.every()
                     if step.kind is Kind.DISCARD and one.home is not Home.NONE])
 
+    def test_what_nova_has_given_up_is_not_taken_for_rolled_back(self):
+        """As a rollback that failed: its allocations, bindings and volumes may be left."""
+        self.check([
+            (one, step) for one, step in looks.every()
+            if step.kind is Kind.NOTHING and one.status is Status.GIVEN_UP
+            and one.home is Home.SOURCE and one.source in (Source.RUNNING, Source.SHUT_OFF)
+            and one.written not in (Written.LOST, Written.DONE)])
+
     def test_without_the_record_little_is_done(self):
         self.check([
             (one, step) for one, step in looks.every()
