@@ -126,7 +126,8 @@ class TestEnds(HandsCase):
         self.manager.reportclient = mock.Mock()
         self.manager.reportclient.get_allocations_for_consumer.return_value = {}
         self.patch(objects.Instance, 'refresh')
-        return hands_mod.Hands(self.manager, 'dest', lambda server: self.guest)
+        return hands_mod.Hands(self.manager, 'dest', lambda server: self.guest,
+                               lambda server: self.commanded)
 
     def assert_as_nova_expects(self):
         self.assertEqual(('source', 'migrating'), (self.server.host, self.server.task_state))
