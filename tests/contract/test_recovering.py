@@ -49,10 +49,14 @@ class RecoveryCase(base.ContractCase):
         self.nova = OVER
 
     def wait(self):
-        """Wait until nothing is being taken up."""
-        for thread in threading.enumerate():
-            if thread.name.startswith('recovery of'):
+        """Wait until nothing is being taken up, by what was found neither."""
+        def at_work():
+            return [one for one in threading.enumerate() if one.name.startswith('recovery of')]
+
+        while threads := at_work():
+            for thread in threads:
                 thread.join(LONG_S)
+                self.assertFalse(thread.is_alive())
         self.assertEqual(set(), self.recovery._busy)
 
     def look(self):
