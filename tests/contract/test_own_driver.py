@@ -15,6 +15,7 @@ from nova.virt.libvirt import driver as libvirt_driver
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import driver
+from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy.compute import nova_records
 from nova_migpolicy.compute import peers
@@ -24,6 +25,7 @@ from nova_migpolicy.monitor import domains
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy.recovery import evidence
 from nova_migpolicy import vocabulary
 from tests.contract import base
 from tests.contract import handing
@@ -118,6 +120,30 @@ class TestMigration(handing.MigrationCase):
             kept['start']['policy']['on_stall'], kept['end']['outcome'],
             kept['end']['percent']))
         self.assertIn('API', kept['end']['reason'])
+
+    def written_before_qemu_is_told(self, remedies):
+        """Return the remedies in the written record at the moment when QEMU gets its limits."""
+        data = self.migrate_data()
+        records, seen = self.tested._records, []
+        records.keep(kept_mod.describe(
+            self.context, self.instance(), 'dest', data.migration, data, block_migration=False,
+            source_bdms=None, source='source', written=evidence.Written.PREPARING))
+
+        def prepare(session, dirtied):
+            written = records.get(data.migration.uuid)
+            seen.append((written.written, written.policy.get('fields', {}).get('remedies')))
+
+        with mock.patch.object(session_mod.Session, 'prepare', prepare), mock.patch.object(
+                session_mod.Session, 'watch', lambda *args: None):
+            self.start({'migpolicy:remedies': remedies})
+        [found] = seen
+        return found
+
+    def test_what_may_hold_a_throttle_is_written_down_before_it_does(self):
+        self.assertEqual((evidence.Written.PREPARING, ['auto_converge']),
+                         self.written_before_qemu_is_told('auto_converge'))
+        self.assertEqual((evidence.Written.PREPARING, None),
+                         self.written_before_qemu_is_told('bandwidth'))
 
     def test_none_begins_while_nova_compute_is_stopped(self):
         self.tested._stopping = mock.Mock(has_begun=True)

@@ -89,7 +89,6 @@ class AbortTests(ShutdownTest):
         self.start_again()
         self.assert_agree(run, 'n1', 'cancelled')
 
-
     def test_post_copy_is_not_aborted(self):
         run = self.in_post_copy()
         self.tell_to_stop()
