@@ -18,7 +18,7 @@ COUNT = 20
 class RandomFaultsTest(base.StackTest):
 
     nova_conf = world_mod.nova_conf('migpolicy')
-    seconds = 480
+    seconds = 600
 
     @classmethod
     def setUpClass(cls):
