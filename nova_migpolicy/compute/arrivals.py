@@ -16,6 +16,7 @@ from nova import exception as nova_exception
 from nova import objects
 from oslo_log import log as logging
 
+from nova_migpolicy.compute import bindings
 from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy import exception
@@ -146,11 +147,15 @@ class Arrivals:
         context = kept_mod.context_of(record)
         home, status, _, _ = hands_mod.nova_knows(record, context)
         found = prepared.answer(home, status, self._has(record.server))
+        if found is prepared.Answer.KEEP:
+            return
         if found is prepared.Answer.FORGET:
             self._records.drop(record.migration)
-        elif found is prepared.Answer.CLEAR and record.migration not in seen:
+        elif record.migration not in seen or bindings.under_way(
+                context, record.server, asked_for=True):
+            # Nova binds ports to this host before it tells it of the next migration.
             self._seen.add(record.migration)
-        elif found is prepared.Answer.CLEAR:
+        else:
             LOG.warning('Nobody has told this host to clear what it had prepared for migration '
                         '%s, which is over', record.migration, instance_uuid=record.server)
             self._clear(context, record)

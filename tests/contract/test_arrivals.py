@@ -96,6 +96,7 @@ class TestClear(ArrivalsCase):
     def setUp(self):
         super().setUp()
         self.arrive()
+        self.migration.status = 'failed'
 
     def test_what_nobody_told_it_to_clear(self):
         self.arrivals.look()
@@ -107,8 +108,10 @@ class TestClear(ArrivalsCase):
         self.assertEqual([], self.left())
 
     def test_shared_storage_is_left_alone(self):
+        self.migration.status = 'preparing'
         self.data.is_shared_instance_path = True
         self.arrive()
+        self.migration.status = 'failed'
         self.look()
         self.clear.assert_not_called()
         self.assertEqual([], self.left())
@@ -121,6 +124,18 @@ class TestClear(ArrivalsCase):
         self.look()
         self.clear.assert_not_called()
         self.assertEqual([self.migration.uuid], self.left())
+
+    def test_what_the_next_one_may_need_stays_until_it_is_over(self):
+        again = objects.Migration(
+            self.context, uuid='55555555-2222-3333-4444-555555555555', status='accepted',
+            instance_uuid=base.UUID, source_compute='source', dest_compute='dest')
+        self.migrations.append(again)
+        self.look()
+        self.clear.assert_not_called()
+        self.assertEqual([self.migration.uuid], self.left())
+        again.status = 'cancelled'
+        self.look()
+        self.clear.assert_called_once()
 
     def test_what_has_arrived_is_forgotten(self):
         self.nova = (Home.DESTINATION, Status.COMPLETED, False, False)
@@ -149,7 +164,6 @@ class TestClear(ArrivalsCase):
         again = objects.Migration(
             self.context, uuid='55555555-2222-3333-4444-555555555555', status='preparing',
             instance_uuid=base.UUID, source_compute='source', dest_compute='dest')
-        self.migration.status = 'failed'
         self.migrations.append(again)
         self.arrive()
         self.assertEqual([again.uuid], self.left())
