@@ -202,16 +202,24 @@ class Hooks:
         return destroy
 
     def _without_unfinished(self, find: Wrapped) -> Wrapped:
-        """Leave out whose migration is not over: recovery decides on what is here of it."""
+        """Leave out whose migration is not over: recovery decides on what is here of it.
+
+        But not where Nova has it on a third host: what runs here is a second copy of it then.
+        """
         @functools.wraps(find)
         def look(*args: Any, **kwargs: Any) -> Any:
             found = find(*args, **kwargs)
-            unfinished = {record.server for record in self._records.all()}
+            # Between these it is recovery that knows which of them has the guest.
+            places = {record.server: {record.source, record.destination}
+                      for record in self._records.all()}
+            spared = {instance.uuid for instance in found
+                      if instance.host in places.get(instance.uuid, ())
+                      or (instance.uuid in places and instance.task_state in hands_mod.CHANGING)}
             for instance in found:
-                if instance.uuid in unfinished:
+                if instance.uuid in spared:
                     LOG.warning('It is not destroyed here, though it was evacuated: a migration '
                                 'of it was not finished', instance=instance)
-            return [instance for instance in found if instance.uuid not in unfinished]
+            return [instance for instance in found if instance.uuid not in spared]
 
         return look
 

@@ -236,11 +236,19 @@ class TestEvacuated(HooksCase):
         self.manager.driver.destroy.assert_not_called()
 
     def test_nor_is_what_has_an_unfinished_migration(self):
+        record = cases.a_record(server=self.server.uuid)
+        self.records.keep(record)
+        for host, task in ((record.destination, None), ('third', 'rebuilding')):
+            self.server.host, self.server.task_state = host, task
+            self.start()
+        self.manager.driver.destroy.assert_not_called()
+        self.assertIn('a migration of it was not finished', self.log.output)
+
+    def test_but_a_second_copy_of_what_is_on_a_third_host_is(self):
         self.server.host = 'third'
         self.records.keep(cases.a_record(server=self.server.uuid))
         self.start()
-        self.manager.driver.destroy.assert_not_called()
-        self.assertIn('a migration of it was not finished', self.log.output)
+        self.assertEqual(1, self.manager.driver.destroy.call_count)
 
     def test_what_is_being_evacuated_is_novas(self):
         self.server.task_state = 'rebuilding'
