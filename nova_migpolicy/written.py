@@ -73,7 +73,7 @@ class Release:
 
 @dataclasses.dataclass(frozen=True)
 class ReleaseHere:
-    """An operator's word, on the host that is to start a server, that its source is off.
+    """An operator's word, on the host that is to start a server, that no other runs it.
 
     by, at_s, is_used: as of a Release. It is for migrations that had begun before.
     """
@@ -237,7 +237,7 @@ class Records:
         return found if self._use_up(_name(migration) + RELEASED) else None
 
     def release_here(self, server: str, by: str, at_s: float) -> None:
-        """Let a server be started once on this host, whose source is off.
+        """Let a server be started once on this host, where nothing is written down of it.
 
         :param server: its UUID
         :raises exception.RecordNotKept: nothing was changed

@@ -68,12 +68,13 @@ def add_to(commands: typing.Any) -> None:
         'release', allow_abbrev=False, help='let a server be started that is undecided',
         description='Lets a server be started once, whose migration is undecided, after an '
         'operator has made sure that it runs on neither host. It says what is known, and asks. '
-        'Run it on the source of the migration; where that is off for good, with --source-is-off '
-        'on the host that is to start the server. The exit status is 1 where the answer is no.')
+        'Run it on the source of the migration; where that is off for good, or nothing is written '
+        'down there, with --here on the host that is to start the server. The exit status is 1 '
+        'where the answer is no.')
     one.add_argument('server', metavar='SERVER', help='the UUID of the server')
-    one.add_argument('--source-is-off', action='store_true', dest='is_source_off',
-                     help='the source of its migration is powered off, and this host, another, is '
-                     'to start the server')
+    one.add_argument('--here', action='store_true', dest='is_here',
+                     help='this host is to start the server, and nothing is written down here of '
+                     'its migration')
     one.add_argument('--yes', action='store_true', dest='is_sure', help='do not ask')
     one.set_defaults(run=run_release)
     _add_place(one)
@@ -131,7 +132,7 @@ def run_release(args: argparse.Namespace) -> int:
 
     :raises exception.PolicyError: it must not be, or cannot be.
     """
-    if args.is_source_off:
+    if args.is_here:
         return _release_here(args)
     folder, records = _undecided(args)
     for record in records:
@@ -161,20 +162,19 @@ def _release_here(args: argparse.Namespace) -> int:
     folder, found, _ = _find(args)
     here = [one for one in found if one.server == server]
     if here:
-        raise inputs.BadInput('--source-is-off', args.server, (
-            f'this host is the source of its migration {here[0].migration}, which is written '
-            'down here; leave that option out'))
+        raise inputs.BadInput('--here', args.server, (
+            f'its migration {here[0].migration} is written down here; leave that option out'))
     if not folder.parent.is_dir():
-        raise inputs.BadInput('--source-is-off', args.server, (
+        raise inputs.BadInput('--here', args.server, (
             f'there is no {folder.parent}: nova-compute has never run here with this plugin; run '
             'it on the host that is to start the server'))
     _print(_wrapped(
         f'If you release server {server} here, its next start on this host is allowed, once, '
-        'although the source of its migration does not answer, and what it had come to is not '
-        'known. It is refused all the same if the other host of the migration answers, and has '
-        'something of the guest. Two copies would destroy its disks. So make sure first that the '
-        'source is powered off, and stays so until nova-compute there can be started without '
-        'this server.', '', _room()))
+        'although a host of its migration does not answer, and what it had come to is not known. '
+        'It is refused all the same if another host of the migration answers, and has something '
+        'of the guest. Two copies would destroy its disks. So make sure first that the host that '
+        'does not answer is powered off, and stays so until nova-compute there can be started '
+        'without this server.', '', _room()))
     if not _is_wanted(args):
         return OPERATOR_NEEDED
     try:
@@ -206,8 +206,8 @@ def _undecided(args: argparse.Namespace) -> tuple[pathlib.Path, list[record_mod.
         raise inputs.BadInput('SERVER', args.server, (
             f'no unfinished migration of it is written down in {folder}, so nothing has to be '
             f'released here{_released_before(folder, args.server)}; the UUID of the server is '
-            'needed, and the host that was the source; where that is off, use --source-is-off on '
-            'the host that is to start it'))
+            'needed, and the host that was the source; where that is off, or nothing is written '
+            'down there, use --here on the host that is to start it'))
     under_way = [one for one in found if not one.undecided]
     if under_way:
         raise inputs.BadInput('SERVER', args.server, (

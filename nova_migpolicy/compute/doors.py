@@ -40,8 +40,8 @@ class Closed(nova_exception.NovaException):
 class Case:
     """The newest migration of a server, where it is unfinished or ended oddly.
 
-    migration: its UUID. written: LOST where it was not written down on this host. began_s: when
-    it was asked for, in seconds since the epoch.
+    migration: its UUID. destination: empty where Nova had not chosen one. written: LOST where it
+    was not written down on this host. began_s: when it was asked for, in seconds since the epoch.
     """
 
     migration: str
@@ -75,7 +75,7 @@ class Doors:
         :raises Closed: it may not
         """
         case = self._case(context, instance)
-        if case is None:
+        if case is None or self._only_starts_anew(instance, case):
             return
         seen, here = self._look(context, instance, case)
         found = doors.opening(seen, here)
@@ -87,6 +87,12 @@ class Doors:
             reason = self._finish_instead(context, instance, case, here, reason)
         LOG.error('It is not started here: %s', reason, instance=instance)
         raise Closed(reason=f'It is not started on {self._host}: {reason}')
+
+    def _only_starts_anew(self, instance: Any, case: Case) -> bool:
+        if instance.host != self._host:
+            return False
+        has = self._domain(instance.uuid)
+        return doors.only_starts_anew(case.written, case.status, has.source, has.job)
 
     def _is_released(self, context: Any, instance: Any, case: Case, seen: evidence.Evidence,
                      here: Home) -> bool:
@@ -102,12 +108,12 @@ class Doors:
         return True
 
     def _use_release(self, context: Any, server: str, case: Case) -> str | None:
-        if case.source == self._host:
-            found = self._records.use_release(server, case.migration)
-            return None if found is None else found.by
         here = self._records.use_release_here(server, case.began_s)
         if here is not None:
             return here.by
+        if case.source == self._host:
+            found = self._records.use_release(server, case.migration)
+            return None if found is None else found.by
         try:
             _, body = self._channel.ask(context, case.source, 'use_release', server=server,
                                         migration=case.migration)
@@ -121,12 +127,14 @@ class Doors:
         written = {record.migration: record.written for record in self._records.all()
                    if record.server == instance.uuid}
         migration = hands_mod.newest(context, instance.uuid)
-        if migration is None or (migration.uuid not in written
-                                 and migration.status in hands_mod.ENDED_WELL):
+        if migration is None:
             return None
-        return Case(migration.uuid, migration.source_compute, migration.dest_compute,
-                    written.get(migration.uuid, evidence.Written.LOST),
-                    hands_mod.status_of(migration.status), migration.created_at.timestamp())
+        known = written.get(migration.uuid, evidence.Written.LOST)
+        status = hands_mod.status_of(migration.status)
+        if not doors.must_ask(known, status):
+            return None
+        return Case(migration.uuid, migration.source_compute, migration.dest_compute or '',
+                    known, status, migration.created_at.timestamp())
 
     def _look(self, context: Any, instance: Any, case: Case) -> tuple[evidence.Evidence, Home]:
         there = self._ask(context, case.destination, instance.uuid)

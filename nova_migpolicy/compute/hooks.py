@@ -70,8 +70,8 @@ class Hooks:
         for name, wrap in wraps.items():
             setattr(self._manager, name, wrap(getattr(self._manager, name)))
         tracker = self._manager.rt
-        tracker.delete_allocation_for_evacuated_instance = _unless_arrived(
-            keeps_allocation, tracker.delete_allocation_for_evacuated_instance)
+        tracker.delete_allocation_for_evacuated_instance = _unless_here(
+            self._host, keeps_allocation, tracker.delete_allocation_for_evacuated_instance)
 
     def is_novas(self, server: str, migration: str | None) -> bool:
         """Whether Nova itself, in this process, has a migration in its queue or is at work on it.
@@ -261,11 +261,16 @@ def _asked_first(may_start: Callable[[Any, Any], None], rebuild: Wrapped) -> Wra
     return ask
 
 
-def _unless_arrived(keeps_allocation: Callable[[Any, Any], bool], delete: Wrapped) -> Wrapped:
-    """Return what Nova does after an evacuation failed, but not to a server that is here."""
+def _unless_here(host: str, keeps_allocation: Callable[[Any, Any], bool],
+                 delete: Wrapped) -> Wrapped:
+    """Return what Nova does after an evacuation failed, but not to a server that is here.
+
+    It does the same where the rebuild of a server of this host is refused, and would take from it
+    all that it holds.
+    """
     @functools.wraps(delete)
     def look(context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
-        if not keeps_allocation(context, instance):
+        if instance.host != host and not keeps_allocation(context, instance):
             delete(context, instance, *args, **kwargs)
 
     return look

@@ -124,6 +124,11 @@ def is_off(channel: client.Channel, context: Any, host: str, server: str) -> boo
 
 def ask(channel: client.Channel, context: Any, host: str,
         server: str) -> domains.Answers:
-    """Ask as `look` does, for the domain alone; SILENT for anything but a clear answer."""
+    """Ask as `look` does, for the domain alone; SILENT for anything but a clear answer.
+
+    :param host: empty for a destination that Nova had not chosen yet, which has nothing
+    """
+    if not host:
+        return domains.ABSENT
     found = look(channel, context, host, server)
     return domains.SILENT if found is None else found.domain

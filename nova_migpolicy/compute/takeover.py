@@ -86,9 +86,7 @@ class Takeover:
         return found.source, found.job
 
     def destination(self, context: Any, host: str, server: str) -> evidence.Destination:
-        """Ask another host for the domain there; none has it where none was chosen yet."""
-        if not host:
-            return evidence.Destination.ABSENT
+        """Ask another host for the domain there."""
         return peers.ask(self._channel, context, host, server).destination
 
     def is_watched(self, record: record_mod.Record) -> bool:

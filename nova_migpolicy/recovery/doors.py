@@ -25,8 +25,8 @@ OFF = frozenset({Source.SHUT_OFF, Source.MIGRATED, Source.ABSENT, Destination.SH
 _SILENT = frozenset({Source.SILENT, Destination.SILENT})
 
 OVERRIDE = ('if neither host runs it, `nova-migpolicy recovery release SERVER` on its source host '
-            'lets it be started all the same; where that host is off, with `--source-is-off` on '
-            'the one that is to start it')
+            'lets it be started all the same; where nothing is written down there, or that host '
+            'is off, with `--here` on the one that is to start it')
 
 
 class Answer(enum.Enum):
@@ -46,15 +46,28 @@ class Opening:
     reason: str
 
 
-def must_ask(seen: evidence.Evidence, is_odd: bool) -> bool:
-    """Whether a start must ask both hosts first.
+def must_ask(written: evidence.Written, status: evidence.Status) -> bool:
+    """Whether a start must ask both hosts first: a migration is unfinished, or ended oddly.
 
-    What both hosts have need not be known for this.
-
-    :param is_odd: the migration ended otherwise than by us, or the server is locked by us
+    :param written: by what is known on the host that starts it
+    :param status: of the server's newest migration
     """
-    return (is_odd or not seen.is_settled or seen.home is Home.CHANGING
-            or seen.written is not evidence.Written.LOST)
+    return written is not evidence.Written.LOST or status not in (
+        evidence.Status.COMPLETED, evidence.Status.ENDED)
+
+
+def only_starts_anew(written: evidence.Written, status: evidence.Status, here: Source,
+                     job: bool) -> bool:
+    """Whether a guest runs where Nova has it, long after its last migration.
+
+    To start it anew makes no copy more than there is, so no other host, which may be no more, has
+    to be asked.
+
+    :param here: the domain on the host where Nova has it, as of a source
+    :param job: libvirt on this host sends it to another one
+    """
+    return (written is evidence.Written.LOST and here is Source.RUNNING and not job
+            and status not in (evidence.Status.QUEUED, evidence.Status.UNDER_WAY))
 
 
 def opening(seen: evidence.Evidence, here: Home, *, is_released: bool = False) -> Opening:
@@ -68,9 +81,8 @@ def opening(seen: evidence.Evidence, here: Home, *, is_released: bool = False) -
     if is_released and _may_be_released(seen, here):
         return Opening(Answer.START, 'an operator has released it')
     step = table.decide(seen)
-    at_home = _at_home(seen, here) if step.kind is not Kind.NOTHING else ''
-    if at_home:
-        return Opening(Answer.START, f'it is at home here, and {at_home}')
+    if step.kind is not Kind.NOTHING and _is_at_home(seen, here):
+        return Opening(Answer.START, 'it is at home here, and the other host has nothing of it')
     if step.kind is Kind.FINISH:
         return Opening(Answer.FINISH, f'{step.reason}: its live migration is finished instead')
     if step.kind is not Kind.NOTHING:
@@ -101,33 +113,12 @@ def _is_evacuated(seen: evidence.Evidence, here: Home) -> bool:
         here is Home.DESTINATION and seen.home is Home.SOURCE))
 
 
-def _at_home(seen: evidence.Evidence, here: Home) -> str:
-    """Return why a server may be started at home, after a migration that nobody wrote down.
-
-    Nothing where it may not.
-    """
-    if (seen.written is not evidence.Written.LOST or not seen.is_settled or seen.job
-            or here is not seen.home):
-        return ''
-    if _runs_here(seen, here):
-        return 'runs here already'
-    return 'the other host has nothing of it' if _has_nothing_elsewhere(seen, here) else ''
-
-
-def _runs_here(seen: evidence.Evidence, here: Home) -> bool:
-    """Whether the guest runs here, and the other host, which may be no more, does not answer.
-
-    To start it anew makes no copy more than there is.
-    """
-    return ((here is Home.SOURCE and seen.source is Source.RUNNING
-             and seen.destination is Destination.SILENT)
-            or (here is Home.DESTINATION and seen.destination is Destination.ARRIVED
-                and seen.source is Source.SILENT))
-
-
-def _has_nothing_elsewhere(seen: evidence.Evidence, here: Home) -> bool:
-    return ((here is Home.SOURCE and seen.destination is Destination.ABSENT)
-            or (here is Home.DESTINATION and seen.source in OFF))
+def _is_at_home(seen: evidence.Evidence, here: Home) -> bool:
+    """Whether a migration that nobody wrote down is long over, and left nothing elsewhere."""
+    other = {Home.SOURCE: seen.destination is Destination.ABSENT,
+             Home.DESTINATION: seen.source in OFF}
+    return (seen.written is evidence.Written.LOST and seen.is_settled and not seen.job
+            and here is seen.home and other.get(here, False))
 
 
 def _elsewhere(seen: evidence.Evidence, here: Home) -> str:

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What wraps Nova's manager: a migration is written down, and Nova's start left to recovery."""
 
+import inspect
 import threading
 from unittest import mock
 
+from nova.compute import resource_tracker
 from nova import exception as nova_exception
 from nova.network import model
 from nova.network import neutron
 from nova import objects
+from nova import safe_utils
 from nova import service
 import oslo_messaging
 
 from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import hands as hands_mod
+from nova_migpolicy.compute import doors
 from nova_migpolicy.compute import hooks as hooks_mod
 from nova_migpolicy.compute import kept
 from nova_migpolicy.compute import recovering
@@ -395,3 +399,42 @@ class TestWraps(HooksCase):
         called.assert_called_once_with(self.context, *arguments.values())
         self.assertEqual([migrate_data.migration.uuid],
                          [record.migration for record in self.records.all()])
+
+
+class TestRefused(HooksCase):
+    """A rebuild that a door refuses, and an evacuation."""
+
+    def refuse(self, host):
+        server = self.instance()
+        server.host, server.node, server.task_state = host, 'node', 'rebuilding'
+        tracker = self.manager.rt = mock.create_autospec(
+            resource_tracker.ResourceTracker, instance=True)
+        deleted = []
+        tracker.delete_allocation_for_evacuated_instance = (
+            lambda *args, **kwargs: deleted.append(args[1:]))
+        self.patch(self.manager, '_notify_instance_rebuild_error')
+        self.patch(self.manager, '_error_out_instance_on_exception')
+        self.patch(self.manager, '_set_migration_status')
+        self.patch(objects.ImageMeta, 'from_instance')
+        self.patch(self.manager.reportclient, 'get_allocations_for_consumer', return_value={})
+
+        def closed(context, instance):
+            raise doors.Closed(reason='it runs there')
+
+        self.hooks.install(self.recovery, closed, lambda context, instance: False)
+        rebuild = safe_utils.get_wrapped_function(type(self.manager).rebuild_instance)
+        named = inspect.signature(rebuild).parameters
+        given = dict.fromkeys(list(named)[3:])
+        self.manager._error_out_instance_on_exception.return_value.__exit__ = (
+            lambda *args: False)
+        error = self.assertRaises(
+            nova_exception.InstanceFaultRollback, rebuild, self.manager, self.context, server,
+            **{**given, 'recreate': host != 'source', 'scheduled_node': 'node'})
+        self.assertIn('it runs there', str(error.inner_exception))
+        return deleted
+
+    def test_where_it_is_it_keeps_what_it_holds(self):
+        self.assertEqual([], self.refuse('source'))
+
+    def test_what_was_claimed_for_an_evacuation_is_given_back(self):
+        self.assertEqual(1, len(self.refuse('dead')))

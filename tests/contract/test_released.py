@@ -226,6 +226,34 @@ class DoorTest(ReleasedBase):
         self.assertIn('ann has released it', self.log.output)
         self.assertEqual('', self.check())
 
+    def test_no_destination_had_been_chosen(self):
+        """Nova's conductor has found none, and ends the migration as an error."""
+        self.migration.status, self.migration.dest_compute = 'error', None
+        self.records.drop(cases.MIGRATION)
+        self.assertEqual('', self.check())
+
+    def test_what_runs_where_nova_has_it_is_started_anew(self):
+        """Other hosts of an old migration may be no more."""
+        self.migration.status = 'error'
+        self.records.drop(cases.MIGRATION)
+        for here in ('n1', 'n2', 'n3'):
+            self.here, self.server.host = here, here
+            self.answers = {here: RUNS_THERE}
+            self.assertEqual('', self.check(), here)
+            self.answers = {here: OFF_THERE}
+            self.assertIn(f'It is not started on {here}', self.check())
+        self.server.host = 'n1'
+        self.answers = {'n3': RUNS_THERE}
+        self.assertIn('It is not started on n3', self.check())
+
+    def test_at_home_where_nothing_is_written_down(self):
+        self.migration.status = 'error'
+        self.records.drop(cases.MIGRATION)
+        self.assertIn('with `--here` on the one that is to start it', self.check())
+        self.records.release_here(cases.SERVER, 'ann', time.time() + 60)
+        self.assertEqual('', self.check())
+        self.assertEqual('failed', self.migration.status)
+
     def test_not_where_the_destination_runs_it(self):
         self.migration.status = 'error'
         self.release()
@@ -281,7 +309,7 @@ class DoorTest(ReleasedBase):
         self.records.drop(cases.MIGRATION)
         self.ask = mock.Mock(side_effect=client.Off(503, 'silence'))
         before = self.check()
-        self.assertIn('with `--source-is-off` on the one that is to start it', before)
+        self.assertIn('with `--here` on the one that is to start it', before)
         self.records.release_here(cases.SERVER, 'ann', time.time() + 60)
         self.assertEqual('', self.check())
 

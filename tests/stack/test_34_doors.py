@@ -169,7 +169,7 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
         self.reboot(run)
         self.wait_logged('n2', 'It is not started here')
         self.admin.wait_server(run.server)
-        self.release(run, 'n2', '--source-is-off')
+        self.release(run, 'n2', '--here')
         self.reboot(run)
         lab_client.wait(lambda: self.admin.migration(run.server, run.migration)['status'],
                         lambda status: status == 'failed', steering.MIGRATION_TIMEOUT_S,

@@ -73,7 +73,7 @@ class Computes:
             return
         world.say('Nova gives the migration up')
         rows.status = Status.GIVEN_UP
-        rows.migrating, rows.is_odd = False, True
+        rows.migrating = False
         if world.paper.read() is Written.FINISHING:
             rows.host = DESTINATION
 

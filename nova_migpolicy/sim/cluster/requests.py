@@ -98,7 +98,6 @@ class Requests:
         if self._world.database and not rows.is_deleted and rows.migrating:
             self._world.say("an operator resets the server's state")
             rows.migrating = False
-            rows.is_odd = True
 
     def evacuate(self) -> None:
         """Evacuate the server from the source to a third host."""
@@ -151,6 +150,9 @@ class Requests:
         if rows.is_deleted and world.paper.read() is Written.LOST:
             world.qemus.remove(host)        # Nova's own cleaning up
             return
+        if host == SOURCE and rows.evacuation in ('accepted', 'done'):
+            # Nova does not start what it evacuates from there.
+            return
         has = world.qemus.source if host == SOURCE else world.qemus.destination
         if not self._resumes or host == THIRD or rows.host != host or has not in (
                 Source.SHUT_OFF, Source.ABSENT, Destination.SHUT_OFF, Destination.ABSENT):
@@ -168,14 +170,16 @@ class Requests:
                 not rows.is_evacuating if fenced else rows.host != here):
             raise Trouble('the server is not to be started here any more')
         found = doors.opening(seen, looking.HOMES[here])
-        if doors.must_ask(seen, rows.is_odd or bool(rows.lock)) or fenced:
+        known = seen.written if here == SOURCE else Written.LOST
+        is_asked = doors.must_ask(known, rows.status)
+        if is_asked:
             if found.answer is doors.Answer.FINISH and fenced:
                 yield from looking.call(DESTINATION, 'to finish the migration', self._finish)
             if found.answer is not doors.Answer.START:
                 raise Trouble(found.reason)
         world.say(f'the guest is started on the {here}: {found.reason}')
         if fenced and rows.is_unfenced and world.qemus.source not in doors.OFF and (
-                not self._looks.has_source_answered):
+                not is_asked or not self._looks.has_source_answered):
             world.qemus.is_doubled = True
             world.qemus.hazards.add(qemus_mod.SOURCE_WAS_ON)
         world.qemus.boot(here)

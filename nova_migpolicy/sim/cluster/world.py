@@ -62,8 +62,6 @@ class Rows:
     #: of the migration's status: the destination is asked to prepare
     is_preparing: bool = False
     status: evidence.Status = evidence.Status.MISSING
-    #: Nova has reset it at a start, or an operator has
-    is_odd: bool = False
     server_allocation: str = SOURCE
     migration_allocation: str = ''
     #: which host's port binding is active

@@ -299,7 +299,7 @@ class ReleaseHereTest(RecoveryTest):
 
     def release(self, *words, answer=b'', server=cases.SERVER):
         status, out, errors = self.run_it(
-            'recovery', 'release', '--source-is-off', server, '--state-path', self.folder, *words,
+            'recovery', 'release', '--here', server, '--state-path', self.folder, *words,
             stdin=answer)
         return status, ' '.join(out.split()), errors
 
@@ -310,7 +310,7 @@ class ReleaseHereTest(RecoveryTest):
         status, out, errors = self.release(answer=b'yes\n')
         self.assertEqual((0, ''), (status, errors))
         for part in (f'If you release server {cases.SERVER} here, its next start on this host',
-                     'source is powered off', 'Type "yes" to release it: ',
+                     'not answer is powered off', 'Type "yes" to release it: ',
                      f'openstack server evacuate --host HOST {cases.SERVER}'):
             self.assertIn(part, out)
         [found] = self.here()
@@ -342,8 +342,8 @@ class ReleaseHereTest(RecoveryTest):
     def test_on_the_source(self):
         for kind in (None, 'hold'):
             self.keep(kind)
-            self.assert_refused('--source-is-off '
-                                f"'{cases.SERVER}': this host is the source of its migration")
+            self.assert_refused(f"--here '{cases.SERVER}': its migration {cases.MIGRATION} is "
+                                'written down here; leave that option out')
 
     def test_where_the_plugin_has_never_run(self):
         self.place.parent.rmdir()
@@ -358,7 +358,7 @@ class ReleaseHereTest(RecoveryTest):
 
     def test_it_is_told_where_one_asks_without_that_option(self):
         words = ('recovery', 'release', cases.SERVER, '--state-path', self.folder, '--yes')
-        self.assertIn('where that is off, use --source-is-off on the host that is to start it',
+        self.assertIn('use --here on the host that is to start it',
                       self.run_it(*words)[2])
         self.release('--yes')
         self.assertIn('ann as root has released it at ', self.run_it(*words)[2])

@@ -29,9 +29,6 @@ EXAMPLES = (
     ('hard reboot after a rollback, destination off', Home.SOURCE, over(
         Status.ENDED, source=Source.SHUT_OFF, destination=Destination.SILENT),
      Answer.REFUSE, 'the destination does not answer'),
-    ('hard reboot of what runs here, long after a migration whose destination is no more',
-     Home.SOURCE, over(Status.ENDED, destination=Destination.SILENT, written=Written.LOST),
-     Answer.START, 'runs here already'),
     ('start of what is off here, long after a migration whose destination is no more',
      Home.SOURCE, over(Status.ENDED, source=Source.SHUT_OFF, destination=Destination.SILENT,
                        written=Written.LOST), Answer.REFUSE, 'the destination does not answer'),
@@ -94,19 +91,15 @@ class TestDoors(testtools.TestCase):
             self.assertIn(part, found.reason, name)
 
     def test_no_door_starts_a_second_copy(self):
-        """Whatever is seen, from wherever: no other host runs it, or may where it is off here."""
+        """Whatever is seen, from wherever: no other host runs it, or may."""
         wrong = []
         for one, here, found in openings():
             if found.answer is not Answer.START:
                 continue
-            runs_here = here is one.home and not one.job and (
-                one.source is Source.RUNNING if here is Home.SOURCE
-                else one.destination is Destination.ARRIVED)
             others = {has.name for home, has in ((Home.SOURCE, one.source),
                                                  (Home.DESTINATION, one.destination))
                       if home is not here and not (has is Source.SILENT and one.fenced)}
-            if not others <= {'SHUT_OFF', 'MIGRATED', 'ABSENT'} | (
-                    {'SILENT'} if runs_here else set()):
+            if not others <= {'SHUT_OFF', 'MIGRATED', 'ABSENT'}:
                 wrong.append((one, here))
         self.assertEqual([], wrong[:1])
 
@@ -167,10 +160,14 @@ class TestDoors(testtools.TestCase):
         self.assertEqual(set(), wrong)
 
     def test_who_must_ask(self):
-        settled = over(written=Written.LOST)
-        self.assertFalse(doors.must_ask(settled, is_odd=False))
-        self.assertTrue(doors.must_ask(settled, is_odd=True))
-        self.assertTrue(doors.must_ask(over(), is_odd=False))
-        self.assertTrue(doors.must_ask(over(written=Written.LOST, home=Home.CHANGING),
-                                       is_odd=False))
-        self.assertTrue(doors.must_ask(seen(written=Written.LOST), is_odd=False))
+        self.assertEqual({Status.COMPLETED, Status.ENDED}, {
+            status for status in Status if not doors.must_ask(Written.LOST, status)})
+        self.assertEqual([], [(known, status) for known in set(Written) - {Written.LOST}
+                              for status in Status if not doors.must_ask(known, status)])
+
+    def test_what_runs_at_home_is_only_started_anew(self):
+        found = {(known, status, has, job) for known in Written for status in Status
+                 for has in Source for job in (True, False)
+                 if doors.only_starts_anew(known, status, has, job)}
+        self.assertEqual({(Written.LOST, status, Source.RUNNING, False) for status in set(Status)
+                          - {Status.QUEUED, Status.UNDER_WAY}}, found)
