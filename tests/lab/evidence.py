@@ -269,14 +269,16 @@ class RestartFacts(EvidenceTest):
         """It goes on, though the source's libvirt says that it broke off.
 
         The destination's libvirt mostly says nothing before all of the memory is there, and never
-        that the guest has arrived.
+        that the guest has arrived. At the very end the source's may say for a moment that the
+        guest runs there, beside its job (seen with 11.3).
         """
         self.post_copy()
         self.restart('n2')
         lab_domain.wait_until(lambda: self.look('n1') == BROKEN_LEFT, what='the source to know')
         self.lab.shape('n1')
         seen = self.becomes(MIGRATED, HERE)
-        self.assertLessEqual(set(seen[:-1]), {(BROKEN_LEFT, HALF_HERE), (BROKEN_LEFT, HERE)})
+        self.assertLessEqual(set(seen[:-1]), {
+            (BROKEN_LEFT, HALF_HERE), (BROKEN_LEFT, HERE), (LEAVING, HERE)})
 
 
 class ClientFacts(EvidenceTest):
