@@ -50,6 +50,8 @@ class Hooks:
         # UUIDs of the migrations.
         self._entering: dict[str, str] = {}
         self._at_work: dict[str, str] = {}
+        # The servers of those that Nova takes out of its queue; each as often as it is asked to.
+        self._aborting: list[str] = []
 
     def install(self, recovery: recovering.Recovery, may_start: Callable[[Any, Any], None],
                 keeps_allocation: Callable[[Any, Any], bool]) -> None:
@@ -62,6 +64,7 @@ class Hooks:
         self._recovery = recovery
         wraps: dict[str, Callable[[Wrapped], Wrapped]] = {
             'live_migration': self._entered, '_do_live_migration': self._did,
+            'live_migration_abort': self._aborted,
             '_rollback_live_migration': self._unbound_there,
             '_do_rebuild_instance_with_claim': lambda rebuild: _asked_first(
                 may_start, self._unbound_here(rebuild)),
@@ -79,7 +82,7 @@ class Hooks:
         :param migration: its UUID; None for any of the server's
         """
         # In this order: it is in at least one of them at each moment.
-        return (_has(self._entering, server, migration)
+        return (_has(self._entering, server, migration) or server in self._aborting
                 or server in self._manager._waiting_live_migrations
                 or _has(self._at_work, server, migration))
 
@@ -151,6 +154,18 @@ class Hooks:
                                          migrate_data)
             finally:
                 del self._at_work[migration.uuid]
+
+        return do
+
+    def _aborted(self, abort: Wrapped) -> Wrapped:
+        """Return Nova's abort, which first takes a migration that waits out of its queue."""
+        @functools.wraps(abort)
+        def do(context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
+            self._aborting.append(instance.uuid)
+            try:
+                return abort(context, instance, *args, **kwargs)
+            finally:
+                self._aborting.remove(instance.uuid)
 
         return do
 

@@ -6,6 +6,7 @@ import threading
 from unittest import mock
 
 from nova.compute import resource_tracker
+from nova.compute import utils as compute_utils
 from nova import exception as nova_exception
 from nova.network import model
 from nova.network import neutron
@@ -25,7 +26,7 @@ from tests.contract import base
 from tests.contract import computing
 from tests.unit.recovery import cases
 
-WRAPPED = ('live_migration', '_do_live_migration', '_init_instance',
+WRAPPED = ('live_migration', '_do_live_migration', 'live_migration_abort', '_init_instance',
            '_do_rebuild_instance_with_claim', '_rollback_live_migration')
 
 
@@ -108,6 +109,30 @@ class TestMigration(HooksCase):
         for moment, found in self.seen.items():
             self.assertEqual((True, [evidence.Written.PREPARING]), found, moment)
         self.assertFalse(self.hooks.is_novas(base.UUID, self.migration.uuid))
+
+    def test_it_is_novas_while_nova_takes_it_out_of_its_queue(self):
+        self.install()
+        self.patch(self.manager, '_notify_about_instance_usage')
+        self.patch(objects.Migration, 'save')
+        self.patch(self.manager, '_revert_allocation',
+                   side_effect=lambda *args: self.look('reverting'))
+        self.patch(self.manager.network_api, 'setup_networks_on_host',
+                   side_effect=lambda *args, **kwargs: self.look('unbinding'))
+        self.patch(self.manager, '_set_migration_status')
+        self.patch(objects.Instance, 'save')
+        self.patch(compute_utils, 'notify_about_instance_action')
+        self.migration.dest_compute = 'dest'
+        future = mock.Mock()
+        future.cancel.return_value = True
+        self.manager._waiting_live_migrations[base.UUID] = self.migration, future
+        self.look('before')
+        try:
+            self.manager.live_migration_abort(self.context, self.server, 3)
+        finally:
+            self.look('after')
+        self.assertEqual(
+            {'before': True, 'reverting': True, 'unbinding': True, 'after': False},
+            {moment: found[0] for moment, found in self.seen.items()})
 
     def test_what_is_written_is_the_migration(self):
         self.migrate()

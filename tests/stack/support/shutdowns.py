@@ -41,7 +41,7 @@ class ShutdownTest(recoveries.RecoveryTest):
     def status(self, run):
         return self.admin.migration(run.server, run.migration)['status']
 
-    def wait_watched(self, run):
+    def wait_in_passes(self, run):
         lab_client.wait(lambda: self.admin.forecast(run.server, run.migration)['phase'],
                         lambda phase: phase == 'passes', steering.MIGRATION_TIMEOUT_S,
                         'the migration to be watched again')
@@ -70,7 +70,7 @@ class LeaveTests(ShutdownTest):
             self.assert_goes_on(run)
             self.assertEqual('cancelled', self.status(parked))
             self.start_again()
-            self.wait_watched(run)
+            self.wait_in_passes(run)
         self.admin.abort(run.server, run.migration)
         self.assert_agree(run, 'n1', 'cancelled')
         self.assert_agree(parked, 'n1', 'cancelled')
