@@ -39,6 +39,8 @@ CANCELLED = 'cancelled'
 FAILED = 'failed'
 BROKEN = 'broken'
 OUTCOMES = (COMPLETED, CANCELLED, FAILED, BROKEN)
+#: a monitor's part is over, and recovery finds out how it has ended
+UNDECIDED = 'undecided'
 
 
 class Meaning(NamedTuple):

@@ -106,6 +106,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._stopping: stopping_mod.Stopping | None = None
         self._doors: doors_mod.Doors | None = None
         self._hands: hands_mod.Hands | None = None
+        self._recovery: recovering.Recovery | None = None
         self._channel: Any = None
 
     def init_host(self, host: str) -> None:
@@ -156,7 +157,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             arrivals.look()
             return strays.find()
 
-        recovery = recovering.Recovery(self._records, hands, takeover, search)
+        recovery = self._recovery = recovering.Recovery(self._records, hands, takeover, search)
         self._doors = doors_mod.Doors(host, self._records, self._domain_here, channel,
                                       recovery.finish)
         hooks.install(recovery, self._doors.check, hands.keeps_allocation)
@@ -390,7 +391,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 CONF.migpolicy.journal_max_kib * 1024),
             self._links, self._neighbours,
             outside.Outside(self._control.another, instance.uuid), current.leave,
-            functools.partial(self._resume_obstacle, instance.uuid, dest))
+            functools.partial(self._resume_obstacle, instance.uuid, dest),
+            lambda: self._stay_obstacle(current.kept.record if current.kept else None))
 
     def _guest_of(self, server: str) -> guest_mod.MigratingGuest:
         """Return the calls on a server's domain, for a thread of its own."""
@@ -512,6 +514,12 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             return f'libvirt on this host does not tell its version: {error}'
         return resuming.obstacle(here, there.libvirt_version)
 
+    def _stay_obstacle(self, record: record_mod.Record | None) -> str | None:
+        """Return why a guest may not be taken for the source's; None where it may."""
+        if record is None or self._recovery is None:
+            return 'the destination cannot be asked, for nothing could be noted of the migration'
+        return self._recovery.stay_obstacle(record)
+
     def _disk_paths(self, context: Any, instance: Any) -> list[str]:
         """Return the paths of the disks that a block migration copies."""
         paths, _names = self._live_migration_copy_disk_paths(
@@ -536,7 +544,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             self._control.guest(instance.uuid, CONF.migpolicy.allow_qmp), current.inbox,
             self._journal_of(record), self._links, self._neighbours,
             outside.Outside(self._control.another, instance.uuid), current.leave,
-            functools.partial(self._resume_obstacle, instance.uuid, record.destination))
+            functools.partial(self._resume_obstacle, instance.uuid, record.destination),
+            functools.partial(self._stay_obstacle, record))
         session.take_over(record)
         return session
 

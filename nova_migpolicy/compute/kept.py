@@ -104,6 +104,7 @@ class Kept:
 
     :param request: the policy keys of its request
     :ivar is_kept: it is on the disk
+    :ivar record: as it was begun, whether it is on the disk or not; None before
     """
 
     def __init__(self, records: written_mod.Records, migration: str,
@@ -113,6 +114,7 @@ class Kept:
         self._migration = migration
         self.request = request
         self.is_kept = is_kept
+        self.record: record_mod.Record | None = None
 
     def begin(self, describe: Callable[[], record_mod.Record]) -> None:
         """Write it before anything is sent.
@@ -120,7 +122,8 @@ class Kept:
         An earlier one goes where this fails: it would be taken for what is not so any more.
         """
         try:
-            self._records.keep(describe())
+            self.record = describe()
+            self._records.keep(self.record)
             self.is_kept = True
         except Exception as error:
             LOG.error('If nova-compute dies during migration %(migration)s, it is not recovered: '

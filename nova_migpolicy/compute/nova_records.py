@@ -182,7 +182,7 @@ def conclude(
     post_method: Callable[..., None], recover_method: Callable[..., None],
     block_migration: bool, migrate_data: Any,
 ) -> None:
-    """Let Nova finish or undo it.
+    """Let Nova finish or undo it; nothing where recovery has to find out which.
 
     :raises PostCopyBroken: either would lose the guest
     """
@@ -192,6 +192,6 @@ def conclude(
         recover_method(context, instance, dest, migrate_data, migration_status='cancelled')
     elif outcome.end is End.FAILED:
         recover_method(context, instance, dest, migrate_data)
-    else:
+    elif outcome.end is End.BROKEN:
         # Nova's wrapper asks for an abort then, which must not be tried.
         raise PostCopyBroken(reason=outcome.reason)

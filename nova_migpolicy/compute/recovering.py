@@ -20,6 +20,7 @@ from oslo_log import log as logging
 from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy import exception
+from nova_migpolicy.recovery import ending
 from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import plan
 from nova_migpolicy.recovery import record as record_mod
@@ -289,6 +290,13 @@ class Recovery:
             source=source, job=job, destination=destination,
             written=now.written if now is not None else evidence.Written.LOST,
             home=home, status=status, migrating=migrating, was_paused=was_paused)
+
+    def stay_obstacle(self, record: Record) -> str | None:
+        """Return why a guest may not be taken for the source's, once its monitor saw the end.
+
+        :param record: as it was begun
+        """
+        return ending.obstacle(self.look(record))
 
     def _act(self, record: Record, action: Action, step: table.Step) -> None:
         LOG.info('Recovery: %(action)s, for %(reason)s', {

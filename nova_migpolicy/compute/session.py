@@ -102,6 +102,7 @@ class Session:
         outside: hung.Outside | None = None,
         leave: leaving.Leave | None = None,
         resume_obstacle: Callable[[], str | None] | None = None,
+        stay_obstacle: Callable[[], str | None] | None = None,
     ) -> None:
         self.start = start
         self.guest = guest
@@ -109,6 +110,7 @@ class Session:
         self.journal = journal
         self.call = outcome_mod.MigrateCall()
         self._resume_obstacle = resume_obstacle
+        self._stay_obstacle = stay_obstacle
         self._leave = leave or leaving.Leave()
         self._leave.when_given(lambda: inbox.put(inbox_mod.CallReturned(inbox.clock())))
         self.has_events = True
@@ -416,10 +418,11 @@ class Session:
             mirrored_disks=len(disk_paths),
             ended_outside=lambda: self._hung.reason if self._hung is not None else None,
             done=taken.done if taken is not None else (), leave=self._leave,
-            resume_obstacle=self._resume_obstacle)
+            resume_obstacle=self._resume_obstacle, stay_obstacle=self._stay_obstacle)
         outcome = monitor.run()
-        if outcome is None:
-            return None
+        if outcome is None or outcome.end is outcome_mod.End.UNDECIDED:
+            # There is no end yet, and QEMU may still need its limits.
+            return outcome
         try:
             self._finish(monitor, controller, outcome)
         except Exception:

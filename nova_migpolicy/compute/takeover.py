@@ -142,7 +142,7 @@ class Takeover:
         with self._open(record, context, instance) as session:
             kept.change(undecided=None)
             outcome = self._watch(record, session, context, instance, migration, kept)
-            if outcome is None or outcome.end is End.BROKEN:
+            if outcome is None or outcome.end in (End.BROKEN, End.UNDECIDED):
                 # The next look at it says what to do, by the next nova-compute where it is left.
                 return
             if outcome.end is End.COMPLETED:

@@ -174,6 +174,9 @@ class Commands:
         end = self._outcome
         if self._is_left:
             return protocol.refusal(f'{leaving.LEFT}; ask again then', protocol.UNAVAILABLE)
+        if end is not None and end.end is outcome_mod.End.UNDECIDED:
+            return protocol.refusal(f'{end.reason}; ask again when that is known',
+                                    protocol.UNAVAILABLE)
         if (end is not None and end.end is outcome_mod.End.COMPLETED
                 and isinstance(item, inbox_mod.Command) and item.name != vocabulary.CANCEL
                 and self._is_done(item.name)):

@@ -108,6 +108,7 @@ class Monitor:
         done: Sequence[remedies.Action] = (),
         leave: leaving.Leave | None = None,
         resume_obstacle: Callable[[], str | None] | None = None,
+        stay_obstacle: Callable[[], str | None] | None = None,
     ) -> None:
         """Take over a migration whose operation is about to start.
 
@@ -122,6 +123,9 @@ class Monitor:
         :param leave: the word to leave it to libvirt; None where that never comes
         :param resume_obstacle: the reason for which post-copy could not be taken up again; None
             where a post-copy that hangs is only watched
+        :param stay_obstacle: asks the destination, where the source alone cannot tell, and returns
+            the reason for which the guest may not be taken for the source's; None where nobody
+            can be asked
         """
         self._guest = guest
         self._executor = executor_mod.Executor(
@@ -140,6 +144,7 @@ class Monitor:
         self._leave = leave or leaving.Leave()
         self._breaking = None if resume_obstacle is None else breaking.Breaking(
             guest, resume_obstacle, self._tell)
+        self._stay_obstacle = stay_obstacle
         self._looked_s = inbox.clock()
         self._passed_s: float | None = None
         self._trouble = ''
@@ -176,6 +181,7 @@ class Monitor:
         if outcome is None:
             self._executor.survive('a command', self._leave_it)
             return None
+        outcome = self._confirmed(outcome)
         self._is_settled = True
         if self._executor.paused and not self._was_paused and outcome.end in (
                 outcome_mod.End.CANCELLED, outcome_mod.End.FAILED):
@@ -196,6 +202,23 @@ class Monitor:
             say=lambda why: self._executor.survive(
                 'the monitor', functools.partial(self._wait_for_the_end, why)),
             is_left=lambda: self._leave.is_given)
+
+    def _confirmed(self, outcome: outcome_mod.Outcome) -> outcome_mod.Outcome:
+        """Return the outcome, or that it is recovery's to find out where the guest runs."""
+        if outcome.is_certain or self._stay_obstacle is None:
+            return outcome
+        self._waits_for = 'the destination, which is asked whether it has the server'
+        self._executor.survive('the monitor', self._publish)
+        try:
+            obstacle = self._stay_obstacle()
+        except Exception as error:
+            LOG.exception('It is not known where the guest runs', instance_uuid=self._guest.uuid)
+            obstacle = f'{type(error).__name__}: {error}'
+        if obstacle is None:
+            return outcome
+        reason = f'{outcome.reason}; where the guest runs is left to recovery: {obstacle}'
+        self._tell(reason)
+        return outcome_mod.Outcome(outcome_mod.End.UNDECIDED, reason, outcome.error)
 
     def _leave_it(self) -> None:
         """Write down that it goes on, and let those ask the next nova-compute who wait."""

@@ -48,6 +48,7 @@ class End(enum.Enum):
     CANCELLED = vocabulary.CANCELLED      # the migration was stopped; it runs on the source
     FAILED = vocabulary.FAILED            # the migration failed; the guest is the source's
     BROKEN = vocabulary.BROKEN            # post-copy broke: its memory is on both hosts
+    UNDECIDED = vocabulary.UNDECIDED      # another host may run it: that is recovery's to find out
 
 
 @dataclasses.dataclass
@@ -70,11 +71,15 @@ class MigrateCall:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The end, in a sentence, with libvirt's error where there was one."""
+    """The end, in a sentence, with libvirt's error where there was one.
+
+    is_certain: no other host can run the guest, or it is known that another does.
+    """
 
     end: End
     reason: str
     error: Exception | None = None
+    is_certain: bool = True
 
 
 def was_aborted(error: Exception | None) -> bool:
@@ -176,14 +181,28 @@ def _final(
     if value in INACTIVE:
         if value == libvirt.VIR_DOMAIN_SHUTOFF and reason == libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED:
             return Outcome(End.COMPLETED, f'the guest has left the source{said}', call.error)
-        return Outcome(End.FAILED, f'the guest stopped on the source{said}', call.error)
+        return Outcome(End.FAILED, f'the guest stopped on the source{said}', call.error,
+                       not call.started)
     if value == libvirt.VIR_DOMAIN_PAUSED and reason in POST_COPY_REASONS:
         return Outcome(End.BROKEN, f'post-copy broke off{said}', call.error)
+    is_certain = _has_stayed(state, call)
     if abort_reason is not None:
-        return Outcome(End.CANCELLED, abort_reason, call.error)
+        return Outcome(End.CANCELLED, abort_reason, call.error, is_certain)
     if was_aborted(call.error):
-        return Outcome(End.CANCELLED, 'cancelled by a request to libvirt', call.error)
-    return Outcome(End.FAILED, f'the migration failed{said}', call.error)
+        return Outcome(End.CANCELLED, 'cancelled by a request to libvirt', call.error, is_certain)
+    return Outcome(End.FAILED, f'the migration failed{said}', call.error, is_certain)
+
+
+def _has_stayed(state: tuple[int, int], call: MigrateCall) -> bool:
+    """Whether the source alone tells that the guest runs nowhere else.
+
+    libvirt stops the guest before it leaves, and lets it run again where the destination did not
+    answer: that one may have let it run as well. Not where it has told the destination to give up.
+    """
+    if not call.started:
+        return True
+    return state[0] == libvirt.VIR_DOMAIN_RUNNING and (
+        state[1] != libvirt.VIR_DOMAIN_RUNNING_MIGRATION_CANCELED or was_aborted(call.error))
 
 
 def _stop_orphan(guest: guest_mod.MigratingGuest, why: str) -> str:

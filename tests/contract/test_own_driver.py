@@ -19,6 +19,7 @@ from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy.compute import nova_records
 from nova_migpolicy.compute import peers
+from nova_migpolicy.compute import recovering
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import domains
@@ -265,6 +266,51 @@ class TestMigration(handing.MigrationCase):
         self.assertNotIn(('abort',), self.domain.calls)
         self.assertIn('Nothing is aborted', self.log.output)
         self.assertEqual({}, self.tested._current)
+
+    def test_where_the_guest_may_have_arrived_nova_is_told_no_end(self):
+        self.run_one(outcome_mod.End.UNDECIDED)
+        self.post.assert_not_called()
+        self.recover.assert_not_called()
+        self.assertEqual('because', self.explain.call_args.args[-1])
+        [record] = self.tested._records.all()
+        self.assertIs(evidence.Written.COPYING, record.written)
+        self.assertEqual({}, self.tested._current)
+
+    def ask(self, there, home=evidence.Home.SOURCE):
+        """Ask, while it is watched, whether it may be rolled back; the source is paused."""
+        said = []
+
+        def watch(watched, reporter, disk_paths, sleep):
+            while not reporter.operation_done():
+                sleep(0.01)
+            said.append(watched._stay_obstacle())
+            return outcome_mod.Outcome(outcome_mod.End.UNDECIDED, 'because')
+
+        world = self.tested._recovery = recovering.Recovery(
+            self.tested._records, mock.Mock(), mock.Mock(
+                source=lambda server: (evidence.Source.PAUSED, False),
+                destination=lambda context, host, server: there[host]))
+        self.assertIs(world, self.tested._recovery)
+        self.server, self.data = self.instance(), self.migrate_data()
+        with mock.patch.object(session_mod.Session, 'watch', watch), \
+                mock.patch.object(driver.nova_records, 'explain'), \
+                mock.patch('nova_migpolicy.compute.hands.nova_knows', lambda *args: (
+                    home, evidence.Status.UNDER_WAY, True, False)):
+            self.tested._live_migration(
+                self.context, self.server, 'dest', *self.ends, False, self.data)
+        return said
+
+    def test_the_destination_is_asked_for_it(self):
+        found = evidence.Destination
+        self.assertEqual([None], self.ask({'dest': found.ABSENT}))
+        self.assertEqual(['the guest has arrived'], self.ask({'dest': found.ARRIVED}))
+        self.assertEqual(['the destination does not answer'], self.ask({'dest': found.SILENT}))
+
+    def test_also_where_nothing_could_be_written_down(self):
+        with mock.patch.object(self.tested._records, 'keep', side_effect=OSError('full')):
+            self.assertEqual([None], self.ask({'dest': evidence.Destination.ABSENT}))
+            self.assertEqual(['the guest has arrived'],
+                             self.ask({'dest': evidence.Destination.ARRIVED}))
 
     def test_an_order_that_is_refused_is_an_error_for_novas_records(self):
         def watch(watched, reporter, disk_paths, sleep):

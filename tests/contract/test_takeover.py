@@ -136,6 +136,12 @@ class TestTakeover(TakeoverCase):
         self.assertEqual([], self.hands.method_calls)
         self.assertIs(Written.COPYING, self.written().written)
 
+    def test_what_may_have_arrived_is_left_to_the_next_look(self):
+        self.end = End.UNDECIDED
+        self.take_over()
+        self.assertEqual([], self.hands.method_calls)
+        self.assertIs(Written.COPYING, self.written().written)
+
     def test_what_is_left_to_the_next_process_is_left_alone(self):
         self.session.watch.side_effect = lambda *args: None
         self.take_over()

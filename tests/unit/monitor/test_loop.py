@@ -31,7 +31,7 @@ from tests.unit.monitor import scripted
 class LoopTest(testtools.TestCase):
 
     def run_loop(self, domain, controller, rounds, error=None, shared=False, too_late=(),
-                 was_paused=False, neighbours=None, outside=None, leave=None):
+                 was_paused=False, neighbours=None, outside=None, leave=None, obstacle=None):
         self.clock = fakes.Clock()
         self.call = outcome_mod.MigrateCall(started=True)
         self.host = scripted.Host()
@@ -44,7 +44,7 @@ class LoopTest(testtools.TestCase):
             call=self.call, policy_in_force=scripted.no_retune(), host=self.host,
             sleep=self.clock.sleep,
             cap_is_shared=shared, was_paused=was_paused, neighbours=neighbours,
-            ended_outside=lambda: outside, leave=leave)
+            ended_outside=lambda: outside, leave=leave, stay_obstacle=obstacle)
         return self.monitor.run()
 
     def kinds(self, kind):
@@ -416,6 +416,54 @@ class LoopTest(testtools.TestCase):
             was_paused=True)
         self.assertIs(outcome_mod.End.FAILED, ended.end)
         self.assertEqual([], domain.called('resume'))
+
+    def end_by(self, state, error, obstacle, **kwargs):
+        """End it by an error; return the domain, the outcome and how often others were asked."""
+        asked = []
+
+        def ask():
+            asked.append(1)
+            return obstacle
+
+        domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB, {'type': 0}], state=state)
+        ended = self.run_loop(
+            domain, scripted.Controller([scripted.decide(remedies.Pause())]), [[]], error,
+            obstacle=ask, **kwargs)
+        return domain, ended, len(asked)
+
+    def test_where_the_guest_may_have_arrived_neither_it_nor_nova_is_touched(self):
+        late = inbox_mod.Look()
+        domain, ended, asked = self.end_by(
+            (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION),
+            fakes.error(libvirt.VIR_ERR_RPC, 'libvirtd has died'), 'the guest has arrived',
+            too_late=[late])
+        self.assertEqual((outcome_mod.End.UNDECIDED, 1), (ended.end, asked))
+        self.assertEqual([], domain.called('resume'))
+        for told in (ended.reason, self.kinds('event')[-1]['text'],
+                     late.reply.wait(0).message):
+            self.assertIn('libvirtd has died', told)
+            self.assertIn('left to recovery: the guest has arrived', told)
+
+    def test_where_it_has_not_it_ends_as_it_would_have(self):
+        for was_paused, resumed in ((False, [()]), (True, [])):
+            domain, ended, asked = self.end_by(
+                (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER),
+                fakes.error(libvirt.VIR_ERR_OPERATION_ABORTED), None, was_paused=was_paused)
+            self.assertEqual((outcome_mod.End.CANCELLED, 1), (ended.end, asked))
+            self.assertEqual(resumed, domain.called('resume'))
+
+    def test_nobody_is_asked_for_a_guest_that_has_run_all_the_time(self):
+        _, ended, asked = self.end_by(
+            fakes.RUNNING, fakes.error(libvirt.VIR_ERR_OPERATION_ABORTED), 'a bug')
+        self.assertEqual((outcome_mod.End.CANCELLED, 0), (ended.end, asked))
+
+    def test_an_answer_that_fails_is_none(self):
+        domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB, {'type': 0}],
+                              state=(libvirt.VIR_DOMAIN_PAUSED, 1))
+        ended = self.run_loop(domain, scripted.Controller(), [[]], fakes.error(1),
+                              obstacle=mock.Mock(side_effect=RuntimeError('no bus')))
+        self.assertIs(outcome_mod.End.UNDECIDED, ended.end)
+        self.assertIn('no bus', ended.reason)
 
     def test_a_look_that_fails_does_not_silence_a_command(self):
         command = inbox_mod.Command(vocabulary.CANCEL)

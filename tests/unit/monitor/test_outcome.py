@@ -13,6 +13,7 @@ from tests.unit.monitor import fakes
 ABORTED = fakes.error(libvirt.VIR_ERR_OPERATION_ABORTED, 'canceled by client')
 BROKEN_PIPE = fakes.error(libvirt.VIR_ERR_RPC, 'Connection reset by peer')
 NO_DOMAIN = fakes.error(libvirt.VIR_ERR_NO_DOMAIN)
+LET_GO = (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_MIGRATION_CANCELED)
 ACTIVE_JOB = {'type': libvirt.VIR_DOMAIN_JOB_UNBOUNDED}
 NO_JOB = {'type': libvirt.VIR_DOMAIN_JOB_NONE}
 
@@ -105,6 +106,40 @@ class SettleTest(testtools.TestCase):
         domain = fakes.Domain(state=[state, NO_DOMAIN], jobStats=[ACTIVE_JOB, NO_DOMAIN])
         self.assertIs(outcome_mod.End.COMPLETED, settle(domain, BROKEN_PIPE).end)
         self.assertEqual([], domain.called('abortJob'))
+
+
+class CertaintyTest(testtools.TestCase):
+    """Where the source alone cannot tell that the guest is nowhere else."""
+
+    @staticmethod
+    def is_certain(state, error, started=True):
+        return settle(fakes.Domain(state=state), error, started=started).is_certain
+
+    def test_a_guest_that_has_run_all_the_time_is_the_sources(self):
+        for reason in (libvirt.VIR_DOMAIN_RUNNING_BOOTED, libvirt.VIR_DOMAIN_RUNNING_MIGRATED,
+                       libvirt.VIR_DOMAIN_RUNNING_UNPAUSED):
+            for error in (ABORTED, BROKEN_PIPE, fakes.error(1), RuntimeError('killed')):
+                self.assertTrue(self.is_certain((libvirt.VIR_DOMAIN_RUNNING, reason), error))
+
+    def test_nor_has_one_left_that_libvirt_was_told_to_keep(self):
+        self.assertTrue(self.is_certain(LET_GO, ABORTED))
+
+    def test_one_that_libvirt_has_stopped_and_let_run_again_may_have_arrived(self):
+        # The reply of the destination may have been lost.
+        for error in (BROKEN_PIPE, fakes.error(1), RuntimeError('killed')):
+            self.assertFalse(self.is_certain(LET_GO, error))
+
+    def test_nor_is_it_known_of_one_that_does_not_run(self):
+        for state in ((libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION),
+                      (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER),
+                      (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED),
+                      (libvirt.VIR_DOMAIN_CRASHED, 0)):
+            for error in (ABORTED, BROKEN_PIPE, fakes.error(1)):
+                self.assertFalse(self.is_certain(state, error))
+
+    def test_before_the_call_nothing_has_left(self):
+        for state in (LET_GO, (libvirt.VIR_DOMAIN_PAUSED, 1), NO_DOMAIN):
+            self.assertTrue(self.is_certain(state, fakes.error(1), started=False))
 
 
 class ResumeTest(testtools.TestCase):
