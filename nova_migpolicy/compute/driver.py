@@ -143,7 +143,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 is_novas=hooks.is_novas, journal=self._journal_of,
                 interval_s=lambda: self._policies.progress_interval_s, call=self._call_again,
                 own_guest=self._own_guest,
-                libvirt_version=lambda: int(self._control.get().getLibVersion())))
+                libvirt_version=lambda: int(self._control.get().getLibVersion()),
+                resume_obstacle=self._resume_obstacle))
         strays = strays_mod.Strays(
             host, hands, self._domains_here, takeover.source,
             lambda server, migration: recovery.is_known(server, migration) or hooks.is_novas(

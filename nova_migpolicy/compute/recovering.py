@@ -60,8 +60,11 @@ class World(Protocol):
     def watch(self, record: Record) -> None:
         """Take over a job that runs, watch it to its end, and end the migration."""
 
-    def resume_post_copy(self, record: Record) -> None:
-        """Take up post-copy where it broke off."""
+    def resume_post_copy(self, record: Record) -> float | None:
+        """Take up post-copy where it broke off.
+
+        Returns the seconds until it is worth another look; None where the next one will do.
+        """
 
     def discard(self, record: Record) -> None:
         """Remove what a deleted server has left here and on the destination."""
@@ -87,6 +90,8 @@ class Recovery:
         self._busy: set[str] = set()
         # The last look at each that is being taken up, and its time since the epoch.
         self._seen: dict[str, tuple[evidence.Evidence, float]] = {}
+        # Seconds from a try to resume it until the next.
+        self._rests_s: dict[str, float | None] = {}
         self._touched: set[str] = set()
         # Releases that were dealt with, by the migration.
         self._let_go: set[str] = set()
@@ -105,7 +110,7 @@ class Recovery:
                 self._mark, written=evidence.Written.ROLLING_BACK),
             Action.LET_RUN: lambda record, step: hands.let_run(record),
             Action.ROLL_BACK_IN_NOVA: lambda record, step: hands.roll_back(record),
-            Action.RESUME_POST_COPY: lambda record, step: world.resume_post_copy(record),
+            Action.RESUME_POST_COPY: self._resume,
             Action.REMOVE_ALL_COPIES: lambda record, step: world.discard(record),
             Action.LOCK: lambda record, step: hands.lock(record, step.reason),
             Action.UNLOCK: lambda record, step: hands.unlock(record),
@@ -251,8 +256,18 @@ class Recovery:
             # Taken twice, it has not changed what it can: the rest passes by itself, or does not.
             if step.kind in _UNDECIDED or step == before:
                 self._say(record, step)
-                return
+                if not self._rest(migration):
+                    return
             before = step
+
+    def _resume(self, record: Record, step: table.Step) -> None:
+        self._rests_s[record.migration] = self._world.resume_post_copy(record)
+
+    def _rest(self, migration: str) -> bool:
+        """Wait until a try to resume is due again; False where that is the next look's."""
+        rest_s = self._rests_s.pop(migration, None)
+        return (rest_s is not None and rest_s < LOOK_EVERY_S
+                and not self._stopped.wait(rest_s))
 
     def _let_server_go(self, release: written_mod.Release) -> None:
         """Do for a server that an operator has released what an end of its migration would."""

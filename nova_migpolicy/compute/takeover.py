@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from collections.abc import MutableMapping
 import contextlib
 import dataclasses
+import functools
 import time
 from typing import Any
 
@@ -21,6 +22,7 @@ from nova_migpolicy.compute import nova_records
 from nova_migpolicy.compute import peers
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.monitor import adopted
+from nova_migpolicy.monitor import breaking
 from nova_migpolicy.monitor import domains
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import journal as journal_mod
@@ -45,7 +47,8 @@ class Here:
     migration in its queue or is at work on it, by the UUIDs of its server and its own. journal: of
     a migration that was begun before. interval_s: the least time between two writes of progress.
     call: the migrate call of a migration, to make it again. own_guest: as `guest`, on a connection
-    of its own, for a call that lasts. libvirt_version: of this host's.
+    of its own, for a call that lasts. libvirt_version: of this host's. resume_obstacle: why
+    post-copy of a server to a host could not be taken up again; None where it could.
     """
 
     domain: Callable[[str], domains.Answers]
@@ -60,6 +63,7 @@ class Here:
     call: Callable[[record_mod.Record, Any, Any, Any], resuming.Call]
     own_guest: Callable[[str], contextlib.AbstractContextManager[guest_mod.MigratingGuest]]
     libvirt_version: Callable[[], int]
+    resume_obstacle: Callable[[str, str], str | None]
 
 
 class Takeover:
@@ -115,23 +119,31 @@ class Takeover:
                             record.server) is not evidence.Destination.ABSENT:
             self._channel.ask(context, record.destination, 'discard', server=record.server)
 
-    def resume_post_copy(self, record: record_mod.Record) -> None:
-        """Take up post-copy where it broke off."""
+    def resume_post_copy(self, record: record_mod.Record) -> float | None:
+        """Take up post-copy where it broke off, and break it off again where it hangs.
+
+        Returns the seconds until it is worth another look; None where that is not known.
+        """
         context = kept_mod.context_of(record)
         there = peers.look(self._channel, context, record.destination, record.server)
         if there is None:
-            return
+            return None
         migrate_data, _ = kept_mod.objects_of(record, context)
         instance, _ = hands_mod.load(record, context)
         tries = self._tries.setdefault(record.migration, resuming.Resuming())
         before = tries.tries
-        with self._here.own_guest(record.server) as guest:
-            if tries.attempt(guest, self._here.call(record, context, instance, migrate_data),
-                             libvirt_here=self._here.libvirt_version(),
-                             libvirt_there=there.libvirt_version,
-                             say=lambda text: self.tell(record, text)):
-                del self._tries[record.migration]
+        say = functools.partial(self.tell, record)
+        watch = breaking.Watch(self._here.guest(record.server), functools.partial(
+            self._here.resume_obstacle, record.server, record.destination), say)
+        with self._here.own_guest(record.server) as guest, watch:
+            is_whole = tries.attempt(
+                guest, self._here.call(record, context, instance, migrate_data),
+                libvirt_here=self._here.libvirt_version(), libvirt_there=there.libvirt_version,
+                say=say)
+        if is_whole:
+            del self._tries[record.migration]
         self._records.change(record.migration, tries=record.tries + tries.tries - before)
+        return 0.0 if is_whole else tries.rest_s
 
     def watch(self, record: record_mod.Record) -> None:
         """Take over a job that runs, watch it to its end, and end the migration."""

@@ -9,19 +9,27 @@ it can be taken up where it broke off is asked before, and that is not done here
 from __future__ import annotations
 
 from collections.abc import Callable
+import threading
+import time
+
+from oslo_log import log as logging
 
 from nova_migpolicy.engine import samples
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import hung
 
+LOG = logging.getLogger(__name__)
+
+# Between two looks at one that is being taken up again.
+LOOK_EVERY_S = 5.0
 # Nothing has come for so long; and from a try to the next.
 HANGS_S = hung.GRACE_S
 AGAIN_S = hung.AGAIN_S
 
 
 class Breaking:
-    """The watch over one post-copy; used by its monitor's thread.
+    """The watch over one post-copy; used by one thread, such as its monitor's.
 
     A call that libvirt does not answer is told as any other is (see silence), and waited for. Once
     it is broken off, the migrate call returns when the destination has noticed, too: when the link
@@ -72,3 +80,43 @@ class Breaking:
         if obstacle != self._told:
             self._told = obstacle
             self._say(f'{why}, and it is not broken off but watched on, for {obstacle}')
+
+
+class Watch:
+    """A thread that watches a post-copy, in the block, while another waits for the call of it.
+
+    :param guest: calls of this thread alone
+    :param obstacle: as of Breaking
+    :param say: likewise
+    :param clock: seconds
+    """
+
+    def __init__(self, guest: guest_mod.MigratingGuest, obstacle: Callable[[], str | None],
+                 say: Callable[[str], object],
+                 clock: Callable[[], float] = time.monotonic) -> None:
+        self._guest = guest
+        self._breaking = Breaking(guest, obstacle, say)
+        self._clock = clock
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._run, name='breaking off', daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Look no longer; a call that libvirt does not answer is not waited for."""
+        self._left.set()
+
+    def _run(self) -> None:
+        while not self._left.wait(LOOK_EVERY_S):
+            try:
+                stats = self._guest.job_stats() or {}
+                self._breaking.look(samples.Sample.from_stats(
+                    self._clock(), stats, post_copy=True))
+            except exception.GuestError as error:
+                LOG.debug('It is not known whether anything moves: %s', error,
+                          instance_uuid=self._guest.uuid)
+            except Exception:
+                LOG.exception('A post-copy that hangs may not be broken off',
+                              instance_uuid=self._guest.uuid)

@@ -97,6 +97,11 @@ class Resuming:
         """Whether the pause after the last try is over."""
         return self._next_s is None or self._clock() >= self._next_s
 
+    @property
+    def rest_s(self) -> float | None:
+        """The seconds until the next try is due; None where none has failed."""
+        return None if self._next_s is None else max(0.0, self._next_s - self._clock())
+
     def attempt(self, guest: guest_mod.MigratingGuest, call: Call, *, libvirt_here: int,
                 libvirt_there: int, say: Callable[[str], object]) -> bool:
         """Try once, if a try is due; return whether the guest is whole on the destination.

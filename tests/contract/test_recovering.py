@@ -270,6 +270,50 @@ class TestSteps(RecoveryCase):
         self.assertEqual(self.record, self.now())
 
 
+class TestResume(RecoveryCase):
+    """A post-copy that broke off, on both hosts."""
+
+    def setUp(self):
+        super().setUp()
+        self.world.source.return_value = (Source.POST_COPY_FAILED, True)
+        self.world.destination.return_value = Destination.POST_COPY_FAILED
+        self.world.resume_post_copy.side_effect = lambda record: self.rests_s.pop(0)
+        self.waited_s = []
+        self.patch_wait(lambda seconds: self.waited_s.append(seconds) or False)
+
+    def patch_wait(self, wait):
+        self.useFixture(fixtures.MockPatchObject(self.recovery._stopped, 'wait', wait))
+
+    def test_it_is_tried_again_after_the_pause_that_is_told(self):
+        self.rests_s = [2.0, 4.0, 8.0, 16.0, 30.0]
+        self.look()
+        # The rest is the next look's.
+        self.assertEqual(([2.0, 4.0, 8.0], [30.0]), (self.waited_s, self.rests_s))
+        self.assertEqual('resume', self.now().undecided['kind'])
+
+    def test_one_that_cannot_be_tried_waits_for_the_next_look(self):
+        self.rests_s = [None, 1.0]
+        self.look()
+        self.assertEqual(([], [1.0]), (self.waited_s, self.rests_s))
+
+    def test_once_it_is_whole_the_migration_is_finished(self):
+        def whole(record):
+            self.world.source.return_value = (Source.ABSENT, False)
+            self.world.destination.return_value = Destination.ARRIVED
+            return 0.0
+
+        self.world.resume_post_copy.side_effect = whole
+        self.look()
+        self.hands.finish.assert_called_once()
+        self.assertIsNone(self.now())
+
+    def test_nothing_is_tried_any_more_after_the_stop(self):
+        self.rests_s = [2.0]
+        self.patch_wait(lambda seconds: True)
+        self.look()
+        self.assertEqual([], self.rests_s)
+
+
 class TestOwed(RecoveryCase):
 
     def owe(self):

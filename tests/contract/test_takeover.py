@@ -2,11 +2,17 @@
 """A job that an earlier process has begun is watched to its end, and the migration ended by it."""
 
 import contextlib
+import dataclasses
+import threading
 from unittest import mock
+
+import fixtures
+import libvirt
 
 from nova_migpolicy.compute import driver
 from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import kept
+from nova_migpolicy.compute import peers
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.compute import takeover
 from nova_migpolicy import exception
@@ -15,12 +21,15 @@ from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
+from nova_migpolicy.monitor import resuming
 from nova_migpolicy.recovery import evidence
 from tests.contract import base
 from tests.contract import computing
 from tests.contract import libvirtd
 from tests.unit.compute import cases
+from tests.unit.monitor import fakes
 
+BROKEN = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
 End, Written = outcome_mod.End, evidence.Written
 
 
@@ -58,7 +67,8 @@ class TakeoverCase(base.ContractCase):
                 disk_paths=lambda *args: [], is_novas=lambda *args: self.novas,
                 journal=lambda record: journal_mod.Journal(None, 0.0, 0),
                 interval_s=lambda: 5.0, call=mock.Mock(), own_guest=mock.Mock(),
-                libvirt_version=lambda: 9_000_000))
+                libvirt_version=lambda: 9_000_000,
+                resume_obstacle=lambda server, host: None))
 
     def discarded(self, here, there):
         self.patch(self.tested_takeover, 'source', return_value=(here, False))
@@ -108,6 +118,47 @@ class TestDiscard(TakeoverCase):
         self.assertIs(evidence.Destination.ABSENT, self.tested_takeover.destination(
             self.context, '', base.UUID))
         self.tested_takeover._channel.ask.assert_not_called()
+
+
+class TestResume(TakeoverCase):
+    """Post-copy is taken up where it broke off, and watched meanwhile."""
+
+    def resume(self, **answers):
+        self.domain = fakes.Domain(**{'state': BROKEN, 'jobStats': {
+            'type': 2, 'memory_total': 20, 'memory_processed': 7, 'memory_remaining': 9},
+            **answers})
+        guest = guest_mod.MigratingGuest(self.domain)
+        self.patch(takeover.peers, 'look', return_value=peers.Whereabouts(
+            domains.Answers(evidence.Source.RUNNING, False,
+                            evidence.Destination.POST_COPY_FAILED), 'dest', 9_000_000, 0))
+        self.tested_takeover._here = dataclasses.replace(
+            self.tested_takeover._here, guest=lambda server: guest,
+            own_guest=lambda server: contextlib.nullcontext(guest),
+            resume_obstacle=lambda server, host: None,
+            call=lambda *args: resuming.Call('there', {}, 0))
+        return self.tested_takeover.resume_post_copy(self.record)
+
+    def test_one_that_hangs_again_is_broken_off_and_can_be_taken_up_again(self):
+        broken_off = threading.Event()
+        for name, value in (('LOOK_EVERY_S', 0.01), ('HANGS_S', 0.0)):
+            self.useFixture(fixtures.MonkeyPatch(
+                f'nova_migpolicy.monitor.breaking.{name}', value))
+
+        def hang():
+            self.assertTrue(broken_off.wait(computing.LONG_S))
+            return fakes.error(1, 'it broke off')
+
+        self.assertEqual(2.0, round(self.resume(
+            migrateToURI3=hang, abortJobFlags=broken_off.set), 1))
+        self.assertEqual(1, self.written().tries)
+
+    def test_one_that_is_whole_is_looked_at_again_at_once(self):
+        self.assertEqual(0.0, self.resume(migrateToURI3=0))
+
+    def test_one_that_cannot_be_tried_waits(self):
+        self.tested_takeover._here = dataclasses.replace(
+            self.tested_takeover._here, libvirt_version=lambda: 0)
+        self.assertIsNone(self.resume())
 
 
 class TestTakeover(TakeoverCase):

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import threading
+
+import fixtures
 import testtools
 
 from nova_migpolicy.engine import samples
@@ -11,6 +14,8 @@ from nova_migpolicy.monitor import guest as guest_mod
 from tests.unit.monitor import fakes
 
 TICK_S = 5.0
+#: for what has to come; nothing waits for so long
+LONG_S = 30.0
 
 
 class BreakingTest(testtools.TestCase):
@@ -81,3 +86,46 @@ class BreakingTest(testtools.TestCase):
         self.assertEqual(2, len(self.calls))
         [said] = self.said
         self.assertIn('QEMU does not answer', said)
+
+
+class WatchTest(testtools.TestCase):
+    """The same while a thread waits for the call that takes post-copy up again."""
+
+    def setUp(self):
+        super().setUp()
+        self.useFixture(fixtures.MonkeyPatch('nova_migpolicy.monitor.breaking.LOOK_EVERY_S', 0.01))
+        self.said, self.clock = [], fakes.Clock()
+        self.returned, self.looks = threading.Event(), threading.Semaphore(0)
+
+    def stats(self):
+        self.looks.release()
+        self.clock.sleep(TICK_S)
+        return {'type': 2, 'memory_total': 20, 'memory_processed': 7, 'memory_remaining': 9}
+
+    def watch(self, **answers):
+        self.domain = fakes.Domain(**{'jobStats': self.stats, 'abortJobFlags': self.returned.set,
+                                      **answers})
+        return breaking.Watch(guest_mod.MigratingGuest(self.domain), lambda: None,
+                              self.said.append, self.clock)
+
+    def wait_for_looks(self, number):
+        for _ in range(number):
+            self.assertTrue(self.looks.acquire(timeout=LONG_S))
+
+    def test_one_that_hangs_again_is_broken_off(self):
+        with self.watch():
+            self.assertTrue(self.returned.wait(LONG_S))
+        self.assertGreaterEqual(self.clock() - 1000.0, breaking.HANGS_S)
+
+    def test_whatever_fails_it_looks_again(self):
+        answers = [fakes.error(1, 'away'), RuntimeError('a bug'), self.stats]
+        with self.watch(jobStats=answers):
+            self.assertTrue(self.returned.wait(LONG_S))
+        self.assertEqual(1, len(answers))
+
+    def test_after_the_call_nobody_looks(self):
+        with self.watch() as made:
+            self.wait_for_looks(2)
+        made._thread.join(LONG_S)
+        self.assertFalse(made._thread.is_alive())
+        self.assertEqual([], self.domain.called('abortJobFlags'))

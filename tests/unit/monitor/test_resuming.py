@@ -79,6 +79,7 @@ class TestAttempt(testtools.TestCase):
             'post-copy could not be resumed, try 1: migrateToURI3: QEMU reports migration is '
             'still running; both halves of the memory are kept, and it is tried again in 2 s at '
             'the earliest', self.said[-1])
+        self.assertEqual(2, self.resuming.rest_s)
         self.clock.sleep(1.9)
         self.assertFalse(self.attempt())
         self.assertEqual([], self.calls())
@@ -88,6 +89,7 @@ class TestAttempt(testtools.TestCase):
         self.clock.sleep(3.9)
         self.assertFalse(self.resuming.is_due)
         self.clock.sleep(0.2)
+        self.assertEqual(0, self.resuming.rest_s)
         self.assertTrue(self.attempt())
 
     def test_any_error_is_one_try(self):
@@ -104,6 +106,7 @@ class TestAttempt(testtools.TestCase):
         self.assertFalse(self.attempt(here=0))
         self.assertFalse(self.attempt(there=0))
         self.assertEqual(([], []), (self.said, self.calls()))
+        self.assertIsNone(self.resuming.rest_s)
 
     def test_what_cannot_be_done_is_told_once_and_not_tried(self):
         for _ in range(3):
