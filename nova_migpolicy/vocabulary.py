@@ -30,6 +30,8 @@ RUNNING = 'running'
 BEFORE = (QUEUED, WAITING, PREPARING)
 #: there is something to send
 MOVING = frozenset({DISKS, BULK_COPY, PASSES, SWITCHOVER, POST_COPY})
+#: what recovery brings to its end, whatever Nova calls it meanwhile
+MENDED = frozenset({POST_COPY, ABORTING, FINISHING})
 #: there is nothing to report but that they last
 QUIET = (*BEFORE, ABORTING, FINISHING)
 
@@ -52,6 +54,8 @@ class Meaning(NamedTuple):
 
 #: Nova's word in post-copy
 NOVA_POST_COPY = 'running (post-copy)'
+#: its word for a migration that nobody has brought to an end; that may still come
+NOVA_ERROR = 'error'
 NOVA_STATUS: Mapping[str, Meaning] = {
     'accepted': Meaning(QUEUED),
     'queued': Meaning(WAITING),
@@ -64,7 +68,7 @@ NOVA_STATUS: Mapping[str, Meaning] = {
     # Of other kinds of migration, and of older releases.
     'done': Meaning(DONE, COMPLETED),
     'cancelled': Meaning(DONE, CANCELLED),
-    'error': Meaning(DONE, FAILED),
+    NOVA_ERROR: Meaning(DONE, FAILED),
     'failed': Meaning(DONE, FAILED),
 }
 #: of Nova's words: it will not change again

@@ -37,7 +37,7 @@ ATTRIBUTES = ['flavor', 'info_cache', 'metadata', 'system_metadata', 'numa_topol
               'pci_devices', 'migration_context', 'resources']
 LIVE_MIGRATION = 'live-migration'
 #: Nova's word for a migration that nobody has brought to an end
-ODD_END = 'error'
+ODD_END = vocabulary.NOVA_ERROR
 #: its words for one that it or we have
 ENDED_WELL = vocabulary.FINAL_STATUSES - {ODD_END}
 # Nova is about to start the server elsewhere, or to remove it.

@@ -25,6 +25,7 @@ from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import plan
 from nova_migpolicy.recovery import record as record_mod
 from nova_migpolicy.recovery import table
+from nova_migpolicy import vocabulary
 from nova_migpolicy import written as written_mod
 
 LOG = logging.getLogger(__name__)
@@ -43,6 +44,9 @@ LOOKS = 3
 SEEN_EVERY_S = 60.0
 # These wait for something outside, and are told about each time that they change.
 _UNDECIDED = frozenset({Kind.WAIT, Kind.HOLD, Kind.RESUME})
+# How a migration has ended after these.
+_OUTCOME = {Action.FINISH_IN_NOVA: vocabulary.COMPLETED,
+            Action.ROLL_BACK_IN_NOVA: vocabulary.FAILED, Action.CLOSE_IN_NOVA: vocabulary.FAILED}
 
 
 class World(Protocol):
@@ -71,6 +75,9 @@ class World(Protocol):
 
     def tell(self, record: Record, text: str) -> None:
         """Put a sentence into the timeline of the migration."""
+
+    def end(self, record: Record, outcome: str, reason: str) -> None:
+        """Put the end into the timeline of the migration, unless it has that already."""
 
 
 class Recovery:
@@ -319,6 +326,9 @@ class Recovery:
         if action not in (Action.LOCK, Action.FORGET, Action.UNLOCK):
             self._world.tell(record, f'recovery: {action.value}, for {step.reason}')
         self._do[action](record, step)
+        outcome = _OUTCOME.get(action)
+        if outcome is not None:
+            self._world.end(record, outcome, f'recovery: {step.reason}')
 
     def _mark(self, record: Record, step: table.Step, written: evidence.Written) -> None:
         self._records.change(record.migration, written=written)

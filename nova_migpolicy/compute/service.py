@@ -30,6 +30,9 @@ from nova_migpolicy.monitor import journal_reader
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
 from nova_migpolicy.recovery import account
+from nova_migpolicy.recovery import evidence
+from nova_migpolicy.recovery import record as record_mod
+from nova_migpolicy.recovery import table
 from nova_migpolicy import vocabulary
 from nova_migpolicy import written as written_mod
 
@@ -40,6 +43,11 @@ LOOK_S = 0.3
 MOST = 100
 _NOT_YET = ('{}: not possible in the phase {}; wait until its memory is being sent, or cancel it '
             'and start it with another policy')
+TAKEN_UP = 'recovery, which takes it up within a minute'
+_HOLD = table.Kind.HOLD.value
+#: the phase of what recovery has yet to bring to its end, by what is written down
+_MENDED = {evidence.Written.POST_COPY: vocabulary.POST_COPY,
+           evidence.Written.ROLLING_BACK: vocabulary.ABORTING}
 CANCELLED = outcome_mod.End.CANCELLED.value
 Answer = protocol.Answer
 
@@ -124,9 +132,13 @@ class MigrationService:
         """Return its status; without a body where this host does not know it."""
         session = self._session(server, migration)
         if session is not None:
-            return Answer(protocol.OK, self._look(session))
+            found = self._look(session)
+            is_broken = found['outcome'] == vocabulary.BROKEN
+            return Answer(protocol.OK, (
+                is_broken and self._mended(server, migration, found)) or found)
         records = self._records(server, migration)
         ended = journal_reader.progress(records) if records else None
+        ended = self._mended(server, migration, ended) or ended
         if ended is not None:
             return Answer(protocol.OK, ended)
         current = self._here(server, migration)
@@ -137,6 +149,27 @@ class MigrationService:
             return Answer(protocol.OK, None)
         return Answer(protocol.OK, vocabulary.blank_status(
             phase=_phase(place), waits_for=place.waits_for))
+
+    def _mended(self, server: str, migration: str,
+                ended: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """Return the status of one that recovery has yet to bring to its end; None for others.
+
+        :param ended: as its monitor has seen it end; None where that has not
+        """
+        try:
+            record = self._written.get(migration) if record_mod.is_uuid(migration) else None
+        except exception.RecordNotRead:
+            return None
+        if record is None or record.server != server or record.written is evidence.Written.DONE:
+            return None
+        step = record.undecided
+        if (step is None if ended is None else step is not None and step['kind'] == _HOLD):
+            # It is under way, or nobody but an operator changes anything any more.
+            return None
+        reason = TAKEN_UP if step is None else f'recovery: {step["reason"]}'
+        return {**(ended or vocabulary.blank_status()), 'outcome': None, 'reason': None,
+                'final': None, 'phase': _MENDED.get(record.written, vocabulary.FINISHING),
+                'waits_for': reason}
 
     def timeline(self, server: str, migration: str, after: int, limit: int,
                  kinds: Sequence[str]) -> Answer:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from collections.abc import MutableMapping
 import contextlib
 import dataclasses
+import datetime
 import functools
 import time
 from typing import Any
@@ -101,10 +102,31 @@ class Takeover:
 
     def tell(self, record: record_mod.Record, text: str) -> None:
         """Put a sentence into the timeline of the migration."""
+        self._journal(record).add(vocabulary.EVENT, time.monotonic(), text=text)
+
+    def end(self, record: record_mod.Record, outcome: str, reason: str) -> None:
+        """Put the end into the timeline of the migration, unless it has that already.
+
+        Its monitor may have seen it, and knows more of it. One that no monitor has watched has no
+        start there, by which it is known whose it is.
+        """
+        journal = self._journal(record)
+        before = journal.outcome()
+        if before == outcome or (before == vocabulary.CANCELLED and outcome == vocabulary.FAILED):
+            return
+        if before is None and not any(journal.of_kind(vocabulary.START)):
+            began = datetime.datetime.fromtimestamp(record.started_s, datetime.timezone.utc)
+            journal.add(vocabulary.START, journal.started_s, server=record.server,
+                        destination=record.destination,
+                        time=began.isoformat(timespec='milliseconds'))
+        journal.add(vocabulary.END, time.monotonic(), outcome=outcome, reason=reason,
+                    percent=100.0 if outcome == vocabulary.COMPLETED else 0.0,
+                    total_seconds=round(max(0.0, time.time() - record.started_s), 3))
+
+    def _journal(self, record: record_mod.Record) -> journal_mod.Journal:
         current = self._current.get(record.server)
         session = current.session if current is not None else None
-        journal = self._here.journal(record) if session is None else session.journal
-        journal.add(vocabulary.EVENT, time.monotonic(), text=text)
+        return self._here.journal(record) if session is None else session.journal
 
     def discard(self, record: record_mod.Record) -> None:
         """Remove what a deleted server has left here and on the destination.

@@ -93,6 +93,16 @@ class Journal:
                   if record.get('action') == remedies.SetThrottle.name and record.get('done')]
         return next((percent for percent in reversed(set_to) if type(percent) is int), 0)
 
+    def outcome(self) -> str | None:
+        """The outcome by the last record of an end, of an earlier process too; None for none."""
+        found = [record.get('outcome') for record in self.of_kind(vocabulary.END)]
+        return found[-1] if found else None
+
+    def of_kind(self, kind: str) -> Iterator[Mapping[str, Any]]:
+        """The records of a kind, of an earlier process too, oldest first."""
+        known = self.records() if self.path is None else self._earlier()
+        return (record for record in known if record.get('kind') == kind)
+
     def _earlier(self) -> Iterator[Mapping[str, Any]]:
         try:
             yield from read(self.path) if self.path is not None else ()

@@ -270,6 +270,37 @@ class TestSteps(RecoveryCase):
         self.assertEqual(self.record, self.now())
 
 
+class TestEnds(RecoveryCase):
+    """What recovery has brought to an end says so in its timeline."""
+
+    def ends(self):
+        self.look()
+        self.assertIsNone(self.now())
+        return [call.args for call in self.world.end.call_args_list]
+
+    def test_one_that_is_rolled_back(self):
+        self.assertEqual([(self.record, 'failed',
+                           'recovery: the guest has stayed on the source')], self.ends())
+
+    def test_one_that_is_finished(self):
+        self.world.source.return_value = (Source.ABSENT, False)
+        self.world.destination.return_value = Destination.ARRIVED
+        self.assertEqual([(self.record, 'completed', 'recovery: the guest has arrived')],
+                         self.ends())
+
+    def test_one_that_was_rebuilt_elsewhere(self):
+        self.nova = Home.OTHER, Status.UNDER_WAY, False, False
+        self.world.source.return_value = (Source.SHUT_OFF, False)
+        [(_, outcome, reason)] = self.ends()
+        self.assertEqual('failed', outcome)
+        self.assertIn('rebuilt on another host', reason)
+
+    def test_not_before_nova_has_it(self):
+        self.hands.roll_back.side_effect = RuntimeError('no bus')
+        self.look()
+        self.world.end.assert_not_called()
+
+
 class TestResume(RecoveryCase):
     """A post-copy that broke off, on both hosts."""
 

@@ -3,6 +3,8 @@
 
 import contextlib
 import dataclasses
+import datetime
+import pathlib
 import threading
 from unittest import mock
 
@@ -20,6 +22,7 @@ from nova_migpolicy.monitor import domains
 from nova_migpolicy.monitor import guest as guest_mod
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.monitor import journal_reader
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import resuming
 from nova_migpolicy.recovery import evidence
@@ -159,6 +162,49 @@ class TestResume(TakeoverCase):
         self.tested_takeover._here = dataclasses.replace(
             self.tested_takeover._here, libvirt_version=lambda: 0)
         self.assertIsNone(self.resume())
+
+
+class TestEnd(TakeoverCase):
+    """The end in the timeline, by recovery."""
+
+    def ends(self, outcome, *earlier):
+        path = journal_mod.file_for(pathlib.Path(self.useFixture(fixtures.TempDir()).path),
+                                    self.record.migration)
+        for kind, fields in earlier:
+            journal_mod.Journal(path, 0.0, 1 << 20).add(kind, 1.0, **fields)
+        self.tested_takeover._here = dataclasses.replace(
+            self.tested_takeover._here,
+            journal=lambda record: journal_mod.Journal(path, 0.0, 1 << 20))
+        for _ in range(2):
+            self.tested_takeover.end(self.record, outcome, 'recovery: because')
+        records = journal_reader.FileRecords(path)
+        self.assertTrue(journal_reader.is_of(records, base.UUID))
+        return ([one['outcome'] for one in journal_mod.read(path) if one['kind'] == 'end'],
+                journal_reader.progress(records))
+
+    def test_it_is_written_once(self):
+        ends, found = self.ends('completed', ('start', {'server': base.UUID}))
+        self.assertEqual(['completed'], ends)
+        self.assertEqual(('done', 'completed', 'recovery: because', 100.0), (
+            found['phase'], found['outcome'], found['reason'], found['percent']))
+        self.assertGreaterEqual(found['final']['total_seconds'], 0.0)
+
+    def test_the_newest_counts(self):
+        ends, found = self.ends('completed', ('start', {'server': base.UUID}), (
+            'end', {'outcome': 'broken', 'reason': 'post-copy broke off'}))
+        self.assertEqual((['broken', 'completed'], 'completed'), (ends, found['outcome']))
+
+    def test_what_its_monitor_has_seen_is_kept(self):
+        for seen, outcome in (('cancelled', 'failed'), ('failed', 'failed'),
+                              ('completed', 'completed')):
+            self.assertEqual([seen], self.ends(outcome, ('start', {'server': base.UUID}), (
+                'end', {'outcome': seen}))[0])
+
+    def test_one_that_no_monitor_has_watched_has_a_start_too(self):
+        ends, found = self.ends('failed', ('event', {'text': 'recovery: mark as rolling back'}))
+        self.assertEqual((['failed'], 'failed'), (ends, found['outcome']))
+        self.assertAlmostEqual(self.record.started_s, (datetime.datetime.fromisoformat(
+            found['started_at']).timestamp()), 2)
 
 
 class TestTakeover(TakeoverCase):

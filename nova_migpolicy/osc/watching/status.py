@@ -52,8 +52,8 @@ class View:
     @property
     def over(self) -> bool:
         """Whether nothing will change again, for Nova as well."""
-        return self.status in vocabulary.FINAL_STATUSES or (
-            self.phase == vocabulary.DONE and bool(self.outcome))
+        return bool(self.outcome) and (
+            self.status in vocabulary.FINAL_STATUSES or self.phase == vocabulary.DONE)
 
     @property
     def waiting(self) -> bool:
@@ -66,12 +66,16 @@ def of_plugin(body: Mapping[str, Any]) -> View:
     memory, disk = _map(body, 'memory'), _map(body, 'disk')
     eta, settings = _map(body, 'eta_seconds'), _map(body, 'settings')
     status = words.text(body.get('status'))
+    phase = words.text(body.get('phase')) or _phase(status) or vocabulary.PREPARING
+    said = words.text(body.get('outcome'))
+    # Nova has given it up, and its host has not.
+    is_mended = status == vocabulary.NOVA_ERROR and not said and phase in vocabulary.MENDED
     left = [words.number(one.get('remaining_bytes')) for one in (memory, disk)]
     known = [one for one in left if one is not None]
     held = body.get('held')
     return View(
         status=status,
-        phase=words.text(body.get('phase')) or _phase(status) or vocabulary.PREPARING,
+        phase=phase,
         age_s=words.number(body.get('age_seconds')),
         source=words.text(body.get('source_host')),
         destination=words.text(body.get('destination_host')),
@@ -88,7 +92,7 @@ def of_plugin(body: Mapping[str, Any]) -> View:
         makes_deadline=_truth(body.get('makes_deadline')),
         held=tuple(words.text(one) for one in held) if isinstance(held, (list, dict)) else (),
         waits_for=words.text(body.get('waits_for')) or _WAITS.get(status, ''),
-        outcome=_outcome(words.text(body.get('outcome')), status),
+        outcome='' if is_mended else _outcome(said, status),
         reason=words.text(body.get('reason')), final=_map(body, 'final'))
 
 

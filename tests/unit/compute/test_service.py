@@ -14,8 +14,10 @@ import fixtures
 
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import migration as migration_mod
+from nova_migpolicy.compute import service
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.recovery import evidence
 from nova_migpolicy import vocabulary
 from nova_migpolicy import written
 from tests.unit.compute import controlled
@@ -333,6 +335,67 @@ class ReleasedTest(controlled.ControlBase):
         self.assertEqual({'by': None}, by(cases.OTHER))
         self.assertEqual({'by': 'ann'}, by())
         self.assertEqual({'by': None}, by())
+
+
+class MendedTest(controlled.ControlBase):
+    """The progress of one that its monitor has seen end, and recovery has yet to."""
+
+    def keep(self, phase, kind=None, reason='both hosts have their part'):
+        self.control._written.keep(cases.a_record(
+            server=SERVER, migration=MIGRATION, written=evidence.Written(phase),
+            undecided=kind and {'since_s': 1.0, 'kind': kind, 'reason': reason}))
+
+    def found(self):
+        body = self.control.progress(SERVER, MIGRATION).body
+        return body and (body['phase'], body['outcome'], body['waits_for'])
+
+    def test_a_broken_one_is_in_post_copy_until_its_end(self):
+        kept = self.write(('end', {'outcome': 'broken', 'reason': 'post-copy broke off'}))
+        self.keep('post-copy')
+        self.assertEqual(('post-copy', None, service.TAKEN_UP), self.found())
+        self.keep('post-copy', 'resume')
+        self.assertEqual(('post-copy', None, 'recovery: both hosts have their part'),
+                         self.found())
+        self.keep('finishing')
+        self.assertEqual('finishing', self.found()[0])
+        kept.add('end', 9.0, outcome='completed', reason='recovery: the guest has arrived')
+        self.control._written.drop(MIGRATION)
+        self.assertEqual(('done', 'completed', None), self.found())
+
+    def test_also_while_nova_is_not_done_with_it(self):
+        session = self.run_session()
+        session.journal.add('end', 4.0, outcome='broken')
+        self.assertEqual(('finishing', 'broken', None), self.found())
+        self.keep('post-copy')
+        self.assertEqual(('post-copy', None, service.TAKEN_UP), self.found())
+
+    def test_one_that_is_held_has_the_end_that_was_seen(self):
+        self.write(('end', {'outcome': 'broken'}))
+        self.keep('post-copy', 'hold')
+        self.assertEqual(('done', 'broken', None), self.found())
+
+    def test_one_of_which_no_end_was_seen_is_not_ended(self):
+        self.write()
+        self.keep('copying')
+        # It runs, or is about to be taken up.
+        self.assertIsNone(self.found())
+        for kind in ('wait', 'hold'):
+            self.keep('copying', kind)
+            self.assertEqual('finishing', self.found()[0])
+        self.keep('rolling back', 'wait')
+        self.assertEqual('aborting', self.found()[0])
+
+    def test_another_servers_record_is_nothing_to_it(self):
+        self.ended()
+        self.control._written.keep(cases.a_record(server=str(uuid.uuid4()), migration=MIGRATION))
+        self.assertEqual(('done', 'completed', None), self.found())
+
+    def test_a_record_that_cannot_be_read_is_none(self):
+        self.ended()
+        self.keep('copying')
+        (self.folder / written.FOLDER / f'{MIGRATION}.json').unlink()
+        (self.folder / written.FOLDER / f'{MIGRATION}.json').mkdir()
+        self.assertEqual(('done', 'completed', None), self.found())
 
 
 class RecoveryTest(controlled.ControlBase):

@@ -159,6 +159,15 @@ class JournalTest(testtools.TestCase):
             throttle(60, done=False)).throttle_percent())
         self.assertEqual(40, self.earlier(throttle('much'), throttle(None)).throttle_percent())
 
+    def test_the_last_end_counts(self):
+        self.assertIsNone(self.earlier(('start', {})).outcome())
+        self.assertEqual('completed', self.earlier(
+            ('end', {'outcome': 'broken'}), ('event', {'text': 'resumed'}),
+            ('end', {'outcome': 'completed'})).outcome())
+        kept = journal_mod.Journal(None, 0.0, 10_000)
+        kept.add('end', 1.0, outcome='failed')
+        self.assertEqual('failed', kept.outcome())
+
     def test_an_earlier_file_that_cannot_be_read_is_survived(self):
         self.path.mkdir()
         kept = journal_mod.Journal(self.path, 0.0, 10_000)

@@ -72,6 +72,13 @@ class PluginTest(testtools.TestCase):
         self.assertTrue(plugin(outcome='failed', status='running', phase='done').over)
         self.assertTrue(plugin(outcome=None, status='error').over)
 
+    def test_it_is_not_while_its_host_still_mends_it(self):
+        for phase in ('post-copy', 'finishing', 'aborting'):
+            now = plugin(outcome=None, status='error', phase=phase)
+            self.assertEqual((False, ''), (now.over, now.outcome))
+            held = plugin(outcome='broken', status='error', phase=phase)
+            self.assertEqual((True, 'broken'), (held.over, held.outcome))
+
     def test_how_it_ended(self):
         for said, status, outcome in (
                 ('completed', 'completed', 'completed'), (None, 'completed', 'completed'),
