@@ -145,8 +145,8 @@ class Arrivals:
 
     def _settle(self, record: Record, seen: set[str]) -> None:
         context = kept_mod.context_of(record)
-        home, status, _, _ = hands_mod.nova_knows(record, context)
-        found = prepared.answer(home, status, self._has(record.server))
+        known = hands_mod.nova_knows(record, context)
+        found = prepared.answer(known.home, known.status, self._has(record.server))
         if found is prepared.Answer.KEEP:
             return
         if found is prepared.Answer.FORGET:

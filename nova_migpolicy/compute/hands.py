@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from nova.compute import task_states
 from nova.compute import vm_states
@@ -45,34 +45,53 @@ CHANGING = frozenset((task_states.REBUILDING, task_states.REBUILD_BLOCK_DEVICE_M
                       task_states.REBUILD_SPAWNING, task_states.DELETING))
 
 
-def nova_knows(record: record_mod.Record, context: Any
-               ) -> tuple[evidence.Home, evidence.Status, bool, bool]:
-    """Return what Nova's database says of a migration and its server.
+class Known(NamedTuple):
+    """What Nova's database says of a migration and its server.
 
-    That is the server's host, the migration, whether the server is migrating, and whether its user
-    has paused it.
+    home: the server's host. migrating: the server's task state says so. was_paused: by its user.
+    is_superseded: a newer live migration of the server is under way.
     """
+
+    home: evidence.Home
+    status: evidence.Status
+    migrating: bool
+    was_paused: bool
+    is_superseded: bool = False
+
+
+def nova_knows(record: record_mod.Record, context: Any) -> Known:
+    """Return what Nova's database says of a migration and its server."""
     try:
         instance = objects.Instance.get_by_uuid(context, record.server, expected_attrs=[])
     except nova_exception.InstanceNotFound:
-        return evidence.Home.NONE, evidence.Status.MISSING, False, False
+        return Known(evidence.Home.NONE, evidence.Status.MISSING, False, False)
     except Exception as error:
         LOG.warning("Nova's database does not say where the server is: %s", error,
                     instance_uuid=record.server)
-        return evidence.Home.SILENT, evidence.Status.MISSING, False, False
+        return Known(evidence.Home.SILENT, evidence.Status.MISSING, False, False)
     home = evidence.Home.CHANGING if instance.task_state in CHANGING else {
         record.source: evidence.Home.SOURCE,
         record.destination: evidence.Home.DESTINATION}.get(instance.host, evidence.Home.OTHER)
     try:
-        status = status_of(objects.Migration.get_by_uuid(context, record.migration).status)
-    except nova_exception.MigrationNotFound:
-        status = evidence.Status.MISSING
+        status, number = _find(record, context)
+        is_superseded = any(
+            other.id > number and other.uuid != record.migration
+            for other in bindings.under_way(context, record.server, asked_for=True))
     except Exception as error:
         LOG.warning("Nova's database does not say how the migration is: %s", error,
                     instance_uuid=record.server)
-        return evidence.Home.SILENT, evidence.Status.MISSING, False, False
-    return (home, status, instance.task_state == task_states.MIGRATING,
-            instance.vm_state == vm_states.PAUSED or record.was_paused)
+        return Known(evidence.Home.SILENT, evidence.Status.MISSING, False, False)
+    return Known(home, status, instance.task_state == task_states.MIGRATING,
+                 instance.vm_state == vm_states.PAUSED or record.was_paused, is_superseded)
+
+
+def _find(record: record_mod.Record, context: Any) -> tuple[evidence.Status, int]:
+    """Return how Nova's record of a migration is, and its number: a newer one's is higher."""
+    try:
+        found = objects.Migration.get_by_uuid(context, record.migration)
+    except nova_exception.MigrationNotFound:
+        return evidence.Status.MISSING, 0
+    return status_of(found.status), found.id
 
 
 def status_of(word: str) -> evidence.Status:
@@ -211,7 +230,10 @@ class Hands:
         self._manager._delete_allocation_after_move(context, instance, migration)
 
     def _reopen(self, context: Any, instance: Any, record: record_mod.Record) -> None:
-        """Let Nova believe again that the migration is under way, as its methods expect."""
+        """Let Nova believe again that the migration is under way, as its methods expect.
+
+        :raises UnexpectedTaskStateError: Nova is at something else with the server
+        """
         if instance.host != record.source:
             node = self._manager._get_compute_info(context, record.source)
             instance.host, instance.node = record.source, node.hypervisor_hostname
@@ -219,7 +241,7 @@ class Hands:
         instance.task_state = task_states.MIGRATING
         if instance.vm_state == vm_states.ERROR:
             instance.vm_state = vm_states.PAUSED if record.was_paused else vm_states.ACTIVE
-        instance.save()
+        instance.save(expected_task_state=[task_states.MIGRATING, None])
 
     def let_run(self, record: record_mod.Record) -> None:
         """Let a guest that stayed run as before: not paused, and free to be slowed by others.

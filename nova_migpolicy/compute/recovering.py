@@ -307,11 +307,10 @@ class Recovery:
             known = hands_mod.nova_knows(record, context)
             if known == before:
                 break
-        home, status, migrating, was_paused = known
         return evidence.Evidence(
             source=source, job=job, destination=destination,
             written=now.written if now is not None else evidence.Written.LOST,
-            home=home, status=status, migrating=migrating, was_paused=was_paused)
+            **known._asdict())
 
     def stay_obstacle(self, record: Record) -> str | None:
         """Return why a guest may not be taken for the source's, once its monitor saw the end.

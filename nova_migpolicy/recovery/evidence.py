@@ -94,7 +94,7 @@ class Evidence:
     job: libvirt on the source has a job of this migration. migrating: Nova's task state of the
     server is `migrating`. was_paused: the server's user had paused it before. fenced: an operator
     says that the source is off, as who evacuates does, and nothing there answers, not even
-    nova-compute.
+    nova-compute. is_superseded: Nova has a newer live migration of the server under way.
     """
 
     source: Source
@@ -106,6 +106,7 @@ class Evidence:
     migrating: bool
     was_paused: bool = False
     fenced: bool = False
+    is_superseded: bool = False
 
     def to_dict(self) -> dict[str, str | bool]:
         """Return what was seen of both hosts and Nova, in words, to be kept and shown."""

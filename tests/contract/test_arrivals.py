@@ -29,7 +29,8 @@ class ArrivalsCase(computing.ManagerCase):
         self.patch(objects.MigrationList, 'get_by_filters', side_effect=self.of_filters)
         self.patch(objects.Instance, 'get_by_uuid', side_effect=lambda *a, **k: self.server)
         self.nova = OVER
-        self.patch(arrivals_mod.hands_mod, 'nova_knows', side_effect=lambda *args: self.nova)
+        self.patch(arrivals_mod.hands_mod, 'nova_knows',
+                   side_effect=lambda *args: arrivals_mod.hands_mod.Known(*self.nova))
         self.domain = evidence.Destination.ABSENT
         self.prepare = self.patch(self.manager, 'pre_live_migration', return_value=self.data)
         self.finish = self.patch(self.manager, 'post_live_migration_at_destination')

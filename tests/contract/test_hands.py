@@ -37,7 +37,7 @@ class HandsCase(base.ContractCase):
             objects.Migration, 'get_by_uuid', side_effect=lambda *args: self.migration)
         self.saved = []
         for kind in (objects.Instance, objects.Migration):
-            self.patch(kind, 'save', side_effect=lambda *args, **kwargs: self.saved.append(1))
+            self.patch(kind, 'save', side_effect=self.save)
         self.manager = mock.create_autospec(manager.ComputeManager, instance=True)
         self.manager._get_compute_info.return_value = objects.ComputeNode(
             id=7, hypervisor_hostname='node')
@@ -48,6 +48,9 @@ class HandsCase(base.ContractCase):
         self.guest, self.commanded = mock.Mock(), mock.Mock()
         self.hands = hands_mod.Hands(self.manager, 'source', lambda server: self.guest,
                                      lambda server: self.commanded)
+
+    def save(self, *args, **kwargs):
+        self.saved.append(kwargs)
 
     def unbound(self):
         """The hosts from which the server's ports were unbound."""
@@ -78,7 +81,8 @@ class TestNovaKnows(HandsCase):
                             ('rebuild_block_device_mapping', Home.CHANGING),
                             ('deleting', Home.CHANGING)):
             self.server.task_state = state
-            self.assertEqual((home, state == 'migrating'), self.found()[::2])
+            self.assertEqual((home, state == 'migrating'),
+                             (self.found().home, self.found().migrating))
 
     def test_how_the_migration_is(self):
         for word, status in (
@@ -98,6 +102,22 @@ class TestNovaKnows(HandsCase):
             self.server.vm_state = state
             self.record = self.describe(was_paused=before)
             self.assertIs(wanted, self.found()[3])
+
+    def test_whether_a_newer_one_is_under_way(self):
+        for status, number, wanted in (
+                ('accepted', 4, True), ('queued', 4, True), ('preparing', 4, True),
+                ('running', 4, True), ('running', 2, False), ('completed', 4, False),
+                ('failed', 4, False), ('error', 4, False)):
+            self.later = [objects.Migration(uuid=base.UUID, id=number, status=status)]
+            self.assertIs(wanted, self.found().is_superseded, (status, number))
+        self.later = []
+        self.assertFalse(self.found().is_superseded)
+
+    def test_where_this_one_is_not_there_any_more_any_other_is_newer(self):
+        self.find_migration.side_effect = nova_exception.MigrationNotFound(migration_id='m')
+        self.assertFalse(self.found().is_superseded)
+        self.later = [objects.Migration(uuid=base.UUID, id=2, status='running')]
+        self.assertTrue(self.found().is_superseded)
 
     def test_what_is_not_there_any_more(self):
         self.find_migration.side_effect = nova_exception.MigrationNotFound(migration_id='m')
@@ -148,6 +168,19 @@ class TestEnds(HandsCase):
             if host == 'dest':
                 self.assertEqual(('node', 7), (self.server.node, self.server.compute_id))
             self.manager._delete_allocation_after_move.assert_not_called()
+
+    def test_a_server_at_which_nova_does_something_else_is_left_alone(self):
+        busy = nova_exception.UnexpectedTaskStateError(
+            instance_uuid=base.UUID, expected={}, actual={})
+        for end, novas in (
+                (self.hands.finish, self.manager._post_live_migration_update_host),
+                (self.hands.roll_back, self.manager._rollback_live_migration)):
+            end(self.record)
+            self.assertEqual({'expected_task_state': ['migrating', None]}, self.saved[-1])
+            novas.reset_mock()
+            with mock.patch.object(objects.Instance, 'save', side_effect=busy):
+                self.assertRaises(nova_exception.UnexpectedTaskStateError, end, self.record)
+            novas.assert_not_called()
 
     def test_where_the_destination_has_told_nova_only_this_side_is_ended_and_once(self):
         self.server.host, self.server.task_state = 'dest', None

@@ -15,6 +15,7 @@ from nova.virt.libvirt import driver as libvirt_driver
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import compat
 from nova_migpolicy.compute import driver
+from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy.compute import nova_records
@@ -294,7 +295,7 @@ class TestMigration(handing.MigrationCase):
         self.server, self.data = self.instance(), self.migrate_data()
         with mock.patch.object(session_mod.Session, 'watch', watch), \
                 mock.patch.object(driver.nova_records, 'explain'), \
-                mock.patch('nova_migpolicy.compute.hands.nova_knows', lambda *args: (
+                mock.patch.object(hands_mod, 'nova_knows', lambda *args: hands_mod.Known(
                     home, evidence.Status.UNDER_WAY, True, False)):
             self.tested._live_migration(
                 self.context, self.server, 'dest', *self.ends, False, self.data)

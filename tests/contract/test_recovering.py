@@ -37,7 +37,8 @@ class RecoveryCase(base.ContractCase):
         self.hands.roll_back.side_effect = self.rolled_back
         self.nova = UNDER_WAY
         self.useFixture(fixtures.MonkeyPatch(
-            'nova_migpolicy.compute.hands.nova_knows', lambda record, context: self.nova))
+            'nova_migpolicy.compute.hands.nova_knows',
+            lambda record, context: hands_mod.Known(*self.nova)))
         self.search = mock.Mock(return_value=[])
         self.recovery = recovering.Recovery(
             self.records, self.hands, self.world, self.search)
@@ -268,6 +269,18 @@ class TestSteps(RecoveryCase):
         self.look()
         self.assertEqual(([], []), (self.hands.method_calls, self.paid))
         self.assertEqual(self.record, self.now())
+
+
+class TestSuperseded(RecoveryCase):
+
+    def test_nothing_is_done_while_a_newer_migration_is_under_way(self):
+        self.nova = (*UNDER_WAY, True)
+        self.look()
+        self.assertEqual([], self.hands.method_calls)
+        self.assertIn('a newer live migration', self.now().undecided['reason'])
+        self.nova = UNDER_WAY
+        self.look()
+        self.hands.roll_back.assert_called_once()
 
 
 class TestEnds(RecoveryCase):

@@ -22,6 +22,7 @@ seen, over = looks.seen, looks.over
 EXAMPLES = (
     ('the database is away', Kind.WAIT, seen(home=Home.SILENT)),
     ('evacuated, and not there yet', Kind.WAIT, seen(home=Home.CHANGING, source=Source.SHUT_OFF)),
+    ('asked for again before this one was over', Kind.WAIT, seen(is_superseded=True)),
     ('deleted on both hosts, and what it claimed was given back', Kind.NOTHING, over(
         Status.MISSING, home=Home.NONE, source=Source.ABSENT, written=Written.DONE)),
     ('deleted on both hosts', Kind.CLOSE, over(
@@ -184,6 +185,11 @@ class TestAll(testtools.TestCase):
         values = (Source, (False, True), Destination, Written, Home, Status, *[(False, True)] * 3)
         self.assertEqual(math.prod(map(len, values)), len({one for one, _ in looks.every()}))
         self.assertEqual(set(Kind), {step.kind for _, step in looks.every()})
+
+    def test_nothing_is_done_while_a_newer_one_is_under_way(self):
+        """Its task state, its ports and its volumes are the newer one's then."""
+        self.check([one for one, _ in looks.every() if table.decide(
+            dataclasses.replace(one, is_superseded=True)).kind is not Kind.WAIT])
 
     def test_silence_is_never_taken_for_absence(self):
         """What is done in spite of a silence would be done whatever the answer was."""
