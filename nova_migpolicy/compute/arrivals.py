@@ -31,6 +31,8 @@ Record = record_mod.Record
 Wrapped = Callable[..., Any]
 # Nova's word for a migration whose source prepares it.
 PREPARING = 'preparing'
+# No guest is here: QEMU still waits for it, or is gone.
+_NOT_COME = frozenset({evidence.Destination.INCOMING, evidence.Destination.ABSENT})
 
 
 class Arrivals:
@@ -57,7 +59,8 @@ class Arrivals:
         for name, wrap in (
                 ('pre_live_migration', self._prepared),
                 ('post_live_migration_at_destination', self._over),
-                ('rollback_live_migration_at_destination', self._over)):
+                ('rollback_live_migration_at_destination',
+                 lambda end: self._unless_arrived(self._over(end)))):
             setattr(self._manager, name, wrap(getattr(self._manager, name)))
 
     def _prepared(self, prepare: Wrapped) -> Wrapped:
@@ -121,6 +124,24 @@ class Arrivals:
 
         return do
 
+    def _unless_arrived(self, clear: Wrapped) -> Wrapped:
+        """Return Nova's rollback, but not of a guest that has come.
+
+        Nova ends whatever domain is here, with its disks where they are not shared. What is
+        prepared stays written down: the source's recovery decides, and this host looks again.
+        """
+        @functools.wraps(clear)
+        def do(context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
+            found = self._has(instance.uuid)
+            if found in _NOT_COME:
+                return clear(context, instance, *args, **kwargs)
+            LOG.error('Nova asks this host to roll a live migration back, and the guest here '
+                      '%s: nothing is destroyed; what becomes of it is decided by recovery on '
+                      'its source', found.value, instance=instance)
+            return None
+
+        return do
+
     def _forget(self, server: str) -> None:
         for record in self._records.all():
             if record.server == server:
@@ -159,7 +180,6 @@ class Arrivals:
             LOG.warning('Nobody has told this host to clear what it had prepared for migration '
                         '%s, which is over', record.migration, instance_uuid=record.server)
             self._clear(context, record)
-            self._records.drop(record.migration)
 
     def _clear(self, context: Any, record: Record) -> None:
         context = context.elevated(read_deleted='yes')
@@ -168,12 +188,13 @@ class Arrivals:
         data, _ = kept_mod.objects_of(record, context)
         is_needed, destroy_disks = self._manager._live_migration_cleanup_flags(
             data, migr_ctxt=instance.migration_context)
-        if not is_needed:
+        if is_needed and not instance.deleted:
+            # It looks once more whether the guest has come, and ends the record if not.
+            self._manager.rollback_live_migration_at_destination(
+                context, instance, destroy_disks=destroy_disks, migrate_data=data)
             return
-        if instance.deleted:
+        if is_needed:
             self._manager.driver.cleanup(
                 context, instance, instance.get_network_info(), block_device_info={},
                 destroy_disks=destroy_disks, migrate_data=data)
-            return
-        self._manager.rollback_live_migration_at_destination(
-            context, instance, destroy_disks=destroy_disks, migrate_data=data)
+        self._records.drop(record.migration)

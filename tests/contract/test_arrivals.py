@@ -92,6 +92,50 @@ class TestPrepare(ArrivalsCase):
         self.assertEqual([self.migration.uuid], self.left())
 
 
+class TestRollBack(ArrivalsCase):
+    """Nova's rollback ends a domain here with its disks, whoever runs in it."""
+
+    def setUp(self):
+        super().setUp()
+        self.arrive()
+
+    def roll_back(self, domain):
+        self.domain = domain
+        self.manager.rollback_live_migration_at_destination(
+            self.context, self.server, destroy_disks=True, migrate_data=self.data)
+
+    def test_a_guest_that_has_come_is_not_destroyed(self):
+        for domain in set(evidence.Destination) - {
+                evidence.Destination.ABSENT, evidence.Destination.INCOMING}:
+            with self.assertLogs(arrivals_mod.LOG.logger, 'ERROR') as told:
+                self.roll_back(domain)
+            self.assertIn(domain.value, told.output[0])
+            self.clear.assert_not_called()
+            self.assertEqual([self.migration.uuid], self.left())
+
+    def test_what_is_still_awaited_is(self):
+        for domain in (evidence.Destination.INCOMING, evidence.Destination.ABSENT):
+            self.roll_back(domain)
+            self.assertEqual([], self.left())
+        self.assertEqual(2, self.clear.call_count)
+
+    def test_it_is_done_later_where_libvirt_did_not_answer(self):
+        self.roll_back(evidence.Destination.SILENT)
+        self.migration.status, self.domain = 'failed', evidence.Destination.ABSENT
+        self.look()
+        self.clear.assert_called_once()
+        self.assertEqual([], self.left())
+
+    def test_a_guest_that_comes_while_it_is_cleared_is_not_destroyed(self):
+        self.migration.status = 'failed'
+        self.arrivals.look()
+        answers = [evidence.Destination.ARRIVED, evidence.Destination.ABSENT]
+        self.arrivals._has = lambda server: answers.pop()
+        self.arrivals.look()
+        self.clear.assert_not_called()
+        self.assertEqual([self.migration.uuid], self.left())
+
+
 class TestClear(ArrivalsCase):
 
     def setUp(self):
