@@ -16,7 +16,6 @@ from nova import exception as nova_exception
 from nova import objects
 from oslo_log import log as logging
 
-from nova_migpolicy.compute import bindings
 from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy import exception
@@ -172,9 +171,10 @@ class Arrivals:
             return
         if found is prepared.Answer.FORGET:
             self._records.drop(record.migration)
-        elif record.migration not in seen or bindings.under_way(
-                context, record.server, asked_for=True):
-            # Nova binds ports to this host before it tells it of the next migration.
+        elif record.migration not in seen or hands_mod.is_in_use(
+                context, record.server, self._host, record.migration):
+            # Nova binds ports to this host before it tells it of the next migration, and a
+            # resize fills the folder that would be removed.
             self._seen.add(record.migration)
         else:
             LOG.warning('Nobody has told this host to clear what it had prepared for migration '

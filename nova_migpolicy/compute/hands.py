@@ -40,9 +40,16 @@ LIVE_MIGRATION = 'live-migration'
 ODD_END = vocabulary.NOVA_ERROR
 #: its words for one that it or we have
 ENDED_WELL = vocabulary.FINAL_STATUSES - {ODD_END}
-# Nova is about to start the server elsewhere, or to remove it.
-CHANGING = frozenset((task_states.REBUILDING, task_states.REBUILD_BLOCK_DEVICE_MAPPING,
-                      task_states.REBUILD_SPAWNING, task_states.DELETING))
+# Nova is about to start the server elsewhere whose host it takes to be off, or to remove it.
+REPLACING = frozenset((task_states.REBUILDING, task_states.REBUILD_BLOCK_DEVICE_MAPPING,
+                       task_states.REBUILD_SPAWNING, task_states.DELETING))
+# Nova makes, moves or removes its domain or files on a host that need not be its own.
+CHANGING = REPLACING | {
+    task_states.RESIZE_PREP, task_states.RESIZE_MIGRATING, task_states.RESIZE_MIGRATED,
+    task_states.RESIZE_FINISH, task_states.RESIZE_REVERTING, task_states.RESIZE_CONFIRMING,
+    task_states.SHELVING_OFFLOADING, task_states.UNSHELVING, task_states.SPAWNING}
+# Nova's words for any move of a server after which nothing of it is to come any more.
+_MOVED = vocabulary.FINAL_STATUSES | {'confirmed', 'reverted'}
 
 
 class Known(NamedTuple):
@@ -381,6 +388,21 @@ def newest(context: Any, server: str, kind: str | None = LIVE_MIGRATION) -> Any:
     found = objects.MigrationList.get_by_filters(
         context, filters, sort_keys=['created_at'], sort_dirs=['desc'], limit=1)
     return next(iter(found), None)
+
+
+def is_in_use(context: Any, server: str, host: str, migration: str) -> bool:
+    """Whether Nova is at anything with a server, or any other move of it needs a host.
+
+    :param migration: the UUID of the move that does not count
+    """
+    instance = objects.Instance.get_by_uuid(
+        context.elevated(read_deleted='yes'), server, expected_attrs=[])
+    if instance.deleted:
+        return False
+    return instance.task_state is not None or any(
+        move.uuid != migration and move.status not in _MOVED
+        for move in objects.MigrationList.get_by_filters(
+            context, {'instance_uuid': server, 'host': host}))
 
 
 def end(migration: Any) -> None:

@@ -229,7 +229,7 @@ class Hooks:
                       for record in self._records.all()}
             spared = {instance.uuid for instance in found
                       if instance.host in places.get(instance.uuid, ())
-                      or (instance.uuid in places and instance.task_state in hands_mod.CHANGING)}
+                      or (instance.uuid in places and instance.task_state in hands_mod.REPLACING)}
             for instance in found:
                 if instance.uuid in spared:
                     LOG.warning('It is not destroyed here, though it was evacuated: a migration '
@@ -248,7 +248,7 @@ class Hooks:
                     context, migration.instance_uuid, expected_attrs=[])
             except nova_exception.InstanceNotFound:
                 continue
-            if server.host != self._host or server.task_state in hands_mod.CHANGING:
+            if server.host != self._host or server.task_state in hands_mod.REPLACING:
                 continue
             LOG.warning('Nova has it on this host, and an evacuation from here that is %s: it is '
                         'not destroyed', migration.status, instance=server)

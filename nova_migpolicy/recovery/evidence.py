@@ -65,7 +65,7 @@ class Home(enum.Enum):
     DESTINATION = 'destination'
     #: rebuilt elsewhere in the meantime
     OTHER = 'another host'
-    #: Nova is evacuating it, so that it may run elsewhere already, or deleting it
+    #: Nova is evacuating, moving or deleting it, so that it may run elsewhere already
     CHANGING = 'changing'
     #: the server was deleted
     NONE = 'none'

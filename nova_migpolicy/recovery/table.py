@@ -111,7 +111,7 @@ _BETWEEN_THEM = frozenset({Home.SOURCE, Home.DESTINATION})
 
 TABLE: tuple[Row, ...] = (
     Row(Kind.WAIT, "Nova's database does not answer", home={Home.SILENT}),
-    Row(Kind.WAIT, 'Nova is evacuating or deleting the server', home={Home.CHANGING}),
+    Row(Kind.WAIT, 'Nova is moving, evacuating or deleting the server', home={Home.CHANGING}),
     # The server's task state, ports and volumes are that one's.
     Row(Kind.WAIT, 'a newer live migration of the server is under way',
         also=lambda seen: seen.is_superseded),

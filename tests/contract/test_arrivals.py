@@ -42,7 +42,9 @@ class ArrivalsCase(computing.ManagerCase):
         self.arrivals.install()
 
     def of_filters(self, context, filters, **kwargs):
-        return [one for one in self.migrations if one.status in filters['status']]
+        return [one for one in self.migrations
+                if one.status in filters.get('status', [one.status])
+                and filters.get('host', 'dest') in (one.source_compute, one.dest_compute)]
 
     def arrive(self):
         return self.manager.pre_live_migration(self.context, self.server, 'disk', self.data)
@@ -121,13 +123,14 @@ class TestRollBack(ArrivalsCase):
 
     def test_it_is_done_later_where_libvirt_did_not_answer(self):
         self.roll_back(evidence.Destination.SILENT)
+        self.server.task_state = None
         self.migration.status, self.domain = 'failed', evidence.Destination.ABSENT
         self.look()
         self.clear.assert_called_once()
         self.assertEqual([], self.left())
 
     def test_a_guest_that_comes_while_it_is_cleared_is_not_destroyed(self):
-        self.migration.status = 'failed'
+        self.migration.status, self.server.task_state = 'failed', None
         self.arrivals.look()
         answers = [evidence.Destination.ARRIVED, evidence.Destination.ABSENT]
         self.arrivals._has = lambda server: answers.pop()
@@ -142,6 +145,8 @@ class TestClear(ArrivalsCase):
         super().setUp()
         self.arrive()
         self.migration.status = 'failed'
+        self.server.task_state = None
+        [self.written] = self.records.all()
 
     def test_what_nobody_told_it_to_clear(self):
         self.arrivals.look()
@@ -179,6 +184,48 @@ class TestClear(ArrivalsCase):
         self.clear.assert_not_called()
         self.assertEqual([self.migration.uuid], self.left())
         again.status = 'cancelled'
+        self.look()
+        self.clear.assert_called_once()
+
+    def test_what_any_other_move_to_here_or_from_here_fills_stays(self):
+        for kind, status, source, dest in (
+                ('resize', 'pre-migrating', 'source', 'dest'),
+                ('migration', 'migrating', 'source', 'dest'),
+                ('resize', 'finished', 'dest', 'source'),
+                ('resize', 'reverting', 'dest', 'source'),
+                ('evacuation', 'accepted', 'source', 'dest'),
+                ('live-migration', 'running', 'source', 'dest')):
+            other = objects.Migration(
+                self.context, uuid='55555555-2222-3333-4444-555555555555', status=status,
+                instance_uuid=base.UUID, source_compute=source, dest_compute=dest,
+                migration_type=kind)
+            self.migrations[1:] = [other]
+            self.look()
+            self.clear.assert_not_called()
+            self.assertEqual([self.migration.uuid], self.left())
+        for status in ('confirmed', 'reverted', 'done', 'error', 'failed'):
+            other.status = status
+            self.look()
+            self.clear.assert_called_once()
+            self.clear.reset_mock()
+            self.records.keep(self.written)
+
+    def test_what_goes_elsewhere_does_not_keep_it(self):
+        self.migrations.append(objects.Migration(
+            self.context, uuid='55555555-2222-3333-4444-555555555555', status='migrating',
+            instance_uuid=base.UUID, source_compute='source', dest_compute='third',
+            migration_type='resize'))
+        self.look()
+        self.clear.assert_called_once()
+
+    def test_it_stays_while_nova_is_at_anything_with_the_server(self):
+        for task in ('resize_prep', 'resize_migrating', 'spawning', 'image_snapshot',
+                     'rebooting', 'migrating'):
+            self.server.task_state = task
+            self.look()
+            self.clear.assert_not_called()
+            self.assertEqual([self.migration.uuid], self.left())
+        self.server.task_state = None
         self.look()
         self.clear.assert_called_once()
 

@@ -79,7 +79,15 @@ class TestNovaKnows(HandsCase):
         for state, home in ((None, Home.SOURCE), ('migrating', Home.SOURCE),
                             ('rebuilding', Home.CHANGING), ('rebuild_spawning', Home.CHANGING),
                             ('rebuild_block_device_mapping', Home.CHANGING),
-                            ('deleting', Home.CHANGING)):
+                            ('deleting', Home.CHANGING), ('resize_prep', Home.CHANGING),
+                            ('resize_migrating', Home.CHANGING),
+                            ('resize_migrated', Home.CHANGING),
+                            ('resize_finish', Home.CHANGING),
+                            ('resize_reverting', Home.CHANGING),
+                            ('resize_confirming', Home.CHANGING),
+                            ('unshelving', Home.CHANGING), ('spawning', Home.CHANGING),
+                            ('shelving_offloading', Home.CHANGING),
+                            ('powering-off', Home.SOURCE)):
             self.server.task_state = state
             self.assertEqual((home, state == 'migrating'),
                              (self.found().home, self.found().migrating))

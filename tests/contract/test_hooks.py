@@ -279,6 +279,11 @@ class TestEvacuated(HooksCase):
         self.start()
         self.assertEqual(1, self.manager.driver.destroy.call_count)
 
+    def test_what_is_here_again_and_is_resized_is_not(self):
+        self.server.task_state = 'resize_prep'
+        self.start()
+        self.manager.driver.destroy.assert_not_called()
+
     def test_what_is_being_evacuated_is_novas(self):
         self.server.task_state = 'rebuilding'
         self.start()

@@ -61,7 +61,7 @@ BREAKS = {
                      kind=Kind.NOTHING),
         'the record goes'),
     'an evacuation that is under way is not minded': (
-        lambda: rows('Nova is evacuating or deleting the server', kind=Kind.NOTHING),
+        lambda: rows('Nova is moving, evacuating or deleting the server', kind=Kind.NOTHING),
         'the record goes'),
     'a paused guest is not let run': (
         lambda: actions(Kind.ROLL_BACK, Action.LET_RUN), 'is paused'),
