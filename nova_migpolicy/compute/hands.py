@@ -36,6 +36,9 @@ _STATUS = {vocabulary.COMPLETED: evidence.Status.COMPLETED, None: evidence.Statu
 ATTRIBUTES = ['flavor', 'info_cache', 'metadata', 'system_metadata', 'numa_topology',
               'pci_devices', 'migration_context', 'resources']
 LIVE_MIGRATION = 'live-migration'
+EVACUATION = 'evacuation'
+# Its words for an evacuation that has ended well, before and after its source was cleared.
+_EVACUATED = frozenset({'done', 'completed'})
 #: Nova's word for a migration that nobody has brought to an end
 ODD_END = vocabulary.NOVA_ERROR
 #: its words for one that it or we have
@@ -99,6 +102,27 @@ def _find(record: record_mod.Record, context: Any) -> tuple[evidence.Status, int
     except nova_exception.MigrationNotFound:
         return evidence.Status.MISSING, 0
     return status_of(found.status), found.id
+
+
+def evacuated_to(record: record_mod.Record, context: Any) -> str | None:
+    """Return the host where Nova has a server since it was evacuated from the source.
+
+    None where it was not evacuated since the migration began, or not to an end, and where that is
+    not known.
+    """
+    try:
+        evacuation = newest(context, record.server, EVACUATION)
+        if (evacuation is None or evacuation.source_compute != record.source
+                or evacuation.status not in _EVACUATED):
+            return None
+        migration = objects.Migration.get_by_uuid(context, record.migration)
+        server = objects.Instance.get_by_uuid(context, record.server, expected_attrs=[])
+    except Exception as error:
+        LOG.warning("Nova's database does not say whether the server was evacuated: %s", error,
+                    instance_uuid=record.server)
+        return None
+    is_later = evacuation.created_at > migration.created_at
+    return server.host if is_later and server.host != record.source else None
 
 
 def status_of(word: str) -> evidence.Status:
@@ -285,6 +309,25 @@ class Hands:
             self._guest(record.server).remove()
         except exception.GuestGone:
             pass
+
+    def end_copy(self, record: record_mod.Record) -> None:
+        """End a second copy here of what was evacuated, as Nova does at its own start.
+
+        :raises exception.GuestError: Nova has not evacuated it from here
+        """
+        context = kept_mod.context_of(record)
+        host = evacuated_to(record, context)
+        if host is None:
+            raise exception.GuestError('destroy', "Nova's database does not say that the server "
+                                       'was evacuated from here')
+        instance, manager = _instance(record.server, context), self._manager
+        network_info = manager.network_api.get_instance_nw_info(context, instance)
+        volumes = manager._get_instance_block_device_info(context, instance)
+        is_shared = manager._is_instance_storage_shared(context, instance, host=host)
+        LOG.warning('A second copy of it runs here beside the one on %(host)s, to which it was '
+                    'evacuated, and is ended: check its file systems', {'host': host},
+                    instance=instance)
+        manager.driver.destroy(context, instance, network_info, volumes, not is_shared)
 
     def discard(self, context: Any, server: str) -> None:
         """Remove what a deleted server has left on this host, as Nova does half an hour later.

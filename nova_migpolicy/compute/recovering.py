@@ -110,6 +110,7 @@ class Recovery:
             Action.MARK_FINISHING: functools.partial(
                 self._mark, written=evidence.Written.FINISHING),
             Action.REMOVE_SOURCE_COPY: lambda record, step: hands.remove_source_copy(record),
+            Action.END_SOURCE_COPY: lambda record, step: hands.end_copy(record),
             Action.FINISH_IN_NOVA: lambda record, step: hands.finish(record),
             Action.MARK_DONE: functools.partial(self._mark, written=evidence.Written.DONE),
             Action.CLOSE_IN_NOVA: lambda record, step: hands.close(record),
@@ -302,6 +303,8 @@ class Recovery:
         for _ in range(LOOKS):
             before = known
             # The source last: while the other was asked, its job may have ended.
+            is_evacuated = (known.home is evidence.Home.OTHER
+                            and self._is_evacuated(context, record))
             destination = self._world.destination(context, record.destination, record.server)
             source, job = self._world.source(record.server)
             known = hands_mod.nova_knows(record, context)
@@ -310,7 +313,7 @@ class Recovery:
         return evidence.Evidence(
             source=source, job=job, destination=destination,
             written=now.written if now is not None else evidence.Written.LOST,
-            **known._asdict())
+            is_evacuated=is_evacuated, **known._asdict())
 
     def stay_obstacle(self, record: Record) -> str | None:
         """Return why a guest may not be taken for the source's, once its monitor saw the end.
@@ -318,6 +321,12 @@ class Recovery:
         :param record: as it was begun
         """
         return ending.obstacle(self.look(record))
+
+    def _is_evacuated(self, context: Any, record: Record) -> bool:
+        """Whether a third host runs the server since it was evacuated from here."""
+        third = hands_mod.evacuated_to(record, context)
+        return third is not None and self._world.destination(
+            context, third, record.server) is evidence.Destination.ARRIVED
 
     def _act(self, record: Record, action: Action, step: table.Step) -> None:
         LOG.info('Recovery: %(action)s, for %(reason)s', {

@@ -95,6 +95,8 @@ class Evidence:
     server is `migrating`. was_paused: the server's user had paused it before. fenced: an operator
     says that the source is off, as who evacuates does, and nothing there answers, not even
     nova-compute. is_superseded: Nova has a newer live migration of the server under way.
+    is_evacuated: the server has been evacuated from the source since, and the host where Nova has
+    it says that it runs there.
     """
 
     source: Source
@@ -107,6 +109,7 @@ class Evidence:
     was_paused: bool = False
     fenced: bool = False
     is_superseded: bool = False
+    is_evacuated: bool = False
 
     def to_dict(self) -> dict[str, str | bool]:
         """Return what was seen of both hosts and Nova, in words, to be kept and shown."""

@@ -38,6 +38,8 @@ class Action(enum.Enum):
     #: Nova's own end of a failed migration, from wherever it was left
     ROLL_BACK_IN_NOVA = 'roll back in Nova'
     RESUME_POST_COPY = 'resume post-copy'
+    #: what Nova's own start does to what was evacuated from its host
+    END_SOURCE_COPY = 'end the second copy on the source'
     #: Nova's record of the migration ends, and its allocation goes
     CLOSE_IN_NOVA = 'close in Nova'
     #: what a deleted server has left on either host is removed
@@ -58,6 +60,7 @@ PLAN: abc.Mapping[Kind, tuple[Action, ...]] = {
     Kind.RESUME: (Action.LOCK, Action.RESUME_POST_COPY),
     Kind.DISCARD: (Action.REMOVE_ALL_COPIES,),
     Kind.CLOSE: (Action.REMOVE_SOURCE_COPY, Action.CLOSE_IN_NOVA, Action.MARK_DONE),
+    Kind.END: (Action.END_SOURCE_COPY,),
     Kind.CLEAR: (Action.REMOVE_SOURCE_COPY,),
     Kind.WAIT: (),
     Kind.HOLD: (Action.LOCK,),

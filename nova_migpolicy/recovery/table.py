@@ -41,6 +41,8 @@ class Kind(enum.Enum):
     CLOSE = 'close'
     #: all is done but for what libvirt has left defined on the source
     CLEAR = 'clear'
+    #: the guest was evacuated and runs elsewhere: its second copy on the source is ended
+    END = 'end the second copy'
     #: no trace is left of it; the record goes
     NOTHING = 'nothing'
 
@@ -131,6 +133,9 @@ TABLE: tuple[Row, ...] = (
 
     Row(Kind.HOLD, 'both hosts run the guest', source={Source.RUNNING},
         destination={Destination.ARRIVED}, job=False),
+    Row(Kind.END, 'it was evacuated and runs where Nova has it, and the source has a second copy',
+        source=_HERE, destination=frozenset(Destination) - _HALF_THERE, home={Home.OTHER},
+        also=lambda seen: seen.is_evacuated),
     Row(Kind.NOTHING, 'all of it was done', written={Written.DONE}),
 
     # The source cannot be asked.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recovery's hands: Nova's own ends, from wherever a death has left them, and once more."""
 
+import datetime
 from unittest import mock
 
 from nova.compute import manager
@@ -279,6 +280,49 @@ class TestEnds(HandsCase):
         self.server.task_state = 'rebuilding'
         self.hands.let_stay(self.context, base.UUID)
         self.assertEqual(('rebuilding', []), (self.server.task_state, self.saved))
+
+    def evacuated(self, **parts):
+        """Let Nova have the server on a third host after an evacuation."""
+        self.server.host = 'third'
+        self.migration.created_at = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
+        evacuation = objects.Migration(self.context, **{
+            'source_compute': 'source', 'dest_compute': 'third', 'status': 'done',
+            'created_at': self.migration.created_at + datetime.timedelta(hours=1), **parts})
+        self.patch(hands_mod, 'newest', side_effect=lambda context, server, kind: {
+            'evacuation': evacuation}[kind])
+
+    def test_where_it_was_evacuated_to(self):
+        for status, host in (('done', 'third'), ('completed', 'third'), ('failed', None),
+                             ('accepted', None), ('pre-migrating', None), ('error', None)):
+            self.evacuated(status=status)
+            self.assertEqual(host, hands_mod.evacuated_to(self.record, self.context))
+        self.evacuated(source_compute='dest')
+        self.assertIsNone(hands_mod.evacuated_to(self.record, self.context))
+        self.evacuated(created_at=datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc))
+        self.assertIsNone(hands_mod.evacuated_to(self.record, self.context))
+        self.evacuated()
+        self.server.host = 'source'
+        self.assertIsNone(hands_mod.evacuated_to(self.record, self.context))
+        self.find_server.side_effect = RuntimeError('no database')
+        self.assertIsNone(hands_mod.evacuated_to(self.record, self.context))
+
+    def test_a_second_copy_is_ended_as_nova_does_at_its_start(self):
+        self.evacuated()
+        self.manager.driver = mock.Mock()
+        for is_shared in (True, False):
+            self.manager._is_instance_storage_shared.return_value = is_shared
+            self.hands.end_copy(self.record)
+            self.manager._is_instance_storage_shared.assert_called_with(
+                mock.ANY, self.server, host='third')
+            self.manager.driver.destroy.assert_called_with(
+                mock.ANY, self.server, self.network.get_instance_nw_info.return_value,
+                self.manager._get_instance_block_device_info.return_value, not is_shared)
+
+    def test_a_copy_is_not_ended_where_nova_has_not_evacuated_it(self):
+        self.evacuated(status='failed')
+        self.manager.driver = mock.Mock()
+        self.assertRaises(exception.GuestError, self.hands.end_copy, self.record)
+        self.manager.driver.destroy.assert_not_called()
 
     def test_only_what_was_deleted_is_discarded(self):
         volumes = self.volumes()

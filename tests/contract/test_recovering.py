@@ -71,6 +71,41 @@ class RecoveryCase(base.ContractCase):
         return [call.args[1] for call in self.world.tell.call_args_list]
 
 
+class TestSuperseded(RecoveryCase):
+    """Nova has the server on a third host, and the source still runs it."""
+
+    def setUp(self):
+        super().setUp()
+        self.nova = hands_mod.Known(Home.OTHER, Status.GIVEN_UP, False, False)
+        self.evacuated_to = self.useFixture(fixtures.MockPatch(
+            'nova_migpolicy.compute.hands.evacuated_to', return_value='third')).mock
+        self.third = Destination.ARRIVED
+        self.world.destination.side_effect = lambda context, host, server: (
+            self.third if host == 'third' else Destination.ABSENT)
+        self.hands.end_copy.side_effect = lambda record: setattr(
+            self.world.source, 'return_value', (Source.ABSENT, False))
+
+    def test_its_copy_is_ended_and_the_migration_too(self):
+        self.look()
+        self.assertEqual(['end_copy', 'remove_source_copy', 'close', 'unlock'],
+                         [call[0] for call in self.hands.method_calls])
+        self.assertIn('recovery: end the second copy on the source, for', self.told()[0])
+        self.assertIsNone(self.now())
+
+    def test_it_is_held_where_the_third_host_does_not_say_that_it_runs_it(self):
+        for self.third in set(Destination) - {Destination.ARRIVED}:
+            self.look()
+        self.third, self.evacuated_to.return_value = Destination.ARRIVED, None
+        self.look()
+        self.hands.end_copy.assert_not_called()
+        self.assertEqual('hold', self.now().undecided['kind'])
+
+    def test_no_third_host_is_asked_where_nova_has_it_on_one_of_both(self):
+        self.nova = OVER
+        self.look()
+        self.evacuated_to.assert_not_called()
+
+
 class TestSteps(RecoveryCase):
 
     def test_step_after_step_until_nothing_is_left(self):

@@ -63,6 +63,9 @@ BREAKS = {
     'an evacuation that is under way is not minded': (
         lambda: rows('Nova is moving, evacuating or deleting the server', kind=Kind.NOTHING),
         'the record goes'),
+    'a second copy stays on a source that was evacuated': (
+        lambda: rows('it was evacuated and runs where Nova has it, and the source has a second '
+                     'copy', kind=Kind.HOLD), 'without need'),
     'a paused guest is not let run': (
         lambda: actions(Kind.ROLL_BACK, Action.LET_RUN), 'is paused'),
     'the copy on the source stays': (

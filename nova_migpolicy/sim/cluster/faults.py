@@ -221,6 +221,16 @@ class Faults:
         if self._world.computes[SOURCE].is_up and not self._world.computes[SOURCE].is_frozen:
             self._requests.evacuate()
 
+    def _evacuate_a_host_that_is_on(self) -> None:
+        """Only its nova-compute is down, which may be back before the evacuation is over."""
+        self._world.kill(SOURCE)
+        self._world.after(5.0, self._evacuate_while_down)
+        self._world.after(self._chance.uniform(5.0, 12.0), self._world.start, SOURCE)
+
+    def _evacuate_while_down(self) -> None:
+        if not self._world.computes[SOURCE].is_up:
+            self._requests.evacuate()
+
 
 #: what is done, and how often beside the others
 KINDS: abc.Mapping[str, tuple[abc.Callable[[Faults], None], int]] = {
@@ -238,4 +248,5 @@ KINDS: abc.Mapping[str, tuple[abc.Callable[[Faults], None], int]] = {
     'the user deletes': (Faults._delete, 1),
     'the state is reset': (Faults._reset_state, 2),
     'evacuated without need': (Faults._evacuate_without_need, 1),
+    'evacuated while only nova-compute is down': (Faults._evacuate_a_host_that_is_on, 2),
 }

@@ -41,6 +41,7 @@ class Hands:
         self._by_action = {
             Action.WATCH: self.watch, Action.MARK_FINISHING: self._mark_finishing,
             Action.REMOVE_SOURCE_COPY: self._remove_source_copy,
+            Action.END_SOURCE_COPY: self._end_source_copy,
             Action.FINISH_IN_NOVA: self._finish, Action.MARK_ROLLING_BACK: self._mark_rolling_back,
             Action.MARK_DONE: self._mark_done, Action.LET_RUN: self._let_run,
             Action.ROLL_BACK_IN_NOVA: self._roll_back, Action.RESUME_POST_COPY: self._resume,
@@ -93,6 +94,12 @@ class Hands:
             if self._world.qemus.source is Source.RUNNING:
                 raise Trouble('the copy on the source runs')
             self._remove(SOURCE)
+
+    def _end_source_copy(self, here: str) -> Program:
+        yield from ()
+        self._need_libvirt(SOURCE)
+        self._need_rows()
+        self._remove(SOURCE)
 
     def _remove(self, host: str) -> None:
         lost = self._world.qemus.remove(host)

@@ -60,6 +60,7 @@ class Looks:
             began_s = world.now_s
             yield
             seen = self._rows(as_it_is=fenced)
+            is_evacuated = seen.home is Home.OTHER and (yield from self._is_evacuated())
             try:
                 destination = self.destination() if here == DESTINATION else (
                     yield from call(DESTINATION, 'what it has', self._tell_destination))
@@ -76,7 +77,8 @@ class Looks:
                 said = found or Found(Source.SILENT, False, Written.LOST)
                 return dataclasses.replace(
                     seen, source=said.source, job=said.job, written=said.written,
-                    destination=destination, fenced=fenced and found is None)
+                    destination=destination, fenced=fenced and found is None,
+                    is_evacuated=is_evacuated)
 
     def _rows(self, as_it_is: bool) -> evidence.Evidence:
         """Return what Nova's rows say.
@@ -107,6 +109,19 @@ class Looks:
         """Return what the destination has."""
         world = self._world
         return world.qemus.destination if world.answers[DESTINATION] else Destination.SILENT
+
+    def _is_evacuated(self) -> Program:
+        """Ask the host that the server was evacuated to whether it runs there."""
+        if self._world.rows.evacuation != 'done':
+            return False
+        try:
+            return (yield from call(THIRD, 'what it has', self._tell_third))
+        except world_mod.Trouble:
+            return False
+
+    def _tell_third(self) -> Program:
+        yield
+        return self._world.answers[THIRD] and self._world.qemus.third
 
     def _tell_source(self) -> Program:
         yield

@@ -29,6 +29,11 @@ def over(status=evidence.Status.COMPLETED, **parts):
 @functools.cache
 def every():
     """All evidence that there can be, with the step that it means."""
-    return tuple((one, table.decide(one)) for one in itertools.starmap(evidence.Evidence, (
-        itertools.product(evidence.Source, TRUTHS, evidence.Destination, evidence.Written,
-                          evidence.Home, evidence.Status, TRUTHS, TRUTHS, TRUTHS))))
+    def product(homes, is_evacuated):
+        return itertools.product(
+            evidence.Source, TRUTHS, evidence.Destination, evidence.Written, homes,
+            evidence.Status, TRUTHS, TRUTHS, TRUTHS, (False,), is_evacuated)
+
+    return tuple((one, table.decide(one)) for one in itertools.starmap(
+        evidence.Evidence, itertools.chain(product(evidence.Home, (False,)),
+                                           product((evidence.Home.OTHER,), (True,)))))

@@ -42,6 +42,12 @@ class TestPlan(testtools.TestCase):
                     or (one.source in doors.OFF and one.home in (Home.OTHER, Home.NONE))))]
         self.assertEqual([], wrong[:1])
 
+    def test_a_copy_that_may_run_is_ended_only_where_nova_has_it_elsewhere_and_it_runs(self):
+        ends = [one for one, step in looks.every()
+                if Action.END_SOURCE_COPY in plan.PLAN[step.kind]]
+        self.assertEqual({(Home.OTHER, True)}, {(one.home, one.is_evacuated) for one in ends})
+        self.assertEqual({Source.RUNNING, Source.PAUSED}, {one.source for one in ends})
+
     def test_the_source_is_let_run_only_where_the_destination_has_not_got_it(self):
         wrong = [
             (one, step) for one, step in looks.every()

@@ -35,6 +35,8 @@ EXAMPLES = (
         Status.MISSING, home=Home.NONE, source=Source.ABSENT, destination=Destination.ARRIVED)),
     ('the reply to Finish was lost, and libvirt let the source run', Kind.HOLD, seen(
         destination=Destination.ARRIVED)),
+    ('nova-compute was started again while the source was evacuated without need', Kind.END, seen(
+        home=Home.OTHER, is_evacuated=True)),
     ('died before the record was removed', Kind.NOTHING, over(
         written=Written.DONE, source=Source.ABSENT, home=Home.DESTINATION,
         destination=Destination.ARRIVED)),
@@ -133,6 +135,8 @@ BY_SILENCE = frozenset({
     # Nova's records and the source's libvirt say so, and nothing is changed.
     'it was completed, and the guest has left the source',
     'it was over, and the guest has moved on',
+    # The host where Nova has it says that it runs there.
+    'it was evacuated and runs where Nova has it, and the source has a second copy',
     # An operator says that the source is off.
     'the source is off, and the guest had arrived before',
     'the source is off, and the guest had not arrived',
@@ -182,8 +186,10 @@ class TestAll(testtools.TestCase):
         self.assertEqual((0, None), (len(wrong), wrong[0] if wrong else None))
 
     def test_there_are_all(self):
-        values = (Source, (False, True), Destination, Written, Home, Status, *[(False, True)] * 3)
-        self.assertEqual(math.prod(map(len, values)), len({one for one, _ in looks.every()}))
+        rest = (Source, (False, True), Destination, Written, Status, *[(False, True)] * 3)
+        # What is is_evacuated is on a third host.
+        self.assertEqual(math.prod(map(len, rest)) * (len(Home) + 1),
+                         len({one for one, _ in looks.every()}))
         self.assertEqual(set(Kind), {step.kind for _, step in looks.every()})
 
     def test_nothing_is_done_while_a_newer_one_is_under_way(self):
