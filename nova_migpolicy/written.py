@@ -206,13 +206,16 @@ class Records:
                 str(self._folder / (name + RELEASED)), _reason(error)) from error
         self.drop(record.migration)
 
-    def releases(self) -> list[Release]:
-        """Return what was released, used or not; those that cannot be read are left out."""
+    def releases(self, *, unused_only: bool = False) -> list[Release]:
+        """Return what was released; those that cannot be read are left out.
+
+        :param unused_only: do not read those that allow nothing any more, which stay for good
+        """
         found = []
         try:
             with _opened(self._folder) as folder:
                 for name in sorted(os.listdir(folder)):
-                    is_used = name.endswith(SUFFIX + RELEASED + USED)
+                    is_used = not unused_only and name.endswith(SUFFIX + RELEASED + USED)
                     if is_used or name.endswith(SUFFIX + RELEASED):
                         try:
                             found.append(_read_release(folder, name, is_used=is_used))
@@ -230,7 +233,7 @@ class Records:
 
     def use_release(self, server: str, migration: str) -> Release | None:
         """Use the release of a migration of a server up; None where it has none, or had."""
-        found = next((one for one in self.releases() if not one.is_used and (
+        found = next((one for one in self.releases(unused_only=True) if (
             one.record.server, one.record.migration) == (server, migration)), None)
         if found is None:
             return None

@@ -145,16 +145,20 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 own_guest=self._own_guest,
                 libvirt_version=lambda: int(self._control.get().getLibVersion()),
                 resume_obstacle=self._resume_obstacle))
+
+        def known() -> strays_mod.IsKnown:
+            is_written = recovery.known()
+            return lambda server, migration: is_written(server, migration) or hooks.is_novas(
+                server, migration) or server in self._current
+
         strays = strays_mod.Strays(
-            host, hands, self._domains_here, takeover.source,
-            lambda server, migration: recovery.is_known(server, migration) or hooks.is_novas(
-                server, migration) or server in self._current)
+            host, hands, self._domains_here, takeover.source, known)
         arrivals = arrivals_mod.Arrivals(
             manager, host, written_mod.Records(pathlib.Path(CONF.state_path)
                                                / written_mod.PREPARED),
             lambda server: self._domain_here(server).destination)
 
-        def search() -> list[record_mod.Record]:
+        def search() -> Iterator[record_mod.Record]:
             arrivals.look()
             return strays.find()
 

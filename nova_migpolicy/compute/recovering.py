@@ -157,8 +157,8 @@ class Recovery:
                              daemon=True).start()
         for record in self._records.all():
             self.take_up(record)
-        for release in self._records.releases():
-            if not release.is_used and release.record.migration not in self._let_go:
+        for release in self._records.releases(unused_only=True):
+            if release.record.migration not in self._let_go:
                 self._begin(release.record, functools.partial(self._let_server_go, release))
 
     def _find(self) -> None:
@@ -180,10 +180,14 @@ class Recovery:
         """Whether a migration is being taken up just now."""
         return migration in self._busy
 
-    def is_known(self, server: str, migration: str | None) -> bool:
-        """Whether a migration is written down here; with None for it, any of the server's."""
-        return any(record.server == server and migration in (None, record.migration)
-                   for record in self._records.all())
+    def known(self) -> Callable[[str, str | None], bool]:
+        """Read what is written down here, and return whether a migration is.
+
+        It takes the UUIDs of a server and its migration; with None for this, any of the server's.
+        """
+        written = {(record.server, migration) for record in self._records.all()
+                   for migration in (None, record.migration)}
+        return lambda server, migration: (server, migration) in written
 
     def open_of(self, server: str) -> Record | None:
         """Return the unfinished migration of a server, watched or not; None for none."""

@@ -153,6 +153,13 @@ class TestSteps(RecoveryCase):
         self.look()
         self.hands.finish.assert_called_once()
 
+    def test_what_is_known(self):
+        is_known = self.recovery.known()
+        server, other = self.record.server, self.record.migration[::-1]
+        self.assertEqual([True, True, False, False], [
+            is_known(server, self.record.migration), is_known(server, None),
+            is_known(server, other), is_known(other, None)])
+
     def test_what_is_watched_is_left_alone(self):
         self.world.is_watched.return_value = True
         self.look()

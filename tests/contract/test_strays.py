@@ -6,6 +6,7 @@ from unittest import mock
 import uuid
 
 import fixtures
+from nova import exception as nova_exception
 from nova import objects
 
 from nova_migpolicy.compute import hands as hands_mod
@@ -23,10 +24,14 @@ class StraysCase(base.ContractCase):
     def setUp(self):
         super().setUp()
         self.servers, self.migrations, self.domains = [], [], set()
-        self.known, self.queries = set(), []
+        self.known, self.queries, self.reads = set(), [], 0
+        # What happens before a row is read again.
+        self.meanwhile = lambda: None
         self.source = Source.RUNNING, False
         for name, found in (('InstanceList.get_by_host', self.on_host),
-                            ('InstanceList.get_by_filters', self.by_uuid),
+                            ('InstanceList.get_by_filters', self.by_filters),
+                            ('Migration.get_by_uuid', self.now_migration),
+                            ('Instance.get_by_uuid', self.now_server),
                             ('MigrationList.get_by_filters', self.of_filters)):
             self.useFixture(fixtures.MockPatch(f'nova.objects.{name}', side_effect=found))
         self.now_s = 1000.0
@@ -35,22 +40,37 @@ class StraysCase(base.ContractCase):
         self.hands = mock.create_autospec(hands_mod.Hands, instance=True)
         self.strays = strays_mod.Strays(
             'here', self.hands, lambda: set(self.domains), lambda server: self.source,
-            lambda server, migration: server in self.known)
+            self.know)
 
     def on_host(self, context, host, expected_attrs=None):
         self.queries.append('host')
         return [one for one in self.servers if one.host == host]
 
-    def by_uuid(self, context, filters, expected_attrs=None):
-        self.queries.append('uuid')
-        return [one for one in self.servers if one.uuid in filters['uuid']]
+    def by_filters(self, context, filters, expected_attrs=None):
+        if 'uuid' in filters:
+            self.queries.append('uuid')
+            return [one for one in self.servers if one.uuid in filters['uuid']]
+        self.queries.append('migrating')
+        return [one for one in self.servers if (one.host, one.task_state) == (
+            filters['host'], filters['task_state'])]
+
+    def know(self):
+        self.reads += 1
+        return lambda server, migration: server in self.known
+
+    def now_migration(self, context, migration):
+        self.meanwhile()
+        return next(one for one in self.migrations if one.uuid == migration).obj_clone()
+
+    def now_server(self, context, server, expected_attrs=None):
+        return next(one for one in self.servers if one.uuid == server)
 
     def of_filters(self, context, filters, **kwargs):
         self.queries.append('migrations')
         found = [one for one in self.migrations if all(
             getattr(one, name) in ([value] if isinstance(value, str) else value)
             for name, value in filters.items())]
-        return found[::-1][:kwargs.get('limit')]
+        return [one.obj_clone() for one in found[::-1][:kwargs.get('limit')]]
 
     def server(self, host='here', task=None, state='active', is_here=True):
         made = objects.Instance(
@@ -64,7 +84,8 @@ class StraysCase(base.ContractCase):
     def migration(self, server, status, source='here', dest='there', kind='live-migration'):
         made = objects.Migration(
             self.context, uuid=str(uuid.uuid4()), instance_uuid=server.uuid, status=status,
-            source_compute=source, dest_compute=dest, migration_type=kind, created_at=BEGAN)
+            source_compute=source, dest_compute=dest, migration_type=kind, created_at=BEGAN,
+            updated_at=None)
         self.migrations.append(made)
         return made
 
@@ -77,11 +98,55 @@ class StraysCase(base.ContractCase):
 
 class TestFound(StraysCase):
 
-    def test_nothing_for_two_queries(self):
+    def test_nothing_for_a_few_rows_while_nothing_changes(self):
         self.migration(self.server(), 'completed', source='there', dest='here')
         self.server(state='stopped', is_here=False)
         self.assertEqual([], self.found())
-        self.assertEqual(['host', 'migrations'], self.queries)
+        few = ['migrating', 'migrations', 'migrations']
+        self.assertEqual([*few, 'host'], self.queries)
+        for _ in range(strays_mod.ALL_EVERY - 1):
+            self.queries.clear()
+            self.assertEqual([], self.found())
+            self.assertEqual(few, self.queries)
+        self.assertEqual([], self.found())
+        self.assertEqual([*few, *few, 'host'], self.queries)
+
+    def test_what_is_written_down_is_read_once_for_a_look(self):
+        for _ in range(3):
+            self.migration(self.server(task='migrating'), 'running')
+        self.found()
+        self.assertEqual(1, self.reads)
+
+    def test_what_ends_meanwhile_is_not_found(self):
+        migration = self.migration(self.server(task='migrating'), 'running')
+
+        def end():
+            migration.status = 'completed'
+
+        self.meanwhile = end
+        self.assertEqual([], self.found())
+        self.assertEqual([], self.found())
+
+    def test_what_is_deleted_meanwhile_is_not_found(self):
+        migration = self.migration(self.server(task='migrating'), 'running')
+
+        def delete():
+            raise nova_exception.MigrationNotFound(migration_id=migration.uuid)
+
+        self.meanwhile = delete
+        self.assertEqual([], self.found())
+
+    def test_what_moves_on_meanwhile_is_not_found(self):
+        server = self.server(host='there')
+        self.migration(server, 'completed')
+
+        def move():
+            self.servers[:] = [objects.Instance(
+                self.context, uuid=server.uuid, host='here', task_state=None, vm_state='active',
+                updated_at=BEGAN)]
+
+        self.meanwhile = move
+        self.assertEqual([], self.found())
 
     def test_what_nova_has_under_way(self):
         for status in ('preparing', 'running', 'running (post-copy)', 'post-migrating'):
@@ -182,9 +247,11 @@ class TestMisplaced(StraysCase):
     def test_what_was_looked_at_is_not_asked_for_again(self):
         server = self.server(is_here=False)
         self.found()
-        before = len(self.queries)
+        before = self.queries.count('migrations')
+        self.domains.add(str(uuid.uuid4()))
         self.found()
-        self.assertEqual(before + 2, len(self.queries))
+        # The two of each look.
+        self.assertEqual(before + 2, self.queries.count('migrations'))
         server.updated_at = BEGAN + datetime.timedelta(seconds=1)
         migration = self.migration(server, 'error')
         self.assertEqual([migration.uuid], self.found())

@@ -65,6 +65,7 @@ class ReleasedTest(testtools.TestCase):
         self.assertEqual('ann', self.use().by)
         self.assertIsNone(self.use())
         self.assertEqual([True], [one.is_used for one in self.records.releases()])
+        self.assertEqual([], self.records.releases(unused_only=True))
         self.assert_gone()
 
     def test_of_many_starts_at_once_one_is_allowed(self):
