@@ -7,8 +7,11 @@ What another host sends is input, as of any peer: an answer that is not clear is
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
+import contextlib
 import dataclasses
+import threading
 from typing import Any
 
 from oslo_log import log as logging
@@ -19,6 +22,37 @@ from nova_migpolicy.monitor import domains
 from nova_migpolicy.recovery import evidence
 
 LOG = logging.getLogger(__name__)
+
+
+# Questions of other hosts that wait for libvirt here at once. One that hangs would else keep all
+# threads that answer them, or all in which eventlet calls libvirt.
+MOST_OF_A_SERVER = 2
+MOST_AT_ONCE = 8
+NO_ANSWER = ('libvirt has not answered {} earlier questions yet; see whether it hangs on this '
+             'host, and start it again if it does')
+
+
+class Places:
+    """Bounds the questions that wait for libvirt."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: list[str] = []
+
+    @contextlib.contextmanager
+    def taken(self, server: str) -> Iterator[str | None]:
+        """Take a place in the block; give None, or why there is none."""
+        with self._lock:
+            of_it, all_of_them = self._taken.count(server), len(self._taken)
+            is_free = of_it < MOST_OF_A_SERVER and all_of_them < MOST_AT_ONCE
+            if is_free:
+                self._taken.append(server)
+        try:
+            yield None if is_free else NO_ANSWER.format(all_of_them)
+        finally:
+            if is_free:
+                with self._lock:
+                    self._taken.remove(server)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -92,6 +92,7 @@ class MigrationService:
         self._resolve_for = resolve_for
         self._newest_request = newest_request
         self._whereabouts = whereabouts
+        self._places = peers.Places()
         self._take_over = take_over
         self._discard = discard
         self._written = written
@@ -249,7 +250,10 @@ class MigrationService:
 
     def whereabouts(self, server: str) -> Answer:
         """Tell another host what libvirt here says of a server."""
-        return Answer(protocol.OK, self._whereabouts(server).to_dict())
+        with self._places.taken(server) as obstacle:
+            if obstacle is not None:
+                return protocol.refusal(obstacle, protocol.UNAVAILABLE)
+            return Answer(protocol.OK, self._whereabouts(server).to_dict())
 
     def take_over(self, context: Any, server: str, migration: str) -> Answer:
         """Finish a migration that has arrived here, for a host that was to start the guest."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from unittest import mock
 
 import ddt
@@ -23,6 +24,7 @@ from tests.unit.compute import controlled
 Destination = evidence.Destination
 Source = evidence.Source
 SERVER = controlled.SERVER
+LONG_S = 60.0
 SAID = peers.Whereabouts(domains.Answers(Source.RUNNING, False, Destination.ARRIVED), 'n2',
                          9_000_000, 7_002_000)
 
@@ -118,3 +120,68 @@ class TestAsk(controlled.ControlBase):
                                side_effect=messaging.RemoteError('NoSuchMethod', 'x', [])):
             self.ask()
         self.assertIn('is of another version than in nova-compute', self.log.output)
+
+
+class TestHangingLibvirt(controlled.ControlBase):
+    """A libvirt that does not answer keeps few of the threads that answer other hosts."""
+
+    def setUp(self):
+        super().setUp()
+        self.began, self.goes_on = threading.Semaphore(0), threading.Event()
+        self.control._whereabouts = self.blocked
+        self.threads = []
+        self.addCleanup(self.go_on)
+
+    def blocked(self, server):
+        self.began.release()
+        self.assertTrue(self.goes_on.wait(LONG_S))
+        return SAID
+
+    def go_on(self):
+        self.goes_on.set()
+        for thread in self.threads:
+            thread.join(LONG_S)
+            self.assertFalse(thread.is_alive())
+
+    def hang(self, server):
+        """Ask in a thread, and wait until it hangs in libvirt."""
+        self.threads.append(threading.Thread(target=self.control.whereabouts, args=(server,)))
+        self.threads[-1].start()
+        self.assertTrue(self.began.acquire(timeout=LONG_S))
+
+    def refused(self, server):
+        """Ask what is answered at once, or never."""
+        answers = []
+        asks = threading.Thread(
+            target=lambda: answers.append(self.control.whereabouts(server)))
+        self.threads.append(asks)
+        asks.start()
+        while not answers and asks.is_alive():
+            self.assertFalse(self.began.acquire(timeout=0.1), 'libvirt is asked once more')
+        asks.join(LONG_S)
+        [answer] = answers
+        return answer
+
+    def test_of_one_server(self):
+        for _ in range(peers.MOST_OF_A_SERVER):
+            self.hang(SERVER)
+        answer = self.refused(SERVER)
+        self.assertEqual(protocol.UNAVAILABLE, answer.status)
+        self.assertIn('libvirt has not answered', answer.message)
+        self.hang(controlled.MIGRATION)
+
+    def test_of_many(self):
+        for number in range(peers.MOST_AT_ONCE):
+            self.hang(f'server {number}')
+        self.assertEqual(protocol.UNAVAILABLE, self.refused(SERVER).status)
+
+    def test_it_is_asked_again_once_it_answers(self):
+        for _ in range(peers.MOST_OF_A_SERVER):
+            self.hang(SERVER)
+        self.go_on()
+        self.assertEqual(SAID.to_dict(), self.control.whereabouts(SERVER).body)
+
+    def test_a_failure_keeps_no_place(self):
+        self.control._whereabouts = mock.Mock(side_effect=RuntimeError('no libvirt'))
+        for _ in range(peers.MOST_AT_ONCE + 1):
+            self.assertRaises(RuntimeError, self.control.whereabouts, SERVER)
