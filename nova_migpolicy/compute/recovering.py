@@ -42,6 +42,8 @@ SEARCH_EVERY = 2
 LOOKS = 3
 # What is seen is written down where it has changed, and else once in so long.
 SEEN_EVERY_S = 60.0
+# What is undecided for longer is locked: most of it passes sooner.
+LOCK_AFTER_S = 30.0
 # These wait for something outside, and are told about each time that they change.
 _UNDECIDED = frozenset({Kind.WAIT, Kind.HOLD, Kind.RESUME})
 # How a migration has ended after these.
@@ -350,6 +352,8 @@ class Recovery:
         before = record.undecided or {}
         now = {'since_s': before.get('since_s', time.time()), 'kind': step.kind.value,
                'reason': step.reason, **self._last_look(record, before)}
+        if step.kind is not Kind.HOLD and now['since_s'] <= time.time() - LOCK_AFTER_S:
+            self._lock_meanwhile(record, step)
         is_told = all(before.get(name) == now[name] for name in ('kind', 'reason'))
         if is_told and not _has_aged(before, now):
             return
@@ -360,6 +364,13 @@ class Recovery:
         LOG.warning('Migration %(migration)s is undecided: %(reason)s', {
             'migration': record.migration, 'reason': step.reason}, instance_uuid=record.server)
         self._world.tell(record, f'recovery: {step.kind.value}, for {step.reason}')
+
+    def _lock_meanwhile(self, record: Record, step: table.Step) -> None:
+        try:
+            self._hands.lock(record, step.reason)
+        except Exception as error:
+            LOG.warning('It is not locked, though its migration is undecided: %s', error,
+                        instance_uuid=record.server)
 
     def _last_look(self, record: Record, before: record_mod.Mapping) -> dict[str, Any]:
         if record.migration not in self._seen:

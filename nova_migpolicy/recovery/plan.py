@@ -53,7 +53,8 @@ class Action(enum.Enum):
 
 
 PLAN: abc.Mapping[Kind, tuple[Action, ...]] = {
-    Kind.ADOPT: (Action.WATCH,),
+    # It may have been locked while it was not decided.
+    Kind.ADOPT: (Action.UNLOCK, Action.WATCH),
     Kind.FINISH: (Action.MARK_FINISHING, Action.REMOVE_SOURCE_COPY, Action.FINISH_IN_NOVA,
                   Action.MARK_DONE),
     Kind.ROLL_BACK: (Action.MARK_ROLLING_BACK, Action.LET_RUN, Action.ROLL_BACK_IN_NOVA),

@@ -276,6 +276,58 @@ class TestSteps(RecoveryCase):
         self.assertEqual('both hosts run the guest', self.hands.lock.call_args.args[1])
         self.assertEqual('hold', self.now().undecided['kind'])
 
+    def wait_for_destination(self, for_s=0.0):
+        """Look while the destination does not answer, which has lasted for so long."""
+        self.world.destination.return_value = Destination.SILENT
+        self.look()
+        undecided = self.now().undecided
+        self.records.change(self.record.migration, undecided={
+            **undecided, 'since_s': undecided['since_s'] - for_s})
+
+    def test_what_waits_is_locked_once_that_lasts(self):
+        self.wait_for_destination()
+        self.wait_for_destination(recovering.LOCK_AFTER_S)
+        self.hands.lock.assert_not_called()
+        self.wait_for_destination()
+        self.hands.lock.assert_called_once()
+        self.assertEqual('the destination does not answer', self.hands.lock.call_args.args[1])
+
+    def test_so_is_what_fails_again_and_again(self):
+        self.hands.roll_back.side_effect = RuntimeError('no neutron')
+        self.wait_for_destination(recovering.LOCK_AFTER_S)
+        self.world.destination.return_value = Destination.ABSENT
+        self.look()
+        self.assertIn('no neutron', self.hands.lock.call_args.args[1])
+
+    def test_what_is_decided_is_unlocked(self):
+        self.wait_for_destination(recovering.LOCK_AFTER_S)
+        self.wait_for_destination()
+        self.world.destination.return_value = Destination.ABSENT
+        self.look()
+        self.hands.unlock.assert_called_once()
+        self.assertIsNone(self.now())
+
+    def test_what_is_watched_again_is_unlocked_before(self):
+        self.wait_for_destination(recovering.LOCK_AFTER_S)
+        self.wait_for_destination()
+        self.world.source.return_value = (Source.RUNNING, True)
+
+        def watch(record):
+            self.hands.unlock.assert_called_once()
+            self.world.source.return_value = (Source.RUNNING, False)
+            self.nova = OVER
+
+        self.world.watch.side_effect = watch
+        self.look()
+        self.world.watch.assert_called_once()
+
+    def test_a_lock_that_fails_changes_nothing(self):
+        self.hands.lock.side_effect = RuntimeError('no database')
+        self.wait_for_destination(recovering.LOCK_AFTER_S)
+        self.wait_for_destination()
+        self.assertEqual('the destination does not answer', self.now().undecided['reason'])
+        self.assertIn('It is not locked', self.log.output)
+
     def test_a_job_that_runs_is_watched_and_the_end_is_looked_at_again(self):
         self.world.source.return_value = (Source.RUNNING, True)
 
