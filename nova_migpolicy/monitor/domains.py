@@ -70,23 +70,6 @@ _OFF = frozenset((libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED))
 _LEFT = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED)
 
 
-def source(connection: Connection, server_uuid: str) -> tuple[Source, bool]:
-    """Return a server's domain as on the source, and whether libvirt has a job that sends it.
-
-    :param connection: to this host's libvirt
-    """
-    found = look(connection, server_uuid)
-    return found.source, found.job
-
-
-def destination(connection: Connection, server_uuid: str) -> Destination:
-    """Return a server's domain as on the destination.
-
-    :param connection: to this host's libvirt
-    """
-    return look(connection, server_uuid).destination
-
-
 def look(connection: Connection, server_uuid: str) -> Answers:
     """Return both answers of one look; only a libvirt that says so has no such domain.
 

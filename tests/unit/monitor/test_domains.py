@@ -94,7 +94,8 @@ class TestLook(testtools.TestCase):
 
     def test_the_job_is_asked_for_before_the_state(self):
         domain = fakes.Domain(jobStats=SENDS)
-        self.assertEqual((Source.RUNNING, True), domains.source(Connection(domain), UUID))
+        found = domains.look(Connection(domain), UUID)
+        self.assertEqual((Source.RUNNING, True), (found.source, found.job))
         self.assertEqual(['jobStats', 'state'], [name for name, *_ in domain.calls])
 
     def test_only_a_job_that_sends_counts(self):
