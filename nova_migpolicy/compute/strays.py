@@ -171,6 +171,8 @@ class Strays:
         dull, self._dull = self._dull, {}
         for server in self._odd(context, servers, domains):
             if server.uuid in under_way or self._is_known(server.uuid, None):
+                # Whoever is at work on it may leave it.
+                self._mark = None
                 continue
             last = None
             if dull.get(server.uuid) != _mark(server):

@@ -240,6 +240,14 @@ class TestMisplaced(StraysCase):
         self.strays._dull.clear()
         self.assertEqual([], self.found())
 
+    def test_what_is_not_known_any_more_is_found_though_nothing_else_changes(self):
+        server = self.server(host='there')
+        migration = self.migration(server, 'completed')
+        self.known.add(server.uuid)
+        self.assertEqual([], self.found())
+        self.known.clear()
+        self.assertEqual([migration.uuid], self.found())
+
     def test_a_domain_that_is_not_novas(self):
         self.domains.add(str(uuid.uuid4()))
         self.assertEqual([], self.found())
