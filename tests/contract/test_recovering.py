@@ -71,7 +71,7 @@ class RecoveryCase(base.ContractCase):
         return [call.args[1] for call in self.world.tell.call_args_list]
 
 
-class TestSuperseded(RecoveryCase):
+class TestEvacuated(RecoveryCase):
     """Nova has the server on a third host, and the source still runs it."""
 
     def setUp(self):
