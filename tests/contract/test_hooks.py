@@ -16,8 +16,8 @@ from nova import service
 import oslo_messaging
 
 from nova_migpolicy.compute import compat
-from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import doors
+from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import hooks as hooks_mod
 from nova_migpolicy.compute import kept
 from nova_migpolicy.compute import recovering
