@@ -20,10 +20,10 @@ from oslo_log import log as logging
 from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy import exception
-from nova_migpolicy.recovery import ending
 from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import plan
 from nova_migpolicy.recovery import record as record_mod
+from nova_migpolicy.recovery import staying
 from nova_migpolicy.recovery import table
 from nova_migpolicy import vocabulary
 from nova_migpolicy import written as written_mod
@@ -326,7 +326,7 @@ class Recovery:
 
         :param record: as it was begun
         """
-        return ending.obstacle(self.look(record))
+        return staying.obstacle(self.look(record))
 
     def _is_evacuated(self, context: Any, record: Record) -> bool:
         """Whether a third host runs the server since it was evacuated from here."""

@@ -5,8 +5,8 @@ import dataclasses
 
 import testtools
 
-from nova_migpolicy.recovery import ending
 from nova_migpolicy.recovery import evidence
+from nova_migpolicy.recovery import staying
 from nova_migpolicy.recovery import table
 from tests.unit.recovery import looks
 
@@ -19,10 +19,10 @@ class TestObstacle(testtools.TestCase):
     def test_where_the_destination_has_given_up_there_is_none(self):
         for source in (Source.RUNNING, Source.PAUSED, Source.SHUT_OFF):
             for paused in looks.TRUTHS:
-                self.assertIsNone(ending.obstacle(seen(source=source, was_paused=paused)))
+                self.assertIsNone(staying.obstacle(seen(source=source, was_paused=paused)))
 
     def test_a_record_that_was_not_written_is_known_to_who_watches_it(self):
-        self.assertIsNone(ending.obstacle(seen(written=Written.LOST)))
+        self.assertIsNone(staying.obstacle(seen(written=Written.LOST)))
 
     def test_anything_else_is_named(self):
         for word, found in (
@@ -33,11 +33,11 @@ class TestObstacle(testtools.TestCase):
                 ('about to give it up', seen(destination=Destination.INCOMING)),
                 ('libvirt on the source', seen(source=Source.SILENT)),
                 ('database', seen(home=evidence.Home.SILENT))):
-            self.assertIn(word, ending.obstacle(found))
+            self.assertIn(word, staying.obstacle(found))
 
     def test_a_destination_that_may_run_it_is_always_one(self):
         for found, step in looks.every():
             if found.written is not Written.COPYING or step.kind is not table.Kind.ROLL_BACK:
                 continue
             self.assertIs(Destination.ABSENT, found.destination)
-            self.assertIsNone(ending.obstacle(dataclasses.replace(found, written=Written.LOST)))
+            self.assertIsNone(staying.obstacle(dataclasses.replace(found, written=Written.LOST)))
