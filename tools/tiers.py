@@ -35,7 +35,7 @@ PROGRAMS = ('nova_migpolicy', 'bench', 'lab', 'tools')
 SOURCES = (*PROGRAMS, 'tests', 'shim', 'setup.py', 'doc')
 #: whatever the tiers' own limits are, what runs is stopped then, and so much later all is over
 WHOLE_S = 3300
-AFTER_S = 200
+AFTER_S = 150
 
 
 @dataclasses.dataclass(frozen=True)

@@ -113,7 +113,11 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
             lambda: (self.admin.server(run.server)['OS-EXT-STS:task_state'],
                      self.admin.migration(run.server, run.migration)['status']),
             lambda found: found == (None, 'error'), recoveries.AGREE_S, 'it to be let go')
-        self.reboot(run)
+        self.act(run, 'os-stop')
+        lab_client.wait(lambda: self.admin.server(run.server)['status'],
+                        lambda status: status == 'SHUTOFF', steering.MIGRATION_TIMEOUT_S,
+                        'it to be stopped')
+        self.act(run, 'os-start')
         lab_client.wait(lambda: self.admin.migration(run.server, run.migration)['status'],
                         lambda status: status == 'failed', steering.MIGRATION_TIMEOUT_S,
                         'the start to be allowed')
@@ -123,6 +127,9 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
         self.assertEqual(['n1'], self.admin.allocations(run.server))
         self.signal('n2', 'nova-compute', signal.SIGCONT)
         self.stack.wait_computes()
+
+    def act(self, run, action):
+        self.admin.compute('POST', f'/servers/{run.server}/action', json={action: None})
 
     def assert_shown(self, run):
         """It is shown to an admin, through the API and the commands, and to nobody else."""
