@@ -233,6 +233,14 @@ NAMES: tuple[Name, ...] = (
 # Importing Nova's API inside nova-compute would make it choose its kind of threads again, so
 # these are checked by nova-api alone.
 COMPUTE_API = 'nova.compute.api:API'
+# Where Nova's manager is told how long it may take to stop, as from 34 on.
+STOP_NAMES: tuple[Name, ...] = (
+    Name(f'{MANAGER}.graceful_shutdown', 'end or leave migrations when it is stopped',
+         ('timeout',)),
+    Name('nova.manager:Manager.__init__', 'see what else it waits for when it is stopped',
+         sets=('_in_progress_tasks',)),
+)
+
 API_NAMES: tuple[Name, ...] = (
     Name(f'{COMPUTE_API}.get', 'find a server', ('context', 'instance_id')),
     Name(f'{COMPUTE_API}.get_migrations_sorted', 'find the migrations of a host',

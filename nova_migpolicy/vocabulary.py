@@ -52,14 +52,19 @@ class Meaning(NamedTuple):
     outcome: str | None = None
 
 
-#: Nova's word in post-copy
+#: Nova's words for two kinds of migrations
+LIVE_MIGRATION = 'live-migration'
+EVACUATION = 'evacuation'
+#: Nova's word while both hosts are prepared
+NOVA_PREPARING = 'preparing'
+#: its word in post-copy
 NOVA_POST_COPY = 'running (post-copy)'
 #: its word for a migration that nobody has brought to an end; that may still come
 NOVA_ERROR = 'error'
 NOVA_STATUS: Mapping[str, Meaning] = {
     'accepted': Meaning(QUEUED),
     'queued': Meaning(WAITING),
-    'preparing': Meaning(PREPARING),
+    NOVA_PREPARING: Meaning(PREPARING),
     # Nova's own monitor is at work, or ours has not begun.
     'running': Meaning(None),
     NOVA_POST_COPY: Meaning(POST_COPY),

@@ -78,7 +78,7 @@ class Lookup:
 
     def under_way(self, context: Any, host: str | None) -> list[Any]:
         """Return all live migrations that are not over, from or to a host or all; oldest first."""
-        filters = {'migration_type': 'live-migration',
+        filters = {'migration_type': vocabulary.LIVE_MIGRATION,
                    'status': list(vocabulary.UNDER_WAY_STATUSES)}
         if host is not None:
             filters['host'] = host

@@ -22,14 +22,13 @@ from nova_migpolicy import exception
 from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import prepared
 from nova_migpolicy.recovery import record as record_mod
+from nova_migpolicy import vocabulary
 from nova_migpolicy import written as written_mod
 
 LOG = logging.getLogger(__name__)
 
 Record = record_mod.Record
 Wrapped = Callable[..., Any]
-# Nova's word for a migration whose source prepares it.
-PREPARING = 'preparing'
 # No guest is here: QEMU still waits for it, or is gone.
 _NOT_COME = frozenset({evidence.Destination.INCOMING, evidence.Destination.ABSENT})
 
@@ -98,8 +97,8 @@ class Arrivals:
         :raises nova_exception.MigrationError: there is none any more
         """
         found = objects.MigrationList.get_by_filters(context.elevated(), {
-            'instance_uuid': instance.uuid, 'migration_type': hands_mod.LIVE_MIGRATION,
-            'status': [PREPARING]})
+            'instance_uuid': instance.uuid, 'migration_type': vocabulary.LIVE_MIGRATION,
+            'status': [vocabulary.NOVA_PREPARING]})
         for migration in found:
             if migration.dest_compute == self._host:
                 return migration

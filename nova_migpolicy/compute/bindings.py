@@ -84,4 +84,4 @@ def under_way(context: Any, server: str, *, asked_for: bool = False) -> list[Any
     statuses = [status for status in vocabulary.UNDER_WAY_STATUSES
                 if asked_for or vocabulary.NOVA_STATUS[status].phase != vocabulary.QUEUED]
     return list(objects.MigrationList.get_by_filters(context, {
-        'instance_uuid': server, 'migration_type': 'live-migration', 'status': statuses}))
+        'instance_uuid': server, 'migration_type': vocabulary.LIVE_MIGRATION, 'status': statuses}))

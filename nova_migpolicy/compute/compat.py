@@ -15,6 +15,7 @@ import sys
 import time
 from typing import Any, Protocol
 
+from nova.compute import manager as manager_mod
 import nova.conf
 from nova import version as nova_version
 
@@ -49,6 +50,8 @@ def check_nova() -> None:
     """
     number, text = nova_release()
     wrong = nova_contract.mismatches()
+    if _has_time(getattr(manager_mod.ComputeManager, 'graceful_shutdown', None)):
+        wrong += nova_contract.mismatches(nova_contract.STOP_NAMES)
     if number not in RELEASES:
         wrong.insert(0, f'its version is {text}')
     if wrong:
@@ -105,10 +108,15 @@ def hook_shutdown(manager: Any, stopping: Stopping) -> None:
     graceful = getattr(manager, 'graceful_shutdown', None)
     if graceful is None:
         manager.cleanup_host = functools.partial(_at_once, stopping, manager.cleanup_host)
-    elif inspect.signature(graceful).parameters:
+    elif _has_time(graceful):
         manager.graceful_shutdown = functools.partial(_within, stopping, manager, graceful)
     else:
         manager.graceful_shutdown = functools.partial(_beside, stopping, graceful)
+
+
+def _has_time(graceful: Callable[..., None] | None) -> bool:
+    """Whether Nova's way to stop is told how long it may take."""
+    return graceful is not None and 'timeout' in inspect.signature(graceful).parameters
 
 
 def _at_once(stopping: Stopping, cleanup: Callable[[], None]) -> None:

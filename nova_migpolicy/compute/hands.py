@@ -35,8 +35,6 @@ _STATUS = {vocabulary.COMPLETED: evidence.Status.COMPLETED, None: evidence.Statu
 # What a manager is given of a server.
 ATTRIBUTES = ['flavor', 'info_cache', 'metadata', 'system_metadata', 'numa_topology',
               'pci_devices', 'migration_context', 'resources']
-LIVE_MIGRATION = 'live-migration'
-EVACUATION = 'evacuation'
 # Its words for an evacuation that has ended well, before and after its source was cleared.
 _EVACUATED = frozenset({'done', 'completed'})
 #: Nova's word for a migration that nobody has brought to an end
@@ -111,7 +109,7 @@ def evacuated_to(record: record_mod.Record, context: Any) -> str | None:
     not known.
     """
     try:
-        evacuation = newest(context, record.server, EVACUATION)
+        evacuation = newest(context, record.server, vocabulary.EVACUATION)
         if (evacuation is None or evacuation.source_compute != record.source
                 or evacuation.status not in _EVACUATED):
             return None
@@ -422,7 +420,7 @@ def _unlock(instance: Any) -> bool:
     return bool(is_ours)
 
 
-def newest(context: Any, server: str, kind: str | None = LIVE_MIGRATION) -> Any:
+def newest(context: Any, server: str, kind: str | None = vocabulary.LIVE_MIGRATION) -> Any:
     """Return Nova's newest migration of a server; None for none.
 
     :param kind: in Nova's word, or None for any

@@ -30,8 +30,7 @@ from nova_migpolicy import written as written_mod
 LOG = logging.getLogger(__name__)
 
 # Nova's words for an evacuation after which it destroys, at its start, what is left on the source.
-EVACUATION = 'evacuation'
-EVACUATED = ('accepted', 'pre-migrating', 'done')
+UNCLEARED = ('accepted', 'pre-migrating', 'done')
 
 Wrapped = Callable[..., Any]
 
@@ -241,8 +240,8 @@ class Hooks:
     def _end_old_evacuations(self, context: Any) -> None:
         """End Nova's records of evacuations from here of servers that are here again."""
         for migration in objects.MigrationList.get_by_filters(context, {
-                'source_compute': self._host, 'migration_type': EVACUATION,
-                'status': list(EVACUATED)}):
+                'source_compute': self._host, 'migration_type': vocabulary.EVACUATION,
+                'status': list(UNCLEARED)}):
             try:
                 server = objects.Instance.get_by_uuid(
                     context, migration.instance_uuid, expected_attrs=[])

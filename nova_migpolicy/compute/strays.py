@@ -100,7 +100,7 @@ class Strays:
             context, {'host': self._host, 'task_state': task_states.MIGRATING, 'deleted': False},
             expected_attrs=[])
         unended = objects.MigrationList.get_by_filters(context, {
-            'source_compute': self._host, 'migration_type': hands_mod.LIVE_MIGRATION,
+            'source_compute': self._host, 'migration_type': vocabulary.LIVE_MIGRATION,
             'status': list(vocabulary.UNDER_WAY_STATUSES)})
         domains = self._domains()
         # After the rows were read: what has begun since is not among them.
@@ -121,7 +121,7 @@ class Strays:
     def _may_be_misplaced(self, context: Any, domains: set[str]) -> bool:
         """Whether a domain or a migration of this host has changed, or it is time to look."""
         ended = objects.MigrationList.get_by_filters(
-            context, {'source_compute': self._host, 'migration_type': hands_mod.LIVE_MIGRATION},
+            context, {'source_compute': self._host, 'migration_type': vocabulary.LIVE_MIGRATION},
             sort_keys=['updated_at'], sort_dirs=['desc'], limit=1)
         mark = domains, [(one.uuid, one.status, one.updated_at) for one in ended]
         if mark == self._mark and self._unchanged < ALL_EVERY - 1:
@@ -202,7 +202,7 @@ class Strays:
         """Return the live migration from here that was the last move of a server; or None."""
         last = hands_mod.newest(context, server, kind=None)
         is_ours = last is not None and last.source_compute == self._host and (
-            last.migration_type == hands_mod.LIVE_MIGRATION)
+            last.migration_type == vocabulary.LIVE_MIGRATION)
         return last if is_ours else None
 
     def _record(self, migration: Any, server: Any) -> Record:

@@ -18,7 +18,6 @@ from nova_migpolicy.osc import http
 from nova_migpolicy.osc import words
 from nova_migpolicy import vocabulary
 
-_LIVE = 'live-migration'
 # Nova takes a regular expression: a character with a meaning there is replaced by any character,
 # and the names found are compared as they are.
 _SPECIAL = re.compile(r'[\\^$*+?{}\[\]|()]')
@@ -133,8 +132,8 @@ def identity(row: Mapping[str, Any]) -> str:
 
 def listed(api: http.Api, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return Nova's list of live migrations, newest first, the last thousand at most."""
-    return _list(api.nova('GET', '/os-migrations', params={'migration_type': _LIVE, **filters}),
-                 'migrations')
+    return _list(api.nova('GET', '/os-migrations', params={
+        'migration_type': vocabulary.LIVE_MIGRATION, **filters}), 'migrations')
 
 
 def _named(api: http.Api, name: str, more: Mapping[str, str]) -> list[Server]:

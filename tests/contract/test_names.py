@@ -123,6 +123,6 @@ class TestRelease(base.ContractCase):
     def test_a_moved_name(self):
         moved = nova_contract.Name('nova.compute.utils:gone', 'prove it')
         sentences = nova_contract.mismatches([moved])
-        with mock.patch.object(nova_contract, 'mismatches', lambda: sentences):
+        with mock.patch.object(nova_contract, 'mismatches', lambda *names: sentences):
             self.assertIn('nova.compute.utils:gone is not there; it is needed to prove it',
                           self.refused())
