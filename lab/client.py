@@ -24,7 +24,7 @@ from lab.openstack import catalog
 MICROVERSION = '2.90'
 #: a migration in one of these will not change any more
 FINAL = frozenset({'completed', 'error', 'cancelled', 'failed'})
-_POLL = 0.2
+_POLL = 0.4
 
 
 class Client:

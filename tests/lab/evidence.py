@@ -103,7 +103,8 @@ class EvidenceTest(cases.LibvirtdTest):
     def kill_qemu(self, host):
         """Kill the guest's QEMU on a host, if it is there."""
         for pid in self.lab[host].machine.processes():
-            with contextlib.suppress(ProcessLookupError):
+            # It may end meanwhile.
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
                 if pathlib.Path(f'/proc/{pid}/cmdline').read_bytes().startswith(QEMU):
                     os.kill(pid, signal.SIGKILL)
 

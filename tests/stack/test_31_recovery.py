@@ -12,6 +12,10 @@ from tests.stack.support import strands
 class RecoveryTest(recoveries.CopyTests, shutdowns.LeaveTests):
     nova = '31'
 
+    # A third of what Nova 34 gets: each takes long under eventlet.
+    test_in_the_copy_and_back_when_it_is_over = None
+    test_in_the_copy_and_cancelled_after_it = None
+
 
 class DeathsTest(deaths.DeathsTest, shutdowns.AbortTests):
     nova = '31'

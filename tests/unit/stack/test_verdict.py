@@ -95,6 +95,15 @@ class TestNotInTime(testtools.TestCase):
         for checkout in cases.CHECKOUTS:
             self.assertTrue(verdict.was_not_in_time(*self.trouble(checkout)), checkout)
 
+    def test_it_may_pass_what_notes_that_nova_is_at_it(self):
+        """And nothing else of ours."""
+        service = f'{SITE}/nova/service.py", line 99, in _tracked'
+        for ours, is_excused in (('compute/hooks.py", line 166, in do', True),
+                                 ('compute/hooks.py", line 166, in enter', False),
+                                 ('compute/doors.py", line 166, in do', False)):
+            self.assertEqual(is_excused, verdict.was_not_in_time(*self.trouble(
+                where=(service, '{ours}/' + ours))), ours)
+
     def test_whatever_passes_our_driver_is_ours(self):
         """Such as a cancel that comes between Nova's word and the job, which is to be kept."""
         for checkout in cases.CHECKOUTS:
