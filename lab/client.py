@@ -20,11 +20,15 @@ from keystoneauth1 import exceptions
 
 from lab import needs
 from lab.openstack import catalog
+from lab.openstack import rows
 
 MICROVERSION = '2.90'
 #: a migration in one of these will not change any more
 FINAL = frozenset({'completed', 'error', 'cancelled', 'failed'})
-_POLL = 0.4
+#: a server's status, and what Nova keeps then
+_VM_STATES = {'ACTIVE': 'active', 'SHUTOFF': 'stopped', 'PAUSED': 'paused', 'ERROR': 'error'}
+#: the least and the most pause between two looks
+_LEAST_S, _MOST_S = 0.2, 1.0
 
 
 class Client:
@@ -37,6 +41,7 @@ class Client:
     def __init__(self, pid: int, user: str = 'admin') -> None:
         self.user = user
         self._session = catalog.session(pid, user)
+        self._rows = rows.Rows(pid)
 
     @property
     def token(self) -> str:
@@ -137,15 +142,27 @@ class Client:
                 raise needs.LabError(f'server {server} is in ERROR: {found.get("fault")}')
             return found['status'] == status and not found['OS-EXT-STS:task_state']
 
-        return dict(wait(lambda: self.server(server), settled, timeout,
-                         f'server {server} to be {status}'))
+        def look() -> dict[str, Any]:
+            row = self._rows.server(server)
+            if row and not row.is_deleted and (
+                    row.task_state or row.vm_state not in ('error', _VM_STATES[status])):
+                return {'status': row.vm_state, 'OS-EXT-STS:task_state': row.task_state}
+            return self.server(server)
+
+        return dict(wait(look, settled, timeout, f'server {server} to be {status}'))
 
     def delete(self, server: str, timeout: float = 60.0) -> None:
         """Delete a server and wait until it is gone."""
         self.compute('DELETE', f'/servers/{server}')
-        wait(lambda: self.compute('GET', '/servers?all_tenants=1')['servers'],
-             lambda found: all(one['id'] != server for one in found), timeout,
-             f'server {server} to be gone')
+
+        def look() -> list[str]:
+            row = self._rows.server(server)
+            if row and not row.is_deleted:
+                return [server]
+            return [one['id'] for one in self.compute(
+                'GET', '/servers?all_tenants=1')['servers']]
+
+        wait(look, lambda found: server not in found, timeout, f'server {server} to be gone')
 
     def live_migrate(self, server: str, host: str | None = None, timeout: float = 30.0, *,
                      migpolicy: Mapping[str, object] | None = None) -> int:
@@ -155,12 +172,18 @@ class Client:
         :param migpolicy: a policy for this migration alone
         """
         before = {one['id'] for one in self.migrations(server)}
+        newest = max(before, default=0)
         body: dict[str, object] = {'host': host, 'block_migration': 'auto'}
         if migpolicy is not None:
             body['migpolicy'] = migpolicy
         self.compute('POST', f'/servers/{server}/action', json={'os-migrateLive': body})
-        found = wait(lambda: [one for one in self.migrations(server) if one['id'] not in before],
-                     bool, timeout, f'a migration of {server} to appear')
+
+        def look() -> list[dict[str, Any]]:
+            if self._rows.newest_migration(server) == newest:
+                return []
+            return [one for one in self.migrations(server) if one['id'] not in before]
+
+        found = wait(look, bool, timeout, f'a migration of {server} to appear')
         return int(found[0]['id'])
 
     def migrations(self, server: str) -> list[dict[str, Any]]:
@@ -192,7 +215,13 @@ class Client:
                                      f'not {" or ".join(sorted(status))}')
             return found['status'] in status
 
-        return dict(wait(lambda: self.migration(server, migration), reached, timeout,
+        def look() -> dict[str, Any]:
+            seen = self._rows.migration(migration)
+            if seen is not None and seen not in FINAL and seen not in status:
+                return {'status': seen}
+            return self.migration(server, migration)
+
+        return dict(wait(look, reached, timeout,
                          f'migration {migration} to be {" or ".join(sorted(status))}'))
 
     def abort(self, server: str, migration: int) -> None:
@@ -320,7 +349,7 @@ def wait(look: Callable[[], Any], settled: Callable[[Any], bool], timeout: float
     :raises LabError: after the timeout, with what was last seen
     """
     timeout *= needs.PATIENCE
-    end = time.monotonic() + timeout
+    began = time.monotonic()
     seen: Any = None
     while True:
         try:
@@ -329,6 +358,7 @@ def wait(look: Callable[[], Any], settled: Callable[[Any], bool], timeout: float
                 return seen
         except exceptions.ServiceUnavailable as error:
             seen = error
-        if time.monotonic() > end:
+        waited_s = time.monotonic() - began
+        if waited_s > timeout:
             raise needs.LabError(f'waited {timeout:g} s for {what}; last seen: {seen}')
-        time.sleep(_POLL)
+        time.sleep(needs.pause_s(waited_s, _LEAST_S, _MOST_S))

@@ -266,7 +266,8 @@ def wait_until(condition: Callable[[], Any], timeout: float = 30.0, what: str = 
     :param found: what there is instead, for the error
     :raises LabError: if it does not happen
     """
-    end = time.monotonic() + timeout * needs.PATIENCE
+    began = time.monotonic()
+    end = began + timeout * needs.PATIENCE
     while True:
         result = condition()
         if result:
@@ -274,7 +275,7 @@ def wait_until(condition: Callable[[], Any], timeout: float = 30.0, what: str = 
         if time.monotonic() > end or not still():
             instead = f': there is {found()}' if found else ''
             raise needs.LabError(f'waited for {what}, in vain{instead}')
-        time.sleep(0.005)
+        time.sleep(needs.pause_s(time.monotonic() - began, 0.005, 0.03))
 
 
 def _target(number: int) -> str:

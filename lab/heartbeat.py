@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 BEAT_S = 0.01
 _LETTERS = b'abcdefghij'
-_LOOK_S = 0.002
+_LOOK_S = 0.004
 
 
 class Beat(NamedTuple):

@@ -28,6 +28,14 @@ _PATH = os.pathsep.join((os.environ.get('PATH', ''), '/usr/local/sbin', '/usr/sb
 PATIENCE = 4
 
 
+def pause_s(waited_s: float, least_s: float, most_s: float) -> float:
+    """Return the pause until one looks again: a tenth of what one has waited, within bounds.
+
+    What takes long is asked for seldom, for on a busy machine the questions slow it down further.
+    """
+    return min(most_s, max(least_s, waited_s / 10))
+
+
 class LabError(Exception):
     """The lab cannot do what was asked; the text says why, and what to do where that is known."""
 

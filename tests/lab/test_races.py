@@ -22,7 +22,7 @@ from nova_migpolicy import vocabulary
 from tests.lab import base
 from tests.lab import steered
 
-RUNS = int(os.environ.get('MIGPOLICY_RACES', '200'))
+RUNS = int(os.environ.get('MIGPOLICY_RACES', '100'))
 SEED = int(os.environ.get('MIGPOLICY_RACES_SEED', '1'))
 GUESTS = 3
 GUEST = guests.Guest(kind='sweep', memory_mib=48, set_mib=12, rate_mib_s=20)
@@ -134,7 +134,7 @@ class TestRaces(base.HostsTest):
         for met in (outcome_mod.End.COMPLETED, outcome_mod.End.CANCELLED, ('cancel', 202),
                     ('post_copy', 202), ('pause', 202), ('force_complete', 202),
                     ('bandwidth', 200), ('downtime', 200), ('release', 200)):
-            if RUNS >= 200:
+            if RUNS >= 100:
                 self.assertIn(met, seen)
         self.addDetail('seen', base.testtools.content.text_content(str(dict(seen))))
 

@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 
 import libvirt
 
 from lab import client as lab_client
 from lab import guests
+from lab import needs
 from lab.openstack import services
 from tests.stack.support import phases
 from tests.stack.support import steering
 
 # From the end of the fault until everything agrees.
 AGREE_S = 60.0
-QUIET = guests.Guest(kind='sweep', memory_mib=256, set_mib=8, rate_mib_s=4)
+QUIET = guests.Guest(kind='sweep', memory_mib=144, set_mib=8, rate_mib_s=4)
 
 
 class RecoveryTest(phases.InPhase, steering.SteeringTest):
@@ -70,39 +72,42 @@ class RecoveryTest(phases.InPhase, steering.SteeringTest):
 
     def assert_agree(self, run, host, status):
         """The guest beats on one host alone, and Nova, placement and the records say the same."""
-        lab_client.wait(lambda: self.disagreements(run, host, status), lambda found: not found,
-                        AGREE_S, 'all to agree')
+        try:
+            lab_client.wait(lambda: next(self.disagreements(run, host, status), ''),
+                            lambda found: not found, AGREE_S, 'all to agree')
+        except needs.LabError as error:
+            self.fail(f'{error}; all of them: {list(self.disagreements(run, host, status))}')
         self.assertTrue(run.beats.wait_for_beats(20, log=steering.HOSTS.index(host)))
-        self.assertEqual([], self.disagreements(run, host, status))
+        self.assertEqual([], list(self.disagreements(run, host, status)))
 
     def disagreements(self, run, host, status):
-        """Return what is not as it has to be, in words."""
-        server = self.admin.server(run.server)
-        record = self.admin.migration(run.server, run.migration)
+        """Yield what is not as it has to be, in words; what costs least to see comes first."""
+        server = functools.cache(lambda: self.admin.server(run.server))
+        record = functools.cache(lambda: self.admin.migration(run.server, run.migration))
         other = next(name for name in steering.HOSTS if name != host)
-        found = {
-            'running on': [name for name in steering.HOSTS if run.server in self.running(name)],
-            'defined on': [name for name in steering.HOSTS if run.server in self.domains(name)],
-            'server': (server['status'], server['OS-EXT-STS:task_state'],
-                       server['OS-EXT-SRV-ATTR:host'], server['locked']),
-            'migration': record['status'],
-            'allocations': self.admin.allocations(run.server),
-            'of the migration': self.admin.allocations(record['uuid']),
-            'files elsewhere': (self.stack.where.host_instances(other) / run.server).exists(),
-            'records': [path.name for name in steering.HOSTS for path in sorted(
-                self.stack.state_path(name).joinpath('migpolicy', 'recovery').glob('*.json'))],
+        table = (
+            ('running on', [host], lambda: [
+                name for name in steering.HOSTS if run.server in self.running(name)]),
+            ('defined on', [host], lambda: [
+                name for name in steering.HOSTS if run.server in self.domains(name)]),
+            ('records', [], lambda: [path.name for name in steering.HOSTS for path in sorted(
+                self.stack.state_path(name).joinpath('migpolicy', 'recovery').glob('*.json'))]),
+            ('files elsewhere', False,
+             (self.stack.where.host_instances(other) / run.server).exists),
+            ('migration', status, lambda: record()['status']),
+            ('server', ('ACTIVE', None, host, False), lambda: (
+                server()['status'], server()['OS-EXT-STS:task_state'],
+                server()['OS-EXT-SRV-ATTR:host'], server()['locked'])),
+            ('allocations', [host], lambda: self.admin.allocations(run.server)),
+            ('of the migration', [], lambda: self.admin.allocations(record()['uuid'])),
             # Not its status: neutron leaves it DOWN where OVN does not let it go down first.
-            'ports': [(port['binding:host_id'], self.admin.bindings(port['id']),
-                       self.stack.plugged_into(port['id']))
-                      for port in self.admin.ports(run.server)],
-        }
-        wanted = {
-            'running on': [host], 'defined on': [host],
-            'server': ('ACTIVE', None, host, False), 'migration': status, 'allocations': [host],
-            'of the migration': [], 'files elsewhere': False, 'records': [],
-            'ports': [(host, {host: 'ACTIVE'}, host)] if run.has_port else []}
-        return [f'{what}: {found[what]} and not {wanted[what]}' for what in wanted
-                if found[what] != wanted[what]]
+            ('ports', [(host, {host: 'ACTIVE'}, host)] if run.has_port else [], lambda: [
+                (port['binding:host_id'], self.admin.bindings(port['id']),
+                 self.stack.plugged_into(port['id'])) for port in self.admin.ports(run.server)]))
+        for what, wanted, look in table:
+            found = look()
+            if found != wanted:
+                yield f'{what}: {found} and not {wanted}'
 
     def running(self, host):
         connection = self.stack.hosts[host].connect()

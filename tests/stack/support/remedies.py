@@ -97,7 +97,7 @@ class EachRemedyTests(RemedyTests):
         self.assertIn('blackout', decision['reason'])
 
     def test_a_guest_that_converges_is_left_alone(self):
-        guest = steering.guests.Guest(kind='sweep', memory_mib=256, set_mib=32, rate_mib_s=10)
+        guest = steering.guests.Guest(kind='sweep', memory_mib=128, set_mib=32, rate_mib_s=10)
         run = self.finish(self.start(guest, remedies='bandwidth,downtime,auto_converge,'
                                      'post_copy,pause', max_bandwidth_mib_s=400))
         self.assert_moved(run)
