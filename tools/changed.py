@@ -27,7 +27,7 @@ STATIC = {
     'docs': ('doc/source/*',),
 }
 #: tiers of tests, which are in folders of the same name
-TESTED = ('unit', 'simulation', 'property', 'contract', 'lab', 'stack', 'faults')
+TESTED = ('unit', 'simulation', 'property', 'contract', 'lab', 'stack', 'long')
 #: which of the stack's modules exercise which rooms of the product, in other processes
 STACK = {
     'nova_migpolicy/*': ('tests.stack.*',),

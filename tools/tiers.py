@@ -122,8 +122,8 @@ TIERS = (
          root=True, lanes=Lanes(each_mib=1024, per_core=1, most=2, setup_s=3, seconds_each=7)),
     Tier('stack', 'a real OpenStack with the plugin', folder('stack'), 4200, root=True,
          lanes=Lanes(each_mib=2048, per_core=2, most=6, setup_s=30, seconds_each=15)),
-    Tier('faults', 'twenty random faults on a real OpenStack, ten minutes', folder('faults'), 4200,
-         root=True, lanes=Lanes(each_mib=2048, per_core=1, most=1, setup_s=30, seconds_each=30),
+    Tier('long', 'all deaths, all releases of Nova, random faults', folder('long'), 4200,
+         root=True, lanes=Lanes(each_mib=2048, per_core=2, most=6, setup_s=30, seconds_each=30),
          by_name=True),
 )
 

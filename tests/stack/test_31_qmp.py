@@ -3,15 +3,9 @@
 
 from __future__ import annotations
 
-from tests.stack.support import commanded
 from tests.stack.support import qmp
 from tests.stack.support import steering
 
 
 class QmpTest(qmp.QmpTests, steering.SteeringTest):
     nova = '31'
-
-
-class CommandTest(commanded.CommandTests, steering.SteeringTest):
-    nova = '31'
-    mode = 'eventlet'

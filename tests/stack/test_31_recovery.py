@@ -1,29 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nova-compute dies in the copy and around it, is stopped or not told, on Nova 31 (eventlet)."""
+"""nova-compute dies in the copy and around it, or is stopped, on Nova 31 (eventlet)."""
 
 from __future__ import annotations
 
 from tests.stack.support import deaths
 from tests.stack.support import recoveries
 from tests.stack.support import shutdowns
-from tests.stack.support import strands
 
 
 class RecoveryTest(recoveries.CopyTests, shutdowns.LeaveTests):
     nova = '31'
 
-    # A third of what Nova 34 gets: each takes long under eventlet.
+    # The others are in tests/long: each takes long under eventlet.
     test_in_the_copy_and_back_when_it_is_over = None
     test_in_the_copy_and_cancelled_after_it = None
+    test_post_copy_breaks_off_and_is_taken_up = None
 
 
 class DeathsTest(deaths.DeathsTest, shutdowns.AbortTests):
     nova = '31'
 
 
-class StrandsTest(strands.UntoldTests):
-    nova = '31'
-
-
 deaths.add_tests(DeathsTest, {name: deaths.PLACES[name] for name in (
-    'prepared', 'rollback_of_volumes', 'volumes', 'before_the_destination_is_told', 'record')})
+    'prepared', 'rollback_of_volumes', 'before_the_destination_is_told')})

@@ -69,6 +69,9 @@ AROUND_THE_COPY = {
 
 
 PLACES = {**AROUND_THE_COPY, **AFTER_THE_COPY}
+#: one of each kind is played in each run of the tests, the others are in tests/long
+ALWAYS = frozenset({'parked', 'prepared', 'rollback', 'destination_told', 'bindings', 'files',
+                    'after_the_destination_was_told', 'allocations'})
 
 
 class DeathsTest(recoveries.RecoveryTest):
@@ -99,6 +102,22 @@ class DeathsTest(recoveries.RecoveryTest):
         self.wait_dead(death.host)
         self.start_again(death.host)
         self.assert_agree(run, death.ends_on, death.status)
+
+
+class BootingDeathsTest(DeathsTest):
+    """Where Nova would boot a second copy."""
+
+    nova_conf = {**DeathsTest.nova_conf, 'DEFAULT': {'resume_guests_state_on_host_boot': True}}
+
+
+def always(places):
+    """Return those of a table that are played in each run."""
+    return {name: death for name, death in places.items() if name in ALWAYS}
+
+
+def others(places):
+    """Return those that are not."""
+    return {name: death for name, death in places.items() if name not in ALWAYS}
 
 
 def add_tests(case, places):

@@ -18,6 +18,10 @@ from tests.stack.support import steering
 
 # How long it is away: the fault itself, and not a wait for something.
 AWAY_S = 30.0
+POST = f'{deaths.MANAGER}_post_live_migration'
+ROLLBACK = f'{deaths.MANAGER}_rollback_live_migration'
+#: Nova itself waits for a minute by default for the answer to a message that is lost
+IMPATIENT = {'rpc_response_timeout': 20}
 
 
 class StrandsTest(deaths.DeathsTest):
@@ -55,6 +59,22 @@ class StrandsTest(deaths.DeathsTest):
     def signal(self, host, number):
         for pid in self.computes(host):
             os.kill(pid, number)
+
+    def goes_on_without(self, what, run, host, status):
+        """Let what was stopped go on while a part of the cloud is away."""
+        with self.away(what):
+            self.signal('n1', signal.SIGCONT)
+        self.assert_agree(run, host, status)
+
+    def freeze(self, host):
+        """Freeze nova-compute until Nova takes it for dead."""
+        self.addCleanup(self.signal, host, signal.SIGCONT)
+        self.signal(host, signal.SIGSTOP)
+
+    def thaw(self, host):
+        """Let it go on, and wait until Nova has seen it."""
+        self.signal(host, signal.SIGCONT)
+        self.stack.wait_computes()
 
     @contextlib.contextmanager
     def away(self, what):
