@@ -38,7 +38,8 @@ Record = record_mod.Record
 LOOK_EVERY_S = 15.0
 # Of these looks, each so-manieth is also at what no record tells of.
 SEARCH_EVERY = 2
-# Nova may change its records while the hosts are asked: then they are asked again.
+# Nova may change its records while the hosts are asked, or this process may be frozen: then they
+# are asked again.
 LOOKS = 3
 # What is seen is written down where it has changed, and else once in so long.
 SEEN_EVERY_S = 60.0
@@ -86,12 +87,15 @@ class Recovery:
     """The recovery of this host's migrations.
 
     :param search: returns what nothing was written down of, made again as far as it is known
+    :param clock: seconds; it goes on while this process is frozen
     """
 
     def __init__(self, records: written_mod.Records, hands: hands_mod.Hands, world: World,
-                 search: Callable[[], Iterable[Record]] = lambda: ()) -> None:
+                 search: Callable[[], Iterable[Record]] = lambda: (),
+                 clock: Callable[[], float] = time.monotonic) -> None:
         self._records = records
         self._search = search
+        self._clock = clock
         self._looks = 0
         self._is_searching = False
         self._hands = hands
@@ -302,20 +306,27 @@ class Recovery:
         return found
 
     def look(self, record: Record) -> evidence.Evidence:
-        """Collect the evidence of a migration now."""
+        """Collect the evidence of a migration now.
+
+        Where it does not come together in time, Nova counts as not known: nothing is done then.
+        """
         now = self._records.get(record.migration)
         context = kept_mod.context_of(record)
         known = hands_mod.nova_knows(record, context)
         for _ in range(LOOKS):
-            before = known
+            before, began_s = known, self._clock()
             # The source last: while the other was asked, its job may have ended.
             is_evacuated = (known.home is evidence.Home.OTHER
                             and self._is_evacuated(context, record))
             destination = self._world.destination(context, record.destination, record.server)
             source, job = self._world.source(record.server)
             known = hands_mod.nova_knows(record, context)
-            if known == before:
+            if known == before and self._clock() - began_s <= plan.FRESH_S:
                 break
+        else:
+            LOG.warning('What is asked of Nova and of both hosts is answered too slowly, or '
+                        'changes meanwhile', instance_uuid=record.server)
+            known = known._replace(home=evidence.Home.SILENT)
         return evidence.Evidence(
             source=source, job=job, destination=destination,
             written=now.written if now is not None else evidence.Written.LOST,

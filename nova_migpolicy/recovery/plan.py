@@ -17,6 +17,11 @@ from nova_migpolicy.recovery import table
 
 Kind = table.Kind
 
+#: seconds; evidence of which a part was seen longer ago is collected again before anything is
+#: done, for a process may have been frozen. A destination and a third host that are both silent
+#: take as long to be asked
+FRESH_S = 8.0
+
 
 class Action(enum.Enum):
     """A change of the world, by the hands that know Nova and libvirt."""

@@ -11,6 +11,7 @@ from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import recovering
 from nova_migpolicy import exception
 from nova_migpolicy.recovery import evidence
+from nova_migpolicy.recovery import plan
 from nova_migpolicy import written
 from tests.contract import base
 from tests.contract import computing
@@ -40,8 +41,9 @@ class RecoveryCase(base.ContractCase):
             'nova_migpolicy.compute.hands.nova_knows',
             lambda record, context: hands_mod.Known(*self.nova)))
         self.search = mock.Mock(return_value=[])
+        self.now_s = 0.0
         self.recovery = recovering.Recovery(
-            self.records, self.hands, self.world, self.search)
+            self.records, self.hands, self.world, self.search, lambda: self.now_s)
         self.record = cases.a_record(undecided=None, tries=0)
         self.records.keep(self.record)
         self.paid = []
@@ -375,6 +377,45 @@ class TestSuperseded(RecoveryCase):
         self.nova = UNDER_WAY
         self.look()
         self.hands.roll_back.assert_called_once()
+
+
+class TestStale(RecoveryCase):
+    """What was seen of a host is not acted on once the rest has taken too long."""
+
+    def frozen(self, times):
+        """Let this process be frozen while the destination answers, and it arrive there then."""
+        def ask(context, host, server):
+            nonlocal times
+            times -= 1
+            if times >= 0:
+                self.now_s += plan.FRESH_S + 1.0
+                return Destination.ABSENT
+            return Destination.ARRIVED
+
+        self.world.source.return_value = (Source.PAUSED, False)
+        self.world.destination.side_effect = ask
+
+    def test_what_took_too_long_is_asked_again(self):
+        self.frozen(1)
+        seen = self.recovery.look(self.record)
+        self.assertEqual((Destination.ARRIVED, Home.SOURCE), (seen.destination, seen.home))
+
+    def test_nothing_is_done_where_it_takes_too_long_again_and_again(self):
+        self.frozen(recovering.LOOKS)
+        self.look()
+        self.assertEqual([], self.hands.method_calls)
+        self.assertEqual('wait', self.now().undecided['kind'])
+        self.look()
+        self.assertEqual('finish', self.hands.method_calls[-2][0])
+
+    def test_nor_where_nova_changes_it_again_and_again(self):
+        def ask(context, host, server):
+            self.nova = OVER if self.nova == UNDER_WAY else UNDER_WAY
+            return Destination.ABSENT
+
+        self.world.destination.side_effect = ask
+        self.look()
+        self.assertEqual([], self.hands.method_calls)
 
 
 class TestEnds(RecoveryCase):

@@ -7,6 +7,7 @@ from collections import abc
 import dataclasses
 
 from nova_migpolicy.recovery import evidence
+from nova_migpolicy.recovery import plan
 from nova_migpolicy.sim.cluster import world as world_mod
 
 Source = evidence.Source
@@ -15,9 +16,6 @@ Written = evidence.Written
 Home = evidence.Home
 Program = world_mod.Program
 SOURCE, DESTINATION, THIRD = world_mod.HOSTS
-
-#: what was seen longer ago is looked at again before anything is done
-FRESH_S = 8.0
 
 HOMES = {SOURCE: Home.SOURCE, DESTINATION: Home.DESTINATION, THIRD: Home.OTHER}
 
@@ -73,7 +71,7 @@ class Looks:
                 found = None
             self.has_source_answered = found is not None
             # What Nova did meanwhile may have changed a domain that was looked at afterwards.
-            if world.now_s - began_s <= FRESH_S and seen == self._rows(as_it_is=fenced):
+            if world.now_s - began_s <= plan.FRESH_S and seen == self._rows(as_it_is=fenced):
                 said = found or Found(Source.SILENT, False, Written.LOST)
                 return dataclasses.replace(
                     seen, source=said.source, job=said.job, written=said.written,
