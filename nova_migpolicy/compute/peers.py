@@ -30,12 +30,26 @@ MOST_OF_A_SERVER = 2
 MOST_AT_ONCE = 8
 NO_ANSWER = ('libvirt has not answered {} earlier questions yet; see whether it hangs on this '
              'host, and start it again if it does')
+# Changes that other hosts ask for, which wait for libvirt as well, and for Nova's other services.
+# Two of one server at once would be in each other's way.
+MOST_CHANGES = 4
+NOT_DONE = ('this host is still at work on others, {} in number, to finish or to remove what is '
+            'here; if that stays, see whether its libvirt hangs, and start it again if it does')
 
 
 class Places:
-    """Bounds the questions that wait for libvirt."""
+    """Bounds what other hosts ask for here and waits for libvirt.
 
-    def __init__(self) -> None:
+    :param of_a_server: the most of one server at once
+    :param at_once: of all servers
+    :param obstacle: why there is no place, with the number of those that are taken to be put in
+    """
+
+    def __init__(self, of_a_server: int = MOST_OF_A_SERVER, at_once: int = MOST_AT_ONCE,
+                 obstacle: str = NO_ANSWER) -> None:
+        self._of_a_server = of_a_server
+        self._at_once = at_once
+        self._obstacle = obstacle
         self._lock = threading.Lock()
         self._taken: list[str] = []
 
@@ -44,11 +58,11 @@ class Places:
         """Take a place in the block; give None, or why there is none."""
         with self._lock:
             of_it, all_of_them = self._taken.count(server), len(self._taken)
-            is_free = of_it < MOST_OF_A_SERVER and all_of_them < MOST_AT_ONCE
+            is_free = of_it < self._of_a_server and all_of_them < self._at_once
             if is_free:
                 self._taken.append(server)
         try:
-            yield None if is_free else NO_ANSWER.format(all_of_them)
+            yield None if is_free else self._obstacle.format(all_of_them)
         finally:
             if is_free:
                 with self._lock:

@@ -93,6 +93,7 @@ class MigrationService:
         self._newest_request = newest_request
         self._whereabouts = whereabouts
         self._places = peers.Places()
+        self._changes = peers.Places(1, peers.MOST_CHANGES, peers.NOT_DONE)
         self._take_over = take_over
         self._discard = discard
         self._written = written
@@ -257,18 +258,24 @@ class MigrationService:
 
     def take_over(self, context: Any, server: str, migration: str) -> Answer:
         """Finish a migration that has arrived here, for a host that was to start the guest."""
-        try:
-            self._take_over(context, server, migration)
-        except nova_exception.NovaException as error:
-            return protocol.refusal(str(error))
+        with self._changes.taken(server) as obstacle:
+            if obstacle is not None:
+                return protocol.refusal(obstacle, protocol.UNAVAILABLE)
+            try:
+                self._take_over(context, server, migration)
+            except nova_exception.NovaException as error:
+                return protocol.refusal(str(error))
         return Answer(protocol.OK, {})
 
     def discard(self, context: Any, server: str) -> Answer:
         """Remove what a deleted server has left here, for the host that sent it here."""
-        try:
-            self._discard(context, server)
-        except exception.GuestError as error:
-            return protocol.refusal(str(error))
+        with self._changes.taken(server) as obstacle:
+            if obstacle is not None:
+                return protocol.refusal(obstacle, protocol.UNAVAILABLE)
+            try:
+                self._discard(context, server)
+            except exception.GuestError as error:
+                return protocol.refusal(str(error))
         return Answer(protocol.OK, {})
 
     def use_release(self, server: str, migration: str) -> Answer:

@@ -128,11 +128,11 @@ class TestHangingLibvirt(controlled.ControlBase):
     def setUp(self):
         super().setUp()
         self.began, self.goes_on = threading.Semaphore(0), threading.Event()
-        self.control._whereabouts = self.blocked
+        self.control._whereabouts = self.control._take_over = self.control._discard = self.blocked
         self.threads = []
         self.addCleanup(self.go_on)
 
-    def blocked(self, server):
+    def blocked(self, *given):
         self.began.release()
         self.assertTrue(self.goes_on.wait(LONG_S))
         return SAID
@@ -143,17 +143,17 @@ class TestHangingLibvirt(controlled.ControlBase):
             thread.join(LONG_S)
             self.assertFalse(thread.is_alive())
 
-    def hang(self, server):
+    def hang(self, *given, do=None):
         """Ask in a thread, and wait until it hangs in libvirt."""
-        self.threads.append(threading.Thread(target=self.control.whereabouts, args=(server,)))
+        self.threads.append(threading.Thread(target=do or self.control.whereabouts, args=given))
         self.threads[-1].start()
         self.assertTrue(self.began.acquire(timeout=LONG_S))
 
-    def refused(self, server):
+    def refused(self, *given, do=None):
         """Ask what is answered at once, or never."""
         answers = []
         asks = threading.Thread(
-            target=lambda: answers.append(self.control.whereabouts(server)))
+            target=lambda: answers.append((do or self.control.whereabouts)(*given)))
         self.threads.append(asks)
         asks.start()
         while not answers and asks.is_alive():
@@ -174,6 +174,30 @@ class TestHangingLibvirt(controlled.ControlBase):
         for number in range(peers.MOST_AT_ONCE):
             self.hang(f'server {number}')
         self.assertEqual(protocol.UNAVAILABLE, self.refused(SERVER).status)
+
+    def test_nothing_is_changed_twice_at_once(self):
+        """A host asks again for what was not done within its patience."""
+        changes = ((self.control.take_over, (SERVER, controlled.MIGRATION)),
+                   (self.control.discard, (SERVER,)))
+        for do, given in changes:
+            self.hang(None, *given, do=do)
+            for again, other in changes:
+                answer = self.refused(None, *other, do=again)
+                self.assertEqual(protocol.UNAVAILABLE, answer.status)
+                self.assertIn('still at work on others, 1 in number', answer.message)
+            self.hang(SERVER)
+            self.go_on()
+            self.goes_on.clear()
+        self.goes_on.set()
+        for do, given in changes:
+            self.assertEqual(protocol.OK, do(None, *given).status)
+
+    def test_few_changes_of_many_servers_keep_a_thread(self):
+        for number in range(peers.MOST_CHANGES):
+            self.hang(None, f'server {number}', do=self.control.discard)
+        answer = self.refused(None, SERVER, do=self.control.discard)
+        self.assertEqual(protocol.UNAVAILABLE, answer.status)
+        self.assertIn('see whether its libvirt hangs', answer.message)
 
     def test_it_is_asked_again_once_it_answers(self):
         for _ in range(peers.MOST_OF_A_SERVER):
