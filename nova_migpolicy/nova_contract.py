@@ -110,6 +110,18 @@ NAMES: tuple[Name, ...] = (
     Name(f'{DRIVER}.resume_state_on_host_boot', 'ask before a start'),
     Name(f'{DRIVER}.resume', 'ask before a start'),
     Name(f'{DRIVER}.rescue', 'ask before a start'),
+    Name(f'{DRIVER}.unrescue', 'ask before a start', ('context', 'instance')),
+    Name(f'{DRIVER}.spawn', 'ask before a start', (
+        'context', 'instance', 'image_meta', 'injected_files', 'admin_password', 'allocations')),
+    Name(f'{DRIVER}.migrate_disk_and_power_off', 'ask before a resize', (
+        'context', 'instance', 'dest', 'flavor', 'network_info')),
+    Name(f'{DRIVER}.finish_migration', 'ask before a start', (
+        'context', 'migration', 'instance', 'disk_info', 'network_info', 'image_meta',
+        'resize_instance', 'allocations')),
+    Name(f'{DRIVER}.finish_revert_migration', 'ask before a start', (
+        'context', 'instance', 'network_info', 'migration')),
+    Name('nova.exception:InstanceFaultRollback', 'refuse a resize and leave the server be'),
+    Name('nova.compute.vm_states:BUILDING', 'see that a server has never run'),
     Name(f'{MANAGER}._get_compute_info', 'finish what was left', ('context', 'host')),
     Name(f'{MANAGER}._destroy_evacuated_instances', 'spare what is here again',
          ('context', 'node_cache')),

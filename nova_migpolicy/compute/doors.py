@@ -92,7 +92,8 @@ class Doors:
         if instance.host != self._host:
             return False
         has = self._domain(instance.uuid)
-        return doors.only_starts_anew(case.written, case.status, has.source, has.job)
+        return doors.only_starts_anew(case.written, case.status, has.source, has.job,
+                                      is_source=case.source == self._host)
 
     def _is_released(self, context: Any, instance: Any, case: Case, seen: evidence.Evidence,
                      here: Home) -> bool:

@@ -472,6 +472,45 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._may_start(context, instance)
         return super().rescue(context, instance, *args, **kwargs)
 
+    def unrescue(self, context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
+        """End a rescue as Nova does, unless another host runs the guest."""
+        self._may_start(context, instance)
+        return super().unrescue(context, instance, *args, **kwargs)
+
+    def spawn(self, context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
+        """Make a guest as Nova does, unless another host runs it, as of one that was shelved.
+
+        One that is being built has never run, and of one that is rebuilt it was asked before.
+        """
+        if (instance.vm_state != vm_states.BUILDING
+                and instance.task_state not in hands_mod.REPLACING):
+            self._may_start(context, instance)
+        return super().spawn(context, instance, *args, **kwargs)
+
+    def migrate_disk_and_power_off(self, context: Any, instance: Any, *args: Any,
+                                   **kwargs: Any) -> Any:
+        """Begin a resize as Nova does, unless another host runs the guest.
+
+        Nothing has been done then, and the server is as before.
+        """
+        try:
+            self._may_start(context, instance)
+        except doors_mod.Closed as error:
+            raise nova_exception.InstanceFaultRollback(error) from error
+        return super().migrate_disk_and_power_off(context, instance, *args, **kwargs)
+
+    def finish_migration(self, context: Any, migration: Any, instance: Any, *args: Any,
+                         **kwargs: Any) -> Any:
+        """Start what was resized as Nova does, unless another host runs the guest."""
+        self._may_start(context, instance)
+        return super().finish_migration(context, migration, instance, *args, **kwargs)
+
+    def finish_revert_migration(self, context: Any, instance: Any, *args: Any,
+                                **kwargs: Any) -> Any:
+        """Start what is back from a resize as Nova does, unless another host runs the guest."""
+        self._may_start(context, instance)
+        return super().finish_revert_migration(context, instance, *args, **kwargs)
+
     @contextlib.contextmanager
     def _own_guest(self, server: str) -> Iterator[guest_mod.MigratingGuest]:
         """Give the calls on a server's domain, on a connection of their own."""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rule for whatever starts a server's guest: no door starts a second copy.
 
-Hard reboot, start, resume at the boot of a host, rebuild and evacuation ask it first, wherever a
-migration of the server is unfinished or has ended oddly. No answer counts as yes, it runs there.
+Hard reboot, start, resume, rescue and its end, resize, unshelving, resume at the boot of a host,
+rebuild and evacuation ask it first, wherever a live migration of the server is unfinished or has
+ended oddly. No answer counts as yes, it runs there.
 """
 
 from __future__ import annotations
@@ -57,17 +58,19 @@ def must_ask(written: evidence.Written, status: evidence.Status) -> bool:
 
 
 def only_starts_anew(written: evidence.Written, status: evidence.Status, here: Source,
-                     job: bool) -> bool:
-    """Whether a guest runs where Nova has it, long after its last migration.
+                     job: bool, *, is_source: bool) -> bool:
+    """Whether a guest runs where Nova has it, and its last migration does not take it away.
 
     To start it anew makes no copy more than there is, so no other host, which may be no more, has
     to be asked.
 
     :param here: the domain on the host where Nova has it, as of a source
     :param job: libvirt on this host sends it to another one
+    :param is_source: the host is the migration's source, from where it may be about to leave
     """
+    is_open = status in (evidence.Status.QUEUED, evidence.Status.UNDER_WAY)
     return (written is evidence.Written.LOST and here is Source.RUNNING and not job
-            and status not in (evidence.Status.QUEUED, evidence.Status.UNDER_WAY))
+            and not (is_source and is_open))
 
 
 def opening(seen: evidence.Evidence, here: Home, *, is_released: bool = False) -> Opening:
@@ -116,7 +119,9 @@ def _is_evacuated(seen: evidence.Evidence, here: Home) -> bool:
 def _is_at_home(seen: evidence.Evidence, here: Home) -> bool:
     """Whether a migration that nobody wrote down is long over, and left nothing elsewhere."""
     other = {Home.SOURCE: seen.destination is Destination.ABSENT,
-             Home.DESTINATION: seen.source in OFF}
+             Home.DESTINATION: seen.source in OFF,
+             # As after a resize, which leaves what it needs to go back.
+             Home.OTHER: seen.source in OFF and seen.destination is Destination.ABSENT}
     return (seen.written is evidence.Written.LOST and seen.is_settled and not seen.job
             and here is seen.home and other.get(here, False))
 

@@ -14,6 +14,7 @@ from nova.virt.libvirt import driver as libvirt_driver
 
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import compat
+from nova_migpolicy.compute import doors
 from nova_migpolicy.compute import driver
 from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import kept as kept_mod
@@ -74,6 +75,63 @@ class TestWhereabouts(base.ContractCase):
         self.assertEqual(
             peers.Whereabouts(domains.SILENT, driver.CONF.host, 0, 0),
             self.told(side_effect=libvirt.libvirtError('away')))
+
+
+class TestDoors(base.ContractCase):
+    """Whatever makes a domain asks first whether another host runs the guest."""
+
+    STARTS = ('reboot', 'power_on', 'resume_state_on_host_boot', 'resume', 'rescue', 'unrescue',
+              'spawn', 'finish_revert_migration', 'migrate_disk_and_power_off')
+
+    def setUp(self):
+        super().setUp()
+        self.tested = self.driver(base.FakeDomain(), driver.LibvirtDriver)
+        self.tested._doors = mock.create_autospec(doors.Doors, instance=True)
+        self.server = self.instance()
+        self.server.task_state = None
+
+    def call(self, name, *first):
+        """Call a method that is Nova's behind the door; return whether it was Nova's."""
+        with mock.patch.object(libvirt_driver.LibvirtDriver, name,
+                               return_value='done') as novas:
+            given = (self.context, *first, self.server, 'more')
+            self.assertEqual('done', getattr(self.tested, name)(*given, named='too'))
+            novas.assert_called_once_with(*given, named='too')
+
+    def test_each_asks_and_is_novas_then(self):
+        for name in self.STARTS:
+            self.tested._doors.reset_mock()
+            self.call(name)
+            self.tested._doors.check.assert_called_once_with(self.context, self.server)
+        self.call('finish_migration', 'a migration')
+        self.assertEqual(2, self.tested._doors.check.call_count)
+
+    def test_none_begins_where_the_door_is_closed(self):
+        self.tested._doors.check.side_effect = doors.Closed(reason='it runs there')
+        for name, *first in (*((name,) for name in self.STARTS[:-1]),
+                             ('finish_migration', 'a migration')):
+            with mock.patch.object(libvirt_driver.LibvirtDriver, name) as novas:
+                self.assertRaises(doors.Closed, getattr(self.tested, name), self.context,
+                                  *first, self.server)
+            novas.assert_not_called()
+
+    def test_a_resize_that_is_refused_leaves_the_server_as_it_is(self):
+        self.tested._doors.check.side_effect = doors.Closed(reason='it runs there')
+        with mock.patch.object(
+                libvirt_driver.LibvirtDriver, 'migrate_disk_and_power_off') as novas:
+            error = self.assertRaises(
+                nova_exception.InstanceFaultRollback, self.tested.migrate_disk_and_power_off,
+                self.context, self.server)
+        novas.assert_not_called()
+        self.assertIn('it runs there', str(error.inner_exception))
+
+    def test_what_was_asked_before_or_never_ran_is_not_asked_about(self):
+        self.server.vm_state = 'building'
+        self.call('spawn')
+        self.server.vm_state = 'active'
+        for self.server.task_state in ('rebuilding', 'rebuild_spawning'):
+            self.call('spawn')
+        self.tested._doors.check.assert_not_called()
 
 
 class TestMigration(handing.MigrationCase):

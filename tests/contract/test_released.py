@@ -246,6 +246,26 @@ class DoorTest(ReleasedBase):
         self.answers = {'n3': RUNS_THERE}
         self.assertIn('It is not started on n3', self.check())
 
+    def test_what_has_left_its_source_is_started_anew(self):
+        """The source may have died before it told Nova that all is done."""
+        self.records.drop(cases.MIGRATION)
+        for here, allowed in (('n1', False), ('n2', True), ('n3', True)):
+            self.here, self.server.host = here, here
+            self.answers = {here: RUNS_THERE}
+            self.assertEqual(allowed, self.check() == '', here)
+
+    def test_what_was_resized_since(self):
+        """Its old copy is on the host that it may have to go back to, off."""
+        self.migration.status = 'error'
+        self.records.drop(cases.MIGRATION)
+        self.here, self.server.host = 'n3', 'n3'
+        self.answers = {'n1': OFF_THERE, 'n2': domains.ABSENT, 'n3': domains.ABSENT}
+        self.assertEqual('', self.check())
+        self.answers['n2'] = RUNS_THERE
+        self.assertIn('It is not started on n3', self.check())
+        del self.answers['n2']
+        self.assertIn('recovery release', self.check())
+
     def test_at_home_where_nothing_is_written_down(self):
         self.migration.status = 'error'
         self.records.drop(cases.MIGRATION)

@@ -68,6 +68,24 @@ EXAMPLES = (
      'the domain on its source host runs'),
     ('evacuation of a source that answers and has it off', Home.OTHER, over(
         Status.ENDED, source=Source.SHUT_OFF), Answer.REFUSE, 'start it there'),
+    ('end of a resize to a third host, long after a migration', Home.OTHER, over(
+        Status.GIVEN_UP, source=Source.SHUT_OFF, home=Home.OTHER, written=Written.LOST),
+     Answer.START, 'it is at home here'),
+    ('the same where the old destination runs it', Home.OTHER, over(
+        Status.GIVEN_UP, source=Source.SHUT_OFF, destination=Destination.ARRIVED,
+        home=Home.OTHER, written=Written.LOST), Answer.REFUSE, 'one of these has a copy of it'),
+    ('the same where the source does', Home.OTHER, over(
+        Status.GIVEN_UP, home=Home.OTHER, written=Written.LOST), Answer.REFUSE,
+     'one of these has a copy of it'),
+    ('return from a resize', Home.SOURCE, over(
+        Status.GIVEN_UP, source=Source.SHUT_OFF, written=Written.LOST), Answer.START,
+     'it is over'),
+    ('unshelving on a host that a migration had left', Home.SOURCE, over(
+        Status.GIVEN_UP, source=Source.ABSENT, written=Written.LOST), Answer.START,
+     'it is at home here'),
+    ('unshelving while the destination is off', Home.OTHER, over(
+        Status.GIVEN_UP, source=Source.ABSENT, destination=Destination.SILENT, home=Home.OTHER,
+        written=Written.LOST), Answer.REFUSE, 'the host does not answer'),
     ('all done, and the destination is off', Home.SOURCE, over(
         written=Written.DONE, destination=Destination.SILENT), Answer.REFUSE,
      'recovery release SERVER'),
@@ -166,8 +184,10 @@ class TestDoors(testtools.TestCase):
                               for status in Status if not doors.must_ask(known, status)])
 
     def test_what_runs_at_home_is_only_started_anew(self):
-        found = {(known, status, has, job) for known in Written for status in Status
-                 for has in Source for job in (True, False)
-                 if doors.only_starts_anew(known, status, has, job)}
-        self.assertEqual({(Written.LOST, status, Source.RUNNING, False) for status in set(Status)
-                          - {Status.QUEUED, Status.UNDER_WAY}}, found)
+        for is_source, statuses in ((True, set(Status) - {Status.QUEUED, Status.UNDER_WAY}),
+                                    (False, set(Status))):
+            found = {(known, status, has, job) for known in Written for status in Status
+                     for has in Source for job in (True, False)
+                     if doors.only_starts_anew(known, status, has, job, is_source=is_source)}
+            self.assertEqual(
+                {(Written.LOST, status, Source.RUNNING, False) for status in statuses}, found)
