@@ -88,6 +88,16 @@ class Doors:
         LOG.error('It is not started here: %s', reason, instance=instance)
         raise Closed(reason=f'It is not started on {self._host}: {reason}')
 
+    def has_to_ask(self, context: Any, instance: Any) -> bool:
+        """Whether `check` would ask other hosts, which takes long where one is silent."""
+        try:
+            case = self._case(context, instance)
+            return case is not None and not self._only_starts_anew(instance, case)
+        except Exception as error:
+            LOG.warning('It is not known whether another host has to be asked: %s', error,
+                        instance=instance)
+            return False
+
     def _only_starts_anew(self, instance: Any, case: Case) -> bool:
         if instance.host != self._host:
             return False

@@ -165,7 +165,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         recovery = self._recovery = recovering.Recovery(self._records, hands, takeover, search)
         self._doors = doors_mod.Doors(host, self._records, self._domain_here, channel,
                                       recovery.finish)
-        hooks.install(recovery, self._doors.check, hands.keeps_allocation)
+        hooks.install(recovery, self._doors.check, self._has_to_ask, hands.keeps_allocation)
         arrivals.install()
         self._stopping = stopping_mod.Stopping(
             lambda: self._policies.on_shutdown, self._current, stopping_mod.Others(
@@ -430,6 +430,12 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         """
         if self._doors is not None:
             self._doors.check(context, instance)
+
+    def _has_to_ask(self, context: Any, instance: Any) -> bool:
+        """Whether Nova, at its start, may start a server of which other hosts have to be asked."""
+        may_be_started = CONF.resume_guests_state_on_host_boot or instance.task_state is not None
+        return may_be_started and self._doors is not None and self._doors.has_to_ask(
+            context, instance)
 
     def destroy(self, context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
         """Destroy as Nova does; its job is ended before, where it is sent to another host.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import functools
+import threading
 from typing import Any
 
 from nova.compute import task_states
@@ -31,6 +32,8 @@ LOG = logging.getLogger(__name__)
 
 # Nova's words for an evacuation after which it destroys, at its start, what is left on the source.
 UNCLEARED = ('accepted', 'pre-migrating', 'done')
+# Servers for whose sake other hosts are asked at the start, side by side.
+STARTS_AT_ONCE = 16
 
 Wrapped = Callable[..., Any]
 
@@ -53,11 +56,13 @@ class Hooks:
         self._aborting: list[str] = []
 
     def install(self, recovery: recovering.Recovery, may_start: Callable[[Any, Any], None],
+                has_to_ask: Callable[[Any, Any], bool],
                 keeps_allocation: Callable[[Any, Any], bool]) -> None:
         """Put them in place, once in the life of a process.
 
         :param recovery: takes up what an earlier process has left
         :param may_start: raises Closed where a server's guest must not be started here
+        :param has_to_ask: whether it may ask other hosts for that, at the start of this process
         :param keeps_allocation: whether a server has arrived here, and has what it takes
         """
         self._recovery = recovery
@@ -68,7 +73,7 @@ class Hooks:
             '_do_rebuild_instance_with_claim': lambda rebuild: _asked_first(
                 may_start, self._unbound_here(rebuild)),
             '_destroy_evacuated_instances': self._spared,
-            '_init_instance': functools.partial(_started, recovery)}
+            '_init_instance': functools.partial(_started, recovery, has_to_ask)}
         for name, wrap in wraps.items():
             setattr(self._manager, name, wrap(getattr(self._manager, name)))
         tracker = self._manager.rt
@@ -290,24 +295,38 @@ def _unless_here(host: str, keeps_allocation: Callable[[Any, Any], bool],
     return look
 
 
-def _started(recovery: recovering.Recovery, init_instance: Wrapped) -> Wrapped:
+def _started(recovery: recovering.Recovery, has_to_ask: Callable[[Any, Any], bool],
+             init_instance: Wrapped) -> Wrapped:
+    places = threading.Semaphore(STARTS_AT_ONCE)
+
+    def later(context: Any, instance: Any) -> None:
+        try:
+            instance.refresh()
+        except nova_exception.InstanceNotFound:
+            LOG.info('It was deleted meanwhile', instance=instance)
+            return
+        init_instance(context, instance)
+
+    def beside(context: Any, instance: Any) -> None:
+        # A silent host takes seconds to ask: the others, and Nova's service, need not wait.
+        with places:
+            try:
+                later(context, instance)
+            except Exception:
+                LOG.exception('Nova has not looked after it as at each start', instance=instance)
+
     @functools.wraps(init_instance)
     def start(context: Any, instance: Any) -> Any:
         record = recovery.open_of(instance.uuid)
-        if record is None or instance.task_state == task_states.DELETING:
-            if recovery.has_touched(instance.uuid):
-                instance.refresh()
-            return init_instance(context, instance)
-        LOG.info('It is left to recovery: a migration of it was not finished', instance=instance)
-
-        def later() -> None:
-            try:
-                instance.refresh()
-            except nova_exception.InstanceNotFound:
-                LOG.info('It was deleted meanwhile', instance=instance)
-                return
-            init_instance(context, instance)
-
-        return recovery.owe(record, later)
+        if record is not None and instance.task_state != task_states.DELETING:
+            LOG.info('It is left to recovery: a migration of it was not finished',
+                     instance=instance)
+            return recovery.owe(record, functools.partial(later, context, instance))
+        if recovery.has_touched(instance.uuid):
+            instance.refresh()
+        if instance.task_state != task_states.DELETING and has_to_ask(context, instance):
+            return threading.Thread(target=beside, args=(context, instance), daemon=True,
+                                    name=f'start of {instance.uuid}').start()
+        return init_instance(context, instance)
 
     return start

@@ -46,10 +46,11 @@ class HooksCase(computing.ManagerCase):
         self.novas = {name: getattr(self.manager, name) for name in WRAPPED}
         self.hands = mock.create_autospec(hands_mod.Hands, instance=True)
         self.hooks = hooks_mod.Hooks(self.manager, 'source', self.records, self.hands)
+        self.has_to_ask = mock.Mock(return_value=False)
 
     def install(self):
         self.manager.rt = mock.Mock()
-        self.hooks.install(self.recovery, lambda context, instance: None,
+        self.hooks.install(self.recovery, lambda context, instance: None, self.has_to_ask,
                            lambda context, instance: False)
 
 
@@ -384,8 +385,43 @@ class TestStart(HooksCase):
         self.recovery.owe.call_args.args[1]()
         self.novas_init.assert_not_called()
 
+    def test_no_server_waits_for_hosts_that_are_asked_for_another(self):
+        """Each of them may be silent, and takes seconds to ask then."""
+        self.has_to_ask.return_value = True
+        goes_on, all_ask = threading.Event(), threading.Barrier(hooks_mod.STARTS_AT_ONCE + 1)
+        self.addCleanup(goes_on.set)
+
+        def ask(context, instance):
+            all_ask.wait(computing.LONG_S)
+            self.assertTrue(goes_on.wait(computing.LONG_S))
+
+        self.novas_init.side_effect = ask
+        for _ in range(hooks_mod.STARTS_AT_ONCE):
+            self.start()
+        all_ask.wait(computing.LONG_S)
+        self.assertEqual(hooks_mod.STARTS_AT_ONCE, self.refresh.call_count)
+        self.has_to_ask.return_value, self.novas_init.side_effect = False, None
+        self.start()
+        self.assertEqual(hooks_mod.STARTS_AT_ONCE + 1, self.novas_init.call_count)
+        goes_on.set()
+        self.wait()
+
+    def test_what_is_started_beside_the_others_and_fails_is_logged(self):
+        self.has_to_ask.return_value = True
+        self.novas_init.side_effect = RuntimeError('no network')
+        self.start()
+        self.wait()
+        self.assertIn('no network', self.log.output)
+
+    def wait(self):
+        for thread in threading.enumerate():
+            if thread.name.startswith('start of'):
+                thread.join(computing.LONG_S)
+                self.assertFalse(thread.is_alive())
+
     def test_a_server_that_is_being_deleted_is_novas(self):
         self.recovery.open_of.return_value = 'a record'
+        self.has_to_ask.return_value = True
         self.server.task_state = 'deleting'
         self.start()
         self.novas_init.assert_called_once_with(self.context, self.server)
@@ -451,7 +487,8 @@ class TestRefused(HooksCase):
         def closed(context, instance):
             raise doors.Closed(reason='it runs there')
 
-        self.hooks.install(self.recovery, closed, lambda context, instance: False)
+        self.hooks.install(self.recovery, closed, self.has_to_ask,
+                           lambda context, instance: False)
         rebuild = safe_utils.get_wrapped_function(type(self.manager).rebuild_instance)
         named = inspect.signature(rebuild).parameters
         given = dict.fromkeys(list(named)[3:])

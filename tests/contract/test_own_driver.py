@@ -125,6 +125,17 @@ class TestDoors(base.ContractCase):
         novas.assert_not_called()
         self.assertIn('it runs there', str(error.inner_exception))
 
+    def test_other_hosts_are_only_asked_at_the_start_where_nova_may_start_it(self):
+        asks = self.tested._doors.has_to_ask
+        for resumes, task, expected in ((False, None, 0), (False, 'powering-on', 1),
+                                        (True, None, 1)):
+            self.set_option('resume_guests_state_on_host_boot', resumes)
+            self.server.task_state = task
+            asks.reset_mock()
+            self.assertEqual(bool(expected), bool(
+                self.tested._has_to_ask(self.context, self.server)))
+            self.assertEqual(expected, asks.call_count)
+
     def test_what_was_asked_before_or_never_ran_is_not_asked_about(self):
         self.server.vm_state = 'building'
         self.call('spawn')

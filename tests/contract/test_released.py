@@ -206,15 +206,30 @@ class DoorTest(ReleasedBase):
         found = self.records.use_release(arguments['server'], arguments['migration'])
         return 200, {'by': found and found.by}
 
+    def doors(self):
+        return doors.Doors(self.here, self.records, lambda server: self.answers[self.here],
+                           types.SimpleNamespace(ask=self.ask), finish=mock.Mock())
+
     def check(self):
         """Whether a start is allowed here."""
-        tested = doors.Doors(self.here, self.records, lambda server: self.answers[self.here],
-                             types.SimpleNamespace(ask=self.ask), finish=mock.Mock())
         try:
-            tested.check(self.context, self.server)
+            self.doors().check(self.context, self.server)
         except doors.Closed as error:
             return str(error)
         return ''
+
+    def test_whether_other_hosts_have_to_be_asked(self):
+        self.ask = mock.Mock(side_effect=AssertionError('not yet'))
+        self.assertTrue(self.doors().has_to_ask(self.context, self.server))
+        self.records.drop(cases.MIGRATION)
+        for status, here, expected in (('error', RUNS_THERE, False), ('error', OFF_THERE, True),
+                                       ('completed', OFF_THERE, False)):
+            self.migration.status, self.answers = status, {'n1': here}
+            self.assertEqual(expected, self.doors().has_to_ask(self.context, self.server))
+        self.answers = {}
+        self.migration.status = 'error'
+        self.assertFalse(self.doors().has_to_ask(self.context, self.server))
+        self.assertIn('It is not known whether another host has to be asked', self.log.output)
 
     def test_a_start_is_allowed_and_not_asked_about_again(self):
         self.migration.status = 'error'
