@@ -45,6 +45,8 @@ LOOKS = 3
 SEEN_EVERY_S = 60.0
 # What is undecided for longer is locked: most of it passes sooner.
 LOCK_AFTER_S = 30.0
+# What went wrong then is for operators: a server's owner sees the reason of its lock.
+FAILED = 'the last step failed'
 # These wait for something outside, and are told about each time that they change.
 _UNDECIDED = frozenset({Kind.WAIT, Kind.HOLD, Kind.RESUME})
 # How a migration has ended after these.
@@ -377,8 +379,9 @@ class Recovery:
         self._world.tell(record, f'recovery: {step.kind.value}, for {step.reason}')
 
     def _lock_meanwhile(self, record: Record, step: table.Step) -> None:
+        reason = FAILED if step.reason.startswith(FAILED) else step.reason
         try:
-            self._hands.lock(record, step.reason)
+            self._hands.lock(record, reason)
         except Exception as error:
             LOG.warning('It is not locked, though its migration is undecided: %s', error,
                         instance_uuid=record.server)
@@ -394,7 +397,7 @@ class Recovery:
             record = self._records.get(migration)
             if record is not None:
                 self._say(record, table.Step(
-                    Kind.WAIT, f'the last step failed: {type(error).__name__}: {error}'[:500]))
+                    Kind.WAIT, f'{FAILED}: {type(error).__name__}: {error}'[:500]))
         except exception.MigPolicyError as again:
             LOG.warning('Migration %(migration)s: %(error)s',
                         {'migration': migration, 'error': again})

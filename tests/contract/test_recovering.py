@@ -295,11 +295,13 @@ class TestSteps(RecoveryCase):
         self.assertEqual('the destination does not answer', self.hands.lock.call_args.args[1])
 
     def test_so_is_what_fails_again_and_again(self):
-        self.hands.roll_back.side_effect = RuntimeError('no neutron')
+        """The server's owner, who sees the lock, does not see what failed."""
+        self.hands.roll_back.side_effect = RuntimeError('no neutron at 10.0.0.1')
         self.wait_for_destination(recovering.LOCK_AFTER_S)
         self.world.destination.return_value = Destination.ABSENT
         self.look()
-        self.assertIn('no neutron', self.hands.lock.call_args.args[1])
+        self.assertEqual('the last step failed', self.hands.lock.call_args.args[1])
+        self.assertIn('no neutron at 10.0.0.1', self.now().undecided['reason'])
 
     def test_what_is_decided_is_unlocked(self):
         self.wait_for_destination(recovering.LOCK_AFTER_S)
