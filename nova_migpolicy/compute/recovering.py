@@ -329,10 +329,20 @@ class Recovery:
             LOG.warning('What is asked of Nova and of both hosts is answered too slowly, or '
                         'changes meanwhile', instance_uuid=record.server)
             known = known._replace(home=evidence.Home.SILENT)
+        if self._has_newer(record):
+            known = known._replace(is_superseded=True)
         return evidence.Evidence(
             source=source, job=job, destination=destination,
             written=now.written if now is not None else evidence.Written.LOST,
             is_evacuated=is_evacuated, **known._asdict())
+
+    def _has_newer(self, record: Record) -> bool:
+        """Whether a later migration of the server is not finished, whatever Nova calls it.
+
+        Its volumes and its guest are that one's then.
+        """
+        return any(other.server == record.server and other.started_s > record.started_s
+                   and other.written is not evidence.Written.DONE for other in self._records.all())
 
     def stay_obstacle(self, record: Record) -> str | None:
         """Return why a guest may not be taken for the source's, once its monitor saw the end.

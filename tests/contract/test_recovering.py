@@ -380,6 +380,26 @@ class TestSuperseded(RecoveryCase):
         self.look()
         self.hands.roll_back.assert_called_once()
 
+    def test_nor_while_what_is_written_down_of_a_newer_one_is_not_done(self):
+        """Nova has given both up; the newer one has brought the guest to its own destination."""
+        newer = cases.a_record(migration=cases.OTHER, destination='another',
+                               started_s=self.record.started_s + 60.0, undecided=None, tries=0)
+        self.records.keep(newer)
+        self.records.change(self.record.migration, written=evidence.Written.ROLLING_BACK)
+        self.nova = hands_mod.Known(Home.SOURCE, Status.GIVEN_UP, False, False)
+        self.world.source.return_value = (Source.PAUSED, False)
+        self.world.destination.side_effect = lambda context, host, server: (
+            Destination.ARRIVED if host == 'another' else Destination.ABSENT)
+        self.hands.remove_source_copy.side_effect = RuntimeError('libvirt holds on to it')
+        self.look()
+        self.hands.let_run.assert_not_called()
+        self.assertEqual('a newer live migration of the server is under way',
+                         self.now().undecided['reason'])
+        self.records.change(newer.migration, written=evidence.Written.DONE)
+        self.look()
+        self.look()
+        self.hands.roll_back.assert_called()
+
 
 class TestStale(RecoveryCase):
     """What was seen of a host is not acted on once the rest has taken too long."""
