@@ -327,7 +327,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 policy=kept_mod.policy_of(current.in_force(), kept.request)))
             if session is None:
                 current.close()
-                super()._live_migration(*given)
+                super()._live_migration(
+                    *given[:4], self._if_it_stayed(kept, given[4]), *given[5:])
             else:
                 with self._events(instance, session) as session.has_events:
                     super()._live_migration(*given)
@@ -338,6 +339,27 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 del self._current[instance.uuid]
             if current.session is not None:
                 current.session.undo()
+
+    def _if_it_stayed(self, kept: kept_mod.Kept,
+                      recover_method: Callable[..., None]) -> Callable[..., None]:
+        """Return Nova's rollback for its own monitor, but not of a guest that may have left.
+
+        That monitor goes by libvirt on the source alone, which may have been started again in the
+        switchover. The record stays then, and recovery finds out.
+        """
+        @functools.wraps(recover_method)
+        def roll_back(context: Any, instance: Any, *args: Any, **kwargs: Any) -> None:
+            obstacle = None
+            if not outcome_mod.has_stayed(self._guest_of(instance.uuid)):
+                obstacle = self._stay_obstacle(kept.record)
+            if obstacle is None:
+                recover_method(context, instance, *args, **kwargs)
+                return
+            LOG.error("Nova's own monitor says that the migration has failed, and it is not "
+                      'rolled back: where the guest runs is left to recovery: %s', obstacle,
+                      instance=instance)
+
+        return roll_back
 
     @staticmethod
     def _cancel_before_start(current: migration_mod.Migration, why: str, context: Any,

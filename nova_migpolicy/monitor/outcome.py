@@ -146,6 +146,20 @@ def is_over(guest: guest_mod.MigratingGuest, call: MigrateCall) -> bool:
     return _judge(guest, call, None)[0] is not None
 
 
+def has_stayed(guest: guest_mod.MigratingGuest) -> bool:
+    """Whether the source alone tells that a guest runs nowhere else, whose migration has failed.
+
+    For a migration that another monitor has watched. False where libvirt does not answer.
+    """
+    try:
+        outcome, _ = _judge(guest, MigrateCall(started=True), None)
+    except exception.GuestError as error:
+        LOG.warning('libvirt does not say whether the guest has stayed: %s', error,
+                    instance_uuid=guest.uuid)
+        return False
+    return outcome is not None and outcome.end is End.FAILED and outcome.is_certain
+
+
 def _judge(
     guest: guest_mod.MigratingGuest, call: MigrateCall, abort_reason: str | None,
 ) -> tuple[Outcome | None, bool]:

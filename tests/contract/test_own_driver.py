@@ -535,6 +535,40 @@ class TestMigration(handing.MigrationCase):
         self.assertEqual((0, libvirt.VIR_MIGRATE_LIVE),
                          (params[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH], flags))
 
+    def stock_fails(self, state, *known):
+        """Let Nova's monitor take one for failed; return what is written down of it then."""
+        def fail(tested, context, server, guest, dest, post, recover, block, data, *rest):
+            recover(context, server, dest, data, migration_status='cancelled')
+
+        guest = mock.Mock(uuid=base.UUID)
+        guest.job_stats.return_value, guest.state.side_effect = {}, [state]
+        self.recover.reset_mock()
+        with mock.patch.object(libvirt_driver.LibvirtDriver, '_live_migration_monitor', fail), \
+                mock.patch.object(self.tested, '_guest_of', return_value=guest), \
+                mock.patch.object(self.tested, '_stay_obstacle', side_effect=known) as asked:
+            self.start({'migpolicy:profile': 'nova'})
+        self.assertEqual(len(known), asked.call_count)
+        return [record.written for record in self.tested._records.all()]
+
+    def test_novas_own_monitor_may_roll_back_what_has_stayed(self):
+        for state, known in (((libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED), ()),
+                             ((libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION),
+                              (None,))):
+            self.assertEqual([], self.stock_fails(state, *known))
+            self.recover.assert_called_once_with(
+                self.context, self.server, 'dest', self.data, migration_status='cancelled')
+
+    def test_but_not_what_may_have_left(self):
+        """libvirt was started again in the switchover, and the guest may run on both hosts."""
+        for state in (exception.GuestError('state', 'no libvirt'),
+                      (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION),
+                      (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_MIGRATION_CANCELED)):
+            self.assertEqual([evidence.Written.COPYING],
+                             self.stock_fails(state, 'the guest has arrived'))
+            self.recover.assert_not_called()
+            self.assertEqual({}, self.tested._current)
+            self.assertIn('left to recovery: the guest has arrived', self.log.output)
+
     def check_source(self, specs=None, **conf):
         self.tested._measurements = mock.Mock()
         for name, value in conf.items():
