@@ -87,8 +87,15 @@ class Hooks:
         """
         # In this order: it is in at least one of them at each moment.
         return (_has(self._entering, server, migration) or server in self._aborting
-                or server in self._manager._waiting_live_migrations
-                or _has(self._at_work, server, migration))
+                or self._waits(server) or _has(self._at_work, server, migration))
+
+    def _waits(self, server: str) -> bool:
+        """Whether a migration of a server is in Nova's queue, or leaves it just now.
+
+        Nova leaves one there whose preparation has failed. One that enters has no future yet.
+        """
+        _, future = self._manager._waiting_live_migrations.get(server, (None, None))
+        return future is not None and not future.done()
 
     @property
     def is_at_work(self) -> bool:

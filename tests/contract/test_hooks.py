@@ -111,6 +111,20 @@ class TestMigration(HooksCase):
             self.assertEqual((True, [evidence.Written.PREPARING]), found, moment)
         self.assertFalse(self.hooks.is_novas(base.UUID, self.migration.uuid))
 
+    def test_one_whose_preparation_fails_is_novas_no_more(self):
+        """Nova leaves it in its queue."""
+        def fail(*args):
+            self.look('preparing')
+            raise RuntimeError('no bus')
+
+        self.manager._do_pre_live_migration_from_source.side_effect = fail
+        self.migrate()
+        _, future = self.manager._waiting_live_migrations[base.UUID]
+        self.assertIn('no bus', str(future.exception(computing.LONG_S)))
+        self.assertEqual((True, [evidence.Written.PREPARING]), self.seen['preparing'])
+        for migration in (self.migration.uuid, None):
+            self.assertFalse(self.hooks.is_novas(base.UUID, migration))
+
     def test_it_is_novas_while_nova_takes_it_out_of_its_queue(self):
         self.install()
         self.patch(self.manager, '_notify_about_instance_usage')
@@ -124,7 +138,7 @@ class TestMigration(HooksCase):
         self.patch(compute_utils, 'notify_about_instance_action')
         self.migration.dest_compute = 'dest'
         future = mock.Mock()
-        future.cancel.return_value = True
+        future.cancel.return_value, future.done.return_value = True, False
         self.manager._waiting_live_migrations[base.UUID] = self.migration, future
         self.look('before')
         try:
