@@ -107,6 +107,8 @@ class Recovery:
         self._seen: dict[str, tuple[evidence.Evidence, float]] = {}
         # Seconds from a try to resume it until the next.
         self._rests_s: dict[str, float | None] = {}
+        # The migrations that were written down at the last look, by their servers.
+        self._written: Mapping[str, Iterable[str]] = {}
         self._touched: set[str] = set()
         # Releases that were dealt with, by the migration.
         self._let_go: set[str] = set()
@@ -163,7 +165,12 @@ class Recovery:
             self._is_searching = True
             threading.Thread(target=self._find, name='recovery of the unwritten',
                              daemon=True).start()
-        for record in self._records.all():
+        found = self._records.all()
+        written: dict[str, list[str]] = {}
+        for record in found:
+            written.setdefault(record.server, []).append(record.migration)
+        self._written = written
+        for record in found:
             self.take_up(record)
         for release in self._records.releases(unused_only=True):
             if release.record.migration not in self._let_go:
@@ -341,8 +348,10 @@ class Recovery:
 
         Its volumes and its guest are that one's then.
         """
-        return any(other.server == record.server and other.started_s > record.started_s
-                   and other.written is not evidence.Written.DONE for other in self._records.all())
+        others = [self._records.get(one) for one in self._written.get(record.server, ())
+                  if one != record.migration]
+        return any(other is not None and other.started_s > record.started_s
+                   and other.written is not evidence.Written.DONE for other in others)
 
     def stay_obstacle(self, record: Record) -> str | None:
         """Return why a guest may not be taken for the source's, once its monitor saw the end.
