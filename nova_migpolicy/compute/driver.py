@@ -75,6 +75,10 @@ CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
 
 MIB = 2 ** 20
+# Whoever reads it would roll back what may run on the destination.
+MISLEADING = ('what is written down of the migration says that nothing was sent, and can be '
+              'neither replaced nor removed; see whether the disk with the state_path of '
+              'nova-compute can be written')
 
 
 class OrderRefused(nova_exception.NovaException):
@@ -325,6 +329,9 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 block_migration=block_migration, source=CONF.host,
                 source_bdms=kept_mod.volumes_of(post_method), written=kept_mod.Written.COPYING,
                 policy=kept_mod.policy_of(current.in_force(), kept.request)))
+            if kept.is_misleading:
+                self._cancel_before_start(current, MISLEADING, *given)
+                return
             if session is None:
                 current.close()
                 super()._live_migration(

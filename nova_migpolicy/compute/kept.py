@@ -104,6 +104,7 @@ class Kept:
 
     :param request: the policy keys of its request
     :ivar is_kept: it is on the disk
+    :ivar is_misleading: an earlier one is, which could be neither replaced nor removed
     :ivar record: as it was begun, whether it is on the disk or not; None before
     """
 
@@ -114,6 +115,7 @@ class Kept:
         self._migration = migration
         self.request = request
         self.is_kept = is_kept
+        self.is_misleading = False
         self.record: record_mod.Record | None = None
 
     def begin(self, describe: Callable[[], record_mod.Record]) -> None:
@@ -130,6 +132,13 @@ class Kept:
                       '%(error)s', {'migration': self._migration, 'error': error},
                       exc_info=not isinstance(error, exception.MigPolicyError))
             self.drop()
+            self.is_misleading = self._is_there()
+
+    def _is_there(self) -> bool:
+        try:
+            return self._records.get(self._migration) is not None
+        except exception.MigPolicyError:
+            return True
 
     def change(self, **fields: Any) -> None:
         """Bring it up to date."""

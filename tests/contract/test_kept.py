@@ -159,6 +159,26 @@ class TestKept(handing.MigrationCase):
             self.unwritten()
         self.assertIn('no such version', self.log.output)
 
+    def test_nothing_is_sent_while_what_is_written_says_so_and_cannot_be_changed(self):
+        """As on a disk that takes no writes any more, after an error."""
+        self.server, self.data = self.instance(), self.migrate_data()
+        record = kept.describe(
+            self.context, self.server, 'dest', self.data.migration, self.data,
+            block_migration=False, source_bdms=None, source='source', written=Written.PREPARING)
+        self.records.keep(record)
+        self.recover.side_effect = None
+        broken = OSError(errno.EROFS, 'it takes no writes')
+        with mock.patch('nova_migpolicy.written._replace', side_effect=broken), \
+                mock.patch.object(os, 'unlink', side_effect=broken), \
+                mock.patch.object(driver.nova_records, 'explain') as explain:
+            self.tested._live_migration(
+                self.context, self.server, 'dest', *self.ends, False, self.data)
+        self.assertEqual([], self.domain.calls)
+        self.assertEqual({'migration_status': 'cancelled', 'source_bdms': mock.ANY},
+                         self.recover.call_args.kwargs)
+        self.assertIn('neither replaced nor removed', explain.call_args.args[-1])
+        self.assertEqual([record], self.records.all())
+
     def test_what_nova_cannot_read_is_refused_by_name(self):
         record = self.watch_for(outcome_mod.End.COMPLETED)
         newer = {**record.migrate_data, 'nova_object.version': '9.0'}
