@@ -384,7 +384,8 @@ class Recovery:
         before = record.undecided or {}
         now = {'since_s': before.get('since_s', time.time()), 'kind': step.kind.value,
                'reason': step.reason, **self._last_look(record, before)}
-        if step.kind is not Kind.HOLD and now['since_s'] <= time.time() - LOCK_AFTER_S:
+        if (step.kind is not Kind.HOLD and now['since_s'] <= time.time() - LOCK_AFTER_S
+                and not self._is_anothers(record)):
             self._lock_meanwhile(record, step)
         is_told = all(before.get(name) == now[name] for name in ('kind', 'reason'))
         if is_told and not _has_aged(before, now):
@@ -396,6 +397,11 @@ class Recovery:
         LOG.warning('Migration %(migration)s is undecided: %(reason)s', {
             'migration': record.migration, 'reason': step.reason}, instance_uuid=record.server)
         self._world.tell(record, f'recovery: {step.kind.value}, for {step.reason}')
+
+    def _is_anothers(self, record: Record) -> bool:
+        """Whether a server is a newer migration's, which is not undecided for this one's sake."""
+        seen = self._seen.get(record.migration)
+        return seen is not None and seen[0].is_superseded
 
     def _lock_meanwhile(self, record: Record, step: table.Step) -> None:
         reason = FAILED if step.reason.startswith(FAILED) else step.reason

@@ -380,6 +380,16 @@ class TestSuperseded(RecoveryCase):
         self.look()
         self.hands.roll_back.assert_called_once()
 
+    def test_nor_is_the_server_locked_for_so_long(self):
+        """The newer one may run for hours, and its server's users act on it afterwards."""
+        self.nova = (*UNDER_WAY, True)
+        self.look()
+        undecided = self.now().undecided
+        self.records.change(self.record.migration, undecided={
+            **undecided, 'since_s': undecided['since_s'] - recovering.LOCK_AFTER_S})
+        self.look()
+        self.hands.lock.assert_not_called()
+
     def test_nor_while_what_is_written_down_of_a_newer_one_is_not_done(self):
         """Nova has given both up; the newer one has brought the guest to its own destination."""
         newer = cases.a_record(migration=cases.OTHER, destination='another',
