@@ -98,7 +98,8 @@ class WatchingTest(CliTest):
         child, log = self.spawn('watch', run.server)
         self.said(log, ' progress: ')
         told = self.json('policy', 'retune', run.server, '--bandwidth-mib-s', '400')
-        self.assertEqual(({'bandwidth_mib_s': 400}, False), (told['applied'], told['pending']))
+        # A libvirt that is too busy to answer within a second is not waited for.
+        self.assertEqual({} if told['pending'] else {'bandwidth_mib_s': 400}, told['applied'])
         self.assertEqual(0, child.wait(WATCH_TIMEOUT_S), log.read_text())
         text = log.read_text()
         for part in (' phase: passes', 'decision: operator: ', 'set bandwidth 400 MiB/s: done',
@@ -113,7 +114,8 @@ class WatchingTest(CliTest):
         self.assertEqual(60, held['max_downtime_ms'])
         self.assertEqual(['max_downtime_ms'], self.json('policy', 'progress', run.server)['held'])
         told = self.json('policy', 'retune', run.server, '--release', 'max_downtime_ms')
-        self.assertEqual((['max_downtime_ms'], {}), (told['released'], told['held']))
+        self.assertEqual({}, told['held'])
+        self.assertEqual([] if told['pending'] else ['max_downtime_ms'], told['released'])
         said = self.cli(*OURS, 'policy', 'retune', run.server, '--bandwidth-mib-s', '401',
                         status=1).stderr
         self.assertIn('max_bandwidth_mib_s', said)

@@ -29,7 +29,7 @@ class CommandTests(qmp.Monitor):
         self.assertEqual(('passes', 'running', None), (
             found['phase'], found['status'], found['outcome']))
         self.assertGreater(found['pass_number'], 1)
-        told = self.admin.tune(run.server, run.migration, bandwidth_mib_s=400)
+        told = self.tune(run, bandwidth_mib_s=400)
         self.assertEqual({'bandwidth_mib_s': 400}, told['applied'])
         self.assert_moved(self.finish(run))
         self.assert_promise(run, 1000)

@@ -39,6 +39,20 @@ class InPhase:
         return run
 
 
+    def tune(self, run, **changes):
+        """Retune it; what a busy libvirt keeps from being answered is told by the timeline."""
+        before = len(run.records('retune'))
+        told = self.admin.tune(run.server, run.migration, **changes)
+        if not told.get('pending'):
+            return told
+        record = lab_client.wait(
+            lambda: run.records('retune')[before:], bool, steering.MIGRATION_TIMEOUT_S,
+            'the retune to be carried out')[0]
+        return {'held': record['held'], 'applied': {
+            name: record['held'].get(name, record['policy'].get(name))
+            for name in record['values']}}
+
+
 class PhaseTests(InPhase):
     """In the disk phase, the bulk copy, the passes and post-copy."""
 

@@ -49,7 +49,7 @@ class QmpTests(Monitor):
                                 bandwidth_mib_s=steering.CAP_MIB_S)
         self.assertEqual(HELD, self.throttle(run))
         # Too little for it to converge.
-        told = self.admin.tune(run.server, run.migration, max_throttle_percent=25)
+        told = self.tune(run, max_throttle_percent=25)
         self.assertEqual({'max_throttle_percent': 25}, told['applied'])
         self.assertEqual((25, 25, 25, 50), self.throttle(run))
         lab_client.wait(lambda: [s.get('throttle_percent') for s in run.records('sample')],
@@ -62,7 +62,7 @@ class QmpTests(Monitor):
     def test_a_rate_while_disks_are_copied(self):
         run = self.in_disks(max_bandwidth_mib_s=400)
         self.assertEqual([steering.CAP_MIB_S], self.speeds(run))
-        told = self.admin.tune(run.server, run.migration, bandwidth_mib_s=20)
+        told = self.tune(run, bandwidth_mib_s=20)
         self.assertEqual({'bandwidth_mib_s': 20}, told['applied'])
         self.assertEqual([20], self.speeds(run))
         self.admin.abort(run.server, run.migration)

@@ -13,9 +13,6 @@ from tests.stack.support import steering
 class Retune(phases.InPhase):
     """Shorthands."""
 
-    def tune(self, run, **changes):
-        return self.admin.tune(run.server, run.migration, **changes)
-
     def progress(self, run):
         return self.admin.forecast(run.server, run.migration)
 
