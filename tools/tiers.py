@@ -115,9 +115,11 @@ TIERS = (
          folder('simulation'), 900),
     Tier('property', 'hypothesis on the engine and the policy', folder('property'), 3600),
     Tier('contract', "what the plugin relies on in Nova 31 to 34's private code", (
-        contract('31', False), contract('32', False), contract('33', False),
-        contract('33', True), contract('34', False), contract('34', True),
+        contract('31', False), contract('32', False), contract('33', True), contract('34', True),
     ), 3600, at_once=len(os.sched_getaffinity(0))),
+    Tier('eventlet', 'the same of Nova 33 and 34 with eventlet, their other mode', (
+        contract('33', False), contract('34', False),
+    ), 3600, at_once=len(os.sched_getaffinity(0)), by_name=True),
     Tier('lab', 'facts about real QEMU and libvirt, on hosts of namespaces', folder('lab'), 3600,
          root=True, lanes=Lanes(each_mib=1024, per_core=1, most=2, setup_s=3, seconds_each=7)),
     Tier('stack', 'a real OpenStack with the plugin', folder('stack'), 4200, root=True,
@@ -161,8 +163,9 @@ def _parse() -> argparse.Namespace:
         'FaultTest" for one class; "tools/test --changed" before a commit; "tools/test --changed '
         '--base origin/main" for a branch.')
     parser.add_argument('tier', nargs='*', metavar='TIER',
-                        help='what to run, by default all but the last: ' + ', '.join(
-                            t.name for t in TIERS))
+                        help='what to run, by default ' + ', '.join(
+                            t.name for t in TIERS if not t.by_name) + '; only by name: '
+                        + ', '.join(t.name for t in TIERS if t.by_name))
     parser.add_argument('--list', action='store_true', help='name the tiers and what they are')
     parser.add_argument('-k', metavar='REGEX', help='only tests whose name matches')
     parser.add_argument('--changed', action='store_true',
