@@ -23,6 +23,7 @@ BENCHES = {
     'recovery': ('recovery', 'recovery on the model of a cluster whose hosts die'),
     'retune': ('retune_latency',
                'from the request to the setting in QEMU, and the same for cancel'),
+    'slots': ('slots', 'slots and the queue on the model of a fleet whose hosts die'),
     'speed': ('model_speed', 'how fast the model of QEMU is'),
     'together': ('contest.together',
                  'small guests sent at once over one link, and the migration after them'),

@@ -145,6 +145,10 @@ class RecordNotDropped(RecordFileError):
     FAILED = 'the record of a migration was not removed from'
 
 
+class BadMessage(MigPolicyError):
+    """What another host has sent is no message about slots, or nonsense; the sentence says why."""
+
+
 class UnknownServer(MigPolicyError):
     """Nova has no server of this id."""
 

@@ -93,6 +93,24 @@ START_POST_COPY = 'post_copy'
 PAUSE = 'pause'
 ORDERS = (CANCEL, FORCE_COMPLETE, START_POST_COPY, PAUSE)
 
+# Classes of priority in the queue for slots, and their points out of 100.
+DRAIN = 'drain'
+USER = 'user'
+MAINTENANCE = 'maintenance'
+PRIORITIES: Mapping[str, int] = {DRAIN: 100, USER: 50, MAINTENANCE: 20}
+
+# What a migration that waits for a slot waits for.
+INCOMING_PLACE = 'incoming place'
+OUTGOING_PLACE = 'outgoing place'
+#: it runs alone on its destination
+WHOLE_HOST = 'whole host'
+#: another one runs alone there, or is about to
+ONE_ALONE = 'one that runs alone'
+#: the destination has just started, and learns first what comes to it
+RECOUNT = 'recount'
+#: the destination has not answered yet
+AN_ANSWER = 'answer'
+
 # What nova-compute does with its running migrations when it is stopped.
 FINISH = 'finish'
 ABORT_ALL = 'abort'

@@ -9,7 +9,7 @@ import textwrap
 import testtools
 
 ROOT = pathlib.Path(__file__).parents[2]
-ROOMS = ('policy', 'engine', 'sim', 'recovery')
+ROOMS = ('policy', 'engine', 'sim', 'recovery', 'capacity')
 BLOCKED = ('nova', 'oslo_config', 'oslo_log', 'oslo_utils', 'oslo_serialization', 'libvirt',
            'libvirt_qemu', 'eventlet', 'logging', 'threading', 'time', 'socket', 'subprocess')
 # What only a library that a pure room may use brings along.
