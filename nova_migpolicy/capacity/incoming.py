@@ -574,8 +574,9 @@ class Incoming:
         if not isinstance(message, messages.FromSource) or any(
                 not messages.is_name(one) for one in (message.source, message.migration)):
             return ()
-        ticket = Ticket(message.source, message.migration, (
-            self._lives.epoch(message.source), 0))
+        said = tuple(one if messages.is_number(one) else 0
+                     for one in (message.epoch, message.number))
+        ticket = Ticket(message.source, message.migration, (said[0], said[1]))
         return (messages.Refused(reason=reason[:2000], **self._to(ticket)),)
 
 

@@ -160,7 +160,8 @@ class Turn:
     refused: str = ''
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether a value is a whole number that a message may have."""
     return type(value) is int and 0 <= value <= _HIGHEST
 
 
@@ -179,7 +180,7 @@ def is_name(value: object) -> bool:
 
 #: by the name of a field: whether a value is one, and what it has to be
 _AMOUNT = (_is_amount, f'an amount from 0 to {_LONGEST_S:.0f}')
-_NUMBER = (_is_number, f'a whole number from 0 to {_HIGHEST}')
+_NUMBER = (is_number, f'a whole number from 0 to {_HIGHEST}')
 _NAME = (is_name, 'a name of at most 255 characters')
 _TIME = (lambda value: value is None or _is_amount(value), f'none, or {_AMOUNT[1]}')
 _CHECKS: abc.Mapping[str, tuple[abc.Callable[[object], bool], str]] = {
@@ -187,7 +188,7 @@ _CHECKS: abc.Mapping[str, tuple[abc.Callable[[object], bool], str]] = {
     'epoch': _NUMBER, 'number': _NUMBER, 'to_epoch': _NUMBER, 'answers': _NUMBER,
     'offer': _NUMBER, 'place': _NUMBER, 'waiting': _NUMBER, 'used': _NUMBER, 'limit': _NUMBER,
     'room': _NUMBER,
-    'priority': (lambda value: _is_number(value) and value <= 100,   # type: ignore[operator]
+    'priority': (lambda value: is_number(value) and value <= 100,   # type: ignore[operator]
                  'a number from 0 to 100'),
     'cost': (lambda value: type(value) in (int, float) and math.isfinite(
         typing.cast('float', value)) and typing.cast('float', value) >= 0,
