@@ -111,7 +111,7 @@ TIERS = (
              'doc/build'),
     ), 900),
     Tier('unit', 'the parts, one by one', folder('unit'), 3600),
-    Tier('simulation', 'the model of QEMU against recordings, and recovery against faults',
+    Tier('simulation', 'the model of QEMU against recordings, recovery and slots against faults',
          folder('simulation'), 900),
     Tier('property', 'hypothesis on the engine and the policy', folder('property'), 3600),
     Tier('contract', "what the plugin relies on in Nova 31 to 34's private code", (

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import abc
 import dataclasses
 import enum
+import itertools
 import typing
 
 from nova_migpolicy.capacity import heaps
@@ -52,7 +53,7 @@ class Ticket:
 
     said: the epoch and the number of that message. until_s: of the state, when nothing comes.
     heard_s: when that message came. offer: the number of the last offer. place: where to go back
-    to, while it is offered. was_reserved: it was offered what its server's check had reserved.
+    to, while it is offered. was_reserved: it was offered what its check had reserved.
     """
 
     source: str
@@ -91,6 +92,7 @@ class _Source:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Reserved:
+    server: str
     is_alone: bool
 
 
@@ -206,13 +208,14 @@ class Incoming:
         self.limits = limits
         return self.wake(now_s)
 
-    def reserve(self, now_s: float, server: str, cost: float = 0.0) -> waits.Refusal | None:
-        """Keep a place for a server that is being checked, or say why there is none.
+    def reserve(self, now_s: float, migration: str, server: str, cost: float = 0.0
+                ) -> waits.Refusal | None:
+        """Keep a place for a migration that is being checked, or say why there is none.
 
-        It is kept for RESERVE_S, and is the migration's when that asks within this time.
+        It is kept for RESERVE_S, and is the migration's when that asks within this time. What is
+        over but was not yet let pass counts as used: who waits is before who is checked.
         """
-        self._expire(now_s)
-        had = self._reserved.get(server)
+        had = self._reserved.get(migration)
         is_alone = self.limits.is_alone(cost) if had is None else had.is_alone
         used = self.used - (had is not None)
         kind = ''
@@ -225,14 +228,14 @@ class Incoming:
             return waits.Refusal(self.host, kind, self.used, self.limits.max_incoming,
                                  self._names())
         if had is None:
-            self._reserved[server] = _Reserved(is_alone)
+            self._reserved[migration] = _Reserved(server, is_alone)
             self._alone += is_alone
-        self._timers.put((_RESERVED, server), now_s + limits_mod.RESERVE_S)
+        self._timers.put((_RESERVED, migration), now_s + limits_mod.RESERVE_S)
         return None
 
-    def unreserve(self, now_s: float, server: str) -> Turn:
-        """Keep no place for a server any more."""
-        self._unreserve(server)
+    def unreserve(self, now_s: float, migration: str) -> Turn:
+        """Keep no place for a migration any more that was checked."""
+        self._unreserve(migration)
         return self.wake(now_s)
 
     # What a source says.
@@ -336,7 +339,7 @@ class Incoming:
     def _hold(self, now_s: float, ticket: Ticket, message: messages.Wanting) -> None:
         self._leave(now_s, ticket)
         self._describe(now_s, ticket, message)
-        self._unreserve(ticket.server)
+        self._unreserve(ticket.migration)
         ticket.state, ticket.since_s = State.HOLDING, now_s
         self._place(ticket)
 
@@ -497,11 +500,11 @@ class Incoming:
         self._send_offer(now_s, ticket, sends)
 
     def _offer_reserved(self, now_s: float, ticket: Ticket, sends: Sends) -> bool:
-        """Offer a waiting one the place that its server's check has reserved."""
-        if (ticket.state is not State.WAITING or ticket.server not in self._reserved
+        """Offer a waiting one the place that its check has reserved."""
+        if (ticket.state is not State.WAITING or ticket.migration not in self._reserved
                 or now_s < self.starts_s or self._queue.rests(ticket.source)):
             return False
-        self._unreserve(ticket.server)
+        self._unreserve(ticket.migration)
         if (self._alone or (ticket.is_alone and self.used)
                 or not limits_mod.has_room(self.used, self.limits.max_incoming)):
             return False
@@ -510,11 +513,11 @@ class Incoming:
         self._offer(now_s, ticket, sends)
         return True
 
-    def _unreserve(self, server: str) -> None:
-        reserved = self._reserved.pop(server, None)
+    def _unreserve(self, migration: str) -> None:
+        reserved = self._reserved.pop(migration, None)
         if reserved is not None:
             self._alone -= reserved.is_alone
-            self._timers.drop((_RESERVED, server))
+            self._timers.drop((_RESERVED, migration))
 
     # What is sent.
 
@@ -562,12 +565,8 @@ class Incoming:
 
     def _names(self) -> tuple[str, ...]:
         """Return the servers that have a place, as many as are named."""
-        names: list[str] = []
-        for one in self._placed.values():
-            if len(names) == waits.NAMED:
-                break
-            names.append(one.server)
-        return tuple(names)
+        having = itertools.chain(self._placed.values(), self._reserved.values())
+        return tuple(one.server for one in itertools.islice(having, waits.NAMED))
 
     def _refusal(self, message: object, reason: str) -> tuple[messages.Message, ...]:
         """Answer nonsense, where it says whom."""

@@ -209,6 +209,18 @@ class Outgoing:
         if own is not None:
             own.phase, own.ends_s = phase, ends_s
 
+    def set_priority(self, now_s: float, migration: str, priority: int) -> Turn:
+        """Give a migration other points; where it waits, its age stays."""
+        work = _Work()
+        own = self._own.get(migration)
+        if own is not None and own.want.priority != priority:
+            own.want = dataclasses.replace(own.want, priority=priority)
+            self._line.remove(migration)
+            if own.stand is Stand.WAITING:
+                self._ask(now_s, own, work)
+        self._call(now_s, work)
+        return work.turn()
+
     def set_limits(self, now_s: float, limits: limits_mod.Limits) -> Turn:
         """Go by other limits. Who has a place keeps it."""
         self.limits = limits

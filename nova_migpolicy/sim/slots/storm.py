@@ -129,19 +129,18 @@ class _Storm:
         cost = chance.choice((500.0, 4000.0, 30_000.0))
         if chance.random() < self._alone:
             cost = 100_000.0
-        server = f'server-{self._number}'
+        want = fleet_mod.Want(f'm{self._number}', f'server-{self._number}', name, priority, cost)
         if chance.random() < 0.2:
-            self._check(hosts[name], server, cost)
-        self.fleet.begin(source, fleet_mod.Want(
-            f'm{self._number}', server, name, priority, cost))
+            self._check(hosts[name], want)
+        self.fleet.begin(source, want)
 
-    def _check(self, host: fleet_mod.Host, server: str, cost: float) -> None:
+    def _check(self, host: fleet_mod.Host, want: fleet_mod.Want) -> None:
         """Have a destination checked, which keeps a place for it."""
         machine = host.incoming
         if machine is None:
             return
         before, now_s = machine.used, self.fleet.clock(host)
-        refusal = machine.reserve(now_s, server, cost)
+        refusal = machine.reserve(now_s, want.migration, want.server, want.cost)
         limit = host.limits.max_incoming
         if refusal is None and machine.used > max(limit, before) and limit:
             raise Violation(f'{host.name} has promised {machine.used} places of {limit}')

@@ -236,16 +236,16 @@ class TestReservation(testtools.TestCase):
         ends = ends_mod.Ends(into=2)
         ends.ask('n1', want(1))
         machine = ends.destination
-        self.assertIsNone(machine.reserve(ends.now_s, 'db-7'))
-        refusal = machine.reserve(ends.now_s, 'db-8')
+        self.assertIsNone(machine.reserve(ends.now_s, 'm7', 'db-7'))
+        refusal = machine.reserve(ends.now_s, 'm8', 'db-8')
         self.assertEqual(('n2', vocabulary.INCOMING_PLACE, 2, 2), (
             refusal.host, refusal.kind, refusal.used, refusal.limit))
-        self.assertEqual('n2 has no free incoming place (2 of 2 used by db-1 and 1 more)',
+        self.assertEqual('n2 has no free incoming place (2 of 2 used by db-1 and db-7)',
                          refusal.sentence)
 
-    def test_it_is_the_servers_when_it_asks(self):
+    def test_it_is_the_migrations_when_it_asks(self):
         ends = ends_mod.Ends(into=1)
-        self.assertIsNone(ends.destination.reserve(ends.now_s, 'db-2'))
+        self.assertIsNone(ends.destination.reserve(ends.now_s, 'm2', 'db-2'))
         ends.ask('n1', want(1))
         self.assertEqual([], ends.holders())
         ends.ask('n3', want(2))
@@ -254,33 +254,33 @@ class TestReservation(testtools.TestCase):
 
     def test_it_ends(self):
         ends = ends_mod.Ends(into=1)
-        self.assertIsNone(ends.destination.reserve(ends.now_s, 'db-2'))
+        self.assertIsNone(ends.destination.reserve(ends.now_s, 'm2', 'db-2'))
         ends.ask('n1', want(1))
         ends.wait(limits_mod.RESERVE_S + 1)
         self.assertEqual(['m1'], ends.holders())
 
     def test_it_is_given_back(self):
         ends = ends_mod.Ends(into=1)
-        self.assertIsNone(ends.destination.reserve(ends.now_s, 'db-2'))
+        self.assertIsNone(ends.destination.reserve(ends.now_s, 'm2', 'db-2'))
         ends.ask('n1', want(1))
-        ends.take(ends.destination.unreserve(ends.now_s, 'db-2'))
+        ends.take(ends.destination.unreserve(ends.now_s, 'm2'))
         ends.deliver()
         self.assertEqual(['m1'], ends.holders())
 
     def test_checked_again_it_is_one(self):
         ends = ends_mod.Ends(into=2)
         for _ in range(3):
-            self.assertIsNone(ends.destination.reserve(ends.now_s, 'db-2'))
+            self.assertIsNone(ends.destination.reserve(ends.now_s, 'm2', 'db-2'))
         self.assertEqual(1, ends.destination.used)
 
     def test_one_that_runs_alone(self):
         ends = ends_mod.Ends(alone_above=1000.0)
         ends.ask('n1', want(1))
-        refusal = ends.destination.reserve(ends.now_s, 'db-9', 2000.0)
+        refusal = ends.destination.reserve(ends.now_s, 'm9', 'db-9', 2000.0)
         self.assertEqual(vocabulary.WHOLE_HOST, refusal.kind)
         ends.end('n1', 1)
-        self.assertIsNone(ends.destination.reserve(ends.now_s, 'db-9', 2000.0))
-        refusal = ends.destination.reserve(ends.now_s, 'db-1')
+        self.assertIsNone(ends.destination.reserve(ends.now_s, 'm9', 'db-9', 2000.0))
+        refusal = ends.destination.reserve(ends.now_s, 'm1', 'db-1')
         self.assertEqual(vocabulary.ONE_ALONE, refusal.kind)
 
 

@@ -139,6 +139,22 @@ class TestCalls(testtools.TestCase):
         ends.end('n1', 1)
         self.assertEqual(['m3'], ends.flowing('n1'))
 
+    def test_another_priority(self):
+        ends = ends_mod.Ends(out=0, into=1)
+        ends.ask('n1', want(1), want(2), want(3), want(4))
+        ends.wait(20.0)
+        ends.take(ends.sources['n1'].set_priority(ends.now_s, 'm4', 100))
+        ends.take(ends.sources['n1'].set_priority(ends.now_s, 'm1', 100))
+        ends.take(ends.sources['n1'].set_priority(ends.now_s, 'm9', 100))
+        ends.deliver()
+        ends.end('n1', 1)
+        self.assertEqual(['m4'], ends.flowing('n1'))
+        ends.take(ends.sources['n1'].set_priority(ends.now_s, 'm3', 51))
+        ends.take(ends.sources['n1'].set_priority(ends.now_s, 'm3', 50))
+        ends.deliver()
+        self.assertEqual(['m2', 'm3'], [
+            one.migration for one in ends.destination.in_order(ends.now_s)])
+
     def test_a_raised_limit(self):
         ends = ends_mod.Ends(out=1, into=0)
         ends.ask('n1', want(1), want(2), want(3))
