@@ -206,6 +206,7 @@ class Incoming:
     def set_limits(self, now_s: float, limits: limits_mod.Limits) -> Turn:
         """Go by other limits. Who has a place keeps it; whether one runs alone stays, too."""
         self.limits = limits
+        self._withdraw(now_s)
         return self.wake(now_s)
 
     def reserve(self, now_s: float, migration: str, server: str, cost: float = 0.0
@@ -306,6 +307,7 @@ class Incoming:
         if ticket.state is not State.HOLDING:
             # Data flows, whatever was known of it here.
             self._hold(now_s, ticket, message)
+            self._withdraw(now_s)
         self._set_until(ticket, now_s + limits_mod.LEASE_S)
         ticket.phase = message.phase
         ticket.ends_s = None if message.eta_s is None else now_s + message.eta_s
@@ -499,6 +501,13 @@ class Incoming:
         self._set_until(ticket, now_s + limits_mod.OFFER_S)
         self._send_offer(now_s, ticket, sends)
 
+    def _withdraw(self, now_s: float) -> None:
+        """Take back what was offered and has no room any more, the last offer first."""
+        for ticket in reversed(self.offered()):
+            if not limits_mod.has_room(self.used - 1, self.limits.max_incoming) or (
+                    self._alone and self.used > 1):
+                self._back(now_s, ticket)
+
     def _offer_reserved(self, now_s: float, ticket: Ticket, sends: Sends) -> bool:
         """Offer a waiting one the place that its check has reserved."""
         if (ticket.state is not State.WAITING or ticket.migration not in self._reserved
@@ -565,13 +574,14 @@ class Incoming:
 
     def _names(self) -> tuple[str, ...]:
         """Return the servers that have a place, as many as are named."""
-        having = itertools.chain(self._placed.values(), self._reserved.values())
-        return tuple(one.server for one in itertools.islice(having, waits.NAMED))
+        names = itertools.chain((one.server for one in self._placed.values()),
+                                (one.server for one in self._reserved.values()))
+        return tuple(itertools.islice(names, waits.NAMED))
 
     def _refusal(self, message: object, reason: str) -> tuple[messages.Message, ...]:
         """Answer nonsense, where it says whom."""
         if not isinstance(message, messages.FromSource) or any(
-                not messages.is_name(one) for one in (message.source, message.migration)):
+                not messages.is_id(one) for one in (message.source, message.migration)):
             return ()
         said = tuple(one if messages.is_number(one) else 0
                      for one in (message.epoch, message.number))

@@ -178,13 +178,19 @@ def is_name(value: object) -> bool:
     return _is_word(value) and value != ''
 
 
+def is_id(value: object) -> bool:
+    """Whether a value names a host or a migration: a ticket's name is made of both."""
+    return is_name(value) and not any(one.isspace() for one in typing.cast('str', value))
+
+
 #: by the name of a field: whether a value is one, and what it has to be
 _AMOUNT = (_is_amount, f'an amount from 0 to {_LONGEST_S:.0f}')
 _NUMBER = (is_number, f'a whole number from 0 to {_HIGHEST}')
 _NAME = (is_name, 'a name of at most 255 characters')
+_ID = (is_id, 'a name of at most 255 characters, and no space')
 _TIME = (lambda value: value is None or _is_amount(value), f'none, or {_AMOUNT[1]}')
 _CHECKS: abc.Mapping[str, tuple[abc.Callable[[object], bool], str]] = {
-    'source': _NAME, 'destination': _NAME, 'migration': _NAME, 'server': _NAME,
+    'source': _ID, 'destination': _ID, 'migration': _ID, 'server': _NAME,
     'epoch': _NUMBER, 'number': _NUMBER, 'to_epoch': _NUMBER, 'answers': _NUMBER,
     'offer': _NUMBER, 'place': _NUMBER, 'waiting': _NUMBER, 'used': _NUMBER, 'limit': _NUMBER,
     'room': _NUMBER,

@@ -2,8 +2,8 @@
 """What has to hold of the slots of a fleet, by what flows and what was said, not by the machines.
 
 A flow does not count at its destination where a lease of it could not be known there: nothing of
-it has come for LEASE_S, or nothing since the destination's start. After a limit was lowered, what
-was offered before may still be taken.
+it has come for LEASE_S, or nothing since the destination's start. After a source's limit was
+lowered, what it was taking before may still be granted.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ State = incoming_mod.State
 Violation = fleet_mod.Violation
 Want = fleet_mod.Want
 
-#: what was offered before a limit was lowered is taken and granted within this
-TAKEN_S = limits_mod.OFFER_S + limits_mod.TAKE_S + 1.0
+#: what was being taken when a source's limit was lowered is granted within this
+TAKEN_S = limits_mod.TAKE_S + 1.0
 #: a source keeps no place for what waits, but for the answer to its taking an offer
 ANSWER_S = limits_mod.TAKE_S + limits_mod.TAKE_AGAIN_S + 1.0
 #: a place of a migration that is over is free after this: one of its messages may come late, and
@@ -150,14 +150,14 @@ class Ledger(fleet_mod.Watcher):
         known = [flow for flow in into if self._counts_at(host, flow)]
         self.counts['leases lost'] += len(known) < len(into)
         used, limit = len(known) + 1, host.limits.max_incoming
-        if used > limit > 0 and self.fleet.now_s - host.lowered_s > TAKEN_S:
+        if used > limit > 0:
             raise Violation(f'{host.name} takes {used} at once, its limit is {limit}')
         flow = self.fleet.wanted.get(message.migration)
         alone = [one.want.server for one in known if host.limits.is_alone(one.want.cost)]
         if flow is not None and host.limits.is_alone(flow.want.cost):
             self.counts['taken alone'] += 1
             alone.append(flow.want.server)
-        if alone and used > 1 and self.fleet.now_s - host.lowered_s > TAKEN_S:
+        if alone and used > 1:
             raise Violation(f'{alone[0]} has to run alone on {host.name}, which takes {used}')
 
     def _check_order(self, host: Host, message: messages.Offer) -> None:

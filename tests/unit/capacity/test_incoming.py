@@ -42,6 +42,24 @@ class TestPlaces(testtools.TestCase):
         ends.end('n1', 3)
         self.assertEqual(['m4'], ends.holders())
 
+    def test_an_offer_is_withdrawn_when_its_place_is_gone(self):
+        """By a lowered limit, or by one whose lease had ended although its data flows."""
+        for is_lowered in (True, False):
+            ends = ends_mod.Ends(out=2, into=2)
+            ends.ask('n1', want(1))
+            ends.take(ends.sources['n3'].ask(ends.now_s, want(2)))
+            offer = ends.destination.receive(ends.now_s, ends.post.pop()).sends[0]
+            take = ends.sources['n3'].receive(ends.now_s, offer).sends[0]
+            if is_lowered:
+                ends.take(ends.destination.set_limits(ends.now_s, Limits(2, 1)))
+            else:
+                ends.take(ends.sources['n1'].adopt(ends.now_s, want(3)))
+                ends.deliver()
+            ends.take(ends.destination.receive(ends.now_s, take))
+            ends.deliver()
+            self.assertEqual([], ends.flowing('n3'))
+            self.assertEqual(1, ends.destination.waiting)
+
     def test_a_raised_limit_is_used_at_once(self):
         ends = ends_mod.Ends(out=0, into=1)
         ends.ask('n1', want(1), want(2), want(3))
@@ -384,7 +402,8 @@ class TestNonsense(testtools.TestCase):
         for changes in ({'priority': 101}, {'priority': '50'}, {'cost': float('nan')},
                         {'cost': float('inf')}, {'waited_s': -1.0}, {'waited_s': None},
                         {'room': 1.5}, {'epoch': True}, {'number': 1 << 70}, {'server': ''},
-                        {'migration': ['m']}, {'destination': 'n7'}, {'source': 'x' * 300}):
+                        {'migration': ['m']}, {'migration': 'm 2'},
+                        {'destination': 'n7'}, {'source': 'x' * 300}):
             with self.subTest(changes):
                 turn = ends.destination.receive(
                     ends.now_s, dataclasses.replace(good, **changes))
