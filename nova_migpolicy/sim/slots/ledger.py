@@ -46,8 +46,8 @@ class Ledger(fleet_mod.Watcher):
         #: by flow: when something new of it came last to its destination; to and from which of
         #: the hosts' lives, and its number
         self._heard: dict[str, tuple[float, tuple[int, int, int]]] = {}
-        #: by migration: the source's epoch to which its place was granted
-        self._granted: dict[str, int] = {}
+        #: by migration: the epochs of its source and its destination when that granted its place
+        self._granted: dict[str, tuple[int, int]] = {}
         #: by destination and migration: when it was granted its place
         self._given: dict[tuple[str, str], float] = {}
         #: by source: what waits for the answer to its taking an offer, and since when
@@ -105,8 +105,7 @@ class Ledger(fleet_mod.Watcher):
         used, limit = len(host.flows) + 1, host.limits.max_outgoing
         if used > limit > 0 and fleet.now_s - host.lowered_s > TAKEN_S:
             raise Violation(f'{host.name} sends {used} at once, its limit is {limit}')
-        if (fleet.hosts[want.destination].has_slots
-                and self._granted.get(want.migration) != host.epoch):
+        if not self._has_place(host, fleet.hosts[want.destination], want.migration):
             raise Violation(f'{want.server} flows without a place on {want.destination}')
 
     def ended(self, flow: Flow) -> None:
@@ -137,11 +136,21 @@ class Ledger(fleet_mod.Watcher):
         heard_s, (epoch, _, _) = self._heard.get(flow.want.migration, (-1e9, (0, 0, 0)))
         return epoch == host.epoch and self.fleet.now_s - heard_s < limits_mod.LEASE_S
 
+    def _has_place(self, source: Host, host: Host, migration: str) -> bool:
+        """Whether a destination has granted a place, and keeps it if it has not died since."""
+        if not host.has_slots:
+            return True
+        to_epoch, epoch = self._granted.get(migration, (0, 0))
+        if to_epoch != source.epoch or host.incoming is None or host.epoch != epoch:
+            return to_epoch == source.epoch
+        ticket = host.incoming.ticket(source.name, migration)
+        return ticket is not None and ticket.state is State.HOLDING
+
     def _check_granted(self, host: Host, message: messages.Granted) -> None:
         source = self.fleet.hosts[message.source]
         if message.migration in self.fleet.into[host.name]:
             return      # An answer to one that holds its place.
-        self._granted[message.migration] = message.to_epoch
+        self._granted[message.migration] = message.to_epoch, host.epoch
         self._given[host.name, message.migration] = self.fleet.now_s
         if source.epoch != message.to_epoch or source.outgoing is None or (
                 source.outgoing.stand(message.migration) is None):
