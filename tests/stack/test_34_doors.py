@@ -25,6 +25,7 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
 
     def moved_and_untold(self, death=UNTOLD):
         """A guest that has arrived, of which Nova was not told."""
+        self.addCleanup(self.return_of, 'n1')
         self.addCleanup(self.stack.death('n1').unlink, missing_ok=True)
         self.stack.death('n1').write_text(death.place)
         run = self.start(recoveries.QUIET, port=True)
@@ -61,7 +62,6 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
     def test_an_evacuation_after_the_switchover(self):
         run = self.moved_and_untold()
         self.signal('n1', 'libvirtd', signal.SIGKILL)
-        self.addCleanup(self.return_of, 'n1')
         self.force_down('n1', True)
         self.addCleanup(self.force_down, 'n1', False)
         self.admin.compute('POST', f'/servers/{run.server}/action',
@@ -173,11 +173,20 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
         run = self.moved_and_untold(deaths.AFTER_THE_COPY['after_the_destination_was_told'])
         self.admin.wait_server(run.server)
         self.assertEqual('n2', self.admin.host(run.server))
+        # It runs there: to start it anew makes no second copy.
+        before = self.refusals('n2')
         self.reboot(run)
-        self.wait_logged('n2', 'It is not started here')
         self.admin.wait_server(run.server)
+        self.assertTrue(run.beats.wait_for_beats(20, log=1))
+        self.assertEqual(before, self.refusals('n2'))
+        self.act(run, 'os-stop')
+        self.admin.wait_server(run.server, 'SHUTOFF')
+        self.act(run, 'os-start')
+        lab_client.wait(lambda: self.refusals('n2'), lambda found: found > before,
+                        steering.MIGRATION_TIMEOUT_S, 'the start to be refused')
+        self.admin.wait_server(run.server, 'SHUTOFF')
         self.release(run, 'n2', '--here')
-        self.reboot(run)
+        self.act(run, 'os-start')
         lab_client.wait(lambda: self.admin.migration(run.server, run.migration)['status'],
                         lambda status: status == 'failed', steering.MIGRATION_TIMEOUT_S,
                         'the start to be allowed')
@@ -188,6 +197,10 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
         # It was not for good.
         self.start_again('n1')
         self.assert_agree(run, 'n2', 'completed')
+
+    def refusals(self, host):
+        """How often a host has refused to start a server."""
+        return self.stack.log(host).read_text(errors='replace').count('It is not started here')
 
     def reboot(self, run):
         self.admin.compute('POST', f'/servers/{run.server}/action',
