@@ -38,7 +38,6 @@ class InPhase:
             steering.MIGRATION_TIMEOUT_S, 'the passes')
         return run
 
-
     def tune(self, run, **changes):
         """Retune it; what a busy libvirt keeps from being answered is told by the timeline."""
         before = len(run.records('retune'))

@@ -35,7 +35,9 @@ tiers.program()
 class TestTiers(testtools.TestCase):
 
     def test_what_is_changed_may_touch_each(self):
-        self.assertEqual([*changed.STATIC, *changed.TESTED], [tier.name for tier in tiers.TIERS])
+        # The tests of `eventlet` are those of `contract`.
+        self.assertEqual([*changed.STATIC, *changed.TESTED], [
+            tier.name for tier in tiers.TIERS if tier.name != 'eventlet'])
 
 
 class TestProgram(testtools.TestCase):
