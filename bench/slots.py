@@ -3,7 +3,7 @@
 
 In the storm migrations begin, end and are cancelled, messages are lost, doubled and late,
 nova-computes die and start again, hosts go off, limits change. After each event has to hold: no
-more at once than a limit allows, both places or none, priority and turns in the queue. In the calm
+more at once than a limit allows, both slots or none, priority and turns in the queue. In the calm
 nothing begins any more: all that waits has to go, and nothing may be left.
 
 A seed that fails is printed. `--seed S` plays it again, with the same --events and --hosts, and
@@ -110,8 +110,8 @@ class _Crowd:
     def _ask(self, source: str, migration: str) -> messages.Ask:
         # The same one each time, or else it goes to another level.
         priority = (20, 50, 100)[int(migration[1:]) % 3]
-        return messages.Ask(server=migration, priority=priority, cost=1.0, waited_s=0.0, room=1,
-                            **self._to(source, migration))
+        return messages.Ask(server=migration, priority=priority, cost_mib=1.0, waited_s=0.0,
+                            room=1, **self._to(source, migration))
 
     def comes(self) -> list[messages.FromSource]:
         """Return what another one says first."""
@@ -130,12 +130,12 @@ class _Crowd:
 
     def take(self) -> list[messages.FromSource]:
         """Return what takes all that is offered."""
-        return [messages.Take(server=one.server, priority=one.priority, cost=1.0, waited_s=0.0,
+        return [messages.Take(server=one.server, priority=one.priority, cost_mib=1.0, waited_s=0.0,
                               offer=one.offer, **self._to(one.source, one.migration))
                 for one in self.machine.offered()]
 
     def ends(self) -> list[messages.FromSource]:
-        """Return what gives a place back."""
+        """Return what gives a slot back."""
         return [messages.Release(**self._to(one.source, one.migration))
                 for one in self.machine.holders()[:1]]
 

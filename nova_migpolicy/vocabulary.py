@@ -100,8 +100,8 @@ MAINTENANCE = 'maintenance'
 PRIORITIES: Mapping[str, int] = {DRAIN: 100, USER: 50, MAINTENANCE: 20}
 
 # What a migration that waits for a slot waits for.
-INCOMING_PLACE = 'incoming place'
-OUTGOING_PLACE = 'outgoing place'
+INCOMING_SLOT = 'incoming slot'
+OUTGOING_SLOT = 'outgoing slot'
 #: it runs alone on its destination
 WHOLE_HOST = 'whole host'
 #: another one runs alone there, or is about to

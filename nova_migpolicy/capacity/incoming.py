@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The incoming places of a host: who has them, who waits for one, and what was offered to whom.
+"""The incoming slots of a host: who has them, who waits for one, and what was offered to whom.
 
-A ticket of a migration waits; when there is room for it, it is offered a place, which is kept for
-OFFER_S. Its source takes the offer, and holds the place by a lease; or declines, and the ticket is
+A ticket of a migration waits; when there is room for it, it is offered a slot, which is kept for
+OFFER_S. Its source takes the offer, and holds the slot by a lease; or declines, and the ticket is
 back where it was. What a source says of a migration replaces what it has said before, so that
 messages may be lost, doubled, late and out of order.
 
-After a start nothing is offered for the length of a lease: whoever has a place says so in that
-time. No more places are given than the limit allows. There may be more holders only
+After a start nothing is offered for the length of a lease: whoever has a slot says so in that
+time. No more slots are given than the limit allows. There may be more holders only
 
 * after the limit was lowered, until so many have ended;
 * where a lease had ended although data flows, as no message of its source came for LEASE_S, or
@@ -62,7 +62,7 @@ class Ticket:
     state: State = State.GONE
     server: str = ''
     priority: int = 0
-    cost: float = 0.0
+    cost_mib: float = 0.0
     is_alone: bool = False
     asked_s: float = 0.0
     heard_s: float = 0.0
@@ -82,7 +82,7 @@ class Ticket:
 
 @dataclasses.dataclass(slots=True)
 class _Source:
-    """A source: its tickets, its free places by its newest message, and how many it is offered."""
+    """A source: its tickets, its free slots by its newest message, and how many it is offered."""
 
     names: set[str] = dataclasses.field(default_factory=set)
     said: tuple[int, int] = (0, 0)
@@ -111,10 +111,10 @@ class Incoming:
         self.starts_s = now_s + limits_mod.LEASE_S
         self._tickets: dict[str, Ticket] = {}
         self._sources: dict[str, _Source] = {}
-        #: those that have a place, or are offered one
-        self._placed: dict[str, Ticket] = {}
+        #: those that have a slot, or are offered one
+        self._with_slot: dict[str, Ticket] = {}
         self._reserved: dict[str, _Reserved] = {}
-        #: of those that have a place or a reservation: how many run alone
+        #: of those that have a slot or a reservation: how many run alone
         self._alone = 0
         #: those that run among others, and those that run alone
         self._queue = order.Queue()
@@ -137,8 +137,8 @@ class Incoming:
 
     @property
     def used(self) -> int:
-        """How many places are held, offered or reserved."""
-        return len(self._placed) + len(self._reserved)
+        """How many slots are held, offered or reserved."""
+        return len(self._with_slot) + len(self._reserved)
 
     @property
     def waiting(self) -> int:
@@ -161,11 +161,11 @@ class Incoming:
 
     def holders(self) -> list[Ticket]:
         """Return those that have a place."""
-        return [one for one in self._placed.values() if one.state is State.HOLDING]
+        return [one for one in self._with_slot.values() if one.state is State.HOLDING]
 
     def offered(self) -> list[Ticket]:
         """Return those that are offered a place."""
-        return [one for one in self._placed.values() if one.state is State.OFFERED]
+        return [one for one in self._with_slot.values() if one.state is State.OFFERED]
 
     def in_order(self, now_s: float) -> list[Ticket]:
         """Return those that wait; those that run alone are last. O(n log n)."""
@@ -204,27 +204,27 @@ class Incoming:
         return Turn(tuple(sends))
 
     def set_limits(self, now_s: float, limits: limits_mod.Limits) -> Turn:
-        """Go by other limits. Who has a place keeps it; whether one runs alone stays, too."""
+        """Go by other limits. Who has a slot keeps it; whether one runs alone stays, too."""
         self.limits = limits
         self._withdraw(now_s)
         return self.wake(now_s)
 
-    def reserve(self, now_s: float, migration: str, server: str, cost: float = 0.0
+    def reserve(self, now_s: float, migration: str, server: str, cost_mib: float = 0.0
                 ) -> waits.Refusal | None:
-        """Keep a place for a migration that is being checked, or say why there is none.
+        """Keep a slot for a migration that is being checked, or say why there is none.
 
         It is kept for RESERVE_S, and is the migration's when that asks within this time. What is
         over but was not yet let pass counts as used: who waits is before who is checked.
         """
         had = self._reserved.get(migration)
-        is_alone = self.limits.is_alone(cost) if had is None else had.is_alone
+        is_alone = self.limits.is_alone(cost_mib) if had is None else had.is_alone
         used = self.used - (had is not None)
         kind = ''
         if self._alone > (had is not None and had.is_alone) or (is_alone and used) or (
                 had is None and self._holds_back(now_s)):
             kind = vocabulary.WHOLE_HOST if is_alone else vocabulary.ONE_ALONE
         if not limits_mod.has_room(used, self.limits.max_incoming):
-            kind = vocabulary.INCOMING_PLACE
+            kind = vocabulary.INCOMING_SLOT
         if kind:
             return waits.Refusal(self.host, kind, self.used, self.limits.max_incoming,
                                  self._names())
@@ -235,7 +235,7 @@ class Incoming:
         return None
 
     def unreserve(self, now_s: float, migration: str) -> Turn:
-        """Keep no place for a migration any more that was checked."""
+        """Keep no slot for a migration any more that was checked."""
         self._unreserve(migration)
         return self.wake(now_s)
 
@@ -290,7 +290,7 @@ class Incoming:
             # It has been offered again meanwhile.
             self._send_offer(now_s, ticket, sends)
             return
-        # The offer is over. The source gives its own place back.
+        # The offer is over. The source gives its own slot back.
         self._wait(now_s, ticket, message)
         sends.append(self._queued(now_s, ticket))
 
@@ -343,16 +343,16 @@ class Incoming:
         self._describe(now_s, ticket, message)
         self._unreserve(ticket.migration)
         ticket.state, ticket.since_s = State.HOLDING, now_s
-        self._place(ticket)
+        self._give_slot(ticket)
 
     def _describe(self, now_s: float, ticket: Ticket, message: messages.Wanting) -> None:
         ticket.server, ticket.priority = message.server, message.priority
-        ticket.cost, ticket.is_alone = message.cost, self.limits.is_alone(message.cost)
+        ticket.cost_mib, ticket.is_alone = message.cost_mib, self.limits.is_alone(message.cost_mib)
         ticket.asked_s = now_s - message.waited_s
 
     def _back(self, now_s: float, ticket: Ticket) -> None:
         """Let an offered one wait where it was: its source's turn was not used."""
-        self._unplace(ticket)
+        self._take_slot_back(ticket)
         ticket.state = State.WAITING
         if ticket.is_alone:
             # Others were held back for it. They go first now, and it ages in again.
@@ -366,7 +366,7 @@ class Incoming:
         if ticket.state is State.WAITING:
             self._queue_of(ticket).remove(ticket.name)
         elif ticket.state in (State.OFFERED, State.HOLDING):
-            self._unplace(ticket)
+            self._take_slot_back(ticket)
             if ticket.is_alone:
                 self._alone_from_s = now_s + limits_mod.ALONE_S
 
@@ -381,15 +381,15 @@ class Incoming:
             self._rouse(ticket.source)
             self._timers.drop((_REST, ticket.source))
 
-    def _place(self, ticket: Ticket) -> None:
-        self._placed[ticket.name] = ticket
+    def _give_slot(self, ticket: Ticket) -> None:
+        self._with_slot[ticket.name] = ticket
         self._alone += ticket.is_alone
         if ticket.state is State.OFFERED:
             self._sources[ticket.source].offered += 1
             self._rest_or_rouse(ticket.source)
 
-    def _unplace(self, ticket: Ticket) -> None:
-        del self._placed[ticket.name]
+    def _take_slot_back(self, ticket: Ticket) -> None:
+        del self._with_slot[ticket.name]
         self._alone -= ticket.is_alone
         if ticket.state is State.OFFERED:
             self._sources[ticket.source].offered -= 1
@@ -402,10 +402,10 @@ class Incoming:
         ticket.until_s = until_s
         self._timers.put((_TICKET, ticket.name), until_s)
 
-    # Sources that have no place of their own now.
+    # Sources that have no slot of their own now.
 
     def _set_room(self, now_s: float, message: messages.FromSource, room: int) -> None:
-        """Note how many places a source has free, by its newest message."""
+        """Note how many slots a source has free, by its newest message."""
         source = self._sources[message.source]
         said = message.epoch, message.number
         if said > source.said or message.epoch < source.said[0]:
@@ -421,7 +421,7 @@ class Incoming:
         self._rest_or_rouse(name)
 
     def _rest_or_rouse(self, name: str) -> None:
-        """Pass over a source that has no place free but for what it is offered."""
+        """Pass over a source that has no slot free but for what it is offered."""
         source = self._sources[name]
         if source.room > source.offered:
             self._rouse(name)
@@ -463,7 +463,7 @@ class Incoming:
             self._offer(now_s, ticket, sends)
 
     def _next(self, now_s: float) -> str | None:
-        """Return the ticket that is to be offered a place now."""
+        """Return the ticket that is to be offered a slot now."""
         if self._alone or not (self._queue or self._alone_queue):
             return None
         used, first = self.used, self._queue.head(now_s)
@@ -497,7 +497,7 @@ class Incoming:
     def _offer(self, now_s: float, ticket: Ticket, sends: Sends) -> None:
         self._offers += 1
         ticket.offer, ticket.state = self._offers, State.OFFERED
-        self._place(ticket)
+        self._give_slot(ticket)
         self._set_until(ticket, now_s + limits_mod.OFFER_S)
         self._send_offer(now_s, ticket, sends)
 
@@ -509,7 +509,7 @@ class Incoming:
                 self._back(now_s, ticket)
 
     def _offer_reserved(self, now_s: float, ticket: Ticket, sends: Sends) -> bool:
-        """Offer a waiting one the place that its check has reserved."""
+        """Offer a waiting one the slot that its check has reserved."""
         if (ticket.state is not State.WAITING or ticket.migration not in self._reserved
                 or now_s < self.starts_s or self._queue.rests(ticket.source)):
             return False
@@ -559,13 +559,13 @@ class Incoming:
             return vocabulary.WHOLE_HOST
         if self.holds_back(now_s):
             return vocabulary.ONE_ALONE
-        return vocabulary.INCOMING_PLACE
+        return vocabulary.INCOMING_SLOT
 
     def _forecast_s(self, now_s: float, place: int, is_alone: bool) -> float | None:
-        ends = [(one.ends_s, one.since_s) for one in self._placed.values()
+        ends = [(one.ends_s, one.since_s) for one in self._with_slot.values()
                 if one.ends_s is not None]
         etas_s = [max(0.0, ends_s - now_s) for ends_s, _ in ends]
-        if not ends or len(ends) < len(self._placed):
+        if not ends or len(ends) < len(self._with_slot):
             return None
         if is_alone:
             return max(etas_s) if place == 1 else None
@@ -573,8 +573,8 @@ class Incoming:
         return waits.forecast_s(place, etas_s, max(0.0, lasts_s))
 
     def _names(self) -> tuple[str, ...]:
-        """Return the servers that have a place, as many as are named."""
-        names = itertools.chain((one.server for one in self._placed.values()),
+        """Return the servers that have a slot, as many as are named."""
+        names = itertools.chain((one.server for one in self._with_slot.values()),
                                 (one.server for one in self._reserved.values()))
         return tuple(itertools.islice(names, waits.NAMED))
 

@@ -16,15 +16,15 @@ POLL_S = 10.0
 TICKET_S = 40.0
 #: an offer is kept for so long
 OFFER_S = 5.0
-#: a source that has taken an offer gives its own place up after so long without an answer, and
+#: a source that has taken an offer gives its own slot up after so long without an answer, and
 #: says so again each of these
 TAKE_S = 5.0
 TAKE_AGAIN_S = 1.0
-#: a source without a free place is passed over for so long, if it does not say before that it has
+#: a source without a free slot is passed over for so long, if it does not say before that it has
 REST_S = 10.0
-#: so many free places are said where there is no limit
+#: so many free slots are said where there is no limit
 MANY = 1000
-#: a source with a free place has one destination after the other try to give it something
+#: a source with a free slot has one destination after the other try to give it something
 CALL_S = 1.0
 #: what a pre-check has reserved is kept for so long
 RESERVE_S = 30.0
@@ -39,12 +39,12 @@ FORGET_S = 120.0
 class Limits:
     """How many migrations a host sends and takes at once; 0 is no limit.
 
-    alone_above: one that costs more than this, in MiB, has its destination to itself; 0 for none.
+    alone_above_mib: one that costs more than this has its destination to itself; 0 for none.
     """
 
     max_outgoing: int = 2
     max_incoming: int = 2
-    alone_above: float = 0.0
+    alone_above_mib: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ('max_outgoing', 'max_incoming'):
@@ -52,17 +52,17 @@ class Limits:
             if type(value) is not int or value < 0:
                 raise exception.BadOption(name, value, 'it has to be a whole number, or 0 for '
                                                        'no limit')
-        if not (math.isfinite(self.alone_above) and self.alone_above >= 0):
-            raise exception.BadOption('alone_above', self.alone_above,
+        if not (math.isfinite(self.alone_above_mib) and self.alone_above_mib >= 0):
+            raise exception.BadOption('alone_above_mib', self.alone_above_mib,
                                       'it has to be an amount in MiB, or 0 for none')
 
-    def is_alone(self, cost: float) -> bool:
+    def is_alone(self, cost_mib: float) -> bool:
         """Whether one that costs so much runs alone."""
-        return 0 < self.alone_above < cost
+        return 0 < self.alone_above_mib < cost_mib
 
 
 def room(used: int, limit: int) -> int:
-    """Return how many places are free."""
+    """Return how many slots are free."""
     return MANY if limit == 0 else max(0, limit - used)
 
 

@@ -40,13 +40,13 @@ class FromSource:
 class Wanting(FromSource):
     """One that says what is wanted.
 
-    server: its name, for sentences. priority: points. cost: in MiB that are to be sent. waited_s:
-    since it has asked first.
+    server: its name, for sentences. priority: points. cost_mib: what is to be sent.
+    waited_s: since it has asked first.
     """
 
     server: str
     priority: int
-    cost: float
+    cost_mib: float
     waited_s: float
 
 
@@ -54,7 +54,7 @@ class Wanting(FromSource):
 class Ask(Wanting):
     """It waits; said again and again as long as it does.
 
-    room: how many outgoing places the source has free now
+    room: how many outgoing slots the source has free now
     """
 
     room: int
@@ -62,7 +62,7 @@ class Ask(Wanting):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Take(Wanting):
-    """The source has a place for it, and takes the offer; it waits for Granted, but not long."""
+    """The source has a slot for it, and takes the offer; it waits for Granted, but not long."""
 
     offer: int
 
@@ -77,7 +77,7 @@ class Hold(Wanting):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Decline(FromSource):
-    """The source has no outgoing place now; the migration goes on waiting."""
+    """The source has no outgoing slot now; the migration goes on waiting."""
 
     offer: int
 
@@ -106,7 +106,7 @@ class FromDestination:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Offer(FromDestination):
-    """A place is kept for so long."""
+    """A slot is kept for so long."""
 
     offer: int
     lasts_s: float
@@ -114,7 +114,7 @@ class Offer(FromDestination):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Granted(FromDestination):
-    """The place is the migration's, as long as its lease is renewed."""
+    """The slot is the migration's, as long as its lease is renewed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +122,8 @@ class Queued(FromDestination):
     """It waits.
 
     place, waiting: which one it is of how many. kind: what it waits for. used, limit: of incoming
-    places. holders: the servers that have them, some of them where they are many. eta_s: until it
-    has its place, as far as that is known.
+    slots. holders: the servers that have them, some of them where they are many. eta_s: until it
+    has its slot, as far as that is known.
     """
 
     place: int
@@ -151,7 +151,7 @@ FROM_DESTINATION = (Offer, Granted, Queued, Refused)
 class Turn:
     """What a machine makes of one call.
 
-    sends: messages to others. granted: migrations of this source that have both places from now
+    sends: messages to others. granted: migrations of this source that have both slots from now
     on. refused: what was wrong with the message, as a sentence.
     """
 
@@ -196,7 +196,7 @@ _CHECKS: abc.Mapping[str, tuple[abc.Callable[[object], bool], str]] = {
     'room': _NUMBER,
     'priority': (lambda value: is_number(value) and value <= 100,   # type: ignore[operator]
                  'a number from 0 to 100'),
-    'cost': (lambda value: type(value) in (int, float) and math.isfinite(
+    'cost_mib': (lambda value: type(value) in (int, float) and math.isfinite(
         typing.cast('float', value)) and typing.cast('float', value) >= 0,
         'a finite number that is not negative'),
     'waited_s': _AMOUNT, 'lasts_s': _AMOUNT, 'eta_s': _TIME,

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The outgoing places of a host: which migrations have one, and what the others wait for.
+"""The outgoing slots of a host: which migrations have one, and what the others wait for.
 
-A migration that waits holds nothing. When its destination offers it a place, it takes one of this
+A migration that waits holds nothing. When its destination offers it a slot, it takes one of this
 host's at that moment and says so, or declines where none is free. It has both from the
 destination's answer on; without an answer it gives its own back after TAKE_S. So it has both or
-none, and nobody keeps a place while it waits for another.
+none, and nobody keeps a slot while it waits for another.
 
-A place that becomes free is made known to the destinations that were told that none was, one
+A slot that becomes free is made known to the destinations that were told that none was, one
 after the other, by the order of what waits for them. A destination that knows no slots has room
-always: for its migrations this host's own place is enough.
+always: for its migrations this host's own slot is enough.
 
-No more places are given than the limit allows. There are more holders only after the limit was
+No more slots are given than the limit allows. There are more holders only after the limit was
 lowered, or when one is adopted that had begun in an earlier process, until so many have ended.
 """
 
@@ -38,7 +38,7 @@ class Stand(enum.Enum):
     """How a migration stands at its source."""
 
     WAITING = 'waiting'
-    #: it has this host's place, and the destination is about to say whether it has its own
+    #: it has this host's slot, and the destination is about to say whether it has its own
     TAKING = 'taking'
     HOLDING = 'holding'
 
@@ -47,14 +47,14 @@ class Stand(enum.Enum):
 class Want:
     """What is to be migrated where.
 
-    server: its name, for sentences. priority: points (order.points). cost: MiB to be sent.
+    server: its name, for sentences. priority: points (order.points). cost_mib: MiB to be sent.
     """
 
     migration: str
     server: str
     destination: str
     priority: int = 50
-    cost: float = 0.0
+    cost_mib: float = 0.0
 
 
 @dataclasses.dataclass(slots=True)
@@ -100,9 +100,9 @@ class Outgoing:
         self.limits = limits or limits_mod.Limits()
         self._own: dict[str, Own] = {}
         self._by_destination: dict[str, set[str]] = {}
-        #: those that have a place of this host
-        self._placed: dict[str, Own] = {}
-        #: those whose destination knows that this host had no place, or knows no slots
+        #: those that have a slot of this host
+        self._with_slot: dict[str, Own] = {}
+        #: those whose destination knows that this host had no slot, or knows no slots
         self._line = order.Queue()
         self._without: set[str] = set()
         self._lives = lives.Lives()
@@ -119,26 +119,26 @@ class Outgoing:
 
     @property
     def used(self) -> int:
-        """How many places are held, or being taken."""
-        return len(self._placed)
+        """How many slots are held, or being taken."""
+        return len(self._with_slot)
 
     @property
     def room(self) -> int:
-        """How many places are free."""
+        """How many slots are free."""
         return limits_mod.room(self.used, self.limits.max_outgoing)
 
     @property
     def has_room(self) -> bool:
-        """Whether a place is free."""
+        """Whether a slot is free."""
         return limits_mod.has_room(self.used, self.limits.max_outgoing)
 
     def own(self) -> list[Own]:
-        """Return all that have a place or wait for one."""
+        """Return all that have a slot or wait for one."""
         return list(self._own.values())
 
-    def placed(self) -> list[Own]:
-        """Return those that have a place, or are taking one."""
-        return list(self._placed.values())
+    def with_slot(self) -> list[Own]:
+        """Return those that have a slot, or are taking one."""
+        return list(self._with_slot.values())
 
     @property
     def is_empty(self) -> bool:
@@ -157,18 +157,18 @@ class Outgoing:
             return None
         told = own.wait
         is_full_there = told is not None and (
-            told.kind != vocabulary.INCOMING_PLACE
+            told.kind != vocabulary.INCOMING_SLOT
             or not limits_mod.has_room(told.used, told.limit))
         if not self.has_room and not is_full_there:
-            return waits.Wait(self.host, vocabulary.OUTGOING_PLACE, self.used,
+            return waits.Wait(self.host, vocabulary.OUTGOING_SLOT, self.used,
                               self.limits.max_outgoing,
-                              tuple(one.want.server for one in self._placed.values()))
+                              tuple(one.want.server for one in self._with_slot.values()))
         return told or waits.Wait(own.want.destination, vocabulary.AN_ANSWER)
 
     # What happens here.
 
     def ask(self, now_s: float, want: Want) -> Turn:
-        """Let a migration wait for its places; asked twice is asked once."""
+        """Let a migration wait for its slots; asked twice is asked once."""
         work = _Work()
         if want.migration not in self._own:
             self._add(want, now_s)
@@ -188,11 +188,11 @@ class Outgoing:
         return work.turn()
 
     def end(self, now_s: float, migration: str) -> Turn:
-        """Give up a migration's places, or its waiting for them; it is forgotten."""
+        """Give up a migration's slots, or its waiting for them; it is forgotten."""
         work = _Work()
         own = self._own.pop(migration, None)
         if own is not None:
-            self._placed.pop(migration, None)
+            self._with_slot.pop(migration, None)
             self._line.remove(migration)
             self._timers.drop((_OWN, migration))
             names = self._by_destination[own.want.destination]
@@ -222,7 +222,7 @@ class Outgoing:
         return work.turn()
 
     def set_limits(self, now_s: float, limits: limits_mod.Limits) -> Turn:
-        """Go by other limits. Who has a place keeps it."""
+        """Go by other limits. Who has a slot keeps it."""
         self.limits = limits
         work = _Work()
         self._call(now_s, work)
@@ -291,7 +291,7 @@ class Outgoing:
             if own.stand is not Stand.TAKING:
                 self._line.remove(own.want.migration)
                 own.stand, own.gives_up_s = Stand.TAKING, now_s + limits_mod.TAKE_S
-                self._placed[own.want.migration] = own
+                self._with_slot[own.want.migration] = own
             own.offer, own.number = told.offer, self._number + 1
             self._take(now_s, own, work)
         else:
@@ -339,7 +339,7 @@ class Outgoing:
         self._timers.put((_OWN, own.want.migration), now_s + limits_mod.POLL_S)
 
     def _stay(self, now_s: float, own: Own) -> None:
-        """Have it called when a place of this host becomes free."""
+        """Have it called when a slot of this host becomes free."""
         want = own.want
         if want.migration not in self._line:
             self._line.add(want.migration, want.destination, want.priority, own.asked_s, now_s)
@@ -349,15 +349,15 @@ class Outgoing:
         self._timers.put((_OWN, own.want.migration), now_s + limits_mod.TAKE_AGAIN_S)
 
     def _wait(self, now_s: float, own: Own) -> None:
-        """Give its place back; it waits again."""
-        del self._placed[own.want.migration]
+        """Give its slot back; it waits again."""
+        del self._with_slot[own.want.migration]
         own.stand = Stand.WAITING
         self._timers.put((_OWN, own.want.migration), now_s + limits_mod.POLL_S)
 
     def _begin(self, now_s: float, own: Own) -> None:
         own.stand, own.wait = Stand.HOLDING, None
         self._line.remove(own.want.migration)
-        self._placed[own.want.migration] = own
+        self._with_slot[own.want.migration] = own
         self._timers.put((_OWN, own.want.migration), now_s + limits_mod.HOLD_S)
 
     def _hold(self, now_s: float, own: Own, work: _Work) -> None:
@@ -388,7 +388,7 @@ class Outgoing:
         self._ask(now_s, own, work)
 
     def _call(self, now_s: float, work: _Work) -> None:
-        """Let those go on that wait for a place of this host, as long as one is free."""
+        """Let those go on that wait for a slot of this host, as long as one is free."""
         while self.has_room and (migration := self._line.head(now_s)) is not None:
             own = self._own[migration]
             if own.want.destination in self._without:
@@ -417,7 +417,7 @@ class Outgoing:
     def _wanting(self, now_s: float, own: Own) -> dict[str, typing.Any]:
         want = own.want
         return {**self._to(own), 'server': want.server, 'priority': want.priority,
-                'cost': want.cost, 'waited_s': max(0.0, now_s - own.asked_s)}
+                'cost_mib': want.cost_mib, 'waited_s': max(0.0, now_s - own.asked_s)}
 
     def _release(self, destination: str, migration: str, work: _Work) -> None:
         if destination not in self._without:

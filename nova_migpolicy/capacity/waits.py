@@ -17,9 +17,9 @@ _ENDINGS = {1: 'st', 2: 'nd', 3: 'rd'}
 class Wait:
     """Why a migration waits.
 
-    host: whose place it waits for. kind: a word of the vocabulary. used, limit: of those places;
+    host: whose slot it waits for. kind: a word of the vocabulary. used, limit: of those slots;
     0 is no limit. holders: servers that have them. place, waiting: which one it is of how many,
-    or 0. eta_s: until it has its place, as far as that is known. note: a sentence of the host.
+    or 0. eta_s: until it has its slot, as far as that is known. note: a sentence of the host.
     """
 
     host: str
@@ -72,12 +72,12 @@ class Refusal:
         if self.kind == vocabulary.WHOLE_HOST:
             return f'{self.host} is not idle, and would have to take it alone ({used})'
         if self.kind == vocabulary.ONE_ALONE:
-            return f'{self.host} has one that runs alone, or keeps its places for it ({used})'
+            return f'{self.host} has one that runs alone, or keeps its slots for it ({used})'
         return f'{self.host} has no free {self.kind} ({used})'
 
 
 def used_of(used: int, limit: int, holders: abc.Sequence[str]) -> str:
-    """Return how many places are used, of how many, and by which servers."""
+    """Return how many slots are used, of how many, and by which servers."""
     text = f'{used} of {limit} used' if limit else f'{used} used, without a limit'
     named = list(holders[:NAMED])
     if len(named) < used and named:
@@ -96,11 +96,11 @@ def ordinal(number: int) -> str:
 
 
 def forecast_s(place: int, etas_s: abc.Iterable[float | None], lasts_s: float) -> float | None:
-    """Return when the one at a place gets one of the places that others have now.
+    """Return when the one at a place gets one of the slots that others have now.
 
     :param place: from 1
     :param etas_s: until each of those ends, where that is known
-    :param lasts_s: how long one has its place, on average
+    :param lasts_s: how long one has its slot, on average
     """
     known = sorted(eta_s for eta_s in etas_s if eta_s is not None)
     if not known:

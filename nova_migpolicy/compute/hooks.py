@@ -332,8 +332,9 @@ def _started(recovery: recovering.Recovery, has_to_ask: Callable[[Any, Any], boo
         if recovery.has_touched(instance.uuid):
             instance.refresh()
         if instance.task_state != task_states.DELETING and has_to_ask(context, instance):
-            return threading.Thread(target=beside, args=(context, instance), daemon=True,
-                                    name=f'start of {instance.uuid}').start()
+            threading.Thread(target=beside, args=(context, instance), daemon=True,
+                             name=f'start of {instance.uuid}').start()
+            return None
         return init_instance(context, instance)
 
     return start

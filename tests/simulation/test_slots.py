@@ -79,7 +79,7 @@ def data_before_the_answer():
 
 
 def kept_while_it_waits():
-    """A source does not give its own place back when the offer is over."""
+    """A source does not give its own slot back when the offer is over."""
     queued = Outgoing._queued
     return mock.patch.object(Outgoing, '_queued', lambda self, now_s, own, told, work: (
         None if own.stand is Stand.TAKING else queued(self, now_s, own, told, work)),
@@ -97,12 +97,12 @@ def nothing_is_asked_again():
 #: what is broken, and a part of what has to be found
 BREAKS = {
     'one more than the limit': (one_too_many, 'its limit is'),
-    'leases do not end': (endless_leases, 'still has its place'),
+    'leases do not end': (endless_leases, 'still has its slot'),
     'a destination does not wait for what comes to it already': (no_recount, 'takes'),
     'sources have no turns': (no_turns, 'two turns'),
     'nothing ages': (no_ageing, 'is not before the others'),
-    'data flows without an answer': (data_before_the_answer, 'flows without a place'),
-    'a place is kept by what waits': (kept_while_it_waits, 'which waits'),
+    'data flows without an answer': (data_before_the_answer, 'flows without a slot'),
+    'a slot is kept by what waits': (kept_while_it_waits, 'which waits'),
     'a message is lost for good': (nothing_is_asked_again, 'wait'),
 }
 
@@ -156,5 +156,5 @@ class TestBreaks(testtools.TestCase):
 
     @staticmethod
     def describe_as_one_of_many(machine, now_s, ticket, message):
-        ticket.server, ticket.priority, ticket.cost = message.server, message.priority, 0.0
+        ticket.server, ticket.priority, ticket.cost_mib = message.server, message.priority, 0.0
         ticket.asked_s = now_s - message.waited_s

@@ -40,7 +40,7 @@ class Flow:
 class Host:
     """A host. Without a nova-compute it has no machines.
 
-    has_slots: it has this plugin. flows: what it sends. changed_s: when its limits were last
+    has_slots: it has this plugin. flows: what it sends. lowered_s: when its limits were last
     lowered. epoch: of its newest nova-compute.
     """
 
@@ -117,9 +117,9 @@ class Fleet:
 
     def _limits(self) -> limits_mod.Limits:
         chance = self.chance
-        alone_above = 50_000.0 if chance.random() < 0.5 else 0.0
+        alone_above_mib = 50_000.0 if chance.random() < 0.5 else 0.0
         return limits_mod.Limits(chance.choice((1, 2, 2, 2, 3, 0)), chance.choice(
-            (1, 2, 2, 2, 3, 0)), alone_above)
+            (1, 2, 2, 2, 3, 0)), alone_above_mib)
 
     def say(self, line: str) -> None:
         """Add a sentence to the story."""
@@ -233,12 +233,12 @@ class Fleet:
     # Migrations.
 
     def begin(self, source: Host, want: Want) -> None:
-        """Let a migration ask for its places."""
+        """Let a migration ask for its slots."""
         if source.outgoing is None:
             return
         self.wanted[want.migration] = Flow(want, source.name)
         self.say(f'{want.server} wants to go from {source.name} to {want.destination}, '
-                 f'priority {want.priority}, {want.cost:.0f} MiB')
+                 f'priority {want.priority}, {want.cost_mib:.0f} MiB')
         self.call(source, source.outgoing.ask, want)
 
     def _flow(self, host: Host, migration: str) -> None:

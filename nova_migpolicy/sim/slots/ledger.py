@@ -24,9 +24,9 @@ Want = fleet_mod.Want
 
 #: what was being taken when a source's limit was lowered is granted within this
 TAKEN_S = limits_mod.TAKE_S + 1.0
-#: a source keeps no place for what waits, but for the answer to its taking an offer
+#: a source keeps no slot for what waits, but for the answer to its taking an offer
 ANSWER_S = limits_mod.TAKE_S + limits_mod.TAKE_AGAIN_S + 1.0
-#: a place of a migration that is over is free after this: one of its messages may come late, and
+#: a slot of a migration that is over is free after this: one of its messages may come late, and
 #: renew its lease
 FREED_S = limits_mod.LEASE_S + fleet_mod.LATE_S[1] + 1.0
 #: nobody waits for longer while both its hosts have room, in spite of lost messages
@@ -46,9 +46,9 @@ class Ledger(fleet_mod.Watcher):
         #: by flow: when something new of it came last to its destination; to and from which of
         #: the hosts' lives, and its number
         self._heard: dict[str, tuple[float, tuple[int, int, int]]] = {}
-        #: by migration: the epochs of its source and its destination when that granted its place
+        #: by migration: the epochs of its source and its destination when that granted its slot
         self._granted: dict[str, tuple[int, int]] = {}
-        #: by destination and migration: when it was granted its place
+        #: by destination and migration: when it was granted its slot
         self._given: dict[tuple[str, str], float] = {}
         #: by source: what waits for the answer to its taking an offer, and since when
         self._taking: dict[str, dict[str, float]] = {}
@@ -58,7 +58,7 @@ class Ledger(fleet_mod.Watcher):
         self._newest: dict[str, tuple[int, int]] = {}
         #: by destination, level and source: when and to whom the last offer was
         self._turns: dict[tuple[str, int, str], tuple[float, str]] = {}
-        #: by destination and source: when the source was last said to have no place
+        #: by destination and source: when the source was last said to have no slot
         self._rested: dict[tuple[str, str], float] = {}
         #: since when both hosts of a waiting one have room
         self._room: dict[str, float] = {}
@@ -97,7 +97,7 @@ class Ledger(fleet_mod.Watcher):
                 self._check_order(host, message)
 
     def granted(self, host: Host, want: Want) -> None:
-        """Check that a migration has both its places."""
+        """Check that a migration has both its slots."""
         fleet = self.fleet
         self.counts['granted'] += 1
         self.longest_wait_s = max(self.longest_wait_s, fleet.now_s - self._asked.pop(
@@ -105,8 +105,8 @@ class Ledger(fleet_mod.Watcher):
         used, limit = len(host.flows) + 1, host.limits.max_outgoing
         if used > limit > 0 and fleet.now_s - host.lowered_s > TAKEN_S:
             raise Violation(f'{host.name} sends {used} at once, its limit is {limit}')
-        if not self._has_place(host, fleet.hosts[want.destination], want.migration):
-            raise Violation(f'{want.server} flows without a place on {want.destination}')
+        if not self._has_slot(host, fleet.hosts[want.destination], want.migration):
+            raise Violation(f'{want.server} flows without a slot on {want.destination}')
 
     def ended(self, flow: Flow) -> None:
         """Forget what only matters while it flows."""
@@ -114,19 +114,19 @@ class Ledger(fleet_mod.Watcher):
         self._heard.pop(flow.want.migration, None)
 
     def after(self, host: Host) -> None:
-        """Check that a source's places are those of what flows, and of what is being taken."""
+        """Check that a source's slots are those of what flows, and of what is being taken."""
         out = host.outgoing
         if out is None or out.used > MANY:
             return
-        placed = {own.want.migration for own in out.placed() if own.stand is Stand.HOLDING}
-        taking = {own.want.migration for own in out.placed() if own.stand is Stand.TAKING}
+        placed = {own.want.migration for own in out.with_slot() if own.stand is Stand.HOLDING}
+        taking = {own.want.migration for own in out.with_slot() if own.stand is Stand.TAKING}
         since_s = self._taking[host.name] = {
             one: self._taking.get(host.name, {}).get(one, self.fleet.now_s) for one in taking}
         if since_s and self.fleet.now_s - min(since_s.values()) > ANSWER_S:
-            raise Violation(f'{host.name} keeps a place for {min(since_s)}, which waits')
+            raise Violation(f'{host.name} keeps a slot for {min(since_s)}, which waits')
         wrong = placed ^ set(host.flows)
         if wrong:
-            raise Violation(f'{host.name} has a place for what does not flow, or none for what '
+            raise Violation(f'{host.name} has a slot for what does not flow, or none for what '
                             f'does: {", ".join(sorted(wrong))}')
 
     # What has to hold at once.
@@ -136,8 +136,8 @@ class Ledger(fleet_mod.Watcher):
         heard_s, (epoch, _, _) = self._heard.get(flow.want.migration, (-1e9, (0, 0, 0)))
         return epoch == host.epoch and self.fleet.now_s - heard_s < limits_mod.LEASE_S
 
-    def _has_place(self, source: Host, host: Host, migration: str) -> bool:
-        """Whether a destination has granted a place, and keeps it if it has not died since."""
+    def _has_slot(self, source: Host, host: Host, migration: str) -> bool:
+        """Whether a destination has granted a slot, and keeps it if it has not died since."""
         if not host.has_slots:
             return True
         to_epoch, epoch = self._granted.get(migration, (0, 0))
@@ -162,15 +162,15 @@ class Ledger(fleet_mod.Watcher):
         if used > limit > 0:
             raise Violation(f'{host.name} takes {used} at once, its limit is {limit}')
         flow = self.fleet.wanted.get(message.migration)
-        alone = [one.want.server for one in known if host.limits.is_alone(one.want.cost)]
-        if flow is not None and host.limits.is_alone(flow.want.cost):
+        alone = [one.want.server for one in known if host.limits.is_alone(one.want.cost_mib)]
+        if flow is not None and host.limits.is_alone(flow.want.cost_mib):
             self.counts['taken alone'] += 1
             alone.append(flow.want.server)
         if alone and used > 1:
             raise Violation(f'{alone[0]} has to run alone on {host.name}, which takes {used}')
 
     def _check_order(self, host: Host, message: messages.Offer) -> None:
-        """Check that one who is offered a place has its turn."""
+        """Check that one who is offered a slot has its turn."""
         machine = host.incoming
         ticket = None if machine is None else machine.ticket(message.source, message.migration)
         if (machine is None or ticket is None or ticket.place is None
@@ -187,7 +187,7 @@ class Ledger(fleet_mod.Watcher):
                 raise Violation(f'{waiting.server} waits for {host.name} since '
                                 f'{now_s - its.asked_s:.0f} s, and is not before the others')
             if its.level > place.level:
-                raise Violation(f'{ticket.server} is offered a place on {host.name} before '
+                raise Violation(f'{ticket.server} is offered a slot on {host.name} before '
                                 f'{waiting.server}, which is of a higher level')
             if its.level == place.level and waiting.source != message.source:
                 self._check_turn(host, waiting, its, last_s, message.source)
@@ -215,7 +215,7 @@ class Ledger(fleet_mod.Watcher):
     # What has to hold now and then, and at the end.
 
     def sweep(self) -> None:
-        """Check that no place is leaked, and that nobody waits without a reason."""
+        """Check that no slot is leaked, and that nobody waits without a reason."""
         for host in self.fleet.hosts.values():
             if host.incoming is not None:
                 self._check_leaks(host, host.incoming)
@@ -227,7 +227,7 @@ class Ledger(fleet_mod.Watcher):
         for ticket in machine.holders():
             ended_s = self._ended.get(ticket.migration)
             if ended_s is not None and self.fleet.now_s - ended_s > FREED_S:
-                raise Violation(f'{ticket.server} still has its place on {host.name}, '
+                raise Violation(f'{ticket.server} still has its slot on {host.name}, '
                                 f'{self.fleet.now_s - ended_s:.0f} s after its end')
 
     def _check_waiting(self, flow: Flow) -> None:
@@ -237,7 +237,7 @@ class Ledger(fleet_mod.Watcher):
         has_room = source.outgoing is not None and source.outgoing.has_room and (
             not host.has_slots or (machine is not None and limits_mod.has_room(
                 machine.used, host.limits.max_incoming) and not machine.holds_back(
-                    self.fleet.clock(host)) and not host.limits.is_alone(want.cost)))
+                    self.fleet.clock(host)) and not host.limits.is_alone(want.cost_mib)))
         if not has_room or self.fleet.now_s - host.began_s < limits_mod.LEASE_S:
             self._room.pop(want.migration, None)
             return
@@ -259,4 +259,4 @@ class Ledger(fleet_mod.Watcher):
             for machine in (host.incoming, host.outgoing):
                 if machine is not None and (machine.used or not machine.is_empty):
                     raise Violation(f'all is over, and {host.name} still has {machine.used} '
-                                    f'places in use, or remembers what was over')
+                                    f'slots in use, or remembers what was over')

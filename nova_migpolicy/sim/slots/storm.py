@@ -135,15 +135,15 @@ class _Storm:
         self.fleet.begin(source, want)
 
     def _check(self, host: fleet_mod.Host, want: fleet_mod.Want) -> None:
-        """Have a destination checked, which keeps a place for it."""
+        """Have a destination checked, which keeps a slot for it."""
         machine = host.incoming
         if machine is None:
             return
         before, now_s = machine.used, self.fleet.clock(host)
-        refusal = machine.reserve(now_s, want.migration, want.server, want.cost)
+        refusal = machine.reserve(now_s, want.migration, want.server, want.cost_mib)
         limit = host.limits.max_incoming
         if refusal is None and machine.used > max(limit, before) and limit:
-            raise Violation(f'{host.name} has promised {machine.used} places of {limit}')
+            raise Violation(f'{host.name} has promised {machine.used} slots of {limit}')
         if refusal is not None and host.name not in refusal.sentence:
             raise Violation(f'a refusal does not name its host: {refusal.sentence}')
 
@@ -201,10 +201,10 @@ class _Storm:
         to: dict[str, Any] = {'source': host.name, 'destination': host.name, 'migration': 'x',
                               'epoch': 1, 'number': 1}
         wrong: Any = self._chance.choice((float('nan'), -1, 1 << 99, 'yes', None, True, 101.5))
-        asked = {'server': 's', 'priority': 1, 'cost': 0.0, 'waited_s': 0.0, **to}
+        asked = {'server': 's', 'priority': 1, 'cost_mib': 0.0, 'waited_s': 0.0, **to}
         for machine, message in (
                 (host.incoming, messages.Ask(room=1, **{**asked, 'priority': wrong})),
-                (host.incoming, messages.Take(offer=1, **{**asked, 'cost': float('inf')})),
+                (host.incoming, messages.Take(offer=1, **{**asked, 'cost_mib': float('inf')})),
                 (host.outgoing, messages.Offer(offer=wrong, lasts_s=1.0, to_epoch=1, answers=-1,
                                                **to)),
                 (host.outgoing, wrong)):

@@ -31,7 +31,7 @@ class TestSlots(testtools.TestCase):
         self.assertEqual([2, 2], [len(self.said), len(found['plays'])])
 
     def test_a_queue_stays_as_long_as_it_is(self):
-        """What is timed is a queue of that length, in which places are taken and given back."""
+        """What is timed is a queue of that length, in which slots are taken and given back."""
         crowd = slots._Crowd(50)
         for kind in (crowd.comes,) * 50 + (crowd.comes, crowd.polls, crowd.take, crowd.ends,
                                            crowd.is_cancelled) * 20:

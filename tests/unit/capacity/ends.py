@@ -13,16 +13,16 @@ BEGIN_S = limits_mod.LEASE_S + 1.0
 Stand = outgoing.Stand
 
 
-def want(number, destination='n2', priority=50, cost=100.0):
+def want(number, destination='n2', priority=50, cost_mib=100.0):
     """A migration and its server, by a number."""
-    return outgoing.Want(f'm{number}', f'db-{number}', destination, priority, cost)
+    return outgoing.Want(f'm{number}', f'db-{number}', destination, priority, cost_mib)
 
 
 class Ends:
     """Sources n1 and n3, destination n2; their clocks go alike."""
 
-    def __init__(self, out=2, into=2, alone_above=0.0):
-        limits = limits_mod.Limits(out, into, alone_above)
+    def __init__(self, out=2, into=2, alone_above_mib=0.0):
+        limits = limits_mod.Limits(out, into, alone_above_mib)
         self.now_s = 0.0
         self.sources = {name: outgoing.Outgoing(name, 100, limits) for name in ('n1', 'n3')}
         self.destination = incoming.Incoming(0.0, 'n2', 100, limits)
@@ -83,7 +83,7 @@ class Ends:
         return [one.want.migration for one in machine.own() if one.stand is Stand.HOLDING]
 
     def holders(self):
-        """Those that have a place at the destination."""
+        """Those that have a slot at the destination."""
         return [one.migration for one in self.destination.holders()]
 
     def sentence(self, source, number):

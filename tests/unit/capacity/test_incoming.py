@@ -110,7 +110,7 @@ class TestPlaces(testtools.TestCase):
         ends.ask('n1', want(1), want(2), want(3))
         asked = messages.Ask(
             source='n1', destination='n2', migration='m3', epoch=100, number=10_000, server='db-3',
-            priority=100, cost=1.0, waited_s=0.0, room=1)
+            priority=100, cost_mib=1.0, waited_s=0.0, room=1)
         ends.destination.receive(ends.now_s, asked)
         self.assertEqual(['m3', 'm2'], [
             one.migration for one in ends.destination.in_order(ends.now_s)])
@@ -120,7 +120,7 @@ class TestLeaks(testtools.TestCase):
     """Four ways in which others leaked slots, or took a wait for a failure."""
 
     def test_deleted_in_mid_migration(self):
-        """The source gives the place back; where it cannot say so, the lease ends."""
+        """The source gives the slot back; where it cannot say so, the lease ends."""
         ends = ends_mod.Ends(into=1)
         ends.ask('n1', want(1))
         ends.lost = (messages.Release,)
@@ -132,7 +132,7 @@ class TestLeaks(testtools.TestCase):
         self.assertEqual(['m2'], ends.holders())
 
     def test_source_killed(self):
-        """A source that died loses what waited at once, and its places with their lease."""
+        """A source that died loses what waited at once, and its slots with their lease."""
         ends = ends_mod.Ends(into=1)
         ends.ask('n1', want(1), want(2))
         ends.ask('n3', want(3))
@@ -256,9 +256,9 @@ class TestReservation(testtools.TestCase):
         machine = ends.destination
         self.assertIsNone(machine.reserve(ends.now_s, 'm7', 'db-7'))
         refusal = machine.reserve(ends.now_s, 'm8', 'db-8')
-        self.assertEqual(('n2', vocabulary.INCOMING_PLACE, 2, 2), (
+        self.assertEqual(('n2', vocabulary.INCOMING_SLOT, 2, 2), (
             refusal.host, refusal.kind, refusal.used, refusal.limit))
-        self.assertEqual('n2 has no free incoming place (2 of 2 used by db-1 and db-7)',
+        self.assertEqual('n2 has no free incoming slot (2 of 2 used by db-1 and db-7)',
                          refusal.sentence)
 
     def test_it_is_the_migrations_when_it_asks(self):
@@ -292,7 +292,7 @@ class TestReservation(testtools.TestCase):
         self.assertEqual(1, ends.destination.used)
 
     def test_one_that_runs_alone(self):
-        ends = ends_mod.Ends(alone_above=1000.0)
+        ends = ends_mod.Ends(alone_above_mib=1000.0)
         ends.ask('n1', want(1))
         refusal = ends.destination.reserve(ends.now_s, 'm9', 'db-9', 2000.0)
         self.assertEqual(vocabulary.WHOLE_HOST, refusal.kind)
@@ -306,11 +306,11 @@ class TestAlone(testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.ends = ends_mod.Ends(out=0, into=2, alone_above=1000.0)
+        self.ends = ends_mod.Ends(out=0, into=2, alone_above_mib=1000.0)
 
     def test_it_runs_alone(self):
         ends = self.ends
-        ends.ask('n1', want(1, cost=5000.0), want(2), want(3))
+        ends.ask('n1', want(1, cost_mib=5000.0), want(2), want(3))
         self.assertEqual(['m1'], ends.holders())
         self.assertIn('until n2 is done with one that runs alone', ends.sentence('n1', 2))
         ends.end('n1', 1)
@@ -319,7 +319,7 @@ class TestAlone(testtools.TestCase):
     def test_smaller_ones_do_not_starve_it(self):
         """A stream of small ones: it waits ALONE_S, and then until those that run have ended."""
         ends = self.ends
-        ends.ask('n1', want(1), want(2), want(3, cost=5000.0))
+        ends.ask('n1', want(1), want(2), want(3, cost_mib=5000.0))
         began_s = ends.now_s
         number, running = 4, [1, 2]
         while 'm3' not in ends.granted and ends.now_s - began_s < 1000:
@@ -340,24 +340,24 @@ class TestAlone(testtools.TestCase):
     def test_those_that_run_alone_do_not_starve_smaller_ones(self):
         """After one has run alone, smaller ones have ALONE_S before others are held back again."""
         ends = self.ends
-        ends.ask('n1', *(want(number, cost=5000.0, priority=100) for number in range(1, 6)))
+        ends.ask('n1', *(want(number, cost_mib=5000.0, priority=100) for number in range(1, 6)))
         ends.ask('n3', want(10, priority=20), want(11, priority=20))
         ends.end('n1', 1)
         self.assertEqual(['m10', 'm11'], ends.holders())
 
     def test_it_does_not_go_before_a_higher_class(self):
         ends = self.ends
-        ends.ask('n1', want(1), want(2), want(3, cost=5000.0, priority=20))
+        ends.ask('n1', want(1), want(2), want(3, cost_mib=5000.0, priority=20))
         ends.wait(limits_mod.ALONE_S + 10, 5.0)
         ends.ask('n3', want(4, priority=100))
         ends.end('n1', 1)
         self.assertEqual(['m2', 'm4'], ends.holders())
 
     def test_held_back_for_one_whose_source_has_no_place_smaller_ones_go(self):
-        ends = ends_mod.Ends(out=1, into=2, alone_above=1000.0)
+        ends = ends_mod.Ends(out=1, into=2, alone_above_mib=1000.0)
         ends.sources['n1'] = outgoing.Outgoing('n1', 100, Limits(1, 2))
         ends.ask('n3', want(1))
-        ends.ask('n1', want(2, cost=5000.0))
+        ends.ask('n1', want(2, cost_mib=5000.0))
         ends.take(ends.sources['n1'].set_slots(ends.now_s, 'n9', False))
         ends.ask('n1', want(3, destination='n9'))
         ends.wait(limits_mod.ALONE_S + 10, 5.0)
@@ -376,9 +376,9 @@ class TestSentences(testtools.TestCase):
         ends.wait(limits_mod.HOLD_S)
         ends.ask('n1', want(2))
         ends.ask('n3', want(3), want(4), want(5), want(6))
-        self.assertEqual('1st of 1 for an incoming place on n2 (2 of 2 used by db-1 and db-7); '
+        self.assertEqual('1st of 1 for an incoming slot on n2 (2 of 2 used by db-1 and db-7); '
                          'about 30 s', ends.sentence('n1', 2))
-        self.assertEqual('2nd of 2 for an incoming place on n2 (2 of 2 used by db-1 and db-7); '
+        self.assertEqual('2nd of 2 for an incoming slot on n2 (2 of 2 used by db-1 and db-7); '
                          'about 80 s', ends.sentence('n3', 3))
         holder = ends.destination.holders()[0]
         self.assertEqual('bulk copy', holder.phase)
@@ -398,9 +398,9 @@ class TestNonsense(testtools.TestCase):
         ends = ends_mod.Ends()
         ends.ask('n1', want(1))
         good = messages.Ask(source='n1', destination='n2', migration='m2', epoch=100, number=900,
-                            server='x', priority=1, cost=1.0, waited_s=0.0, room=1)
-        for changes in ({'priority': 101}, {'priority': '50'}, {'cost': float('nan')},
-                        {'cost': float('inf')}, {'waited_s': -1.0}, {'waited_s': None},
+                            server='x', priority=1, cost_mib=1.0, waited_s=0.0, room=1)
+        for changes in ({'priority': 101}, {'priority': '50'}, {'cost_mib': float('nan')},
+                        {'cost_mib': float('inf')}, {'waited_s': -1.0}, {'waited_s': None},
                         {'room': 1.5}, {'epoch': True}, {'number': 1 << 70}, {'server': ''},
                         {'migration': ['m']}, {'migration': 'm 2'},
                         {'destination': 'n7'}, {'source': 'x' * 300}):
@@ -423,6 +423,6 @@ class TestNonsense(testtools.TestCase):
 
     def test_the_source_says_why_it_waits(self):
         ends = ends_mod.Ends()
-        ends.sources['n1'].ask(ends.now_s, want(1, cost=float('nan')))
+        ends.sources['n1'].ask(ends.now_s, want(1, cost_mib=float('nan')))
         ends.wait(limits_mod.POLL_S + 1)
-        self.assertIn('cost = nan is not a finite number', ends.sentence('n1', 1))
+        self.assertIn('cost_mib = nan is not a finite number', ends.sentence('n1', 1))

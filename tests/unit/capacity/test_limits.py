@@ -17,12 +17,12 @@ class TestLimits(testtools.TestCase):
 
     def test_alone(self):
         self.assertEqual([False, True, False], [
-            limits.Limits(alone_above=above).is_alone(cost)
+            limits.Limits(alone_above_mib=above).is_alone(cost)
             for above, cost in ((10.0, 10.0), (10.0, 10.1), (0.0, 1e9))])
 
     def test_nonsense(self):
         for wrong in ({'max_outgoing': -1}, {'max_incoming': 1.5}, {'max_incoming': True},
-                      {'alone_above': float('nan')}, {'alone_above': -1.0}):
+                      {'alone_above_mib': float('nan')}, {'alone_above_mib': -1.0}):
             self.assertRaises(exception.BadOption, limits.Limits, **wrong)
 
     def test_times_fit_together(self):

@@ -10,7 +10,7 @@ from nova_migpolicy import exception
 
 BASE = {'source': 'n1', 'destination': 'n2', 'migration': 'm1', 'epoch': 1, 'number': 2,
         'to_epoch': 3}
-WANT = {**BASE, 'server': 'db-1', 'priority': 50, 'cost': 1.5, 'waited_s': 2.0}
+WANT = {**BASE, 'server': 'db-1', 'priority': 50, 'cost_mib': 1.5, 'waited_s': 2.0}
 BACK = {**BASE, 'answers': 4}
 ALL = (
     messages.Ask(room=2, **WANT), messages.Take(offer=7, **WANT),
@@ -45,7 +45,7 @@ class TestPlain(testtools.TestCase):
                 ({**good, 'kind_of_message': 'fromsource'}, 'is no kind of message'),
                 ({**good, 'priority': 200}, 'priority = 200 is not a number from 0 to 100'),
                 ({**good, 'room': None}, 'room = None is not a whole number'),
-                ({key: good[key] for key in good if key not in ('room', 'cost')},
-                 'Ask: cost, room is missing')):
+                ({key: good[key] for key in good if key not in ('room', 'cost_mib')},
+                 'Ask: cost_mib, room is missing')):
             error = self.assertRaises(exception.BadMessage, messages.from_plain, plain)
             self.assertIn(sentence, str(error))

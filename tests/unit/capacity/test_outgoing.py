@@ -32,7 +32,7 @@ def granted(migration, number, answers):
 def queued(migration, number, answers, used=2, limit=2):
     """Another answer of n2 to n1."""
     return messages.Queued(migration=migration, number=number, answers=answers, place=1, waiting=1,
-                           kind=vocabulary.INCOMING_PLACE, used=used, limit=limit, **TO)
+                           kind=vocabulary.INCOMING_SLOT, used=used, limit=limit, **TO)
 
 
 def kinds(turn):
@@ -68,7 +68,7 @@ class TestOffers(testtools.TestCase):
         turn = self.source.receive(1.1, offer('m2', 2))
         self.assertEqual([messages.Decline], kinds(turn))
         self.assertIs(Stand.WAITING, self.source.stand('m2'))
-        self.assertEqual('for an outgoing place on n1 (1 of 1 used by db-1)',
+        self.assertEqual('for an outgoing slot on n1 (1 of 1 used by db-1)',
                          self.source.wait('m2').sentence)
 
     def test_an_offer_that_is_over_gives_the_own_place_back(self):
@@ -125,7 +125,7 @@ class TestOffers(testtools.TestCase):
 
 
 class TestCalls(testtools.TestCase):
-    """A place that becomes free is used at once."""
+    """A slot that becomes free is used at once."""
 
     def test_who_declined_is_called(self):
         ends = ends_mod.Ends(out=1, into=0)

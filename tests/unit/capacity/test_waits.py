@@ -11,11 +11,11 @@ class TestSentences(testtools.TestCase):
 
     def test_waits(self):
         for wait, sentence in (
-                (waits.Wait('n2', vocabulary.INCOMING_PLACE, 2, 2, ('db-1', 'db-7'), 2, 5, 40.4),
-                 ('2nd of 5 for an incoming place on n2 (2 of 2 used by db-1 and db-7); '
+                (waits.Wait('n2', vocabulary.INCOMING_SLOT, 2, 2, ('db-1', 'db-7'), 2, 5, 40.4),
+                 ('2nd of 5 for an incoming slot on n2 (2 of 2 used by db-1 and db-7); '
                   'about 40 s')),
-                (waits.Wait('n1', vocabulary.OUTGOING_PLACE, 1, 1, ('db-1',)),
-                 'for an outgoing place on n1 (1 of 1 used by db-1)'),
+                (waits.Wait('n1', vocabulary.OUTGOING_SLOT, 1, 1, ('db-1',)),
+                 'for an outgoing slot on n1 (1 of 1 used by db-1)'),
                 (waits.Wait('n2', vocabulary.WHOLE_HOST, 1, 2, ('db-1',), 1, 1),
                  '1st of 1 for n2 to take it alone (1 of 2 used by db-1)'),
                 (waits.Wait('n2', vocabulary.ONE_ALONE, 1, 2, ('big',), 3, 4),

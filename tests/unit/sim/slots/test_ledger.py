@@ -49,7 +49,7 @@ class TestLedger(testtools.TestCase):
                    fleet_mod.Want('m9', 'server-9', 'n2'))
 
     def test_without_a_place_at_the_destination(self):
-        self.finds('flows without a place on n2', self.ledger.granted, self.host,
+        self.finds('flows without a slot on n2', self.ledger.granted, self.host,
                    fleet_mod.Want('m9', 'server-9', 'n2'))
 
     def test_a_flow_without_a_place_here(self):
@@ -63,7 +63,7 @@ class TestLedger(testtools.TestCase):
         flow = self.host.flows['m1']
         self.ledger.ended(flow)
         self.fleet.go(until_s=self.fleet.now_s + ledger_mod.FREED_S + 5)
-        self.finds('still has its place on n2', self.ledger.sweep)
+        self.finds('still has its slot on n2', self.ledger.sweep)
 
     def test_a_wait_without_a_reason(self):
         want = fleet_mod.Want('m9', 'server-9', 'n2')
