@@ -135,11 +135,13 @@ class TestOlderDestination(MonitoredTest):
     def test_a_libvirt_that_cannot_be_told_of_the_link(self):
         self.shape(rate_mib_s=self.link_mib_s)
         self.boot(set_mib=24)
+        # Of a host too busy to send at its cap, the link is believed to be no faster than what
+        # was sent, and all of the set in one blackout would take 1.3 s then.
         made = self.session(versions=(11_003_000, 10_000_000), bandwidth_mib_s='20',
-                            max_bandwidth_mib_s='20', max_downtime_ms='800')
+                            max_bandwidth_mib_s='20', max_downtime_ms='2000')
         self.assert_arrived(self.run_session(made))
         self.assertEqual((fits.SWITCHOVER,), made.call.left_out)
-        self.assertLessEqual(self.beats.blackout_ms, 800 + BEAT_MS)
+        self.assertLessEqual(self.beats.blackout_ms, 2000 + BEAT_MS)
 
 
 class TestPromise(MonitoredTest):

@@ -230,7 +230,8 @@ class TestPool(testtools.TestCase):
 
     def test_the_list_of_a_folder(self):
         found = {job.name: job for job in pool.jobs('tests/simulation', how(), 3)}
-        self.assertEqual({'tests.simulation.test_recovery', 'tests.simulation.test_traces'},
+        self.assertEqual({'tests.simulation.test_recovery', 'tests.simulation.test_slots',
+                          'tests.simulation.test_traces'},
                          {name.rpartition('.')[0] for name in found})
 
 
