@@ -38,14 +38,17 @@ class Arrivals:
 
     :param records: of what was prepared
     :param has: what libvirt here has of a server
+    :param at_source: what libvirt on a migration's source has of its server
     """
 
     def __init__(self, manager: Any, host: str, records: written_mod.Records,
-                 has: Callable[[str], evidence.Destination]) -> None:
+                 has: Callable[[str], evidence.Destination],
+                 at_source: Callable[[Any, Record], evidence.Source]) -> None:
         self._manager = manager
         self._host = host
         self._records = records
         self._has = has
+        self._at_source = at_source
         # Of those that are being prepared or cleared, by their servers.
         self._at_work: set[str] = set()
         self._lock = threading.Lock()
@@ -165,7 +168,11 @@ class Arrivals:
     def _settle(self, record: Record, seen: set[str]) -> None:
         context = kept_mod.context_of(record)
         known = hands_mod.nova_knows(record, context)
-        found = prepared.answer(known.home, known.status, self._has(record.server))
+        domain = self._has(record.server)
+        found = prepared.answer(known.home, known.status, domain)
+        if found is prepared.Answer.ASK:
+            found = prepared.answer(known.home, known.status, domain,
+                                    self._at_source(context.elevated(), record))
         if found is prepared.Answer.KEEP:
             return
         if found is prepared.Answer.FORGET:

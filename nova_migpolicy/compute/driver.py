@@ -160,7 +160,9 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         arrivals = arrivals_mod.Arrivals(
             manager, host, written_mod.Records(pathlib.Path(CONF.state_path)
                                                / written_mod.PREPARED),
-            lambda server: self._domain_here(server).destination)
+            lambda server: self._domain_here(server).destination,
+            lambda context, record: peers.ask(
+                channel, context, record.source, record.server).source)
 
         def search() -> Iterator[record_mod.Record]:
             arrivals.look()

@@ -12,6 +12,9 @@ import enum
 from nova_migpolicy.recovery import evidence
 
 Home = evidence.Home
+#: the source has the guest, with its own disks
+HAS_THE_GUEST = frozenset({evidence.Source.RUNNING, evidence.Source.PAUSED,
+                           evidence.Source.SHUT_OFF})
 
 
 class Answer(enum.Enum):
@@ -23,14 +26,19 @@ class Answer(enum.Enum):
     FORGET = 'forget'
     #: nobody needs it any more
     CLEAR = 'clear'
+    #: the source is asked first for the guest
+    ASK = 'ask'
 
 
-def answer(home: Home, status: evidence.Status, domain: evidence.Destination) -> Answer:
+def answer(home: Home, status: evidence.Status, domain: evidence.Destination,
+           source: evidence.Source | None = None) -> Answer:
     """Return what is done with what was prepared for a migration.
 
     :param home: of the server
     :param status: of the migration
     :param domain: what libvirt on the destination has
+    :param source: what libvirt on the source has; None where it was not asked, which is then the
+        answer where it matters
     """
     if home in (Home.SILENT, Home.CHANGING) or domain is evidence.Destination.SILENT:
         return Answer.KEEP
@@ -40,7 +48,9 @@ def answer(home: Home, status: evidence.Status, domain: evidence.Destination) ->
     # A guest that is here without Nova's knowledge is its source's to decide on.
     if domain is not evidence.Destination.ABSENT or (is_open and home is not Home.NONE):
         return Answer.KEEP
-    if status is evidence.Status.COMPLETED and home is Home.SOURCE:
-        # Nova is wrong in one of the two.
-        return Answer.KEEP
+    if home is Home.SOURCE and status is not evidence.Status.ENDED:
+        # The guest may have come and gone again, and the disks here be the only ones of today.
+        if source is None:
+            return Answer.ASK
+        return Answer.CLEAR if source in HAS_THE_GUEST else Answer.KEEP
     return Answer.CLEAR

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The destination prepares only for what is still to come, and clears what nobody needs."""
 
+from unittest import mock
+
 from nova import exception as nova_exception
 from nova import objects
 
@@ -32,13 +34,14 @@ class ArrivalsCase(computing.ManagerCase):
         self.patch(arrivals_mod.hands_mod, 'nova_knows',
                    side_effect=lambda *args: arrivals_mod.hands_mod.Known(*self.nova))
         self.domain = evidence.Destination.ABSENT
+        self.at_source = mock.Mock(return_value=evidence.Source.SILENT)
         self.prepare = self.patch(self.manager, 'pre_live_migration', return_value=self.data)
         self.finish = self.patch(self.manager, 'post_live_migration_at_destination')
         self.clear = self.patch(self.manager, 'rollback_live_migration_at_destination')
         for one in (self.prepare, self.finish, self.clear):
             one.__name__ = 'nova'
         self.arrivals = arrivals_mod.Arrivals(
-            self.manager, 'dest', self.records, lambda server: self.domain)
+            self.manager, 'dest', self.records, lambda server: self.domain, self.at_source)
         self.arrivals.install()
 
     def of_filters(self, context, filters, **kwargs):
@@ -155,6 +158,20 @@ class TestClear(ArrivalsCase):
         [given] = self.clear.call_args_list
         self.assertIs(self.server, given.args[1])
         self.assertIs(True, given.kwargs['destroy_disks'])
+        self.assertEqual([], self.left())
+
+    def test_where_nova_does_not_know_what_became_of_it_the_guest_has_to_be_on_its_source(self):
+        self.nova = (Home.SOURCE, Status.GIVEN_UP, False, False)
+        for found in (evidence.Source.SILENT, evidence.Source.ABSENT, evidence.Source.MIGRATED):
+            self.at_source.return_value = found
+            self.look()
+            self.clear.assert_not_called()
+            self.assertEqual([self.migration.uuid], self.left())
+        asked = self.at_source.call_args.args[1]
+        self.assertEqual(('source', base.UUID), (asked.source, asked.server))
+        self.at_source.return_value = evidence.Source.RUNNING
+        self.look()
+        self.clear.assert_called_once()
         self.assertEqual([], self.left())
 
     def test_shared_storage_is_left_alone(self):

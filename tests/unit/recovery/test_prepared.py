@@ -11,6 +11,7 @@ from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import prepared
 
 Home, Status, Destination = evidence.Home, evidence.Status, evidence.Destination
+Source = evidence.Source
 Answer = prepared.Answer
 OPEN = (Status.QUEUED, Status.UNDER_WAY)
 
@@ -44,11 +45,16 @@ class PreparedTest(testtools.TestCase):
                 self.assertIs(Answer.KEEP, prepared.answer(home, status, Destination.ABSENT))
 
     def test_what_is_over_goes(self):
-        for home, status in ((Home.SOURCE, Status.ENDED), (Home.SOURCE, Status.MISSING),
-                             (Home.OTHER, Status.COMPLETED), (Home.NONE, Status.MISSING),
+        for home, status in ((Home.SOURCE, Status.ENDED), (Home.OTHER, Status.COMPLETED),
+                             (Home.OTHER, Status.GIVEN_UP), (Home.NONE, Status.MISSING),
                              (Home.NONE, Status.UNDER_WAY)):
             self.assertIs(Answer.CLEAR, prepared.answer(home, status, Destination.ABSENT))
 
-    def test_where_nova_contradicts_itself_it_stays(self):
-        self.assertIs(Answer.KEEP, prepared.answer(
-            Home.SOURCE, Status.COMPLETED, Destination.ABSENT))
+    def test_where_nova_does_not_know_where_the_guest_has_stayed_its_source_is_asked(self):
+        has_it = {Source.RUNNING, Source.PAUSED, Source.SHUT_OFF}
+        for status in (Status.COMPLETED, Status.GIVEN_UP, Status.MISSING):
+            seen = Home.SOURCE, status, Destination.ABSENT
+            self.assertIs(Answer.ASK, prepared.answer(*seen))
+            for source in Source:
+                self.assertIs(Answer.CLEAR if source in has_it else Answer.KEEP,
+                              prepared.answer(*seen, source), (status, source))
