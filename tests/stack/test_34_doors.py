@@ -43,18 +43,24 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
         return ' '.join(str(event.get('details') or event.get('traceback') or '')
                         for action in found for event in action.get('events', ()))
 
-    def test_a_hard_reboot_while_the_destination_is_silent(self):
+    def test_a_hard_reboot_and_a_rebuild_while_the_destination_is_silent(self):
         run = self.moved_and_untold()
         self.signal('n2', 'nova-compute', signal.SIGSTOP)
         self.addCleanup(self.signal, 'n2', 'nova-compute', signal.SIGCONT)
         self.stack.start_compute('n1')
         self.stack.services.wait_logged('nova-n1', 'Join ServiceGroup membership')
-        # An operator who believes that nothing is under way.
-        self.admin.compute('POST', f'/servers/{run.server}/action',
-                           json={'os-resetState': {'state': 'active'}})
-        self.reboot(run)
-        self.wait_logged('n1', 'It is not started here')
-        self.assertEqual([], self.running('n1'))
+        image = self.admin.server(run.server)['image']['id']
+        for number, request in enumerate(({'reboot': {'type': 'HARD'}},
+                                          {'rebuild': {'imageRef': image}}), 1):
+            # An operator who believes that nothing is under way.
+            for wanted in ({'os-resetState': {'state': 'active'}}, request):
+                self.admin.compute('POST', f'/servers/{run.server}/action', json=wanted)
+            lab_client.wait(lambda: self.refusals('n1'), lambda found: found >= number,
+                            steering.MIGRATION_TIMEOUT_S, f'{request} to be refused')
+            lab_client.wait(lambda: self.admin.server(run.server)['OS-EXT-STS:task_state'],
+                            lambda task: task is None, steering.MIGRATION_TIMEOUT_S,
+                            f'{request} to end')
+            self.assertEqual([], self.running('n1'))
         self.signal('n2', 'nova-compute', signal.SIGCONT)
         self.stack.wait_computes()
         self.assert_agree(run, 'n2', 'completed')
