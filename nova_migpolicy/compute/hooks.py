@@ -24,6 +24,7 @@ from nova_migpolicy.compute import doors as doors_mod
 from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy.compute import recovering
+from nova_migpolicy import exception
 from nova_migpolicy.recovery import evidence
 from nova_migpolicy import vocabulary
 from nova_migpolicy import written as written_mod
@@ -165,8 +166,21 @@ class Hooks:
                                          migrate_data)
             finally:
                 del self._at_work[migration.uuid]
+                self._take_up(migration)
 
         return do
+
+    def _take_up(self, migration: Any) -> None:
+        """Have recovery finish at once what Nova has left.
+
+        Nova may have waited a minute for an answer that was lost, and given up.
+        """
+        try:
+            if self._recovery is not None:
+                self._recovery.finish(migration.uuid)
+        except exception.MigPolicyError as error:
+            LOG.warning('Migration %(migration)s is looked after later: %(error)s',
+                        {'migration': migration.uuid, 'error': error})
 
     def _aborted(self, abort: Wrapped) -> Wrapped:
         """Return Nova's abort, which first takes a migration that waits out of its queue."""

@@ -167,13 +167,15 @@ class TestMigration(HooksCase):
         self.assertIn('no database', self.log.output)
         self.assertEqual((True, []), self.seen['handed over'])
 
-    def test_what_fails_is_novas_no_more(self):
+    def test_what_fails_is_novas_no_more_and_recoverys_at_once(self):
         self.install()
         self.patch(self.manager, '_set_migration_status', side_effect=RuntimeError('no database'))
+        self.recovery.finish.side_effect = lambda migration: self.look('taken up')
         self.assertRaises(
             RuntimeError, self.manager._do_live_migration, self.context, 'dest', self.server,
             False, self.migration, self.data)
-        self.assertFalse(self.hooks.is_novas(base.UUID, self.migration.uuid))
+        self.recovery.finish.assert_called_once_with(self.migration.uuid)
+        self.assertIs(False, self.seen['taken up'][0])
 
 
 class TestLate(HooksCase):
