@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import os
 import signal
 import subprocess
@@ -55,7 +57,7 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
             # An operator who believes that nothing is under way.
             for wanted in ({'os-resetState': {'state': 'active'}}, request):
                 self.admin.compute('POST', f'/servers/{run.server}/action', json=wanted)
-            lab_client.wait(lambda: self.refusals('n1'), lambda found: found >= number,
+            lab_client.wait(lambda: self.refusals('n1'), functools.partial(operator.le, number),
                             steering.MIGRATION_TIMEOUT_S, f'{request} to be refused')
             lab_client.wait(lambda: self.admin.server(run.server)['OS-EXT-STS:task_state'],
                             lambda task: task is None, steering.MIGRATION_TIMEOUT_S,
