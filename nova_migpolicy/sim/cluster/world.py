@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import abc
 import dataclasses
-import heapq
 import random
 import typing
 
 from nova_migpolicy.recovery import evidence
+from nova_migpolicy.sim import agenda as agenda_mod
 from nova_migpolicy.sim.cluster import paper as paper_mod
 from nova_migpolicy.sim.cluster import qemus as qemus_mod
 
@@ -111,7 +111,7 @@ class World:
     def __init__(self, seed: int, story: list[str] | None = None) -> None:
         self.chance = random.Random(seed)
         self.story = story
-        self.now_s = 0.0
+        self._agenda = agenda_mod.Agenda()
         self.rows = Rows()
         self.paper = paper_mod.Paper(self.chance)
         self.computes = {name: Compute(name) for name in HOSTS}
@@ -126,8 +126,6 @@ class World:
         self.on_start: abc.Callable[[str], None] = lambda host: None
         #: one has died at a step
         self.on_death: abc.Callable[[str], None] = lambda host: None
-        self._events: list[tuple[float, int, abc.Callable[..., None], tuple[object, ...]]] = []
-        self._number = 0
 
     def say(self, line: str) -> None:
         """Add a sentence to the story."""
@@ -136,23 +134,23 @@ class World:
 
     # Time.
 
+    @property
+    def now_s(self) -> float:
+        """The time."""
+        return self._agenda.now_s
+
     def after(self, seconds: float, what: abc.Callable[..., None], *args: object) -> None:
         """Call a function later."""
-        self._number += 1
-        heapq.heappush(self._events, (self.now_s + seconds, self._number, what, args))
+        self._agenda.after(seconds, what, *args)
 
     def go(self, until_s: float) -> None:
         """Let time pass.
 
         :raises Violation: as soon as two copies run
         """
-        events = self._events
-        while events and events[0][0] <= until_s:
-            self.now_s, _, what, args = heapq.heappop(events)
-            what(*args)
+        while self._agenda.step(until_s):
             if self.qemus.running() > 1 and not self.qemus.is_doubled:
                 raise Violation('two copies run')
-        self.now_s = max(self.now_s, until_s)
 
     # Programs of nova-compute.
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import abc
 import dataclasses
-import heapq
 import random
 
 from nova_migpolicy.capacity import incoming as incoming_mod
 from nova_migpolicy.capacity import limits as limits_mod
 from nova_migpolicy.capacity import messages
 from nova_migpolicy.capacity import outgoing as outgoing_mod
+from nova_migpolicy.sim import agenda as agenda_mod
 
 #: how long a message takes, and one that is late
 MESSAGE_S, LATE_S = (0.001, 0.1), (0.1, 20.0)
@@ -96,8 +96,7 @@ class Fleet:
         self.chance = random.Random(seed)
         self.watcher = watcher
         self.story = story
-        self.now_s = 0.0
-        self.events = 0
+        self._agenda = agenda_mod.Agenda()
         #: calls of machines, and how long they took
         self.calls, self.took_s = 0, 0.0
         self._timer = timer
@@ -112,8 +111,6 @@ class Fleet:
         self.wanted: dict[str, Flow] = {}
         #: one is over, and why
         self.on_over: abc.Callable[[Flow], None] = lambda flow: None
-        self._queue: list[tuple[float, int, abc.Callable[..., None], tuple[object, ...]]] = []
-        self._order = 0
 
     def _limits(self) -> limits_mod.Limits:
         chance = self.chance
@@ -128,26 +125,29 @@ class Fleet:
 
     # Time.
 
+    @property
+    def now_s(self) -> float:
+        """The time, which no host knows."""
+        return self._agenda.now_s
+
+    @property
+    def events(self) -> int:
+        """How many things have happened."""
+        return self._agenda.happened
+
     def after(self, seconds: float, what: abc.Callable[..., None], *args: object) -> None:
         """Call a function later."""
-        self._order += 1
-        heapq.heappush(self._queue, (self.now_s + seconds, self._order, what, args))
+        self._agenda.after(seconds, what, *args)
 
     def go(self, *, events: int | None = None, until_s: float | None = None) -> bool:
         """Let things happen, so many or until then; return whether there is more.
 
         :raises Violation: something does not hold
         """
-        queue = self._queue
         left = events if events is not None else -1
-        while queue and left != 0 and (until_s is None or queue[0][0] <= until_s):
+        while left != 0 and self._agenda.step(until_s):
             left -= 1
-            self.now_s, _, what, args = heapq.heappop(queue)
-            self.events += 1
-            what(*args)
-        if until_s is not None:
-            self.now_s = max(self.now_s, until_s)
-        return bool(queue)
+        return bool(self._agenda)
 
     def clock(self, host: Host) -> float:
         """Return a host's own time."""
