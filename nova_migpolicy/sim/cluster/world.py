@@ -16,6 +16,7 @@ from nova_migpolicy.recovery import evidence
 from nova_migpolicy.sim import agenda as agenda_mod
 from nova_migpolicy.sim.cluster import paper as paper_mod
 from nova_migpolicy.sim.cluster import qemus as qemus_mod
+from nova_migpolicy.sim import delivery
 
 SOURCE, DESTINATION, THIRD = 'source', 'destination', 'third'
 HOSTS = (SOURCE, DESTINATION, THIRD)
@@ -25,8 +26,6 @@ CALL_S = 5.0
 PAUSED = 0.1
 #: how long a step of a program takes
 STEP_S = (0.001, 0.3)
-#: how long a message takes, and one that is late
-MESSAGE_S, LATE_S = (0.001, 0.1), (0.1, 20.0)
 
 Program = abc.Generator[typing.Any, typing.Any, typing.Any]
 
@@ -239,16 +238,10 @@ class World:
             self.after(delay_s, self._arrive, host, program, done)
 
     def _delays(self, about: str) -> list[float]:
-        chance = self.chance
-        if self.bad_messages and chance.random() < self.bad_messages:
-            fate = chance.choice(('lost', 'doubled', 'late'))
+        fate, delays_s = delivery.draw(self.chance, self.bad_messages)
+        if fate:
             self.say(f'a message is {fate}: {about}')
-            if fate == 'lost':
-                return []
-            if fate == 'late':
-                return [chance.uniform(*LATE_S)]
-            return [chance.uniform(*MESSAGE_S), chance.uniform(*LATE_S)]
-        return [chance.uniform(*MESSAGE_S)]
+        return delays_s
 
     def _arrive(self, host: str, program: abc.Callable[[], Program],
                 done: abc.Callable[[object], None] | None) -> None:

@@ -16,9 +16,8 @@ from nova_migpolicy.capacity import limits as limits_mod
 from nova_migpolicy.capacity import messages
 from nova_migpolicy.capacity import outgoing as outgoing_mod
 from nova_migpolicy.sim import agenda as agenda_mod
+from nova_migpolicy.sim import delivery
 
-#: how long a message takes, and one that is late
-MESSAGE_S, LATE_S = (0.001, 0.1), (0.1, 20.0)
 #: a guest's data flows for so long at least
 FLOWS_S = 1.0
 
@@ -274,16 +273,10 @@ class Fleet:
             self.after(delay_s, self._arrive, message)
 
     def _delays(self, message: messages.Message) -> list[float]:
-        chance = self.chance
-        if self.bad_messages and chance.random() < self.bad_messages:
-            fate = chance.choice(('lost', 'doubled', 'late'))
+        fate, delays_s = delivery.draw(self.chance, self.bad_messages)
+        if fate:
             self.say(f'{fate}: {_told(message)}')
-            if fate == 'lost':
-                return []
-            if fate == 'late':
-                return [chance.uniform(*LATE_S)]
-            return [chance.uniform(*MESSAGE_S), chance.uniform(*LATE_S)]
-        return [chance.uniform(*MESSAGE_S)]
+        return delays_s
 
     def _arrive(self, message: messages.Message) -> None:
         if isinstance(message, messages.FromSource):

@@ -13,6 +13,7 @@ from nova_migpolicy.capacity import limits as limits_mod
 from nova_migpolicy.capacity import messages
 from nova_migpolicy.capacity import order
 from nova_migpolicy.capacity import outgoing as outgoing_mod
+from nova_migpolicy.sim import delivery
 from nova_migpolicy.sim.slots import fleet as fleet_mod
 
 Flow = fleet_mod.Flow
@@ -28,7 +29,7 @@ TAKEN_S = limits_mod.TAKE_S + 1.0
 ANSWER_S = limits_mod.TAKE_S + limits_mod.TAKE_AGAIN_S + 1.0
 #: a slot of a migration that is over is free after this: one of its messages may come late, and
 #: renew its lease
-FREED_S = limits_mod.LEASE_S + fleet_mod.LATE_S[1] + 1.0
+FREED_S = limits_mod.LEASE_S + delivery.LATE_S[1] + 1.0
 #: nobody waits for longer while both its hosts have room, in spite of lost messages
 PATIENCE_S = 240.0
 #: of a destination at which more sources wait than these, the order is checked now and then
