@@ -108,8 +108,10 @@ def _create_all(run: services.Services) -> None:
              _scratch(run),
              '--auth-root-authentication-method=normal', '--skip-test-db'], 'mariadb-install')
     start(run)
+    user = f"'{layout.DATABASE_USER}'@'%'"
     _sql(run, [*(f'create database {name};' for name in _NAMES),
-               "create user 'os'@'%' identified by 'os';grant all on *.* to 'os'@'%';"])
+               f"create user {user} identified by '{layout.DATABASE_PASSWORD}';",
+               f'grant all on *.* to {user};'])
     with futures.ThreadPoolExecutor() as pool:
         lanes = [pool.submit(_identity, run), pool.submit(_nova, run), pool.submit(_others, run)]
         for lane in futures.as_completed(lanes):

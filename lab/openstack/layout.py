@@ -18,6 +18,8 @@ PORTS = {'keystone': 5000, 'placement': 8778, 'glance': 9292, 'neutron': 9696, '
 AUTH_URL = f'http://{CONTROLLER}:5000/v3'
 TRANSPORT = f'rabbit://guest:guest@{CONTROLLER}:5672/'
 PASSWORD = 'secret'
+#: as whom all services, and the lab itself, use the databases
+DATABASE_USER, DATABASE_PASSWORD = 'os', 'os'
 REGION = 'RegionOne'
 #: user -> project and role; all have the same password
 USERS = {'admin': ('admin', 'admin'), 'manager': ('demo', 'manager'),
@@ -46,7 +48,7 @@ def host_address(number: int) -> str:
 
 def database(name: str) -> str:
     """Return the address of a database, as SQLAlchemy wants it."""
-    return f'mysql+pymysql://os:os@{CONTROLLER}/{name}'
+    return f'mysql+pymysql://{DATABASE_USER}:{DATABASE_PASSWORD}@{CONTROLLER}/{name}'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -73,6 +73,7 @@ class Rows:
         if found is None:
             with network.entered(self._pid):
                 found = self._of_thread.connection = pymysql.connect(
-                    host=layout.CONTROLLER, user='os', password='os', autocommit=True,
+                    host=layout.CONTROLLER, user=layout.DATABASE_USER,
+                    password=layout.DATABASE_PASSWORD, autocommit=True,
                     connect_timeout=_TIMEOUT_S, read_timeout=_TIMEOUT_S)
         return found
