@@ -166,15 +166,23 @@ class Hooks:
                                          migrate_data)
             finally:
                 del self._at_work[migration.uuid]
-                self._take_up(migration)
+                self._take_up_once_over(migration, instance.uuid)
 
         return do
 
-    def _take_up(self, migration: Any) -> None:
-        """Have recovery finish at once what Nova has left.
+    def _take_up_once_over(self, migration: Any, server: str) -> None:
+        """Have recovery finish at once what Nova leaves.
 
-        Nova may have waited a minute for an answer that was lost, and given up.
+        Nova may have waited a minute for an answer that was lost, and given up. One whose
+        preparation has failed is Nova's until its future is done, which runs this.
         """
+        _, future = self._manager._waiting_live_migrations.get(server, (None, None))
+        if future is None or future.done():
+            self._take_up(migration)
+        else:
+            future.add_done_callback(lambda done: self._take_up(migration))
+
+    def _take_up(self, migration: Any) -> None:
         try:
             if self._recovery is not None:
                 self._recovery.finish(migration.uuid)

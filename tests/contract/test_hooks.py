@@ -117,6 +117,13 @@ class TestMigration(HooksCase):
             self.look('preparing')
             raise RuntimeError('no bus')
 
+        taken_up = threading.Event()
+
+        def take_up(migration):
+            self.look('taken up')
+            taken_up.set()
+
+        self.recovery.finish.side_effect = take_up
         self.manager._do_pre_live_migration_from_source.side_effect = fail
         self.migrate()
         _, future = self.manager._waiting_live_migrations[base.UUID]
@@ -124,6 +131,8 @@ class TestMigration(HooksCase):
         self.assertEqual((True, [evidence.Written.PREPARING]), self.seen['preparing'])
         for migration in (self.migration.uuid, None):
             self.assertFalse(self.hooks.is_novas(base.UUID, migration))
+        self.assertTrue(taken_up.wait(computing.LONG_S))
+        self.assertIs(False, self.seen['taken up'][0])
 
     def test_it_is_novas_while_nova_takes_it_out_of_its_queue(self):
         self.install()
