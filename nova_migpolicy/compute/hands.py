@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from nova.compute import task_states
 from nova.compute import vm_states
 from nova import exception as nova_exception
+from nova.network import model as network_model
 from nova import objects
 from oslo_log import log as logging
 
@@ -164,6 +165,7 @@ class Hands:
                     evidence.Status.ENDED, evidence.Status.GIVEN_UP)):
             # The destination has told Nova; only the end of this side is missing, or a part of it,
             # and what the destination does after it has told.
+            self._clear_source(context, instance, record, migrate_data)
             bindings.settle(self._manager.network_api, context, instance, migration)
             self._close(context, instance, migration, vocabulary.COMPLETED)
             return
@@ -171,6 +173,28 @@ class Hands:
         self._manager._post_live_migration_update_host(
             context, instance, record.destination, record.block_migration, migrate_data,
             source_bdms=volumes)
+
+    def _clear_source(self, context: Any, instance: Any, record: record_mod.Record,
+                      migrate_data: Any) -> None:
+        """Remove what a guest has left here, as Nova does before it tells the destination.
+
+        It may not have been done: the destination is told by another where this host is off.
+        """
+        if has_other_move(context, record.server, self._host, record.migration):
+            LOG.warning('What it has left here stays: another move of it needs this host',
+                        instance=instance)
+            return
+        vifs = instance.get_network_info()
+        if 'vifs' in migrate_data and migrate_data.vifs:
+            vifs = network_model.NetworkInfo.hydrate(
+                [vif.source_vif for vif in migrate_data.vifs])
+        self._manager.driver.post_live_migration_at_source(context, instance, vifs)
+        is_needed, destroy_disks = self._manager._live_migration_cleanup_flags(
+            migrate_data, migr_ctxt=instance.migration_context)
+        if is_needed:
+            self._manager.driver.cleanup(
+                context, instance, vifs, destroy_disks=destroy_disks, migrate_data=migrate_data,
+                destroy_vifs=False)
 
     def roll_back(self, record: record_mod.Record, status: str = vocabulary.FAILED) -> None:
         """Let Nova roll back a migration whose guest has stayed, from wherever it was left.
@@ -440,10 +464,17 @@ def is_in_use(context: Any, server: str, host: str, migration: str) -> bool:
         context.elevated(read_deleted='yes'), server, expected_attrs=[])
     if instance.deleted:
         return False
-    return instance.task_state is not None or any(
-        move.uuid != migration and move.status not in _MOVED
-        for move in objects.MigrationList.get_by_filters(
-            context, {'instance_uuid': server, 'host': host}))
+    return instance.task_state is not None or has_other_move(context, server, host, migration)
+
+
+def has_other_move(context: Any, server: str, host: str, migration: str) -> bool:
+    """Whether any other move of a server, that has not ended, needs a host.
+
+    :param migration: the UUID of the move that does not count
+    """
+    return any(move.uuid != migration and move.status not in _MOVED
+               for move in objects.MigrationList.get_by_filters(
+                   context, {'instance_uuid': server, 'host': host}))
 
 
 def end(migration: Any) -> None:

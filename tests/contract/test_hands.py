@@ -6,9 +6,11 @@ from unittest import mock
 
 from nova.compute import manager
 from nova import exception as nova_exception
+from nova.network import model as network_model
 from nova.network import neutron
 from nova import objects
 from nova.scheduler.client import report
+from nova.virt import driver as compute_driver
 
 from nova_migpolicy.compute import hands as hands_mod
 from nova_migpolicy.compute import kept
@@ -42,9 +44,11 @@ class HandsCase(base.ContractCase):
         self.manager = mock.create_autospec(manager.ComputeManager, instance=True)
         self.manager._get_compute_info.return_value = objects.ComputeNode(
             id=7, hypervisor_hostname='node')
+        self.manager.driver = mock.create_autospec(compute_driver.ComputeDriver, instance=True)
+        self.manager._live_migration_cleanup_flags.return_value = (False, False)
         self.network = self.manager.network_api = mock.create_autospec(neutron.API, instance=True)
         self.patch(objects.MigrationList, 'get_by_filters', side_effect=lambda *args: [
-            one for one in (self.migration, *self.later) if one.status in args[1]['status']])
+            one for one in (self.migration, *self.later) if one.status in args[1].get('status', [one.status])])
         self.later = []
         self.guest, self.commanded = mock.Mock(), mock.Mock()
         self.hands = hands_mod.Hands(self.manager, 'source', lambda server: self.guest,
@@ -202,6 +206,34 @@ class TestEnds(HandsCase):
         # What the destination does after it has told.
         self.assertEqual(2, self.network.migrate_instance_start.call_count)
         self.assertEqual(['source'] * 2, self.unbound())
+
+    def test_what_is_left_here_is_removed_where_another_has_told_the_destination(self):
+        self.server.host, self.server.task_state = 'dest', None
+        self.data.vifs = [objects.migrate_data.VIFMigrateData(
+            source_vif=network_model.VIF(id='p1', vnic_type='normal'))]
+        self.record = self.describe()
+        for flags, kept_here in (((True, True), False), ((True, False), False),
+                                 ((False, False), True)):
+            self.manager.driver.reset_mock()
+            self.manager._live_migration_cleanup_flags.return_value = flags
+            self.hands.finish(self.record)
+            unplugged = self.manager.driver.post_live_migration_at_source.call_args.args
+            self.assertIs(self.server, unplugged[1])
+            self.assertEqual(['p1'], [vif['id'] for vif in unplugged[2]])
+            cleaned = self.manager.driver.cleanup.call_args_list
+            self.assertEqual([] if kept_here else [flags[1]],
+                             [call.kwargs['destroy_disks'] for call in cleaned])
+            self.assertIs(False, any(call.kwargs['destroy_vifs'] for call in cleaned))
+
+    def test_what_is_left_here_stays_where_another_move_needs_it(self):
+        self.server.host, self.server.task_state = 'dest', None
+        with mock.patch.object(hands_mod, 'has_other_move', return_value=True) as asked:
+            self.hands.finish(self.record)
+        asked.assert_called_once_with(
+            mock.ANY, base.UUID, 'source', self.migration.uuid)
+        self.manager.driver.cleanup.assert_not_called()
+        self.manager.driver.post_live_migration_at_source.assert_not_called()
+        self.assertEqual('completed', self.migration.status)
 
     def test_the_next_migration_keeps_its_bindings(self):
         self.server.host, self.server.task_state = 'dest', None
