@@ -48,7 +48,8 @@ class HandsCase(base.ContractCase):
         self.manager._live_migration_cleanup_flags.return_value = (False, False)
         self.network = self.manager.network_api = mock.create_autospec(neutron.API, instance=True)
         self.patch(objects.MigrationList, 'get_by_filters', side_effect=lambda *args: [
-            one for one in (self.migration, *self.later) if one.status in args[1].get('status', [one.status])])
+            one for one in (self.migration, *self.later)
+            if one.status in args[1].get('status', [one.status])])
         self.later = []
         self.guest, self.commanded = mock.Mock(), mock.Mock()
         self.hands = hands_mod.Hands(self.manager, 'source', lambda server: self.guest,
