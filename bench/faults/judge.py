@@ -97,11 +97,12 @@ class History:
     halved: bool = False
 
 
-def disagreements(seen: Seen, destination: str, *, is_destroyed: bool = False) -> list[str]:
+def disagreements(seen: Seen, destination: str, history: History) -> list[str]:
     """Return what is not as it has to be, in words; nothing where all agrees.
 
     :param destination: where the migration went to
-    :param is_destroyed: the guest may run nowhere
+    :param history: a guest that was destroyed may run nowhere; one that was started anew after
+        that may have been evacuated to there
     """
     if seen.silent:
         return [f'no answer: {", ".join(seen.silent)}']
@@ -109,12 +110,14 @@ def disagreements(seen: Seen, destination: str, *, is_destroyed: bool = False) -
     if seen.server is None:
         return found + _unlike(seen, ())
     if not seen.running:
-        return found + _gone(seen, is_destroyed)
+        return found + _gone(seen, history.destroyed)
     host = seen.running[0]
     status, task, home, is_locked = seen.server
-    wanted = 'completed' if host == destination else ' or '.join(STAYED)
-    if seen.migration not in wanted.split(' or '):
-        found.append(f'the migration is {seen.migration} and not {wanted}')
+    wanted = ('completed',) if host == destination else tuple(STAYED)
+    if history.destroyed and history.restarted:
+        wanted = ('completed', *STAYED)
+    if seen.migration not in wanted:
+        found.append(f'the migration is {seen.migration} and not {" or ".join(wanted)}')
     if (status, task, home) != ('ACTIVE', None, host):
         found.append(f'Nova has the server {status}, {task or "no task"}, on {home}; '
                      f'it runs on {host}')
@@ -163,7 +166,7 @@ def verdict(seen: Seen, history: History, destination: str) -> Verdict:
     if history.together or history.back_and_forth:
         return Verdict(Kind.TWO_COPIES, 'both libvirts have run it at the same time'
                        if history.together else 'it has beaten on both hosts in turn')
-    wrong = disagreements(seen, destination, is_destroyed=history.destroyed)
+    wrong = disagreements(seen, destination, history)
     if is_held(seen):
         assert seen.hold is not None
         if history.destroyed or history.halved:

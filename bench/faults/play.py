@@ -121,8 +121,7 @@ def settle(world: world_mod.World, run: world_mod.Run) -> tuple[judge.Seen, floa
         seen, now_s = world.see(run), time.monotonic()
         if not is_asked and now_s - clock.asked_s > ASK_AGAIN_S:
             is_asked, clock.asked_s = inject.end(world, run), now_s
-        wrong = judge.disagreements(seen, run.plan.destination,
-                                    is_destroyed=run.history().destroyed)
+        wrong = judge.disagreements(seen, run.plan.destination, run.history())
         clock.tell(now_s, is_open=seen.job or not is_asked, agrees=not wrong,
                    is_held=judge.is_held(seen))
         agreed_s = clock.agreed(now_s)

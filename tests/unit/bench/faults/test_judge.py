@@ -71,6 +71,14 @@ class TestJudge(testtools.TestCase):
         # It need not be lost.
         self.assert_verdict(judge.Kind.AGREED, 'moved', MOVED, DESTROYED)
 
+    def test_a_guest_that_was_evacuated_after_its_migration_had_failed(self):
+        anew = judge.History(destroyed=True, restarted=True)
+        for status in ('failed', 'error', 'completed'):
+            self.assert_verdict(judge.Kind.AGREED, 'moved', change(MOVED, migration=status), anew)
+        for history in (FINE, DESTROYED):
+            self.assert_verdict(judge.Kind.DISAGREES, 'is failed and not completed',
+                                change(MOVED, migration='failed'), history)
+
     def test_two_copies(self):
         for history in (judge.History(together=True), judge.History(back_and_forth=True),
                         judge.History(together=True, destroyed=True)):
