@@ -38,7 +38,7 @@ class Closed(nova_exception.NovaException):
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """The newest migration of a server, where it is unfinished or ended oddly.
+    """A migration of a server that is unfinished or ended oddly, with none completed since.
 
     migration: its UUID. destination: empty where Nova had not chosen one. written: LOST where it
     was not written down on this host. began_s: when it was asked for, in seconds since the epoch.
@@ -74,9 +74,11 @@ class Doors:
 
         :raises Closed: it may not
         """
-        case = self._case(context, instance)
-        if case is None or self._only_starts_anew(instance, case):
-            return
+        for case in self._cases(context, instance):
+            if not self._only_starts_anew(instance, case):
+                self._check(context, instance, case)
+
+    def _check(self, context: Any, instance: Any, case: Case) -> None:
         seen, here = self._look(context, instance, case)
         found = doors.opening(seen, here)
         if found.answer is doors.Answer.START or self._is_released(
@@ -91,8 +93,8 @@ class Doors:
     def has_to_ask(self, context: Any, instance: Any) -> bool:
         """Whether `check` would ask other hosts, which takes long where one is silent."""
         try:
-            case = self._case(context, instance)
-            return case is not None and not self._only_starts_anew(instance, case)
+            return any(not self._only_starts_anew(instance, case)
+                       for case in self._cases(context, instance))
         except Exception as error:
             LOG.warning('It is not known whether another host has to be asked: %s', error,
                         instance=instance)
@@ -134,18 +136,28 @@ class Doors:
         by = (body or {}).get('by')
         return by if isinstance(by, str) else None
 
-    def _case(self, context: Any, instance: Any) -> Case | None:
-        written = {record.migration: record.written for record in self._records.all()
+    def _cases(self, context: Any, instance: Any) -> list[Case]:
+        """Return all that has to be asked for, newest first.
+
+        A later request that failed says nothing of where an earlier migration has left the guest;
+        one that was completed does.
+        """
+        written = {record.migration: record for record in self._records.all()
                    if record.server == instance.uuid}
-        migration = hands_mod.newest(context, instance.uuid)
-        if migration is None:
-            return None
-        known = written.get(migration.uuid, evidence.Written.LOST)
-        status = hands_mod.status_of(migration.status)
-        if not doors.must_ask(known, status):
-            return None
-        return Case(migration.uuid, migration.source_compute, migration.dest_compute or '',
-                    known, status, migration.created_at.timestamp())
+        cases = []
+        for migration in hands_mod.newest_first(context, instance.uuid):
+            record = written.pop(migration.uuid, None)
+            known = evidence.Written.LOST if record is None else record.written
+            status = hands_mod.status_of(migration.status)
+            if doors.must_ask(known, status):
+                cases.append(Case(
+                    migration.uuid, migration.source_compute, migration.dest_compute or '', known,
+                    status, migration.created_at.timestamp()))
+            if status is evidence.Status.COMPLETED:
+                return cases
+        # Nova has removed its rows of these.
+        return cases + [Case(one.migration, one.source, one.destination, one.written,
+                             evidence.Status.MISSING, one.started_s) for one in written.values()]
 
     def _look(self, context: Any, instance: Any, case: Case) -> tuple[evidence.Evidence, Home]:
         there = self._ask(context, case.destination, instance.uuid)

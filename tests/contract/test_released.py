@@ -43,7 +43,7 @@ class ReleasedBase(base.ContractCase):
         self.record = cases.a_record(source='n1', destination='n2')
         self.records.keep(self.record)
         self.migration = self.a_migration(cases.MIGRATION, 'running')
-        self.newest = self.migration
+        self.newest, self.older = self.migration, []
         self.server = self.instance(system_metadata={'locked_reason': LOCKED})
         self.server.uuid, self.server.host = cases.SERVER, 'n1'
         self.server.locked, self.server.locked_by = True, 'admin'
@@ -71,7 +71,7 @@ class ReleasedBase(base.ContractCase):
 
     def newest_of(self, context, filters, **sorting):
         self.assertEqual(cases.SERVER, filters['instance_uuid'])
-        return [self.newest]
+        return [self.newest, *self.older]
 
     def release(self):
         self.records.release(self.record, 'ann', time.time())
@@ -304,6 +304,37 @@ class DoorTest(ReleasedBase):
         self.release()
         self.newest = self.migration = self.a_migration(cases.OTHER, 'error')
         self.assertIn('It is not started on n1', self.check())
+
+    def newer(self, status, to='n3'):
+        """Let there be a newer migration, of which nothing is written down."""
+        self.older = [self.migration]
+        self.newest = self.a_migration(cases.OTHER, status)
+        self.newest.dest_compute = to
+
+    def test_a_later_request_that_came_to_nothing_hides_no_earlier_migration(self):
+        for to in (None, 'n3'):
+            for status in ('error', 'failed', 'cancelled'):
+                self.newer(status, to)
+                self.answers['n3'] = domains.ABSENT
+                self.migration.status = 'running'
+                self.assertIn('the destination does not answer', self.check(), (status, to))
+                # As Nova's record alone tells.
+                self.migration.status = 'error'
+                self.records.drop(cases.MIGRATION)
+                self.assertIn('It is not started on n1', self.check(), (status, to))
+                self.records.keep(self.record)
+
+    def test_one_that_was_completed_since_settles_what_was_before(self):
+        self.newer('completed')
+        self.migration.status = 'error'
+        self.assertEqual('', self.check())
+
+    def test_what_is_written_down_is_asked_for_though_novas_row_is_gone(self):
+        self.newer('failed')
+        self.older = []
+        self.assertIn('the destination does not answer', self.check())
+        self.newest.status = 'completed'
+        self.assertEqual('', self.check())
 
     def test_where_the_server_is_on_the_destination(self):
         """The source is asked for the release that it has."""
