@@ -189,8 +189,16 @@ class Arrivals:
 
     def _clear(self, context: Any, record: Record) -> None:
         context = context.elevated(read_deleted='yes')
-        instance = objects.Instance.get_by_uuid(
-            context, record.server, expected_attrs=hands_mod.ATTRIBUTES)
+        try:
+            instance = objects.Instance.get_by_uuid(
+                context, record.server, expected_attrs=hands_mod.ATTRIBUTES)
+        except nova_exception.InstanceNotFound:
+            LOG.error("Nova's database knows nothing of this server any more, so what migration "
+                      '%s had prepared for it here is not removed: look for its files in '
+                      'instances_path, and remove them', record.migration,
+                      instance_uuid=record.server)
+            self._records.drop(record.migration)
+            return
         data, _ = kept_mod.objects_of(record, context)
         is_needed, destroy_disks = self._manager._live_migration_cleanup_flags(
             data, migr_ctxt=instance.migration_context)

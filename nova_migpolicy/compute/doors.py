@@ -58,16 +58,20 @@ class Doors:
     :param host: this host
     :param domain: what libvirt here says of a server
     :param finish: takes up a migration that this host, its source, has written down
+    :param keep: takes note of what a server has here, its destination, before Nova gives back what
+        a refused evacuation has claimed; it takes the UUIDs of the server and its migration
     """
 
     def __init__(self, host: str, records: written_mod.Records,
                  domain: Callable[[str], domains.Answers], channel: client.Channel,
-                 finish: Callable[[str], object]) -> None:
+                 finish: Callable[[str], object],
+                 keep: Callable[[Any, str, str], object]) -> None:
         self._host = host
         self._records = records
         self._domain = domain
         self._channel = channel
         self._finish = finish
+        self._keep = keep
 
     def check(self, context: Any, instance: Any) -> None:
         """Return where the guest may be started here.
@@ -85,6 +89,8 @@ class Doors:
                 context, instance, case, seen, here):
             return
         reason = found.reason
+        if here is Home.DESTINATION and instance.host != self._host:
+            self._keep(context, instance.uuid, case.migration)
         if found.answer is doors.Answer.FINISH:
             reason = self._finish_instead(context, instance, case, here, reason)
         LOG.error('It is not started here: %s', reason, instance=instance)

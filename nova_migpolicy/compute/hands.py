@@ -233,9 +233,7 @@ class Hands:
     def finish_here(self, context: Any, server: str, migration: Any) -> None:
         """Finish, on the destination and alone, a migration whose source is off."""
         instance = _instance(server, context)
-        held = self._manager.reportclient.get_allocations_for_consumer(context, migration.uuid)
-        places = [place['resources'] for place in held.values()]
-        self._takes[server] = places[0] if len(places) == 1 else None
+        self.keep_taken(context, server, migration.uuid)
         if instance.host != self._host:
             instance.task_state = task_states.MIGRATING
             instance.save()
@@ -247,6 +245,17 @@ class Hands:
             instance.vm_state = vm_states.ACTIVE
             instance.save()
         self._close(context, instance, migration, vocabulary.COMPLETED)
+
+    def keep_taken(self, context: Any, server: str, migration: str) -> None:
+        """Take note of what a server takes that has come here, or is coming, see below.
+
+        Its migration has the same on the source.
+
+        :param migration: its UUID
+        """
+        held = self._manager.reportclient.get_allocations_for_consumer(context, migration)
+        places = [place['resources'] for place in held.values()]
+        self._takes[server] = places[0] if len(places) == 1 else None
 
     def keeps_allocation(self, context: Any, instance: Any) -> bool:
         """Give a server that has arrived here what it takes, once, in place of all it holds.
@@ -469,8 +478,11 @@ def is_in_use(context: Any, server: str, host: str, migration: str) -> bool:
 
     :param migration: the UUID of the move that does not count
     """
-    instance = objects.Instance.get_by_uuid(
-        context.elevated(read_deleted='yes'), server, expected_attrs=[])
+    try:
+        instance = objects.Instance.get_by_uuid(
+            context.elevated(read_deleted='yes'), server, expected_attrs=[])
+    except nova_exception.InstanceNotFound:
+        return False
     if instance.deleted:
         return False
     return instance.task_state is not None or has_other_move(context, server, host, migration)

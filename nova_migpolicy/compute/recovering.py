@@ -105,6 +105,8 @@ class Recovery:
         self._busy: set[str] = set()
         # The last look at each that is being taken up, and its time since the epoch.
         self._seen: dict[str, tuple[evidence.Evidence, float]] = {}
+        # Since when each is undecided; what is written down may not be writable.
+        self._undecided_s: dict[str, float] = {}
         # Seconds from a try to resume it until the next.
         self._rests_s: dict[str, float | None] = {}
         # The migrations that were written down at the last look, by their servers.
@@ -372,6 +374,9 @@ class Recovery:
         if action not in (Action.LOCK, Action.FORGET, Action.UNLOCK):
             self._world.tell(record, f'recovery: {action.value}, for {step.reason}')
         self._do[action](record, step)
+        if action is not Action.LOCK:
+            # Something was decided.
+            self._undecided_s.pop(record.migration, None)
         outcome = _OUTCOME.get(action)
         if outcome is not None:
             self._world.end(record, outcome, f'recovery: {step.reason}')
@@ -382,7 +387,9 @@ class Recovery:
     def _say(self, record: Record, step: table.Step) -> None:
         """Write down what is waited for, and tell where that is new."""
         before = record.undecided or {}
-        now = {'since_s': before.get('since_s', time.time()), 'kind': step.kind.value,
+        since_s = self._undecided_s.setdefault(record.migration, time.time())
+        since_s = min(since_s, before.get('since_s', since_s))
+        now = {'since_s': since_s, 'kind': step.kind.value,
                'reason': step.reason, **self._last_look(record, before)}
         if (step.kind is not Kind.HOLD and now['since_s'] <= time.time() - LOCK_AFTER_S
                 and not self._is_anothers(record)):

@@ -261,6 +261,15 @@ class TestClear(ArrivalsCase):
         self.assertIs(True, given.kwargs['destroy_disks'])
         self.assertEqual([], self.left())
 
+    def test_a_server_that_is_gone_from_novas_database_too(self):
+        self.nova = (Home.NONE, Status.MISSING, False, False)
+        gone = nova_exception.InstanceNotFound(instance_id=base.UUID)
+        with mock.patch.object(objects.Instance, 'get_by_uuid', side_effect=gone):
+            self.look()
+        self.manager.driver.cleanup.assert_not_called()
+        self.assertEqual([], self.left())
+        self.assertIn('look for its files in instances_path', self.log.output)
+
     def test_what_fails_is_done_again(self):
         self.clear.side_effect = RuntimeError('no database')
         self.look()

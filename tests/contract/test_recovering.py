@@ -303,6 +303,15 @@ class TestSteps(RecoveryCase):
         self.assertEqual('the last step failed', self.hands.lock.call_args.args[1])
         self.assertIn('no neutron at 10.0.0.1', self.now().undecided['reason'])
 
+    def test_so_is_what_cannot_be_written_down(self):
+        full = exception.RecordNotKept(self.record.migration, 'Read-only file system')
+        self.useFixture(fixtures.MockPatchObject(self.records, 'change', side_effect=full))
+        self.look()
+        self.hands.lock.assert_not_called()
+        self.recovery._undecided_s[self.record.migration] -= recovering.LOCK_AFTER_S
+        self.look()
+        self.assertEqual('the last step failed', self.hands.lock.call_args.args[1])
+
     def test_what_is_decided_is_unlocked(self):
         self.wait_for_destination(recovering.LOCK_AFTER_S)
         self.wait_for_destination()

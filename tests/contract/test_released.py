@@ -196,6 +196,7 @@ class DoorTest(ReleasedBase):
         self.server.task_state = None
         self.answers = {'n1': OFF_THERE}
         self.here = 'n1'
+        self.keep = mock.Mock()
 
     def ask(self, context, host, method, **arguments):
         if method == 'whereabouts':
@@ -208,7 +209,8 @@ class DoorTest(ReleasedBase):
 
     def doors(self):
         return doors.Doors(self.here, self.records, lambda server: self.answers[self.here],
-                           types.SimpleNamespace(ask=self.ask), finish=mock.Mock())
+                           types.SimpleNamespace(ask=self.ask), finish=mock.Mock(),
+                           keep=self.keep)
 
     def check(self):
         """Whether a start is allowed here."""
@@ -323,6 +325,17 @@ class DoorTest(ReleasedBase):
                 self.records.drop(cases.MIGRATION)
                 self.assertIn('It is not started on n1', self.check(), (status, to))
                 self.records.keep(self.record)
+
+    def test_a_refused_evacuation_takes_nothing_from_a_server_that_is_coming(self):
+        self.here = 'n2'
+        self.answers = {'n2': domains.Answers(Source.ABSENT, False, Destination.POST_COPY)}
+        self.records.drop(cases.MIGRATION)
+        self.assertIn('It is not started on n2', self.check())
+        self.keep.assert_called_once_with(self.context, cases.SERVER, cases.MIGRATION)
+        self.keep.reset_mock()
+        self.here, self.answers['n1'] = 'n1', OFF_THERE
+        self.assertIn('It is not started on n1', self.check())
+        self.keep.assert_not_called()
 
     def test_one_that_was_completed_since_settles_what_was_before(self):
         self.newer('completed')
