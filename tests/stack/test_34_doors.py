@@ -51,6 +51,7 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
         self.addCleanup(self.signal, 'n2', 'nova-compute', signal.SIGCONT)
         self.stack.start_compute('n1')
         self.stack.services.wait_logged('nova-n1', 'Join ServiceGroup membership')
+        self.ask_in_vain(run)
         image = self.admin.server(run.server)['image']['id']
         for number, request in enumerate(({'reboot': {'type': 'HARD'}},
                                           {'rebuild': {'imageRef': image}}), 1):
@@ -66,6 +67,16 @@ class DoorsTest(deaths.DeathsTest, samples.Sampled):
         self.signal('n2', 'nova-compute', signal.SIGCONT)
         self.stack.wait_computes()
         self.assert_agree(run, 'n2', 'completed')
+
+    def ask_in_vain(self, run):
+        """Have Nova try another migration, which does not hide the unfinished one."""
+        self.force_down('n2', True)
+        self.addCleanup(self.force_down, 'n2', False)
+        self.admin.compute('POST', f'/servers/{run.server}/action',
+                           json={'os-resetState': {'state': 'active'}})
+        self.admin.wait_migration(run.server, self.admin.live_migrate(run.server),
+                                  status={'error'})
+        self.force_down('n2', False)
 
     def test_an_evacuation_after_the_switchover(self):
         run = self.moved_and_untold()
