@@ -287,6 +287,19 @@ class Hands:
         bindings.release_left(self._manager.network_api, context, server, migration)
         self._close(context, server, migration, vocabulary.FAILED)
 
+    def give_claim_back(self, record: record_mod.Record) -> None:
+        """Give back what a completed migration still has on its source.
+
+        Its server may be back there, with what a later migration has claimed for it.
+        """
+        context = kept_mod.context_of(record)
+        try:
+            server, migration = load(record, context)
+        except nova_exception.NotFound:
+            return
+        if status_of(migration.status) is evidence.Status.COMPLETED:
+            self._manager._delete_allocation_after_move(context, server, migration)
+
     def _close(self, context: Any, instance: Any, migration: Any, status: str) -> None:
         if status_of(migration.status) in (evidence.Status.QUEUED, evidence.Status.UNDER_WAY):
             migration.status = status

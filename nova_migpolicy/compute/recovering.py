@@ -134,7 +134,7 @@ class Recovery:
             Action.REMOVE_ALL_COPIES: lambda record, step: world.discard(record),
             Action.LOCK: lambda record, step: hands.lock(record, step.reason),
             Action.UNLOCK: lambda record, step: hands.unlock(record),
-            Action.FORGET: lambda record, step: self._records.drop(record.migration),
+            Action.FORGET: self._forget,
         }
 
     def start(self) -> None:
@@ -380,6 +380,11 @@ class Recovery:
         outcome = _OUTCOME.get(action)
         if outcome is not None:
             self._world.end(record, outcome, f'recovery: {step.reason}')
+
+    def _forget(self, record: Record, step: table.Step) -> None:
+        if step.reason != table.ALL_DONE:
+            self._hands.give_claim_back(record)
+        self._records.drop(record.migration)
 
     def _mark(self, record: Record, step: table.Step, written: evidence.Written) -> None:
         self._records.change(record.migration, written=written)
