@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import dataclasses
-from typing import Any
+import functools
+from typing import Any, NoReturn
 
 from nova.compute import vm_states
 from nova import exception as nova_exception
@@ -58,39 +59,51 @@ class Doors:
     :param host: this host
     :param domain: what libvirt here says of a server
     :param finish: takes up a migration that this host, its source, has written down
-    :param keep: takes note of what a server has here, its destination, before Nova gives back what
-        a refused evacuation has claimed; it takes the UUIDs of the server and its migration
+    :param note_allocation: of a server on this host, its destination, before Nova deletes it
+        together with what a refused evacuation has claimed; by the UUIDs of the server and its
+        migration
     """
 
     def __init__(self, host: str, records: written_mod.Records,
                  domain: Callable[[str], domains.Answers], channel: client.Channel,
                  finish: Callable[[str], object],
-                 keep: Callable[[Any, str, str], object]) -> None:
+                 note_allocation: Callable[[Any, str, str], object]) -> None:
         self._host = host
         self._records = records
         self._domain = domain
         self._channel = channel
         self._finish = finish
-        self._keep = keep
+        self._note_allocation = note_allocation
 
     def check(self, context: Any, instance: Any) -> None:
         """Return where the guest may be started here.
 
         :raises Closed: it may not
         """
+        # Many of them may be between the same hosts, and a silent one takes seconds to ask.
+        ask = functools.cache(functools.partial(self._ask, context, instance.uuid))
+        is_off = functools.cache(lambda host: peers.is_off(
+            self._channel, context, host, instance.uuid))
+        closed: list[tuple[Case, Home, doors.Opening]] = []
         for case in self._cases(context, instance):
-            if not self._only_starts_anew(instance, case):
-                self._check(context, instance, case)
+            if self._only_starts_anew(instance, case):
+                continue
+            seen, here = self._look(instance, case, ask, is_off)
+            found = doors.opening(seen, here)
+            if found.answer is doors.Answer.START:
+                continue
+            if doors.opening(seen, here, is_released=True).answer is not doors.Answer.START:
+                self._refuse(context, instance, case, here, found)
+            closed.append((case, here, found))
+        if closed and not self._is_released(context, instance, [case for case, _, _ in closed]):
+            self._refuse(context, instance, *closed[0])
 
-    def _check(self, context: Any, instance: Any, case: Case) -> None:
-        seen, here = self._look(context, instance, case)
-        found = doors.opening(seen, here)
-        if found.answer is doors.Answer.START or self._is_released(
-                context, instance, case, seen, here):
-            return
+    def _refuse(self, context: Any, instance: Any, case: Case, here: Home,
+                found: doors.Opening) -> NoReturn:
         reason = found.reason
-        if here is Home.DESTINATION and instance.host != self._host:
-            self._keep(context, instance.uuid, case.migration)
+        if (here is Home.DESTINATION and instance.host != self._host
+                and instance.task_state in hands_mod.REPLACING):
+            self._note_allocation(context, instance.uuid, case.migration)
         if found.answer is doors.Answer.FINISH:
             reason = self._finish_instead(context, instance, case, here, reason)
         LOG.error('It is not started here: %s', reason, instance=instance)
@@ -113,17 +126,22 @@ class Doors:
         return doors.only_starts_anew(case.written, case.status, has.source, has.job,
                                       is_source=case.source == self._host)
 
-    def _is_released(self, context: Any, instance: Any, case: Case, seen: evidence.Evidence,
-                     here: Home) -> bool:
-        """Whether an operator has released the server, which then counts as used up."""
-        if doors.opening(seen, here, is_released=True).answer is not doors.Answer.START:
-            return False
-        by = self._use_release(context, instance.uuid, case)
+    def _is_released(self, context: Any, instance: Any, cases: list[Case]) -> bool:
+        """Whether an operator has released the server, which then counts as used up.
+
+        :param cases: the migrations that keep it from being started, all of which end then
+        """
+        by = next((by for case in cases
+                   if (by := self._use_release(context, instance.uuid, case)) is not None), None)
         if by is None:
             return False
-        LOG.warning('It is started, for %(by)s has released it from migration %(migration)s',
-                    {'by': by, 'migration': case.migration}, instance=instance)
-        hands_mod.end(objects.Migration.get_by_uuid(context, case.migration))
+        for case in cases:
+            LOG.warning('It is started, for %(by)s has released it from migration %(migration)s',
+                        {'by': by, 'migration': case.migration}, instance=instance)
+            try:
+                hands_mod.end(objects.Migration.get_by_uuid(context, case.migration))
+            except nova_exception.MigrationNotFound:
+                LOG.info('Nova has no migration %s any more', case.migration, instance=instance)
         return True
 
     def _use_release(self, context: Any, server: str, case: Case) -> str | None:
@@ -165,9 +183,9 @@ class Doors:
         return cases + [Case(one.migration, one.source, one.destination, one.written,
                              evidence.Status.MISSING, one.started_s) for one in written.values()]
 
-    def _look(self, context: Any, instance: Any, case: Case) -> tuple[evidence.Evidence, Home]:
-        there = self._ask(context, case.destination, instance.uuid)
-        away = self._ask(context, case.source, instance.uuid)
+    def _look(self, instance: Any, case: Case, ask: Callable[[str], domains.Answers],
+              is_off: Callable[[str], bool]) -> tuple[evidence.Evidence, Home]:
+        there, away = ask(case.destination), ask(case.source)
         homes = {case.source: Home.SOURCE, case.destination: Home.DESTINATION}
         here = homes.get(self._host, Home.OTHER)
         seen = evidence.Evidence(
@@ -176,11 +194,11 @@ class Doors:
             migrating=False, was_paused=instance.vm_state == vm_states.PAUSED,
             # Nova evacuates from a host whose nova-compute is down, on an operator's word. One
             # that answers that its libvirt does not is not off.
-            fenced=here is not Home.SOURCE and instance.host != self._host and peers.is_off(
-                self._channel, context, case.source, instance.uuid))
+            fenced=(here is not Home.SOURCE and instance.host != self._host
+                    and is_off(case.source)))
         return seen, here
 
-    def _ask(self, context: Any, host: str, server: str) -> domains.Answers:
+    def _ask(self, context: Any, server: str, host: str) -> domains.Answers:
         if host == self._host:
             return self._domain(server)
         return peers.ask(self._channel, context, host, server)

@@ -170,7 +170,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
 
         recovery = self._recovery = recovering.Recovery(self._records, hands, takeover, search)
         self._doors = doors_mod.Doors(host, self._records, self._domain_here, channel,
-                                      recovery.finish, self._keep_taken)
+                                      recovery.finish, self._note_allocation)
         hooks.install(recovery, self._doors.check, self._has_to_ask, hands.keeps_allocation)
         arrivals.install()
         self._stopping = stopping_mod.Stopping(
@@ -454,13 +454,13 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             doors_mod.finish_here(self._hands, self._peers, context.elevated(), CONF.host,
                                   self._domain_here(server), server, migration)
 
-    def _keep_taken(self, context: Any, server: str, migration: str) -> None:
+    def _note_allocation(self, context: Any, server: str, migration: str) -> None:
         if self._hands is None:
             return
         try:
-            self._hands.keep_taken(context.elevated(), server, migration)
+            self._hands.note_allocation(context.elevated(), server, migration)
         except Exception as error:
-            LOG.warning('What this server takes here is not known: %s', error,
+            LOG.warning('The allocation of this server here is not known: %s', error,
                         instance_uuid=server)
 
     def _may_start(self, context: Any, instance: Any) -> None:

@@ -233,7 +233,7 @@ class Hands:
     def finish_here(self, context: Any, server: str, migration: Any) -> None:
         """Finish, on the destination and alone, a migration whose source is off."""
         instance = _instance(server, context)
-        self.keep_taken(context, server, migration.uuid)
+        self.note_allocation(context, server, migration.uuid)
         if instance.host != self._host:
             instance.task_state = task_states.MIGRATING
             instance.save()
@@ -246,10 +246,10 @@ class Hands:
             instance.save()
         self._close(context, instance, migration, vocabulary.COMPLETED)
 
-    def keep_taken(self, context: Any, server: str, migration: str) -> None:
-        """Take note of what a server takes that has come here, or is coming, see below.
+    def note_allocation(self, context: Any, server: str, migration: str) -> None:
+        """Take note of the allocation of a server that has come here, or is coming.
 
-        Its migration has the same on the source.
+        Its migration has the same on the source. See keeps_allocation.
 
         :param migration: its UUID
         """
@@ -287,10 +287,10 @@ class Hands:
         bindings.release_left(self._manager.network_api, context, server, migration)
         self._close(context, server, migration, vocabulary.FAILED)
 
-    def give_claim_back(self, record: record_mod.Record) -> None:
-        """Give back what a completed migration still has on its source.
+    def drop_allocation(self, record: record_mod.Record) -> None:
+        """Delete the allocation that a completed migration still has on its source.
 
-        Its server may be back there, with what a later migration has claimed for it.
+        Its server may be back there, with the allocation that a later migration has made.
         """
         context = kept_mod.context_of(record)
         try:

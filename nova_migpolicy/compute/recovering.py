@@ -172,6 +172,8 @@ class Recovery:
         for record in found:
             written.setdefault(record.server, []).append(record.migration)
         self._written = written
+        for gone in self._undecided_s.keys() - {record.migration for record in found}:
+            self._undecided_s.pop(gone, None)
         for record in found:
             self.take_up(record)
         for release in self._records.releases(unused_only=True):
@@ -382,8 +384,8 @@ class Recovery:
             self._world.end(record, outcome, f'recovery: {step.reason}')
 
     def _forget(self, record: Record, step: table.Step) -> None:
-        if step.reason != table.ALL_DONE:
-            self._hands.give_claim_back(record)
+        if record.written is not evidence.Written.DONE:
+            self._hands.drop_allocation(record)
         self._records.drop(record.migration)
 
     def _mark(self, record: Record, step: table.Step, written: evidence.Written) -> None:

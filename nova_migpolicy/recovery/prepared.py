@@ -12,9 +12,8 @@ import enum
 from nova_migpolicy.recovery import evidence
 
 Home = evidence.Home
-#: the source has the guest, with its own disks
-HAS_THE_GUEST = frozenset({evidence.Source.RUNNING, evidence.Source.PAUSED,
-                           evidence.Source.SHUT_OFF})
+#: the source has the guest; one that is shut off there may have run here since
+HAS_THE_GUEST = frozenset({evidence.Source.RUNNING, evidence.Source.PAUSED})
 
 
 class Answer(enum.Enum):

@@ -111,9 +111,6 @@ _READABLE = frozenset(Written) - {Written.LOST}
 _NOT_BEGUN = frozenset({Status.QUEUED, Status.MISSING})
 _BETWEEN_THEM = frozenset({Home.SOURCE, Home.DESTINATION})
 
-#: the reason where nothing is left of it, by our own record
-ALL_DONE = 'all of it was done'
-
 TABLE: tuple[Row, ...] = (
     Row(Kind.WAIT, "Nova's database does not answer", home={Home.SILENT}),
     Row(Kind.WAIT, 'Nova is moving, evacuating or deleting the server', home={Home.CHANGING}),
@@ -139,7 +136,7 @@ TABLE: tuple[Row, ...] = (
     Row(Kind.END, 'it was evacuated and runs where Nova has it, and the source has a second copy',
         source=_HERE, destination=frozenset(Destination) - _HALF_THERE, home={Home.OTHER},
         also=lambda seen: seen.is_evacuated),
-    Row(Kind.NOTHING, ALL_DONE, written={Written.DONE}),
+    Row(Kind.NOTHING, 'all of it was done', written={Written.DONE}),
 
     # The source cannot be asked.
     Row(Kind.FINISH, 'the source is off, and the guest had arrived before', source={Source.SILENT},

@@ -162,7 +162,8 @@ class TestClear(ArrivalsCase):
 
     def test_where_nova_does_not_know_what_became_of_it_the_guest_has_to_be_on_its_source(self):
         self.nova = (Home.SOURCE, Status.GIVEN_UP, False, False)
-        for found in (evidence.Source.SILENT, evidence.Source.ABSENT, evidence.Source.MIGRATED):
+        for found in (evidence.Source.SILENT, evidence.Source.ABSENT, evidence.Source.MIGRATED,
+                      evidence.Source.SHUT_OFF):
             self.at_source.return_value = found
             self.look()
             self.clear.assert_not_called()

@@ -236,15 +236,15 @@ class TestEnds(HandsCase):
         self.manager.driver.post_live_migration_at_source.assert_not_called()
         self.assertEqual('completed', self.migration.status)
 
-    def test_only_a_completed_migration_gives_its_claim_back(self):
+    def test_only_a_completed_migration_loses_its_allocation(self):
         for status, expected in (('completed', 1), ('failed', 0), ('error', 0), ('running', 0)):
             self.manager._delete_allocation_after_move.reset_mock()
             self.migration.status = status
-            self.hands.give_claim_back(self.record)
+            self.hands.drop_allocation(self.record)
             self.assertEqual(expected, self.manager._delete_allocation_after_move.call_count)
         self.migration.status = 'completed'
         self.find_server.side_effect = nova_exception.InstanceNotFound(instance_id=base.UUID)
-        self.hands.give_claim_back(self.record)
+        self.hands.drop_allocation(self.record)
         self.manager._delete_allocation_after_move.assert_not_called()
 
     def test_the_next_migration_keeps_its_bindings(self):

@@ -112,17 +112,17 @@ class TestSteps(RecoveryCase):
 
     def test_step_after_step_until_nothing_is_left(self):
         self.look()
-        self.assertEqual(['let_run', 'roll_back', 'unlock', 'give_claim_back'],
+        self.assertEqual(['let_run', 'roll_back', 'unlock', 'drop_allocation'],
                          [call[0] for call in self.hands.method_calls])
         self.assertIsNone(self.now())
         self.assertEqual(2, len(self.told()) - sum('mark' in one for one in self.told()))
 
-    def test_one_that_was_completed_before_the_guest_came_back_keeps_no_claim(self):
+    def test_one_that_was_completed_before_the_guest_came_back_keeps_no_allocation(self):
         self.nova = hands_mod.Known(Home.SOURCE, Status.COMPLETED, False, False)
-        self.hands.give_claim_back.side_effect = RuntimeError('no placement')
+        self.hands.drop_allocation.side_effect = RuntimeError('no placement')
         self.look()
         self.assertIsNotNone(self.now())
-        self.hands.give_claim_back.side_effect = None
+        self.hands.drop_allocation.side_effect = None
         self.look()
         self.assertIsNone(self.now())
         self.hands.close.assert_not_called()

@@ -196,7 +196,7 @@ class DoorTest(ReleasedBase):
         self.server.task_state = None
         self.answers = {'n1': OFF_THERE}
         self.here = 'n1'
-        self.keep = mock.Mock()
+        self.note = mock.Mock()
 
     def ask(self, context, host, method, **arguments):
         if method == 'whereabouts':
@@ -210,7 +210,7 @@ class DoorTest(ReleasedBase):
     def doors(self):
         return doors.Doors(self.here, self.records, lambda server: self.answers[self.here],
                            types.SimpleNamespace(ask=self.ask), finish=mock.Mock(),
-                           keep=self.keep)
+                           note_allocation=self.note)
 
     def check(self):
         """Whether a start is allowed here."""
@@ -331,11 +331,38 @@ class DoorTest(ReleasedBase):
         self.answers = {'n2': domains.Answers(Source.ABSENT, False, Destination.POST_COPY)}
         self.records.drop(cases.MIGRATION)
         self.assertIn('It is not started on n2', self.check())
-        self.keep.assert_called_once_with(self.context, cases.SERVER, cases.MIGRATION)
-        self.keep.reset_mock()
+        self.note.assert_not_called()
+        self.server.task_state = 'rebuilding'
+        self.assertIn('It is not started on n2', self.check())
+        self.note.assert_called_once_with(self.context, cases.SERVER, cases.MIGRATION)
+        self.note.reset_mock()
         self.here, self.answers['n1'] = 'n1', OFF_THERE
         self.assertIn('It is not started on n1', self.check())
-        self.keep.assert_not_called()
+        self.note.assert_not_called()
+
+    def test_one_word_of_an_operator_is_for_all_of_them_and_each_host_is_asked_once(self):
+        self.newer('error', 'n2')
+        self.migration.status = 'error'
+        asked, ask = [], self.ask
+
+        def count(context, host, method, **arguments):
+            asked.append((host, method))
+            return ask(context, host, method, **arguments)
+
+        self.ask = count
+        self.assertIn('It is not started on n1', self.check())
+        self.assertEqual([('n2', 'whereabouts')], asked)
+        self.release()
+        self.assertEqual('', self.check())
+        self.assertEqual([True], [one.is_used for one in self.records.releases()])
+
+    def test_a_release_is_not_used_up_where_another_migration_keeps_it_closed(self):
+        self.newer('error', 'n3')
+        self.migration.status = 'error'
+        self.answers['n3'] = RUNS_THERE
+        self.release()
+        self.assertIn('It is not started on n1', self.check())
+        self.assertEqual([False], [one.is_used for one in self.records.releases()])
 
     def test_one_that_was_completed_since_settles_what_was_before(self):
         self.newer('completed')

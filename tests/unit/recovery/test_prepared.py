@@ -51,7 +51,7 @@ class PreparedTest(testtools.TestCase):
             self.assertIs(Answer.CLEAR, prepared.answer(home, status, Destination.ABSENT))
 
     def test_where_nova_does_not_know_where_the_guest_has_stayed_its_source_is_asked(self):
-        has_it = {Source.RUNNING, Source.PAUSED, Source.SHUT_OFF}
+        has_it = {Source.RUNNING, Source.PAUSED}
         for status in (Status.COMPLETED, Status.GIVEN_UP, Status.MISSING):
             seen = Home.SOURCE, status, Destination.ABSENT
             self.assertIs(Answer.ASK, prepared.answer(*seen))
