@@ -25,11 +25,15 @@ _LOOK_S = 0.004
 
 
 class Beat(NamedTuple):
-    """One beat: when it was seen (time.monotonic), in which log, its number modulo 10."""
+    """One beat: when it was seen (time.monotonic), in which log, its number modulo 10.
+
+    :param after_s: the look before, which had not seen it; long before at_s on a busy machine
+    """
 
     at_s: float
     log: int
     number: int
+    after_s: float
 
 
 class Mark(NamedTuple):
@@ -44,7 +48,9 @@ class Mark(NamedTuple):
 class Switch(NamedTuple):
     """The guest went from one log to another.
 
-    :param blackout_ms: from the last beat there to the first here
+    :param blackout_ms: from the last beat there to the first here, as they were seen
+    :param least_ms: what it was at least, however late they were seen
+    :param most_ms: what it was at most
     :param same_guest: the first beat here is the one that follows the last one there
     """
 
@@ -52,6 +58,8 @@ class Switch(NamedTuple):
     source: int
     destination: int
     blackout_ms: float
+    least_ms: float
+    most_ms: float
     same_guest: bool
 
 
@@ -135,6 +143,7 @@ class Recorder:
         self._beats: list[Beat] = []
         self._marks: list[Mark] = []
         self._end = threading.Event()
+        self._looked_s = float('-inf')
         self._look()
         self._thread = threading.Thread(target=self._run, name='heartbeat', daemon=True)
         self._thread.start()
@@ -165,6 +174,7 @@ class Recorder:
         """Return each change from one log to another."""
         beats = list(self._beats)
         return [Switch(new.at_s, old.log, new.log, (new.at_s - old.at_s) * 1000,
+                       max(0.0, new.after_s - old.at_s) * 1000, (new.at_s - old.after_s) * 1000,
                        new.number == (old.number + 1) % 10)
                 for old, new in itertools.pairwise(beats) if old.log != new.log]
 
@@ -173,6 +183,12 @@ class Recorder:
         """The blackout of the last switch in ms, to about 10 ms; None if there was none."""
         switches = self.switches()
         return switches[-1].blackout_ms if switches else None
+
+    @property
+    def least_blackout_ms(self) -> float | None:
+        """What the last switch's blackout was at least, in ms, however late it was seen."""
+        switches = self.switches()
+        return switches[-1].least_ms if switches else None
 
     def longest_gap_ms(self, since_s: float = 0.0, until_s: float = float('inf')) -> float:
         """Return the longest time without a beat, in ms, among beats in a span of time."""
@@ -202,6 +218,7 @@ class Recorder:
             self._look()
 
     def _look(self) -> None:
+        before_s, self._looked_s = self._looked_s, time.monotonic()
         for index, log in enumerate(self._logs):
             data = log.read()
             now = time.monotonic()
@@ -209,4 +226,4 @@ class Recorder:
                 if isinstance(found, tuple):
                     self._marks.append(Mark(now, index, *found))
                 else:
-                    self._beats.append(Beat(now, index, found))
+                    self._beats.append(Beat(now, index, found, before_s))

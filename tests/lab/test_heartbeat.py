@@ -63,6 +63,15 @@ class TestRecorder(testtools.TestCase):
         self.assertEqual(recorder.blackout_ms, switch.blackout_ms)
         beats = recorder.beats()
         self.assertEqual((beats[3].at_s - beats[2].at_s) * 1000, switch.blackout_ms)
+        self.assertTrue(switch.least_ms <= switch.blackout_ms <= switch.most_ms, switch)
+        self.assertEqual(recorder.least_blackout_ms, switch.least_ms)
+
+    def test_what_is_seen_late_leaves_its_time_open(self):
+        for log, beats in zip(self.logs, (b'abc', b'def'), strict=True):
+            log.write_bytes(beats)
+        recorder = self.record(from_start=True)
+        [switch] = recorder.switches()
+        self.assertEqual((0.0, float('inf')), (switch.least_ms, switch.most_ms))
 
     def test_another_guest_is_noticed(self):
         recorder = self.record()

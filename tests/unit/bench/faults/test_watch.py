@@ -11,7 +11,8 @@ from lab import heartbeat
 
 def beats(logs):
     """Return a beat each 10 ms, in these logs in turn."""
-    return [heartbeat.Beat(number / 100, log, number % 10) for number, log in enumerate(logs)]
+    return [heartbeat.Beat(number / 100, log, number % 10, number / 100)
+            for number, log in enumerate(logs)]
 
 
 class TestCopies(testtools.TestCase):
