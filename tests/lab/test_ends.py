@@ -23,7 +23,8 @@ class TestAnnounced(cases.EndsTest):
 
     def test_a_pause_with_all_that_is_permitted(self):
         self.boot(memory_mib=96, set_mib=64, rate_mib_s=60)
-        moving = self.move(bandwidth_mib_s='10', max_bandwidth_mib_s='40', remedies='bandwidth',
+        # A rate that a busy host can send at.
+        moving = self.move(bandwidth_mib_s='10', max_bandwidth_mib_s='20', remedies='bandwidth',
                            on_stall='continue')
         self.in_phase(moving, 'bulk copy')
         self.assertEqual(protocol.OK, moving.tune(remedies=['pause', 'bandwidth']).status)
