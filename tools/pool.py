@@ -30,8 +30,8 @@ PROGRAM = runs.ROOT / 'tools/lane.py'
 TOLD = 'MIGPOLICY_TOLD'
 #: the limits of what is asked of a lane's program but tests, in seconds
 LIST_S, SWEEP_S = 300.0, 120.0
-#: how long a class may take: so many times what is known of it, and at least so long; then its
-#: lane is ended, and another one goes on with the rest
+#: how long a class may take until one of its tests is over: so many times what is known of all of
+#: it, and at least so long; then its lane is ended, and another one goes on with the rest
 CLASS_TIMES, CLASS_S = 10.0, 1500.0
 #: how long a lane may take to take down what it has up
 DOWN_S = 300.0
@@ -134,7 +134,7 @@ class _Lane:
         self._count, self._took = count, took
         self._show = runs.Show(name, how, count, each=True)
         self._job: lanes.Job | None = None
-        self._began = 0.0
+        self._began = self._most_s = 0.0
         self._process: subprocess.Popen[bytes]
         self._late: runs.Deadline
 
@@ -166,6 +166,8 @@ class _Lane:
         """Take one event of the stream."""
         if test_id and test_status == 'inprogress':
             self._how.board.set(self._name, _short(test_id), self._told)
+        elif test_id and test_status and self._job is not None:
+            self._limit(self._most_s)
         elif file_name == lane.READY and test_id is None:
             self._done()
 
@@ -186,7 +188,8 @@ class _Lane:
 
     def _give(self, job: lanes.Job) -> None:
         self._job, self._began = job, time.monotonic()
-        self._limit(max(CLASS_S, CLASS_TIMES * job.seconds))
+        self._most_s = max(CLASS_S, CLASS_TIMES * job.seconds)
+        self._limit(self._most_s)
         self._how.board.set(self._name, _short(job.name), self._told)
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
