@@ -62,15 +62,11 @@ _BOTH = tuple(Role)
 
 
 class Kind(NamedTuple):
-    """What a fault may be: in which phases, at which hosts, for how many seconds (one of them).
-
-    :param answers_lost_s: Nova waits so much longer for an answer that was lost with it
-    """
+    """What a fault may be: in which phases, at which hosts, for how many seconds (one of them)."""
 
     phases: tuple[Phase, ...]
     roles: tuple[Role, ...] = (Role.SOURCE,)
     seconds: tuple[float, ...] = (0.0,)
-    answers_lost_s: float = 0.0
 
 
 KINDS: dict[Fault, Kind] = {
@@ -83,9 +79,7 @@ KINDS: dict[Fault, Kind] = {
     Fault.LIBVIRTD_RESTARTED: Kind(_ALL, _BOTH),
     Fault.QEMU_KILLED: Kind((*_COPY, Phase.POST_COPY, Phase.FINISHING, Phase.ROLLBACK), _BOTH),
     Fault.LINK_CUT: Kind((*_COPY, Phase.POST_COPY), _BOTH, (5.0, 5.0, 60.0)),
-    # Nova connects again up to 15 s after it is back; what is sent meanwhile may be lost,
-    # and Nova then waits for its rpc_response_timeout.
-    Fault.RABBITMQ_AWAY: Kind(_ALL, (Role.SOURCE,), (30.0,), answers_lost_s=60.0),
+    Fault.RABBITMQ_AWAY: Kind(_ALL, (Role.SOURCE,), (30.0,)),
     Fault.DATABASE_AWAY: Kind(_ALL, (Role.SOURCE,), (30.0,)),
     Fault.DATABASE_SILENT: Kind(_ALL, (Role.SOURCE,), (30.0,)),
     Fault.CONDUCTOR_STOPPED: Kind(_ALL, (Role.SOURCE,), (20.0,)),

@@ -85,13 +85,9 @@ def play(world: world_mod.World, plan: plan_mod.Plan, evidence: pathlib.Path | N
 
 
 class _Clock:
-    """How long it has been going on, that all agrees, or that it is held.
+    """How long it has been going on, that all agrees, or that it is held."""
 
-    :param agree_s: in which all has to agree
-    """
-
-    def __init__(self, agree_s: float) -> None:
-        self._agree_s = agree_s
+    def __init__(self) -> None:
         self.began_s = self.over_s = self.asked_s = time.monotonic()
         self._agrees_s: float | None = None
         self._held_s: float | None = None
@@ -114,14 +110,13 @@ class _Clock:
 
     def is_up(self, now_s: float) -> bool:
         """Whether nothing more is waited for."""
-        return now_s - self.over_s > self._agree_s or (
+        return now_s - self.over_s > AGREE_S or (
             self._held_s is not None and now_s - self._held_s > HELD_S)
 
 
 def settle(world: world_mod.World, run: world_mod.Run) -> tuple[judge.Seen, float | None]:
     """Wait until all agrees; return what was seen last, and how long that took."""
-    clock = _Clock(AGREE_S + plan_mod.KINDS[run.plan.fault].answers_lost_s)
-    is_asked = inject.end(world, run)
+    clock, is_asked = _Clock(), inject.end(world, run)
     while True:
         seen, now_s = world.see(run), time.monotonic()
         if not is_asked and now_s - clock.asked_s > ASK_AGAIN_S:
