@@ -73,19 +73,23 @@ class Reporter:
         self._clock = clock
         self._next_s = float('-inf')
         self._is_failing = False
-        self._saver = saver.Saver(self._save, idle)
+        self._saver = saver.Saver(self._save, idle, ordered=('status',))
 
     def __enter__(self) -> Reporter:
         self._saver.__enter__()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Stop writing: Nova's own final write is the last word."""
+        """Stop writing: Nova's own final write is the last word.
+
+        A late write of progress changes nothing that anybody reads after that, so the end of the
+        migration does not wait for its answer, which may be lost with the bus.
+        """
         self._saver.__exit__(*exc)
 
     def leave(self) -> None:
         """Do not wait for a write under way: nobody here writes anything after it."""
-        self._saver.close_s = 0.0
+        self._saver.is_left = True
 
     def report(self, sample: samples.Sample, percent: int) -> None:
         """Write the sizes and the percentage, unless that was done a moment ago."""

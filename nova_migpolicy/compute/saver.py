@@ -8,6 +8,7 @@ one has taken its place. What is saved, and where, is the caller's business.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 import threading
 import time
@@ -19,10 +20,12 @@ LOG = logging.getLogger(__name__)
 
 # How often the thread calls `idle`, in seconds; a save under way puts it off.
 IDLE_S = 5.0
-# How long leaving the block waits for a save under way, in seconds: a little longer than Nova's
-# calls over the bus take at most by default (rpc_response_timeout). Nova's own next save, which is
-# the last word, would wait for the same conductor.
+# How long leaving the block waits for a save under way, in seconds. One that would undo what is
+# written next is waited for a little longer than Nova's calls over the bus take at most by default
+# (rpc_response_timeout). That is also how long a call takes whose answer was lost with the bus, so
+# one that may as well come late is waited for a moment only.
 CLOSE_S = 70.0
+LATE_S = 1.0
 
 
 class Saver:
@@ -30,19 +33,22 @@ class Saver:
 
     :param save: takes the newest values by name, returns whether they were saved
     :param idle: called about each IDLE_S, whether there is something to save or not
+    :param ordered: the names of values that may not be saved after the block was left
     :ivar closed: nothing more may be saved.
-    :ivar close_s: how long leaving the block waits for a save under way, in seconds.
+    :ivar is_left: leaving the block does not wait for a save under way.
     """
 
     def __init__(self, save: Callable[[Mapping[str, Any]], bool],
-                 idle: Callable[[], object] = lambda: None) -> None:
+                 idle: Callable[[], object] = lambda: None,
+                 ordered: Collection[str] = ()) -> None:
         self._save = save
         self._idle = idle
+        self._ordered = frozenset(ordered)
         self._lock = threading.Lock()
         self._owed: dict[str, Any] = {}
         self._arrived = threading.Event()
-        self.closed = False
-        self.close_s = CLOSE_S
+        self._under_way: Mapping[str, Any] = {}
+        self.closed = self.is_left = False
         self._idle_s = time.monotonic() + IDLE_S
         self._thread = threading.Thread(target=self._run, name='saver', daemon=True)
 
@@ -58,8 +64,8 @@ class Saver:
         """Stop; values that have not been sent by now never are."""
         self.closed = True
         self._arrived.set()
-        if self._thread.ident is not None:
-            self._thread.join(self.close_s)
+        if self._thread.ident is not None and not self.is_left:
+            self._thread.join(LATE_S if self._ordered.isdisjoint(self._under_way) else CLOSE_S)
 
     def put(self, values: Mapping[str, Any]) -> None:
         """Have these saved; never blocks."""
@@ -84,6 +90,8 @@ class Saver:
         self._arrived.clear()
         with self._lock:
             values, self._owed = self._owed, {}
+        # Before `closed` is read: who closes this looks at it after that.
+        self._under_way = values
         if values and not self.closed and not self._save(values):
             with self._lock:
                 self._owed = {**values, **self._owed}

@@ -43,6 +43,9 @@ GRACE_S = 120.0
 ABORTED_S = 30.0
 # One that could not be closed is tried again after this.
 AGAIN_S = 30.0
+# The reason to end a migration whose call has failed while QEMU goes on, as when libvirtd was
+# restarted. It has failed by then, and is not cancelled.
+CALL_FAILED = 'The call that migrates it failed'
 # libvirt's state of a guest that is stopped for its switchover, or was paused for it.
 STOPPED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
 
@@ -76,6 +79,10 @@ class Aborted:
 
     since_s: float
     reason: str
+
+    def text(self, at_s: float) -> str:
+        """The reason to end it another way now, as a sentence."""
+        return f'{self.reason} {at_s - self.since_s:.0f} s ago, and the migration is not over'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +123,8 @@ class Hung:
     :param targets: the URIs to which QEMU sends
     :param switchover: its state; None where it is over, or the guest is no longer the source's
     :param aborted: None where it was not aborted, is over, or the guest is no longer the source's
-    :ivar reason: the reason for closing the connection; None where it was not closed.
+    :ivar reason: the reason for ending the migration by closing the connection; None where that
+        was not done, or the migration had failed before
     """
 
     def __init__(self, guest: guest_mod.MigratingGuest, journal: journal_mod.Journal,
@@ -147,9 +155,9 @@ class Hung:
         is_stopped = state == STOPPED
         is_running = state is not None and state[0] == libvirt.VIR_DOMAIN_RUNNING
         if silent is not None and (is_stopped or (is_running and silent.is_abort)):
-            self._end(silent.text(is_stopped), at_s)
+            self._end(silent.wanted, silent.text(is_stopped), at_s)
         elif goes_on is not None and (is_stopped or is_running):
-            self._end(goes_on, at_s)
+            self._end(goes_on.reason, goes_on.text(at_s), at_s)
 
     def _hangs(self, at_s: float) -> _Silent | None:
         """The silence of libvirt in a migration that is to end now; None where there is none."""
@@ -166,22 +174,26 @@ class Hung:
             return _Silent('Nothing else ends it', False, asked[0], silent_s, at_s - since_s)
         return None
 
-    def _goes_on(self, at_s: float) -> str | None:
-        """The reason to end a migration whose abort hangs; None where there is none."""
+    def _goes_on(self, at_s: float) -> Aborted | None:
+        """The abort that hangs; None where there is none."""
         now = self._aborted()
-        if now is None or at_s - now.since_s < ABORTED_S:
-            return None
-        return f'{now.reason} {at_s - now.since_s:.0f} s ago, and the migration is not over'
+        return None if now is None or at_s - now.since_s < ABORTED_S else now
 
-    def _end(self, why: str, at_s: float) -> None:
-        """Close the connection of a guest that belongs to the source, as libvirt says."""
+    def _end(self, cause: str, why: str, at_s: float) -> None:
+        """Close the connection of a guest that belongs to the source, as libvirt says.
+
+        :param cause: the reason to end the migration
+        :param why: that, with the reason to do it this way
+        """
         self._again_s = at_s + AGAIN_S
         before = self.reason
-        # The migration may be over before it is known here that the connection is closed.
-        self.reason = f'{why}, so the connection of QEMU to the destination was closed'
+        said = f'{why}, so the connection of QEMU to the destination was closed'
+        if cause != CALL_FAILED:
+            # The migration may be over before it is known here that the connection is closed.
+            self.reason = said
         closed, trouble = self._outside.close(self._targets())
         if closed:
-            self._say(f'{self.reason}: {", ".join(closed)}')
+            self._say(f'{said}: {", ".join(closed)}')
             return
         self.reason = before
         if trouble != self._trouble:

@@ -59,7 +59,6 @@ CANCEL_AGAIN_S = 0.25
 FINAL_STATS_WAIT_S = 0.5
 STILL = 'the link to the destination, over which nothing moves'
 BEFORE_MEMORY = (samples.Phase.SETUP, samples.Phase.DISKS)
-CALL_FAILED = 'The call that migrates it failed'
 FAILED = protocol.refusal('The monitor failed at this; the log of nova-compute has the error',
                           protocol.UNAVAILABLE)
 
@@ -283,7 +282,7 @@ class Monitor:
         if isinstance(cancel, inbox_mod.Command):
             wanted = cancel.why or commands.CANCELLED
         elif wanted is None and self._over():
-            wanted = CALL_FAILED
+            wanted = hung.CALL_FAILED
         is_abort = wanted is not None or policy.on_timeout == 'abort'
         if wanted is None and late and policy.on_timeout != 'continue':
             wanted = 'The deadline has passed'
@@ -302,7 +301,7 @@ class Monitor:
             return hung.Aborted(
                 executor.aborted_s, f'{executor.abort_reason}; libvirt took the abort')
         if self._over_s is not None:
-            return hung.Aborted(self._over_s, CALL_FAILED)
+            return hung.Aborted(self._over_s, hung.CALL_FAILED)
         return None
 
     def _publish(self) -> None:
@@ -422,8 +421,9 @@ class Monitor:
             stats = {}
         else:
             self._complain('', None)
-        if self._inbox.holds(vocabulary.CANCEL) or self._ended_outside() is not None:
-            # It came, or it was ended, while libvirt was silent: nothing is to be decided now.
+        if (self._over() or self._inbox.holds(vocabulary.CANCEL)
+                or self._ended_outside() is not None):
+            # It was ended, or is to be, while libvirt was silent: nothing is to be decided now.
             return
         self._controller.leave_out(self._call.left_out)
         sample = self._sampler.make(stats, boundary, now_s, self._inbox.clock(),

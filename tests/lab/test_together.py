@@ -13,14 +13,15 @@ from nova_migpolicy.monitor import outcome as outcome_mod
 from tests.lab import base
 from tests.lab import steered
 
-LINK_MIB_S = 50
-SIZES_MIB = (96, 100, 104, 108, 112, 116, 120, 128)
+# So slow that a busy machine can fill it as well: what one alone shows of it is the link's.
+LINK_MIB_S = 25
+SIZES_MIB = (64, 68, 72, 76, 80, 84, 88, 96)
 BEATS_MS = 20
 
 
 class TogetherTest(base.HostsTest):
 
-    seconds = 120
+    seconds = 180
 
     def setUp(self):
         super().setUp()
@@ -56,7 +57,7 @@ class TogetherTest(base.HostsTest):
 
     def check(self, profile, promised_ms):
         _, self.bystander = self.boot('bystander', guests.Guest('idle', 64))
-        all_of_them = [(*self.start(number, size_mib, 20), size_mib)
+        all_of_them = [(*self.start(number, size_mib, 10), size_mib)
                        for number, size_mib in enumerate(SIZES_MIB)]
         under_way = [(guest, beats, self.move(guest, profile=profile))
                      for guest, beats, _ in all_of_them]
@@ -67,10 +68,11 @@ class TogetherTest(base.HostsTest):
                 'set_throttle', 'pause', 'start_post_copy', 'abort'})
         believed = self.links.get('n2')
         if believed is not None:
-            self.assertGreater(believed.low_mib_s, LINK_MIB_S / 2)
+            self.assertGreater(believed.low_mib_s, LINK_MIB_S / 2, [
+                record for _, _, moving in under_way for record in moving.records('link')])
         # The one after them is moved as if they had not been.
-        guest, beats = self.start('after', 96, 25)
-        after = self.move(guest, bandwidth_mib_s='20', max_bandwidth_mib_s='45',
+        guest, beats = self.start('after', 64, 12)
+        after = self.move(guest, bandwidth_mib_s='10', max_bandwidth_mib_s='22',
                           remedies='bandwidth,downtime', on_stall='abort')
         self.assert_arrived(guest, beats, after, 500)
 

@@ -189,6 +189,13 @@ class HungTest(testtools.TestCase):
             watch, closed = self.abort(state)
             self.assertEqual((None, []), (watch.reason, closed))
 
+    def test_a_migration_that_had_failed_before_is_not_cancelled_by_it(self):
+        watch = self.hang(10.0, Outside(hung.STOPPED, ([CLOSED], '')), wanted=hung.CALL_FAILED)
+        self.assertIsNone(watch.reason)
+        [said] = self.events()
+        self.assertThat(said, testtools.matchers.StartsWith(hung.CALL_FAILED))
+        self.assertIn(CLOSED, said)
+
     def test_that_nothing_holds_unsent_data_is_said(self):
         self.hang(80.0, Outside(hung.STOPPED, ([], '')))
         [said] = self.events()
