@@ -2,8 +2,9 @@
 """Nova's own ways to cancel a live migration and to force it to complete, with true answers.
 
 Nova answers first, by its rules, and writes its records. Then the source host is asked for
-the outcome: Nova accepts orders that are too late, and refuses some that are possible. Where no
-plugin can be asked, Nova's answer stands.
+the outcome: Nova accepts orders that are too late, and refuses some that are possible. Where there
+is no plugin, Nova's answer stands; but not where the host does not answer: Nova has sent its order
+without waiting, and it is lost where the message bus has just come back.
 """
 
 from __future__ import annotations
@@ -51,17 +52,30 @@ _COMPLETE = _Way(vocabulary.FORCE_COMPLETE, servers_migrations.POLICY_ROOT % 'fo
 
 def cancel(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
     """Answer ``DELETE …/migrations/{id}``."""
-    return _both(call, services, _CANCEL).response
+    return _told(_both(call, services, _CANCEL))
 
 
 def force_complete(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
     """Answer ``POST …/migrations/{id}/action`` with force_complete."""
-    return _both(call, services, _COMPLETE).response
+    return _told(_both(call, services, _COMPLETE))
 
 
 def cancel_with_outcome(call: http.ApiCall, services: target_mod.Services) -> Outcome:
     """Do the same as `cancel`, and return the source host's answer with it."""
     return _both(call, services, _CANCEL)
+
+
+def _told(outcome: Outcome) -> webob.Response:
+    """The response to the client.
+
+    :raises errors.Refusal: 503: the outcome is not known
+    """
+    silent = outcome.unreachable
+    if silent is None or silent.code != 503:
+        return outcome.response
+    begun = ('Nova has sent the order, but it is not known whether it has arrived: '
+             if outcome.response.status_int < 400 else '')
+    raise errors.Refusal(503, f'{begun}{silent.message}')
 
 
 def _both(call: http.ApiCall, services: target_mod.Services, way: _Way) -> Outcome:

@@ -71,12 +71,22 @@ class TestBoth(fakes.ApiCase):
         self.assertEqual(400, self.send(way).code)
         self.assertEqual([], self.channel.asked)
 
-    @ddt.data(*[(*way, *answer) for way in _WAYS for answer in ((202, 409), (400, 503))])
+    @ddt.data(*[(*way, novas) for way in _WAYS for novas in (202, 400)])
     def test_no_plugin_to_ask(self, way):
-        *way, novas, ours = way
+        *way, novas = way
         self.nova.status = novas
-        self.channel.answers['act'] = client.Unreachable(ours, 'no plugin there')
+        self.channel.answers['act'] = client.Unreachable(409, 'no plugin there')
         self.assertEqual(novas, self.send(way).code)
+
+    @ddt.data(*[(*way, novas) for way in _WAYS for novas in (202, 400)])
+    def test_a_host_that_does_not_answer(self, way):
+        *way, self.nova.status = way
+        self.channel.answers['act'] = client.Off(503, 'n1 did not answer; try again.')
+        answer = self.send(way)
+        sent = 'Nova has sent the order, but it is not known whether it has arrived: '
+        self.assertEqual(
+            (503, (sent if self.nova.status == 202 else '') + 'n1 did not answer; try again.'),
+            (answer.code, answer.message))
 
     @ddt.data(*_WAYS)
     def test_source_host_is_down(self, way):
