@@ -65,7 +65,9 @@ class Saver:
         self.closed = True
         self._arrived.set()
         if self._thread.ident is not None and not self.is_left:
-            self._thread.join(LATE_S if self._ordered.isdisjoint(self._under_way) else CLOSE_S)
+            saved = self._under_way
+            may_be_late = saved and self._ordered.isdisjoint(saved)
+            self._thread.join(LATE_S if may_be_late else CLOSE_S)
 
     def put(self, values: Mapping[str, Any]) -> None:
         """Have these saved; never blocks."""
@@ -92,6 +94,9 @@ class Saver:
             values, self._owed = self._owed, {}
         # Before `closed` is read: who closes this looks at it after that.
         self._under_way = values
-        if values and not self.closed and not self._save(values):
-            with self._lock:
-                self._owed = {**values, **self._owed}
+        try:
+            if values and not self.closed and not self._save(values):
+                with self._lock:
+                    self._owed = {**values, **self._owed}
+        finally:
+            self._under_way = {}

@@ -45,6 +45,15 @@ class Outcome:
     phase: str | None = None
     unreachable: errors.Unreachable | None = None
 
+    @property
+    def unknown(self) -> str | None:
+        """Return why it is not known whether it is done, as a sentence; None where it is."""
+        if self.unreachable is None or self.unreachable.code != 503:
+            return None
+        taken = ('Nova has accepted it, but its outcome is not known: '
+                 if self.response.status_int < 400 else '')
+        return f'{taken}{self.unreachable.message}'
+
 
 _CANCEL = _Way(vocabulary.CANCEL, servers_migrations.POLICY_ROOT % 'delete')
 _COMPLETE = _Way(vocabulary.FORCE_COMPLETE, servers_migrations.POLICY_ROOT % 'force_complete')
@@ -70,12 +79,9 @@ def _told(outcome: Outcome) -> webob.Response:
 
     :raises errors.Refusal: 503: the outcome is not known
     """
-    silent = outcome.unreachable
-    if silent is None or silent.code != 503:
-        return outcome.response
-    begun = ('Nova has sent the order, but it is not known whether it has arrived: '
-             if outcome.response.status_int < 400 else '')
-    raise errors.Refusal(503, f'{begun}{silent.message}')
+    if outcome.unknown is not None:
+        raise errors.Refusal(503, outcome.unknown)
+    return outcome.response
 
 
 def _both(call: http.ApiCall, services: target_mod.Services, way: _Way) -> Outcome:

@@ -117,9 +117,8 @@ def _ask(call: http.ApiCall, context: Any, services: target_mod.Services, migrat
     except errors.Refusal as error:
         return 'failed', {'code': error.code, 'message': error.message}
     taken = done.response.status_int < 400
-    if done.unreachable is not None and done.unreachable.code == 503:
-        known = 'Nova has accepted it, but its outcome is not known: ' if taken else ''
-        return 'remaining', {'begun': taken, 'message': f'{known}{done.unreachable.message}'}
+    if done.unknown is not None:
+        return 'remaining', {'begun': taken, 'message': done.unknown}
     if not taken:
         return 'failed', {'code': done.response.status_int, 'message': _message(done.response)}
     return 'cancelled', {'phase': done.phase}

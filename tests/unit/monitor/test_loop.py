@@ -377,6 +377,17 @@ class LoopTest(testtools.TestCase):
         self.assertEqual([], domain.called('migrateStartPostCopy'))
         self.assertEqual([], controller.heard)
 
+    def test_a_call_that_ends_while_libvirt_is_silent_forestalls_a_decision(self):
+        def hang():
+            self.call.done = True
+            return scripted.RUNNING_JOB
+
+        domain = fakes.Domain(jobStats=[hang, {'type': 0}])
+        controller = scripted.Controller([scripted.decide(remedies.StartPostCopy())])
+        self.run_loop(domain, controller, [[]], fakes.error(libvirt.VIR_ERR_OPERATION_FAILED))
+        self.assertEqual([], domain.called('migrateStartPostCopy'))
+        self.assertEqual([], controller.heard)
+
     def test_post_copy_is_told_to_nova_and_to_the_engine(self):
         domain = fakes.Domain(jobStats=scripted.RUNNING_JOB)
         controller = scripted.Controller()

@@ -83,7 +83,7 @@ class TestBoth(fakes.ApiCase):
         *way, self.nova.status = way
         self.channel.answers['act'] = client.Off(503, 'n1 did not answer; try again.')
         answer = self.send(way)
-        sent = 'Nova has sent the order, but it is not known whether it has arrived: '
+        sent = 'Nova has accepted it, but its outcome is not known: '
         self.assertEqual(
             (503, (sent if self.nova.status == 202 else '') + 'n1 did not answer; try again.'),
             (answer.code, answer.message))
