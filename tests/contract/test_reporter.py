@@ -193,6 +193,30 @@ class TestReporter(base.ContractCase):
         with saver.Saver(lambda values: True, looked.set):
             self.assertTrue(looked.wait(LONG_S))
 
+    def test_the_end_waits_for_that_as_well(self):
+        for name, value in (('IDLE_S', 0.01), ('LATE_S', 0.0)):
+            self.useFixture(fixtures.MonkeyPatch(f'nova_migpolicy.compute.saver.{name}', value))
+        looks, done, happened = threading.Event(), threading.Event(), []
+
+        def look():
+            looks.set()
+            self.assertTrue(done.wait(LONG_S))
+            happened.append('looked')
+
+        def leave():
+            thread.__exit__()
+            happened.append('left')
+
+        thread = saver.Saver(lambda values: True, look)
+        thread.__enter__()
+        self.assertTrue(looks.wait(LONG_S))
+        ending = threading.Thread(target=leave, daemon=True)
+        ending.start()
+        self.assertTrue(thread._arrived.wait(LONG_S))
+        done.set()
+        ending.join(LONG_S)
+        self.assertEqual(['looked', 'left'], happened)
+
     def test_and_while_there_is_always_something_to_write(self):
         self.useFixture(fixtures.MonkeyPatch('nova_migpolicy.compute.saver.IDLE_S', 0.01))
         looked = threading.Event()
