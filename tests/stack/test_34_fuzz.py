@@ -15,6 +15,7 @@ import sys
 
 import hypothesis
 
+from lab import client as lab_client
 from lab.openstack import catalog
 from lab.openstack import layout
 from tests.stack.support import hostile
@@ -26,6 +27,7 @@ from tests.stack.support import world as world_mod
 
 EXAMPLES = int(os.environ.get('MIGPOLICY_FUZZ_EXAMPLES', '150'))
 SEED = os.environ.get('MIGPOLICY_FUZZ_SEED')
+BUSY_S = 60.0
 ALL = ('victim', 'mine', 'own', 'theirs')
 _SETTINGS = {'deadline': None, 'database': None, 'print_blob': True,
              'derandomize': SEED is None, 'report_multiple_bugs': False,
@@ -78,13 +80,16 @@ class FuzzTest(steering.SteeringTest):
     def send(self, request):
         """Send a request; its answer has been judged."""
         raw = request.raw(self.world.names, self.tokens[request.user])
-        answer = wire.send(self.controller, raw)
+        # It does as it is told: who asks in vain for this long has found a fault.
+        answer = lab_client.wait(lambda: wire.send(self.controller, raw),
+                                 lambda found: not verdict.is_too_busy(found), BUSY_S,
+                                 'an answer of a host that is not too busy')
         self.statuses[answer.status] += 1
         news = self.world.news()
         novas = [name for name, trouble in news if verdict.is_novas_own(request, trouble)]
         wrong = verdict.judge(request, answer, novas_own=bool(novas))
         if wrong or len(novas) < len(news):
-            self.fail(f'{wrong}: {request}\n{raw!r:.3000}\n{answer}\n' + '\n'.join(
+            self.fail(f'{wrong}: {answer}\n{request}\n{raw!r:.3000}\n' + '\n'.join(
                 f'{name}: {trouble.text}' for name, trouble in news))
         return answer
 

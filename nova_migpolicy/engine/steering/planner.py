@@ -61,7 +61,8 @@ class Permitted:
 class Plan:
     """The remedies used, the resulting settings (or the step that ends it), and the forecast.
 
-    certain: the forecast says that it converges; otherwise it may.
+    certain: the forecast says that it converges; otherwise it may. at_most: it may end sooner,
+        since the rate that it was forecast with is one that a higher cap may beat.
     """
 
     used: tuple[str, ...]
@@ -70,6 +71,7 @@ class Plan:
     seconds: float
     blackout_ms: float
     step: remedies.Action | None = None
+    at_most: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,10 +228,13 @@ class Planner:
         link = self.permitted.link
         if remedy == remedies.PAUSE:
             cap = self.permitted.highest_cap_mib_s
+            # What kept the guest's memory from being sent faster may end with its pause.
+            at_most = cap != self.now.cap_mib_s and (
+                self.permitted.link_bound or not (cap or link.most_mib_s))
             seconds = end_cost.of(self.seen.remaining, self.seen, 0.0, self.throttle,
-                                  self.rate(cap)).seconds
+                                  self.seen.wire_rate if at_most else self.rate(cap)).seconds
             return Plan((remedy,), settings_mod.with_cap(self.now, cap, link), True, seconds,
-                        seconds * 1000, remedies.Pause())
+                        seconds * 1000, remedies.Pause(), at_most)
         rate = self.rate(self.now.cap_mib_s)
         # The cap does not bind post-copy.
         free = max(rate, (link.mib_s or 0) * MIB)

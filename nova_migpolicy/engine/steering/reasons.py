@@ -50,7 +50,8 @@ def prospect(plan: planner_mod.Plan, now: settings_mod.Settings,
                 f'about {figures.span(plan.seconds)}')
     if isinstance(plan.step, remedies.Pause):
         sent = measures(plan, now)
-        return (f'pausing the guest ends it in about {figures.span(plan.seconds)}'
+        about = 'at most' if plan.at_most else 'about'
+        return (f'pausing the guest ends it in {about} {figures.span(plan.seconds)}'
                 f'{" " + sent if sent else ""}, and all of that is blackout')
     will = 'will' if plan.certain else 'may'
     when = f'in about {figures.span(plan.seconds)}' if plan.certain else (

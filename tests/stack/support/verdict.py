@@ -154,6 +154,15 @@ def _is_handed_over(trouble: logs.Trouble, ours: pathlib.Path, *, passed_on: boo
     return not found or found[-1] in (*last, *(['api/http.py pass_on'] if passed_on else []))
 
 
+def is_too_busy(answer: wire.Answer) -> bool:
+    """Whether ours says that the host did not answer in time, and to try again.
+
+    A machine that is short of processors may cause that, and no request.
+    """
+    return answer.status == 503 and 'migration-policy' in answer.text and (
+        ' did not answer within ' in answer.text)
+
+
 def judge(request: hostile.Request, answer: wire.Answer, *, novas_own: bool = False
           ) -> str | None:
     """What is wrong with an answer; None if nothing is.

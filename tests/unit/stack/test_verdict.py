@@ -160,6 +160,17 @@ class TestAnswer(testtools.TestCase):
         # What Nova does wrong is no excuse for what we say.
         self.assertIn('server', self.judge(500, fault, self.JSON, self.OURS, novas_own=True))
 
+    def test_a_host_that_is_too_busy(self):
+        said = (b'{"serviceUnavailable": {"code": 503, "message": "nova_migpolicy on n1 did not '
+                b'answer within 2 s, though it runs: try again."}}')
+        self.assertTrue(verdict.is_too_busy(wire.Answer(503, (self.JSON, self.OURS), said)))
+        for answer in (wire.Answer(503, (self.JSON,), said),
+                       wire.Answer(500, (self.JSON, self.OURS), said),
+                       wire.Answer(503, (self.JSON, self.OURS), said.replace(b'2 s', b'').replace(
+                           b'within', b''))):
+            self.assertFalse(verdict.is_too_busy(answer), answer)
+            self.assertIn('server', verdict.judge(request('GET'), answer))
+
     def test_a_form_that_is_not_novas(self):
         for novas_own in (False, True):
             for status, body, headers in (

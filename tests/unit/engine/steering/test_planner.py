@@ -102,7 +102,16 @@ class TestPlan(testtools.TestCase):
         # A guest that stands still is sent with all that is permitted.
         got = self.choose(remedies=('pause',), highest_cap_mib_s=150)
         self.assertThat(got.blackout_ms, curves.near(1000 * 83 / 150, 0.1))
-        self.assertEqual(150, got.settings.cap_mib_s)
+        self.assertEqual((150, False), (got.settings.cap_mib_s, got.at_most))
+
+    def test_a_pause_with_a_cap_that_may_not_be_reached(self):
+        # What is slower than the cap of today may be so no more once the guest stands still.
+        for means in ({'highest_cap_mib_s': 150, 'link_bound': True},
+                      {'highest_cap_mib_s': 0, 'link': settings_mod.Link()}):
+            got = self.choose(remedies=('pause',), **means)
+            self.assertThat(got.blackout_ms, curves.near(1000 * 83 / 50, 0.1))
+            self.assertTrue(got.at_most)
+        self.assertFalse(self.choose(remedies=('pause',), link_bound=True).at_most)
 
     def test_the_mild_that_may_do_is_tried_before_the_harsh_that_will(self):
         more = {'remedies': ('bandwidth', 'post_copy'), 'max_bandwidth_mib_s': 82}
