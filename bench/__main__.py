@@ -25,6 +25,8 @@ BENCHES = {
                'from the request to the setting in QEMU, and the same for cancel'),
     'slots': ('slots', 'slots and the queue on the model of a fleet whose hosts die'),
     'speed': ('model_speed', 'how fast the model of QEMU is'),
+    'storm': ('storm.command',
+              'twelve guests to one host at once on a real OpenStack, and stock'),
     'together': ('contest.together',
                  'small guests sent at once over one link, and the migration after them'),
 }

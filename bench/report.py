@@ -6,7 +6,8 @@
     python -m bench cost --json cost.json
     python -m bench speed --json speed.json
     python -m bench faults --n 200 --json faults.json
-    python -m bench report full.json quick.json cost.json speed.json faults.json
+    python -m bench storm --json storm.json --png bench/plots/storm.png
+    python -m bench report full.json quick.json cost.json speed.json faults.json storm.json
 
 A file tells by itself what it is. Nothing is measured here.
 """
@@ -35,7 +36,7 @@ WORST = 12
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add what can be said on the command line."""
     parser.add_argument('files', nargs='+', type=pathlib.Path, metavar='FILE',
-                        help='JSON of run, cost, speed, faults')
+                        help='JSON of run, cost, speed, faults, storm')
     parser.add_argument('--out', type=pathlib.Path, default=OUT, help=f'(default: {OUT})')
 
 
@@ -74,15 +75,25 @@ def _part(path: pathlib.Path, found: dict[str, Any]) -> list[str]:
         from bench.faults import command as faults_command
         return ['## Faults in the middle of migrations', '',
                 *_fenced(faults_command.lines(found)), '']
+    if 'storm' in found:
+        return _storm(found)
     if 'poll' in json.dumps(found):
         from bench.monitor_cost import command as cost_command
         return ["## The monitor's CPU beside a poll of each half second", '',
                 *_fenced(cost_command.lines(found)), '']
-    raise needs.LabError(f'{path}: it is no result of run, cost, speed or faults')
+    raise needs.LabError(f'{path}: it is no result of run, cost, speed, faults or storm')
 
 
 def _fenced(rows: abc.Iterable[str]) -> list[str]:
     return ['```', *rows, '```']
+
+
+def _storm(found: dict[str, Any]) -> list[str]:
+    """The section of a storm."""
+    from bench.storm import command as storm_command
+    title = 'Storm on real QEMU'
+    picture = [f'![{title}](plots/{found["png"]})', ''] if found['png'] else []
+    return [f'## {title}', '', *_fenced(storm_command.lines(found)), '', *picture]
 
 
 def contest(found: dict[str, Any]) -> list[str]:

@@ -173,10 +173,7 @@ class Client:
         """
         before = {one['id'] for one in self.migrations(server)}
         newest = max(before, default=0)
-        body: dict[str, object] = {'host': host, 'block_migration': 'auto'}
-        if migpolicy is not None:
-            body['migpolicy'] = migpolicy
-        self.compute('POST', f'/servers/{server}/action', json={'os-migrateLive': body})
+        self.ask_live_migrate(server, host, migpolicy=migpolicy)
 
         def look() -> list[dict[str, Any]]:
             if self._rows.newest_migration(server) == newest:
@@ -185,6 +182,14 @@ class Client:
 
         found = wait(look, bool, timeout, f'a migration of {server} to appear')
         return int(found[0]['id'])
+
+    def ask_live_migrate(self, server: str, host: str | None = None, *,
+                         migpolicy: Mapping[str, object] | None = None) -> None:
+        """Ask for a live migration, without waiting until Nova has a record of it."""
+        body: dict[str, object] = {'host': host, 'block_migration': 'auto'}
+        if migpolicy is not None:
+            body['migpolicy'] = migpolicy
+        self.compute('POST', f'/servers/{server}/action', json={'os-migrateLive': body})
 
     def migrations(self, server: str) -> list[dict[str, Any]]:
         """Return all migrations of a server, newest first, also those that have ended."""

@@ -3,13 +3,15 @@
 
 The guest sends a letter every 10 ms, a to j in turn, and before each hundredth its counters (see
 guest.S). A Recorder reads the logs of that line on all hosts as they grow and keeps when each
-beat was seen. *Blackout* is the time from the last beat in one log to the first in another;
-*brownout* the beats that are missing while the guest runs. Any log of the line will do, the
-console.log of an OpenStack compute as well.
+beat was seen; a Crowd does so for many guests. *Blackout* is the time from the last beat in one
+log to the first in another; *brownout* the beats that are missing while the guest runs. Any log
+of the line will do, the console.log of an OpenStack compute as well.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from collections.abc import Sequence
 import contextlib
 import itertools
 import os
@@ -131,8 +133,8 @@ class _Log:
             self._fd = None
 
 
-class Recorder:
-    """Follows the serial logs of one guest on a thread of its own, from now on.
+class Beats:
+    """What is seen of one guest in its serial logs, whenever someone looks.
 
     :param logs: one log for each host that the guest may be on; they need not exist yet
     :param from_start: also read what the logs have already (seen "now")
@@ -142,23 +144,23 @@ class Recorder:
         self._logs = [_Log(pathlib.Path(log), from_start) for log in logs]
         self._beats: list[Beat] = []
         self._marks: list[Mark] = []
-        self._end = threading.Event()
         self._looked_s = float('-inf')
-        self._look()
-        self._thread = threading.Thread(target=self._run, name='heartbeat', daemon=True)
-        self._thread.start()
+        self.look()
 
-    def __enter__(self) -> Recorder:
-        return self
+    def look(self) -> None:
+        """Read what is new in the logs; never two at a time."""
+        before_s, self._looked_s = self._looked_s, time.monotonic()
+        for index, log in enumerate(self._logs):
+            data = log.read()
+            now = time.monotonic()
+            for found in log.parser.feed(data) if data else ():
+                if isinstance(found, tuple):
+                    self._marks.append(Mark(now, index, *found))
+                else:
+                    self._beats.append(Beat(now, index, found, before_s))
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Stop following; what was seen stays available."""
-        self._end.set()
-        self._thread.join()
+    def close(self) -> None:
+        """Close the logs, when nobody looks any more; what was seen stays available."""
         for log in self._logs:
             log.close()
 
@@ -213,17 +215,65 @@ class Recorder:
             time.sleep(BEAT_S)
         return True
 
-    def _run(self) -> None:
-        while not self._end.wait(_LOOK_S):
-            self._look()
 
-    def _look(self) -> None:
-        before_s, self._looked_s = self._looked_s, time.monotonic()
-        for index, log in enumerate(self._logs):
-            data = log.read()
-            now = time.monotonic()
-            for found in log.parser.feed(data) if data else ():
-                if isinstance(found, tuple):
-                    self._marks.append(Mark(now, index, *found))
-                else:
-                    self._beats.append(Beat(now, index, found, before_s))
+class _Following:
+    """A thread that looks at guests until it is stopped."""
+
+    def __init__(self, followed: Sequence[Beats], look_s: float) -> None:
+        self._followed = followed
+        self._look_s = look_s
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name='heartbeat', daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._end.set()
+        self._thread.join()
+        for one in self._followed:
+            one.close()
+
+    def _run(self) -> None:
+        while not self._end.wait(self._look_s):
+            for one in self._followed:
+                one.look()
+
+
+class Recorder(Beats):
+    """Follows the serial logs of one guest on a thread of its own, from now on.
+
+    :param logs: one log for each host that the guest may be on; they need not exist yet
+    :param from_start: also read what the logs have already (seen "now")
+    """
+
+    def __init__(self, *logs: pathlib.Path | str, from_start: bool = False) -> None:
+        super().__init__(*logs, from_start=from_start)
+        self._following = _Following((self,), _LOOK_S)
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop following; what was seen stays available."""
+        self._following.stop()
+
+
+class Crowd:
+    """Follows the serial logs of many guests on one thread, from now on.
+
+    It looks as often as they beat: a thread for each of a dozen guests would take a good part of
+    a processor from them.
+
+    :param logs: those of each guest, see Beats
+    """
+
+    def __init__(self, logs: Iterable[Sequence[pathlib.Path | str]]) -> None:
+        self.guests = [Beats(*one) for one in logs]
+        self._following = _Following(self.guests, BEAT_S)
+
+    def stop(self) -> None:
+        """Stop following; what was seen stays available."""
+        self._following.stop()

@@ -96,6 +96,41 @@ cap does not bind the switchover, the link does. Give a value that two hosts
 reach at any time; a value that is too high breaks the promise. 0 means that it
 is learnt from the migrations themselves, and that nothing is assumed until then.
 """)),
+    cfg.IntOpt(
+        'max_outgoing', default=2, min=0, max=1000, mutable=True,
+        help=_flow("""
+How many live migrations this host sends at once; 0 is no limit.
+
+A migration takes a slot of its source and one of its destination just before its
+data flows, both or none, and keeps them until it has flowed. The others wait, and
+say what for; each that waits, and each that flows, has one of Nova's threads for
+live migrations, so ``[DEFAULT] max_concurrent_live_migrations`` has to be higher
+than this, or this limit is not reached.
+""")),
+    cfg.IntOpt(
+        'max_incoming', default=2, min=0, max=1000, mutable=True,
+        help=_flow("""
+How many live migrations this host takes at once; 0 is no limit. See max_outgoing.
+""")),
+    cfg.IntOpt(
+        'alone_above_gib', default=0, min=0, max=1_000_000, mutable=True,
+        help=_flow("""
+A live migration to this host that sends more than this, in GiB of memory and of
+disks that are copied, has the host to itself; 0 is never.
+
+It waits until the host is idle. After two minutes others are held back for it.
+""")),
+    cfg.FloatOpt(
+        'incoming_weight_multiplier', default=1.0, mutable=True,
+        help=_flow("""
+How much nova-scheduler prefers hosts to which few live migrations come, where its
+``[filter_scheduler] weight_classes`` has
+``nova_migpolicy.scheduler.weighers.IncomingLoadWeigher``.
+
+It counts for servers that are moved, and never for one that is booted. A negative
+value prefers the others. The metadata ``migpolicy_incoming_weight_multiplier`` of an
+aggregate has precedence.
+""")),
     cfg.BoolOpt(
         'allow_qmp', default=True, mutable=True,
         help=_flow("""
@@ -154,7 +189,7 @@ twice as much.
 
 
 def _type_of(key: keys.Key) -> Any:
-    if key.kind == 'int':
+    if key.kind == 'int' and not key.names:
         return types.Integer(min=key.minimum, max=key.maximum)
     if key.kind == 'choice':
         return types.String(choices=[(word, keys.WORDS[word]) for word in key.choices])
@@ -174,6 +209,8 @@ def _help(key: keys.Key) -> str:
     parts = [key.help]
     if key.zero:
         parts.append(f'0 means {key.zero}.')
+    if key.names:
+        parts.append(f'It takes {key.allows()}.')
     for option in nova_options.OPTIONS.values():
         if option.fate is nova_options.Fate.MAPPED and key.name in option.keys:
             parts.append(f'{option.title}, if that is set, counts for this unless it is set.')

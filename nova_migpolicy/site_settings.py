@@ -16,6 +16,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log as logging
 
+from nova_migpolicy.capacity import limits as limits_mod
 from nova_migpolicy import conf as options
 from nova_migpolicy import exception
 from nova_migpolicy import nova_conf
@@ -27,6 +28,7 @@ from nova_migpolicy.policy import resolve
 from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
+MIB_PER_GIB = 1024.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Settings:
     :ivar operator: the policy keys that [migpolicy] sets.
     :ivar progress_interval_s: the least time between two writes of progress into the database.
     :ivar on_shutdown: what happens to running migrations, one of vocabulary.ON_SHUTDOWN.
+    :ivar limits: how many migrations this host sends and takes at once.
     :ivar remarks: sentences for the operator about Nova's own options.
     """
 
@@ -48,6 +51,7 @@ class Settings:
     request_limits: abc.Mapping[str, limit_mod.Limit]
     progress_interval_s: float
     on_shutdown: str
+    limits: limits_mod.Limits = dataclasses.field(default_factory=limits_mod.Limits)
     remarks: tuple[str, ...] = ()
 
     def sources(self, **given: Any) -> resolve.Sources:
@@ -92,6 +96,7 @@ class Store:
         options.register_opts(conf)
         self._conf = conf
         self.settings = read(conf)
+        self._told: list[abc.Callable[[Settings], object]] = []
         _tell(self.settings.remarks)
 
     def reload_on_sighup(self) -> None:
@@ -115,7 +120,16 @@ class Store:
                      'on: %s', new.describe())
         _tell(remark for remark in new.remarks if remark not in self.settings.remarks)
         self.settings = new
+        for tell in self._told:
+            try:
+                tell(new)
+            except Exception:
+                LOG.exception('Not everything goes by the new [migpolicy] settings')
         return True
+
+    def on_change(self, tell: abc.Callable[[Settings], object]) -> None:
+        """Have a function called with the new settings after each reload."""
+        self._told.append(tell)
 
 
 def _tell(remarks: abc.Iterable[str]) -> None:
@@ -152,7 +166,10 @@ def read(conf: cfg.ConfigOpts) -> Settings:
         image_limits=_limits(conf, 'image_limits'),
         request_limits=_limits(conf, 'request_limits'),
         progress_interval_s=nova_values.progress_interval_s(novas),
-        on_shutdown=_option(conf, 'on_shutdown'))
+        on_shutdown=_option(conf, 'on_shutdown'),
+        limits=limits_mod.Limits(
+            _option(conf, 'max_outgoing'), _option(conf, 'max_incoming'),
+            _option(conf, 'alone_above_gib') * MIB_PER_GIB))
     return dataclasses.replace(found, remarks=_remarks(novas, found))
 
 

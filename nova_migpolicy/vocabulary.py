@@ -99,6 +99,14 @@ USER = 'user'
 MAINTENANCE = 'maintenance'
 PRIORITIES: Mapping[str, int] = {DRAIN: 100, USER: 50, MAINTENANCE: 20}
 
+# Who has a slot without a migration whose data flows.
+#: the source has a slot of its own, and the destination is about to say whether it has one
+TAKING = 'taking'
+#: the destination keeps a slot for the answer of the source
+OFFERED = 'offered'
+#: the destination keeps a slot for one that Nova checks
+RESERVED = 'reserved'
+
 # What a migration that waits for a slot waits for.
 INCOMING_SLOT = 'incoming slot'
 OUTGOING_SLOT = 'outgoing slot'

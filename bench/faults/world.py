@@ -24,6 +24,7 @@ from bench.faults import plan as plan_mod
 from bench.faults import watch as watch_mod
 from lab import client as lab_client
 from lab import guests
+from lab import jobs
 from lab import libvirtd
 from lab import machine
 from lab import needs
@@ -134,11 +135,9 @@ class World:
         """Return libvirt's statistics of the migration's job; nothing where there is none."""
         try:
             domain = self.stack.hosts[run.plan.source].connect().lookupByUUIDString(run.server)
-            found: dict[str, Any] = domain.jobStats()
+            return jobs.sending(domain) or {}
         except (libvirt.libvirtError, needs.LabError):
             return {}
-        is_job = found.get('operation') == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
-        return found if is_job and found.get('type') else {}
 
     def see(self, run: Run) -> judge.Seen:
         """Look at everything once."""

@@ -18,7 +18,8 @@ LOG = logging.getLogger(__name__)
 App = Callable[..., Any]
 
 # The routes sort out a request that it lets through by mistake; it must only be quick.
-_MAYBE_OURS = re.compile(r'/servers/[^/]+/(?:action|migrations/.)|/os-migrations/.')
+_MAYBE_OURS = re.compile(
+    r'/servers/[^/]+/(?:action|migrations/.)|/os-migrations/.|/os-migration-capacity')
 
 
 class Filter:

@@ -38,7 +38,7 @@ class ApiCall:
 
     :ivar request: the request itself.
     :ivar context: Nova's context of the caller.
-    :ivar ids: the ids in the path: server, migration, and the project that it begins with.
+    :ivar ids: the ids in the path: server, migration, host, and the project that it begins with.
     :ivar onward: the rest of Nova's pipeline.
     """
 
@@ -56,6 +56,11 @@ class ApiCall:
     def migration_id(self) -> str:
         """The migration that the path names, as the client wrote it."""
         return str(self.ids['migration'])
+
+    @property
+    def host(self) -> str:
+        """The compute host that the path names."""
+        return str(self.ids['host'])
 
     def pass_on(self) -> webob.Response:
         """Let Nova answer."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from nova.policies import base
+from nova.policies import migrate_server
 from oslo_policy import policy
 
 from nova_migpolicy.api import errors
@@ -21,6 +22,8 @@ PAUSE = 'migpolicy:pause'
 REQUEST = 'migpolicy:request'
 CANCEL_ALL = 'migpolicy:cancel_all'
 RECOVERY = 'migpolicy:recovery'
+CAPACITY = 'migpolicy:capacity'
+SET_CAPACITY = 'migpolicy:set_capacity'
 
 # Nova has a manager of a project from 32 on; before, that was the admin's alone.
 _MANAGER = getattr(base, 'PROJECT_MANAGER_OR_ADMIN', base.ADMIN)
@@ -58,12 +61,33 @@ _RULES = (
           'See what is undecided of live migrations after something died, and what to do; there '
           'is no project_id for the list over all hosts',
           ('GET', '/os-migrations/recovery'), ('GET', f'{_MIGRATION}/recovery')),
+    _rule(CAPACITY, base.ADMIN,
+          'See how many live migrations compute hosts send and take at once, which have a slot '
+          'and which wait for one, with the names of servers of all projects; there is no '
+          'project_id',
+          ('GET', '/os-migration-capacity'), ('GET', '/os-migration-capacity/{host}')),
+    _rule(SET_CAPACITY, base.ADMIN,
+          'Change how many live migrations a compute host sends and takes at once; there is no '
+          'project_id',
+          ('PUT', '/os-migration-capacity/{host}')),
 )
 
 
 def list_rules() -> list[Any]:
     """Return our rules, for oslo.policy's tools."""
     return list(_RULES)
+
+
+# Nova 31 has one rule, and newer ones a second one for those who name the host.
+_LIVE = 'os_compute_api:os-migrate-server:migrate_live'
+_TO_A_HOST = next((rule.name for rule in migrate_server.list_rules()
+                   if rule.name == f'{_LIVE}:host'), _LIVE)
+
+
+def may_name_host(context: Any, server: Any) -> bool:
+    """Whether Nova will allow a caller to live-migrate a server to a host of his choice."""
+    target = {'project_id': server.project_id, 'user_id': server.user_id}
+    return bool(context.can(_TO_A_HOST, target=target, fatal=False))
 
 
 class Rbac:

@@ -20,6 +20,7 @@ import webob
 from nova_migpolicy.api import errors
 from nova_migpolicy.api.handlers import cancel
 from nova_migpolicy.api.handlers import cancel_all
+from nova_migpolicy.api.handlers import capacity
 from nova_migpolicy.api.handlers import change
 from nova_migpolicy.api.handlers import recovery
 from nova_migpolicy.api.handlers import show
@@ -71,6 +72,10 @@ ROUTES = (
     _route(_PROJECT + '/os-migrations/cancel', POST=cancel_all.cancel_all),
     _route(_MIGRATION + '/recovery', GET=recovery.show, HEAD=recovery.show),
     _route(_PROJECT + '/os-migrations/recovery', GET=recovery.list_all, HEAD=recovery.list_all),
+    _route(_PROJECT + '/os-migration-capacity', GET=capacity.list_all, HEAD=capacity.list_all),
+    # The host's name may end as a path may.
+    _route(_PROJECT + '/os-migration-capacity/(?P<host>[^/]+)', GET=capacity.show,
+           HEAD=capacity.show, PUT=capacity.set_limits),
 )
 
 

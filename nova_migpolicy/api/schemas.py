@@ -24,6 +24,9 @@ DEFAULT_LIMIT = 100
 ACTIONS = (vocabulary.START_POST_COPY, vocabulary.PAUSE)
 DIRECTIONS = ('both', 'from', 'to')
 MOST_SERVERS = 500
+#: the limits of a host's slots, and the highest that one may be
+LIMITS = ('max_outgoing', 'max_incoming')
+MOST_AT_ONCE = 1000
 
 _LONGEST = 300
 Schema = dict[str, Any]
@@ -86,16 +89,24 @@ def timeline_query() -> Schema:
     })
 
 
-def recovery_query() -> Schema:
-    """Make the schema of the query of GET /os-migrations/recovery."""
+def host_query() -> Schema:
+    """Make the schema of the query of a GET that asks all hosts, or one."""
     host = {'type': 'string', 'minLength': 1, 'maxLength': 255}
     return _object({'host': {'description': 'name one host, or none for all', 'type': 'array',
                              'maxItems': 1, 'items': host}})
 
 
+def capacity() -> Schema:
+    """Make the schema of the body of PUT /os-migration-capacity/{host}."""
+    limit = {'description': 'Migrations at once; 0 is no limit.', 'type': 'integer',
+             'minimum': 0, 'maximum': MOST_AT_ONCE}
+    return _object({'capacity': _object(dict.fromkeys(LIMITS, limit), minProperties=1)},
+                   ['capacity'])
+
+
 SCHEMAS: dict[str, Callable[[], Schema]] = {
     'tuning': tuning, 'request_policy': request_policy, 'action': action, 'cancel': cancel,
-    'timeline_query': timeline_query, 'recovery_query': recovery_query,
+    'timeline_query': timeline_query, 'host_query': host_query, 'capacity': capacity,
 }
 
 
@@ -128,6 +139,8 @@ def _sentence(error: Any, where: str) -> str:
         return f'{field or "the query or body"}: {_unknown(wrong, known)}'
     if error.validator in {'const', 'maxItems'} and 'description' in error.schema:
         return f'{field} = {exception.shown(error.instance)}: {error.schema["description"]}'
+    if error.validator == 'anyOf':
+        return f'{field} = {exception.shown(error.instance)}: {error.schema["title"]}'
     if error.validator == 'pattern':
         return (f'{field} = {exception.shown(error.instance)}: it has to match '
                 f'{error.validator_value}')

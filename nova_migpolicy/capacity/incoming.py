@@ -109,6 +109,7 @@ class Incoming:
         self.epoch = epoch
         self.limits = limits or limits_mod.Limits()
         self.starts_s = now_s + limits_mod.LEASE_S
+        self._is_closed = False
         self._tickets: dict[str, Ticket] = {}
         self._sources: dict[str, _Source] = {}
         #: those that have a slot, or are offered one
@@ -166,6 +167,23 @@ class Incoming:
     def offered(self) -> list[Ticket]:
         """Return those that are offered a place."""
         return [one for one in self._with_slot.values() if one.state is State.OFFERED]
+
+    def reserved(self) -> list[tuple[str, str]]:
+        """Return the migrations whose check has reserved a slot, each with its server's name."""
+        return [(name, one.server) for name, one in self._reserved.items()]
+
+    def wait(self, now_s: float, ticket: Ticket) -> waits.Wait:
+        """Return what a ticket waits for."""
+        queue = self._queue_of(ticket)
+        place = queue.number(ticket.name, now_s)
+        eta_s: float | None
+        if now_s < self.starts_s:
+            kind, eta_s = vocabulary.RECOUNT, self.starts_s - now_s
+        else:
+            kind = self._kind(now_s, ticket)
+            eta_s = self._forecast_s(now_s, place, ticket.is_alone)
+        return waits.Wait(self.host, kind, self.used, self.limits.max_incoming, self._names(),
+                          place, len(queue), None if eta_s is None else round(eta_s, 1))
 
     def in_order(self, now_s: float) -> list[Ticket]:
         """Return those that wait; those that run alone are last. O(n log n)."""
@@ -234,6 +252,12 @@ class Incoming:
         self._timers.put((_RESERVED, migration), now_s + limits_mod.RESERVE_S)
         return None
 
+    def close(self, now_s: float) -> None:
+        """Offer nothing any more: this process is about to end. Who has a slot keeps it."""
+        self._is_closed = True
+        for ticket in self.offered():
+            self._back(now_s, ticket)
+
     def unreserve(self, now_s: float, migration: str) -> Turn:
         """Keep no slot for a migration any more that was checked."""
         self._unreserve(migration)
@@ -268,6 +292,9 @@ class Incoming:
 
     def _asked(self, now_s: float, ticket: Ticket, message: messages.Ask, sends: Sends) -> None:
         self._set_room(now_s, message, message.room)
+        if not message.room:
+            # It could not take its slot, which others may have meanwhile.
+            self._unreserve(ticket.migration)
         if ticket.state is State.OFFERED and message.room:
             self._send_offer(now_s, ticket, sends)
             return
@@ -308,6 +335,12 @@ class Incoming:
             # Data flows, whatever was known of it here.
             self._hold(now_s, ticket, message)
             self._withdraw(now_s)
+        elif ticket.server != message.server:
+            # A source that has been started again knows more of it by now.
+            self._alone -= ticket.is_alone
+            self._describe(now_s, ticket, message)
+            self._alone += ticket.is_alone
+            self._withdraw(now_s)
         self._set_until(ticket, now_s + limits_mod.LEASE_S)
         ticket.phase = message.phase
         ticket.ends_s = None if message.eta_s is None else now_s + message.eta_s
@@ -319,6 +352,7 @@ class Incoming:
         if ticket.state is State.HOLDING:
             self._set_room(now_s, message, self._sources[ticket.source].room + 1)
         self._leave(now_s, ticket)
+        self._unreserve(ticket.migration)
         ticket.state = State.GONE
         self._set_until(ticket, now_s + limits_mod.FORGET_S)
 
@@ -455,9 +489,12 @@ class Incoming:
 
     # Room.
 
+    def _offers_now(self, now_s: float) -> bool:
+        return now_s >= self.starts_s and not self._is_closed
+
     def _fill(self, now_s: float, sends: Sends) -> None:
         """Offer what is free to those whose turn it is."""
-        while now_s >= self.starts_s and (name := self._next(now_s)) is not None:
+        while self._offers_now(now_s) and (name := self._next(now_s)) is not None:
             ticket = self._tickets[name]
             ticket.place, ticket.was_reserved = self._queue_of(ticket).take(name), False
             self._offer(now_s, ticket, sends)
@@ -511,7 +548,7 @@ class Incoming:
     def _offer_reserved(self, now_s: float, ticket: Ticket, sends: Sends) -> bool:
         """Offer a waiting one the slot that its check has reserved."""
         if (ticket.state is not State.WAITING or ticket.migration not in self._reserved
-                or now_s < self.starts_s or self._queue.rests(ticket.source)):
+                or not self._offers_now(now_s) or self._queue.rests(ticket.source)):
             return False
         self._unreserve(ticket.migration)
         if (self._alone or (ticket.is_alone and self.used)
@@ -541,18 +578,10 @@ class Incoming:
                                     **self._to(ticket)))
 
     def _queued(self, now_s: float, ticket: Ticket) -> messages.Queued:
-        queue = self._queue_of(ticket)
-        place = queue.number(ticket.name, now_s)
-        eta_s: float | None
-        if now_s < self.starts_s:
-            kind, eta_s = vocabulary.RECOUNT, self.starts_s - now_s
-        else:
-            kind = self._kind(now_s, ticket)
-            eta_s = self._forecast_s(now_s, place, ticket.is_alone)
+        wait = self.wait(now_s, ticket)
         return messages.Queued(
-            place=place, waiting=len(queue), kind=kind, used=self.used,
-            limit=self.limits.max_incoming, holders=self._names(),
-            eta_s=None if eta_s is None else round(eta_s, 1), **self._to(ticket))
+            place=wait.place, waiting=wait.waiting, kind=wait.kind, used=wait.used,
+            limit=wait.limit, holders=wait.holders, eta_s=wait.eta_s, **self._to(ticket))
 
     def _kind(self, now_s: float, ticket: Ticket) -> str:
         if ticket.is_alone:

@@ -33,6 +33,8 @@ RESERVE_S = 30.0
 ALONE_S = 120.0
 #: what was over is remembered for so long, since messages may come late
 FORGET_S = 120.0
+#: what Nova takes for no limit where it has native threads
+NOVAS_NO_LIMIT = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,3 +71,27 @@ def room(used: int, limit: int) -> int:
 def has_room(used: int, limit: int) -> bool:
     """Whether another one fits."""
     return limit == 0 or used < limit
+
+
+def novas_at_once(max_concurrent: int, is_threaded: bool) -> int:
+    """Return how many migrations Nova has under way from a host at once; 0 for no limit.
+
+    :param max_concurrent: its option max_concurrent_live_migrations
+    :param is_threaded: whether nova-compute has native threads, not eventlet's
+    """
+    return max_concurrent or (NOVAS_NO_LIMIT if is_threaded else 0)
+
+
+def kept_from(max_outgoing: int, at_once: int) -> str | None:
+    """Return why not all outgoing slots of a host are used while others wait; None if they are.
+
+    :param at_once: Nova's own limit on what is under way from it, waiting or not; 0 for none
+    """
+    if at_once == 0 or 0 < max_outgoing < at_once:
+        return None
+    return ('the number of live migrations that Nova has under way from this host at once is '
+            f'{at_once} (max_concurrent_live_migrations in its nova.conf), those that wait for '
+            'slots included; ' + (
+                'that is the limit of what it sends' if max_outgoing == 0 else
+                f'it has to be higher than max_outgoing, which is {max_outgoing}, for all slots '
+                'to be used while others wait'))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import abc
 import dataclasses
-import math
 import typing
 
 from nova_migpolicy import exception
@@ -196,9 +195,8 @@ _CHECKS: abc.Mapping[str, tuple[abc.Callable[[object], bool], str]] = {
     'room': _NUMBER,
     'priority': (lambda value: is_number(value) and value <= 100,   # type: ignore[operator]
                  'a number from 0 to 100'),
-    'cost_mib': (lambda value: type(value) in (int, float) and math.isfinite(
-        typing.cast('float', value)) and typing.cast('float', value) >= 0,
-        'a finite number that is not negative'),
+    'cost_mib': (lambda value: type(value) in (int, float) and 0 <= typing.cast(
+        'float', value) <= _HIGHEST, f'an amount from 0 to {_HIGHEST}'),
     'waited_s': _AMOUNT, 'lasts_s': _AMOUNT, 'eta_s': _TIME,
     'phase': (_is_word, 'a word of at most 255 characters'),
     'kind': (_is_word, 'a word of at most 255 characters'),

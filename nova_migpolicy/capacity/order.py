@@ -18,8 +18,6 @@ from __future__ import annotations
 import itertools
 
 from nova_migpolicy.capacity import heaps
-from nova_migpolicy import exception
-from nova_migpolicy import vocabulary
 
 #: after so long its priority does not count any more
 AGEING_S = 1800.0
@@ -31,16 +29,9 @@ SHORT = 16
 PLACES_S = 10.0
 
 
-def points(priority: object) -> int:
-    """Return the points of a priority that is given as a class or as a number.
-
-    :raises BadValue: it is neither
-    """
-    found = vocabulary.PRIORITIES.get(priority) if isinstance(priority, str) else priority
-    if isinstance(found, int) and not isinstance(found, bool) and 0 <= found < AGED:
-        return found
-    raise exception.BadValue('priority', priority, (
-        f'it has to be {", ".join(vocabulary.PRIORITIES)}, or a number from 0 to {AGED - 1}'))
+def level_of(priority: int, waited_s: float) -> int:
+    """Return the level of one with these points that has waited for so long."""
+    return priority if waited_s < AGEING_S else AGED
 
 
 class _Level:

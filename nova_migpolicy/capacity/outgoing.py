@@ -8,7 +8,8 @@ none, and nobody keeps a slot while it waits for another.
 
 A slot that becomes free is made known to the destinations that were told that none was, one
 after the other, by the order of what waits for them. A destination that knows no slots has room
-always: for its migrations this host's own slot is enough.
+always: for its migrations this host's own slot is enough. It is told of them all the same, so that
+it counts what flows as soon as it knows slots.
 
 No more slots are given than the limit allows. There are more holders only after the limit was
 lowered, or when one is adopted that had begun in an earlier process, until so many have ended.
@@ -47,7 +48,7 @@ class Stand(enum.Enum):
 class Want:
     """What is to be migrated where.
 
-    server: its name, for sentences. priority: points (order.points). cost_mib: MiB to be sent.
+    server: its name, for sentences. priority: points, 0 to 100. cost_mib: MiB to be sent.
     """
 
     migration: str
@@ -63,6 +64,7 @@ class Own:
 
     heard: the epoch and number of the destination's newest message of it. offer: the one that is
     being taken, and number the first message that said so. gives_up_s: when it is given up.
+    since_s: when it got this host's slot.
     """
 
     want: Want
@@ -72,6 +74,7 @@ class Own:
     offer: int = 0
     number: int = 0
     gives_up_s: float = 0.0
+    since_s: float = 0.0
     wait: waits.Wait | None = None
     phase: str = ''
     ends_s: float | None = None
@@ -156,7 +159,7 @@ class Outgoing:
         if own is None or own.stand is Stand.HOLDING:
             return None
         told = own.wait
-        is_full_there = told is not None and (
+        is_full_there = told is not None and told.kind != vocabulary.AN_ANSWER and (
             told.kind != vocabulary.INCOMING_SLOT
             or not limits_mod.has_room(told.used, told.limit))
         if not self.has_room and not is_full_there:
@@ -177,14 +180,17 @@ class Outgoing:
         return work.turn()
 
     def adopt(self, now_s: float, want: Want) -> Turn:
-        """Count one whose data flows already: what an earlier process has begun."""
+        """Count one whose data flows already: what an earlier process has begun.
+
+        Adopted again, as when more is known of it, it is told to its destination again.
+        """
         work = _Work()
-        own = self._own.get(want.migration)
-        if own is None:
-            own = self._add(want, now_s)
+        own = self._own.get(want.migration) or self._add(want, now_s)
+        if own.want.destination == want.destination:
+            own.want = want
         if own.stand is not Stand.HOLDING:
             self._begin(now_s, own)
-            self._hold(now_s, own, work)
+        self._hold(now_s, own, work)
         return work.turn()
 
     def end(self, now_s: float, migration: str) -> Turn:
@@ -209,18 +215,6 @@ class Outgoing:
         if own is not None:
             own.phase, own.ends_s = phase, ends_s
 
-    def set_priority(self, now_s: float, migration: str, priority: int) -> Turn:
-        """Give a migration other points; where it waits, its age stays."""
-        work = _Work()
-        own = self._own.get(migration)
-        if own is not None and own.want.priority != priority:
-            own.want = dataclasses.replace(own.want, priority=priority)
-            self._line.remove(migration)
-            if own.stand is Stand.WAITING:
-                self._ask(now_s, own, work)
-        self._call(now_s, work)
-        return work.turn()
-
     def set_limits(self, now_s: float, limits: limits_mod.Limits) -> Turn:
         """Go by other limits. Who has a slot keeps it."""
         self.limits = limits
@@ -234,9 +228,19 @@ class Outgoing:
         if has_slots == (host in self._without):
             (self._without.discard if has_slots else self._without.add)(host)
             for migration in sorted(self._by_destination.get(host, ())):
+                self._own[migration].wait = None
                 self._retell(now_s, self._own[migration], work)
         self._call(now_s, work)
         return work.turn()
+
+    def trouble(self, migration: str, note: str) -> None:
+        """Take note of why the destination's answer does not come; one that waits waits for it.
+
+        :param note: as Wait.note is
+        """
+        own = self._own.get(migration)
+        if own is not None and own.stand is Stand.WAITING:
+            own.wait = waits.Wait(own.want.destination, vocabulary.AN_ANSWER, note=note)
 
     def wake(self, now_s: float) -> Turn:
         """Say again what has to be said again, and give up what got no answer."""
@@ -291,7 +295,7 @@ class Outgoing:
             if own.stand is not Stand.TAKING:
                 self._line.remove(own.want.migration)
                 own.stand, own.gives_up_s = Stand.TAKING, now_s + limits_mod.TAKE_S
-                self._with_slot[own.want.migration] = own
+                self._give_slot(now_s, own)
             own.offer, own.number = told.offer, self._number + 1
             self._take(now_s, own, work)
         else:
@@ -329,11 +333,7 @@ class Outgoing:
 
     def _ask(self, now_s: float, own: Own, work: _Work) -> None:
         """Ask for one that waits, and see to it that it is asked for again."""
-        if own.want.destination in self._without:
-            self._timers.drop((_OWN, own.want.migration))
-            self._stay(now_s, own)
-            return
-        if not self.has_room:
+        if not self.has_room or own.want.destination in self._without:
             self._stay(now_s, own)
         work.sends.append(messages.Ask(room=self.room, **self._wanting(now_s, own)))
         self._timers.put((_OWN, own.want.migration), now_s + limits_mod.POLL_S)
@@ -357,13 +357,14 @@ class Outgoing:
     def _begin(self, now_s: float, own: Own) -> None:
         own.stand, own.wait = Stand.HOLDING, None
         self._line.remove(own.want.migration)
-        self._with_slot[own.want.migration] = own
+        self._give_slot(now_s, own)
         self._timers.put((_OWN, own.want.migration), now_s + limits_mod.HOLD_S)
 
+    def _give_slot(self, now_s: float, own: Own) -> None:
+        if own.want.migration not in self._with_slot:
+            self._with_slot[own.want.migration], own.since_s = own, now_s
+
     def _hold(self, now_s: float, own: Own, work: _Work) -> None:
-        if own.want.destination in self._without:
-            self._timers.drop((_OWN, own.want.migration))
-            return
         eta_s = None if own.ends_s is None else max(0.0, own.ends_s - now_s)
         work.sends.append(messages.Hold(phase=own.phase, eta_s=eta_s,
                                         **self._wanting(now_s, own)))
@@ -420,8 +421,7 @@ class Outgoing:
                 'cost_mib': want.cost_mib, 'waited_s': max(0.0, now_s - own.asked_s)}
 
     def _release(self, destination: str, migration: str, work: _Work) -> None:
-        if destination not in self._without:
-            work.sends.append(messages.Release(**self._address(destination, migration)))
+        work.sends.append(messages.Release(**self._address(destination, migration)))
 
 
 _Handler = abc.Callable[[Outgoing, float, Own, typing.Any, _Work], None]

@@ -45,6 +45,10 @@ class Unreachable(Refused):
     """The host cannot be asked: its answer is not known."""
 
 
+class OtherVersion(Unreachable):
+    """The plugin there is of a version that does not know this; it has said so itself."""
+
+
 class Off(Unreachable):
     """Not even nova-compute on the host answers: it may be off."""
 
@@ -59,6 +63,8 @@ class Channel:
         self._asker = asker
         self._plugin = _client(protocol.TOPIC, protocol.NAMESPACE, protocol.VERSION)
         self._compute = _client('compute', 'baseapi', '1.0')
+        #: hosts of which it was said that they are of another version
+        self._told_versions: set[str] = set()
 
     def ask(self, context: Any, host: str, method: str, **arguments: Any) -> Answer:
         """Call a method of the plugin on a host; return its status and its body.
@@ -77,7 +83,7 @@ class Channel:
                 transport_options=messaging.TransportOptions(at_least_once=True),
             ).call(context, method, **arguments)
         except messaging.MessageUndeliverable:
-            raise _without_plugin(host) from None
+            raise self._unknown(context, host, patience) from None
         except messaging.MessagingTimeout:
             raise self._silent(context, host, patience) from None
         except messaging.MessageDeliveryFailure as error:
@@ -99,17 +105,27 @@ class Channel:
                 protocol.UNAVAILABLE,
                 f'nova_migpolicy on {host} did not answer within {patience.answer_s:g} s, '
                 "though it runs: the host is busy, or waits for Nova's conductor; try again.")
+        # A queue stays in the bus when the plugin that made it is removed.
+        return self._unknown(context, host, patience)
+
+    def _unknown(self, context: Any, host: str, patience: protocol.Patience) -> Unreachable:
+        """Find out whether a host has nova-compute without the plugin, or not even that."""
         if _answers(self._compute, context, host, patience.ping_s, arg=protocol.TOPIC):
-            # A queue stays in the bus when the plugin that made it is removed.
             return _without_plugin(host)
         return Off(
             protocol.UNAVAILABLE,
             f'nova-compute on {host} did not answer within {patience.answer_s:g} s; see '
             'whether it runs, and try again.')
 
+    def answers(self, context: Any, host: str) -> bool:
+        """Whether the plugin on a host answers a ping."""
+        return _answers(self._plugin, context, host, protocol.PATIENCE.answer_s)
+
     def _other_version(self, host: str, detail: str) -> Unreachable:
-        LOG.warning('nova_migpolicy on %s is of another version: %s', host, detail)
-        return Unreachable(
+        if host not in self._told_versions:
+            self._told_versions.add(host)
+            LOG.warning('nova_migpolicy on %s is of another version: %s', host, detail)
+        return OtherVersion(
             protocol.CONFLICT,
             f'nova_migpolicy on {host} is of another version than in {self._asker}, which speaks '
             f'{protocol.VERSION} to it; bring both to the same release.')
@@ -128,6 +144,7 @@ class Channel:
         status = given.get('status') if isinstance(given, dict) else None
         if not isinstance(status, int) or isinstance(status, bool):
             raise self._other_version(host, f'it answered {given!r:.80}')
+        self._told_versions.discard(host)
         if 200 <= status < 300:
             body = given.get('body')
             return status, body if isinstance(body, dict) else None

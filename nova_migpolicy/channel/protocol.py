@@ -122,6 +122,10 @@ def _uuid(given: Any) -> str:
     return text
 
 
+def _limit(given: Any) -> int | None:
+    return None if given is None else _number(given)
+
+
 def _list(given: Any) -> list[Any]:
     if not isinstance(given, (list, tuple)):
         raise TypeError(f'{exception.shown(given)} is not a list')
@@ -147,6 +151,10 @@ def _mapping(given: Any) -> Dict:
     return {_text(name): _value(given[name]) for name in _list(tuple(given))}
 
 
+def _mappings(given: Any) -> list[Dict]:
+    return [_mapping(one) for one in _list(given)]
+
+
 def _value(given: Any) -> Any:
     if isinstance(given, dict):
         raise TypeError(f'{exception.shown(given)} is an object where a value has to be')
@@ -168,6 +176,8 @@ METHODS: Mapping[str, Method] = {
     'hold_request': Method({**_REQUEST, 'values': _mapping}, takes_context=True,
                            patience=Patience(6.0, 1.0)),
     'drop_request': Method(_REQUEST),
+    'note_named': Method(_REQUEST),
+    'request': Method(_REQUEST),
     'undecided': Method({}),
     'recovery': Method(_MIGRATION),
     # Asked by another compute host. libvirt may answer later than this, as in a switchover.
@@ -177,4 +187,9 @@ METHODS: Mapping[str, Method] = {
     'discard': Method({'server': _uuid}, takes_context=True, patience=Patience(60.0, 1.0)),
     # The conductor, neutron and placement are asked there.
     'take_over': Method(_MIGRATION, takes_context=True, patience=Patience(60.0, 1.0)),
+    'capacity': Method({}),
+    # None leaves a limit as it is.
+    'set_capacity': Method({'max_outgoing': _limit, 'max_incoming': _limit}),
+    # What ends of migrations say to each other of slots; it has no answer but a message.
+    'slots': Method({'messages': _mappings}),
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The differences between the supported releases of Nova, and the check that this is one of them.
 
-No other module asks for Nova's release.
+Nothing else in nova-compute asks for Nova's release.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from nova.compute import manager as manager_mod
 import nova.conf
 from nova import version as nova_version
 
+from nova_migpolicy.capacity import limits as limits_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy import nova_contract
@@ -60,6 +61,11 @@ def check_nova() -> None:
             f'nova_migpolicy works with Nova {known}, and this Nova does not match: '
             f'{"; ".join(wrong)}. Until there is a nova_migpolicy for it, set [DEFAULT] '
             "compute_driver = libvirt.LibvirtDriver for Nova's own behaviour.")
+
+
+def migrations_at_once() -> int:
+    """Return how many live migrations Nova has under way from here at once; 0 for no limit."""
+    return limits_mod.novas_at_once(CONF.max_concurrent_live_migrations, is_threaded())
 
 
 def is_threaded() -> bool:

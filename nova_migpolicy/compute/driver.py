@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nova's LibvirtDriver with its wait for a live migration replaced by our monitor.
 
-Everything else is Nova's own. A server whose policy is the profile `nova`
-passes straight through to Nova's own code.
+Everything else is Nova's own. A server whose policy is the profile `nova` is watched by Nova's own
+code; it waits for its slots as all do.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from nova.virt.libvirt import driver as libvirt_driver
 from nova.virt.libvirt import guest as libvirt_guest
 from oslo_log import log as logging
 
+from nova_migpolicy.capacity import limits as limits_mod
 from nova_migpolicy.channel import client
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.channel import server
@@ -44,14 +45,17 @@ from nova_migpolicy.compute import migrate_call
 from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy.compute import nova_records
 from nova_migpolicy.compute import outside
+from nova_migpolicy.compute import parking
 from nova_migpolicy.compute import peers
 from nova_migpolicy.compute import pending
 from nova_migpolicy.compute import policies
+from nova_migpolicy.compute import precheck
 from nova_migpolicy.compute import recovering
 from nova_migpolicy.compute import request_policies
 from nova_migpolicy.compute import service
 from nova_migpolicy.compute import session as session_mod
 from nova_migpolicy.compute import sighup
+from nova_migpolicy.compute import slots as slots_mod
 from nova_migpolicy.compute import stopping as stopping_mod
 from nova_migpolicy.compute import strays as strays_mod
 from nova_migpolicy.compute import takeover as takeover_mod
@@ -66,8 +70,11 @@ from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.monitor import neighbours as neighbours_mod
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.monitor import resuming
+from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import resolve
+from nova_migpolicy.recovery import evidence
 from nova_migpolicy.recovery import record as record_mod
+from nova_migpolicy.recovery import table
 from nova_migpolicy import vocabulary
 from nova_migpolicy import written as written_mod
 
@@ -75,6 +82,11 @@ CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
 
 MIB = 2 ** 20
+DELETED = 'its server is being deleted'
+# What is written down of a migration whose data may flow, and what libvirt says of such a guest
+# where it has no job, or does not answer.
+FLOWING = (evidence.Written.COPYING, evidence.Written.POST_COPY)
+MAY_FLOW = (evidence.Source.SILENT, evidence.Source.POST_COPY)
 # Whoever reads it would roll back what may run on the destination.
 MISLEADING = ('what is written down of the migration says that nothing was sent, and can be '
               'neither replaced nor removed; see whether the disk with the state_path of '
@@ -111,6 +123,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         self._doors: doors_mod.Doors | None = None
         self._hands: hands_mod.Hands | None = None
         self._recovery: recovering.Recovery | None = None
+        self._slots: slots_mod.Slots | None = None
+        self._precheck: precheck.Precheck | None = None
         self._channel: Any = None
 
     def init_host(self, host: str) -> None:
@@ -127,10 +141,84 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 self._abort_queued),
             journals=self._journals, resolve_for=self._policies.resolve_for,
             newest_request=request_policies.newest, whereabouts=self._whereabouts,
-            take_over=self._finish_here, discard=hands.discard, written=self._records))
+            take_over=self._finish_here, discard=hands.discard, written=self._records,
+            slots=self._slots))
         LOG.info('Live migrations are steered by policy; %(policy)s; %(threads)s', {
             'policy': self._policies.describe(),
             'threads': 'native threads' if compat.is_threaded() else 'eventlet'})
+
+    def _course(self, migration: str) -> slots_mod.Course | None:
+        """Return how far a migration is that this process watches."""
+        for current in list(self._current.values()):
+            if current.migration == migration and current.session is not None:
+                found = current.session.view()
+                eta_s = found['eta_seconds']
+                return slots_mod.Course(found['phase'], eta_s and eta_s['expected'])
+        return None
+
+    def _begin_with_slots(self, host: str) -> None:
+        """Count what flows from here, before anything else is asked."""
+        slots = self._slots = slots_mod.Slots(
+            host, self._policies.limits, self._peers, self._course,
+            most_at_once=compat.migrations_at_once())
+        self._say_unused(slots.limits)
+        for record in self._records.all():
+            if self._needs_slots(record.migration):
+                self._adopt(record)
+        self._precheck = precheck.Precheck(
+            slots, self._peers,
+            lambda instance, request: self._policies.resolver(instance, request)({}),
+            lambda context, instance, reason: nova_records.explain(
+                context, instance, host, reason, nova_records.event_of(host)))
+
+        def changed(limits: limits_mod.Limits) -> None:
+            slots.set_limits(limits)
+            self._say_unused(limits)
+
+        self._policies.on_limits(changed)
+        slots.start()
+
+    def _say_unused(self, limits: limits_mod.Limits) -> None:
+        note = limits_mod.kept_from(limits.max_outgoing, compat.migrations_at_once())
+        if note is not None:
+            LOG.warning('Not all slots for live migrations are used: %s', note)
+
+    def _adopt(self, record: record_mod.Record, instance: Any = None) -> None:
+        """Count a migration that an earlier process has begun.
+
+        :param instance: Nova's server; None where it has not been asked for yet
+        """
+        if self._slots is None or not record.destination:
+            return
+        name, cost_mib = record.server, 0.0
+        if instance is not None:
+            name = instance.display_name or record.server
+            cost_mib = _cost_mib(instance, record.block_migration)
+        self._slots.adopt(slots_mod.Want(
+            record.migration, name, record.destination, cost_mib=cost_mib))
+
+    def _check_slots(self) -> None:
+        """Give back the slots of what nobody is at work on."""
+        if self._slots is not None:
+            self._slots.keep_only(self._needs_slots)
+
+    def _needs_slots(self, migration: str) -> bool:
+        """Whether somebody here is at work on a migration, or its data may flow without us."""
+        if any(current.migration == migration for current in list(self._current.values())):
+            return True
+        try:
+            record = self._records.get(migration)
+        except exception.MigPolicyError:
+            return True
+        if record is None or record.written not in FLOWING:
+            return False
+        if record.undecided is not None and record.undecided['kind'] == table.Kind.HOLD.value:
+            # Nothing is sent any more until an operator does something.
+            return False
+        found = self._domain_here(record.server)
+        # libvirt keeps the job of a post-copy that broke off, and nothing of it flows.
+        return found.source is not evidence.Source.POST_COPY_FAILED and (
+            found.job or found.source in MAY_FLOW)
 
     def _recover(self, host: str, waiting: pending.NovaQueue) -> hands_mod.Hands:
         """Take up what an earlier process has left, now and from time to time."""
@@ -148,7 +236,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 interval_s=lambda: self._policies.progress_interval_s, call=self._call_again,
                 own_guest=self._own_guest,
                 libvirt_version=lambda: int(self._control.get().getLibVersion()),
-                resume_obstacle=self._resume_obstacle))
+                resume_obstacle=self._resume_obstacle, adopt=self._adopt,
+                give_slots_back=self._give_slots_back))
 
         def known() -> strays_mod.IsKnown:
             is_written = recovery.known()
@@ -165,6 +254,7 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                 channel, context, record.source, record.server).source)
 
         def search() -> Iterator[record_mod.Record]:
+            self._check_slots()
             arrivals.look()
             return strays.find()
 
@@ -173,11 +263,18 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                                       recovery.finish, self._note_allocation)
         hooks.install(recovery, self._doors.check, self._has_to_ask, hands.keeps_allocation)
         arrivals.install()
+
+        def stop() -> None:
+            recovery.stop()
+            if self._slots is not None:
+                self._slots.close()
+
         self._stopping = stopping_mod.Stopping(
             lambda: self._policies.on_shutdown, self._current, stopping_mod.Others(
-                waiting.waiting_servers, self._abort_queued, recovery.stop,
+                waiting.waiting_servers, self._abort_queued, stop,
                 lambda: hooks.is_at_work or recovery.is_busy), self._guest_of)
         compat.hook_shutdown(manager, self._stopping)
+        self._begin_with_slots(host)
         recovery.start()
         return hands
 
@@ -190,6 +287,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         if self._stopping is not None:
             self._stopping.begin()
             self._stopping.leave()
+        if self._slots is not None:
+            self._slots.stop()
         try:
             if self._channel is not None:
                 self._channel.stop()
@@ -204,6 +303,17 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         # Nova binds them to here when all is checked, and fails where they are bound already.
         if instance.get_network_info() and self._domain_here(instance.uuid) == domains.ABSENT:
             bindings.release_stale(self.virtapi._compute.network_api, instance, CONF.host)
+        if self._precheck is not None:
+            # Last of all: what it reserves is for one that comes.
+            self._precheck.check(context, instance, _cost_mib(
+                instance, 'block_migration' in found and bool(found.block_migration)))
+        return found
+
+    def get_available_resource(self, nodename: str) -> dict[str, Any]:
+        """Report as Nova does, with the incoming slots among the statistics."""
+        found: dict[str, Any] = super().get_available_resource(nodename)
+        if self._slots is not None:
+            found['stats'] = {**(found.get('stats') or {}), **self._slots.published().to_stats()}
         return found
 
     def check_can_live_migrate_source(
@@ -309,9 +419,13 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
     ) -> None:
         current = migration_mod.Migration(migrate_data.migration.uuid, compat.make_inbox())
         kept = current.kept = kept_mod.Kept(self._records, current.migration)
-        given = (context, instance, dest, kept.ending(kept_mod.Written.FINISHING, post_method),
-                 kept.ending(kept_mod.Written.ROLLING_BACK, recover_method), block_migration,
-                 migrate_data)
+        give_back = functools.partial(self._give_slots_back, current.migration)
+        given = (context, instance, dest,
+                 slots_mod.in_front_of(give_back, kept.ending(
+                     kept_mod.Written.FINISHING, post_method)),
+                 slots_mod.in_front_of(give_back, kept.ending(
+                     kept_mod.Written.ROLLING_BACK, recover_method)),
+                 block_migration, migrate_data)
         # Before anything waits: an order that arrives from now on is found.
         self._current[instance.uuid] = current
         self._checked.discard(instance.uuid)
@@ -319,13 +433,15 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             early = self._early.take(current.migration)
             if early is not None:
                 current.inbox.ask(inbox_mod.Command(early))
-            self._prepare(current, context, instance, dest, migrate_data)
-            session = current.session
-            is_stopping = self._stopping is not None and self._stopping.has_begun
-            if is_stopping or current.is_ordered(vocabulary.CANCEL):
-                self._cancel_before_start(
-                    current, stopping_mod.NOT_BEGUN if is_stopping else commands.CANCELLED, *given)
+            stock = self._resolve(current, context, instance, dest, migrate_data)
+            why_not = self._await_slots(current, instance, dest, block_migration)
+            if why_not is None:
+                self._prepare(current, instance, stock)
+                why_not = self._obstacle(current)
+            if why_not is not None:
+                self._cancel_before_start(current, why_not, *given)
                 return
+            session = current.session
             kept.begin(lambda: kept_mod.describe(
                 context, instance, dest, migrate_data.migration, migrate_data,
                 block_migration=block_migration, source=CONF.host,
@@ -337,17 +453,49 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             if session is None:
                 current.close()
                 super()._live_migration(
-                    *given[:4], self._if_it_stayed(kept, given[4]), *given[5:])
+                    *given[:4],
+                    slots_mod.in_front_of(give_back, self._if_it_stayed(kept, given[4])),
+                    *given[5:])
             else:
+                session.flowed = give_back
                 with self._events(instance, session) as session.has_events:
                     super()._live_migration(*given)
         finally:
+            if not current.flows_on:
+                give_back()
             current.close()
             # The server may be about to be moved again.
             if self._current.get(instance.uuid) is current:
                 del self._current[instance.uuid]
             if current.session is not None:
                 current.session.undo()
+
+    def _obstacle(self, current: migration_mod.Migration) -> str | None:
+        """Return why a migration is not to begin any more, or None."""
+        if self._stopping is not None and self._stopping.has_begun:
+            return stopping_mod.NOT_BEGUN
+        if current.is_deleted:
+            return DELETED
+        return commands.CANCELLED if current.is_ordered(vocabulary.CANCEL) else None
+
+    def _await_slots(self, current: migration_mod.Migration, instance: Any, dest: str,
+                     block_migration: bool) -> str | None:
+        """Wait for the slots of a migration; return why it is not to begin, or None."""
+        if self._slots is None:
+            return None
+        policy = current.resolved.policy if current.resolved is not None else keys.Policy()
+        try:
+            return parking.Parking(self._slots, current, self._obstacle).wait(
+                slots_mod.Want(current.migration, instance.display_name or instance.uuid, dest,
+                               policy.priority, _cost_mib(instance, block_migration)))
+        except Exception:
+            # One beyond a limit is better than a failed request.
+            LOG.exception('It does not wait for its slots', instance=instance)
+            return self._obstacle(current)
+
+    def _give_slots_back(self, migration: str) -> None:
+        if self._slots is not None:
+            self._slots.end(migration)
 
     def _if_it_stayed(self, kept: kept_mod.Kept,
                       recover_method: Callable[..., None]) -> Callable[..., None]:
@@ -370,10 +518,10 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
 
         return roll_back
 
-    @staticmethod
-    def _cancel_before_start(current: migration_mod.Migration, why: str, context: Any,
+    def _cancel_before_start(self, current: migration_mod.Migration, why: str, context: Any,
                              instance: Any, *given: Any) -> None:
         """Undo what Nova has prepared, as Nova itself does for one that it is preparing."""
+        self._give_slots_back(current.migration)
         LOG.info('It is cancelled before it began: %s', why, instance=instance)
         outcome = outcome_mod.Outcome(outcome_mod.End.CANCELLED, why)
         current.close(outcome)
@@ -382,9 +530,9 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         nova_records.explain(context, instance, CONF.host, outcome.reason)
         nova_records.conclude(outcome, context, instance, *given)
 
-    def _prepare(self, current: migration_mod.Migration, context: Any, instance: Any,
-                 dest: str, migrate_data: Any) -> None:
-        """Make a session for a migration, or leave it to Nova's own monitor."""
+    def _resolve(self, current: migration_mod.Migration, context: Any, instance: Any,
+                 dest: str, migrate_data: Any) -> migration_mod.Unmanaged | None:
+        """Make a session for a migration, or return why Nova's own monitor watches it."""
         try:
             request = self._requests.take(instance.uuid, context.request_id)
             if current.kept is not None:
@@ -396,23 +544,38 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                                         self._policies.resolver(instance, request),
                                         migrate_data)
                 current.session = session
-                if current.kept is not None and resolved.policy.may_throttle:
-                    current.kept.policy_known(current.in_force())
-                session.prepare(self._measurements.take(session.guest))
-                return
+                return None
             LOG.info("Profile nova (%s): Nova's own monitor watches this live migration",
                      resolved.origins['profile'], instance=instance)
-            stock = migration_mod.Unmanaged(resolved)
+            return migration_mod.Unmanaged(resolved)
         except Exception as error:
-            # Nothing has begun: stock behaviour is better than a failed
-            # request, which would leave a running server in ERROR.
-            LOG.exception("The policy cannot be applied: Nova's own monitor watches this live "
-                          'migration', instance=instance)
-            if current.session is not None:
-                current.session.undo()
-            current.session = current.resolved = None
-            stock = migration_mod.Unmanaged(None, type(error).__name__)
-        current.leave_to_nova(stock)
+            return self._fall_back(current, instance, error)
+
+    def _prepare(self, current: migration_mod.Migration, instance: Any,
+                 stock: migration_mod.Unmanaged | None) -> None:
+        """Prepare the session of a migration, or leave it to Nova's own monitor."""
+        session = current.session
+        if session is not None:
+            try:
+                if current.kept is not None and session.policy.may_throttle:
+                    current.kept.policy_known(current.in_force())
+                session.prepare(self._measurements.take(session.guest))
+            except Exception as error:
+                stock = self._fall_back(current, instance, error)
+        if stock is not None:
+            current.leave_to_nova(stock)
+
+    @staticmethod
+    def _fall_back(current: migration_mod.Migration, instance: Any,
+                   error: Exception) -> migration_mod.Unmanaged:
+        # Nothing has begun: stock behaviour is better than a failed
+        # request, which would leave a running server in ERROR.
+        LOG.error("The policy cannot be applied: Nova's own monitor watches this live migration",
+                  instance=instance, exc_info=error)
+        if current.session is not None:
+            current.session.undo()
+        current.session = current.resolved = None
+        return migration_mod.Unmanaged(None, type(error).__name__)
 
     def _session(
         self, instance: Any, dest: str, current: migration_mod.Migration,
@@ -483,6 +646,9 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
         Of a guest whose QEMU is ended in post-copy libvirt keeps the definition until it is
         started again, and Nova cannot delete the server.
         """
+        current = self._current.get(instance.uuid)
+        if current is not None:
+            current.delete()
         if self._domain_here(instance.uuid).job:
             try:
                 with self._own_guest(instance.uuid) as guest:
@@ -694,6 +860,8 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
                     session.look_from_outside) as reporter:
                 outcome = session.watch(reporter, disk_paths, time.sleep)
                 if outcome is None:
+                    # The lease goes on until the next process renews it.
+                    current.flows_on = True
                     reporter.leave()
                     return
             session.broken = outcome.end is outcome_mod.End.BROKEN
@@ -759,3 +927,10 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
     def _remove_old_journals(self) -> None:
         if self._journals is not None:
             journal_mod.remove_old(self._journals, CONF.migpolicy.journal_days)
+
+
+def _cost_mib(instance: Any, block_migration: bool) -> float:
+    """Return how much a migration sends at least, in MiB, by its flavor."""
+    flavor = instance.flavor
+    disk_gib = flavor.root_gb + flavor.ephemeral_gb if block_migration else 0
+    return float(flavor.memory_mb + disk_gib * 1024)

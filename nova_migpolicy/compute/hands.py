@@ -52,6 +52,8 @@ CHANGING = REPLACING | {
     task_states.SHELVING_OFFLOADING, task_states.UNSHELVING, task_states.SPAWNING}
 #: more unfinished migrations of a server than these are not looked at
 MOST_ROWS = 100
+# Nova's times have whole seconds: of two within one, the later record is the newer one.
+_NEWEST_FIRST = {'sort_keys': ['created_at', 'id'], 'sort_dirs': ['desc', 'desc']}
 # Nova's words for any move of a server after which nothing of it is to come any more.
 _MOVED = vocabulary.FINAL_STATUSES | {'confirmed', 'reverted'}
 
@@ -475,7 +477,7 @@ def newest(context: Any, server: str, kind: str | None = vocabulary.LIVE_MIGRATI
     """
     filters = {'instance_uuid': server} | ({} if kind is None else {'migration_type': kind})
     found = objects.MigrationList.get_by_filters(
-        context, filters, sort_keys=['created_at'], sort_dirs=['desc'], limit=1)
+        context, filters, **_NEWEST_FIRST, limit=1)
     return next(iter(found), None)
 
 
@@ -483,7 +485,7 @@ def newest_first(context: Any, server: str) -> Any:
     """Return Nova's live migrations of a server, newest first; as many as can matter."""
     return objects.MigrationList.get_by_filters(
         context, {'instance_uuid': server, 'migration_type': vocabulary.LIVE_MIGRATION},
-        sort_keys=['created_at', 'id'], sort_dirs=['desc', 'desc'], limit=MOST_ROWS)
+        **_NEWEST_FIRST, limit=MOST_ROWS)
 
 
 def is_in_use(context: Any, server: str, host: str, migration: str) -> bool:

@@ -7,10 +7,13 @@ for libvirt, the database or QEMU. Orders wait in the inbox that its session rea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import dataclasses
 import functools
+import threading
 from typing import Any
 
+from nova_migpolicy.capacity import waits
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import kept as kept_mod
 from nova_migpolicy.compute import session as session_mod
@@ -47,6 +50,11 @@ class Unmanaged:
         return STOCK if self.resolved is not None else FALLBACK.format(self.error)
 
 
+def not_parked() -> waits.Wait | None:
+    """Return what a migration waits for that does not wait for slots: nothing."""
+    return None
+
+
 class Migration:
     """One migration: being prepared, then under a session or left to Nova's own monitor.
 
@@ -57,6 +65,10 @@ class Migration:
     :ivar leave: the word to leave it to libvirt.
     :ivar stock: None unless Nova's own monitor watches it.
     :ivar completes_at_start: it was ordered to complete before Nova's own monitor watched it.
+    :ivar stir: set at each order, and by whoever has news for it while it waits for its slots.
+    :ivar parked: returns what it waits for, while it waits for its slots; else None.
+    :ivar is_deleted: its server is being deleted.
+    :ivar flows_on: it is left to libvirt, and its data flows on.
     :ivar has_failed: Nova is ending it after an error, and asks for an abort by itself.
     """
 
@@ -70,6 +82,10 @@ class Migration:
         self.stock: Unmanaged | None = None
         self.completes_at_start = False
         self.has_failed = False
+        self.stir = threading.Event()
+        self.parked: Callable[[], waits.Wait | None] = not_parked
+        self.is_deleted = False
+        self.flows_on = False
         self._outcome: outcome_mod.Outcome | None = None
         self._unanswered: list[inbox_mod.Item] = []
 
@@ -89,6 +105,16 @@ class Migration:
         """Whether its monitor has begun."""
         return self.session is not None and self.session.is_watched
 
+    @property
+    def phase_before(self) -> str:
+        """The phase of one that nothing watches yet."""
+        return vocabulary.PREPARING if self.parked() is None else vocabulary.WAITING
+
+    def delete(self) -> None:
+        """Take note that its server is being deleted: it does not begin any more."""
+        self.is_deleted = True
+        self.stir.set()
+
     def order(self, item: inbox_mod.Command | inbox_mod.Retune) -> protocol.Answer | None:
         """Pass an order to its monitor, and return the answer; waits ANSWER_S at most.
 
@@ -107,6 +133,7 @@ class Migration:
                 return None
             # Nothing reads it; where it was read all the same, the first answer counts.
             self.too_late(item)
+        self.stir.set()
         given = item.reply.wait(ANSWER_S)
         if given is None:
             item.reply.when_given(functools.partial(self._given_late, item))
@@ -124,7 +151,7 @@ class Migration:
         reason = (f'Accepted, and not done yet ({self._waits_for()}); the timeline will show the '
                   'result')
         if isinstance(item, inbox_mod.Command):
-            phase = vocabulary.PREPARING if self.session is None else self.session.view()['phase']
+            phase = self.phase_before if self.session is None else self.session.view()['phase']
             return protocol.Answer(protocol.ACCEPTED, {
                 'action': item.name, 'phase': phase, 'reason': reason})
         return protocol.Answer(protocol.ACCEPTED, {
@@ -136,8 +163,12 @@ class Migration:
         silence = session.note_silence() if session is not None else None
         if silence is not None:
             return f'waiting for {silence}'
+        wait = self.parked()
+        if wait is not None:
+            return f'waiting {wait.sentence}'
         if session is None or not session.is_watched:
-            return 'the migration is being prepared'
+            waits_for = None if session is None else session.view()['waits_for']
+            return f'it waits {waits_for}' if waits_for else 'the migration is being prepared'
         if session.call.done:
             return 'its job in libvirt is over, and its outcome is being determined'
         return 'waiting for libvirt'

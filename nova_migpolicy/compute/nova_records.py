@@ -28,6 +28,8 @@ POST_COPY_STATUS = vocabulary.NOVA_POST_COPY
 _PROGRESS = 'progress'
 # The name of the event under the server's live-migration action.
 EVENT_NAME = 'compute_live_migration_policy'
+#: the length of an event's name in Nova's database
+MOST_OF_NAME = 255
 
 
 class StoppedByPolicy(nova_exception.NovaException):
@@ -157,11 +159,20 @@ def _set(thing: Any, values: Mapping[str, Any]) -> None:
         setattr(thing, name, value)
 
 
-def explain(context: Any, instance: Any, host: str, reason: str) -> None:
+def event_of(host: str) -> str:
+    """Return the name of the events of one host of several.
+
+    Nova ends the first event of a name, however many there are.
+    """
+    return f'{EVENT_NAME}_{host}'[:MOST_OF_NAME]
+
+
+def explain(context: Any, instance: Any, host: str, reason: str,
+            event: str = EVENT_NAME) -> None:
     """Put the reason of a stop where administrators find it: the server's instance action."""
     try:
         with compute_utils.EventReporter(
-                context, EVENT_NAME, host, instance.uuid, graceful_exit=True):
+                context, event, host, instance.uuid, graceful_exit=True):
             raise StoppedByPolicy(reason=reason)
     except StoppedByPolicy:
         # The reporter passes it on once it is written down.

@@ -17,6 +17,7 @@ from nova import objects
 from oslo_config import cfg
 from oslo_log import log as logging
 
+from nova_migpolicy.capacity import limits as limits_mod
 from nova_migpolicy import exception
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import site_settings
@@ -55,6 +56,23 @@ class Policies:
     def on_shutdown(self) -> str:
         """What happens to running migrations, one of vocabulary.ON_SHUTDOWN."""
         return self._store.settings.on_shutdown
+
+    @property
+    def limits(self) -> limits_mod.Limits:
+        """How many migrations this host sends and takes at once, by nova.conf."""
+        return self._store.settings.limits
+
+    def on_limits(self, tell: abc.Callable[[limits_mod.Limits], object]) -> None:
+        """Have a function called with the limits when nova.conf has changed them."""
+        known = self.limits
+
+        def changed(now: site_settings.Settings) -> None:
+            nonlocal known
+            if now.limits != known:
+                known = now.limits
+                tell(known)
+
+        self._store.on_change(changed)
 
     def resolve_for(self, context: Any, server: str, request: abc.Mapping[str, object],
                     ) -> resolve.Resolved:

@@ -31,6 +31,8 @@ MOST = 10_000
 # While a server waits for its migration, few other things are done to it.
 _ACTIONS = 100
 SUFFIX = '.json'
+#: of an empty file beside it
+NAMED = '.named'
 _REQUEST_ID = re.compile(r'req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 
 
@@ -61,6 +63,24 @@ class RequestPolicies:
             os.unlink(name)
             raise
 
+    def note_named(self, server: str, request_id: str) -> None:
+        """Store that a request names its destination.
+
+        :raises ValueError: an id is malformed
+        :raises OSError: it cannot be written
+        """
+        path = self._path(server, request_id, NAMED)
+        self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._remove_old()
+        path.touch(mode=0o600)
+
+    def is_named(self, server: str, request_id: str) -> bool:
+        """Whether a request names its destination."""
+        try:
+            return self._path(server, request_id, NAMED).exists()
+        except (ValueError, OSError):
+            return False
+
     def take(self, server: str, request_id: str | None) -> dict[str, Any]:
         """Return the policy keys of a request whose migration begins; empty where it had none.
 
@@ -82,20 +102,21 @@ class RequestPolicies:
     def drop(self, server: str, request_id: str) -> None:
         """Forget a request that came to nothing."""
         try:
-            _remove(self._path(server, request_id))
+            for suffix in (SUFFIX, NAMED):
+                _remove(self._path(server, request_id, suffix))
         except ValueError as error:
             LOG.debug('Nothing to forget: %s', error)
 
     def _all_of(self, server: str) -> list[pathlib.Path]:
         try:
-            return list(self._folder.glob(f'{uuid.UUID(server)}.*{SUFFIX}'))
+            return list(self._folder.glob(f'{uuid.UUID(server)}.*'))
         except (OSError, ValueError):
             return []
 
-    def _path(self, server: str, request_id: str) -> pathlib.Path:
+    def _path(self, server: str, request_id: str, suffix: str = SUFFIX) -> pathlib.Path:
         if not _REQUEST_ID.fullmatch(request_id):
             raise ValueError(f'{request_id!r} is no request id')
-        return self._folder / f'{uuid.UUID(server)}.{request_id}{SUFFIX}'
+        return self._folder / f'{uuid.UUID(server)}.{request_id}{suffix}'
 
     def _remove_old(self) -> None:
         limit_s = time.time() - KEEP_S

@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 from nova import exception as nova_exception
+from oslo_log import log as logging
 
 from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import migration as migration_mod
@@ -23,6 +24,7 @@ from nova_migpolicy.compute import peers
 from nova_migpolicy.compute import pending
 from nova_migpolicy.compute import request_policies
 from nova_migpolicy.compute import session as session_mod
+from nova_migpolicy.compute import slots as slots_mod
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
@@ -36,6 +38,8 @@ from nova_migpolicy.recovery import table
 from nova_migpolicy import vocabulary
 from nova_migpolicy import written as written_mod
 
+LOG = logging.getLogger(__name__)
+
 # A younger view is fresh enough for every caller.
 FRESH_S = 1.0
 LOOK_S = 0.3
@@ -43,6 +47,8 @@ LOOK_S = 0.3
 MOST = 100
 _NOT_YET = ('{}: not possible in the phase {}; wait until its memory is being sent, or cancel it '
             'and start it with another policy')
+#: how many migrations Nova has under way from a host at once
+NOVAS_LIMIT = 'max_concurrent_live_migrations'
 TAKEN_UP = 'recovery, which takes it up within a minute'
 _HOLD = table.Kind.HOLD.value
 #: the phase of what recovery has yet to bring to its end, by what is written down
@@ -64,6 +70,7 @@ class MigrationService:
     :param take_over: finishes, on this host, a migration whose source is off
     :param discard: removes what a deleted server, by its UUID, has left on this host
     :param written: what is written down of this host's migrations
+    :param slots: those of this host
     :param newest_request: the id of the newest request to migrate a server, by its UUID
     """
 
@@ -82,6 +89,7 @@ class MigrationService:
         take_over: Callable[[Any, str, str], None],
         discard: Callable[[Any, str], None],
         written: written_mod.Records,
+        slots: slots_mod.Slots | None,
     ) -> None:
         self._current = current
         self._early = early
@@ -97,6 +105,7 @@ class MigrationService:
         self._take_over = take_over
         self._discard = discard
         self._written = written
+        self._slots = slots
 
     def policy(self, context: Any, server: str, migration: str) -> Answer:
         """Return the policy in force or, at last, of a migration that is over.
@@ -145,7 +154,9 @@ class MigrationService:
             return Answer(protocol.OK, ended)
         current = self._here(server, migration)
         if current is not None and current.is_preparing:
-            return Answer(protocol.OK, vocabulary.blank_status(phase=vocabulary.PREPARING))
+            wait = current.parked()
+            return Answer(protocol.OK, vocabulary.blank_status(
+                phase=current.phase_before, waits_for=wait and wait.sentence))
         place = self._queue.find(server, migration)
         if place is None:
             return Answer(protocol.OK, None)
@@ -249,6 +260,21 @@ class MigrationService:
         self._requests.drop(server, request_id)
         return Answer(protocol.OK, {})
 
+    def note_named(self, server: str, request_id: str) -> Answer:
+        """Note that a request to migrate names its destination."""
+        try:
+            self._requests.note_named(server, request_id)
+        except ValueError as error:
+            return protocol.refusal(str(error), protocol.BAD_REQUEST)
+        except OSError as error:
+            return protocol.refusal(f'it is not noted: {error}', protocol.UNAVAILABLE)
+        return Answer(protocol.OK, {})
+
+    def request(self, server: str, request_id: str) -> Answer:
+        """Tell another host what is known of a request to migrate."""
+        return Answer(protocol.OK, {'values': self._requests.read(server, request_id),
+                                    'names_host': self._requests.is_named(server, request_id)})
+
     def whereabouts(self, server: str) -> Answer:
         """Tell another host what libvirt here says of a server."""
         with self._places.taken(server) as obstacle:
@@ -282,6 +308,44 @@ class MigrationService:
         """Use up, for another host, what an operator has released here; `by` is who did."""
         found = self._written.use_release(server, migration)
         return Answer(protocol.OK, {'by': None if found is None else found.by})
+
+    def slots(self, messages: Sequence[Mapping[str, Any]]) -> Answer:
+        """Take what another host says of slots; one that is nonsense costs the others nothing."""
+        slots, wrong = self._known_slots(), []
+        for message in messages:
+            try:
+                slots.receive(message)
+            except exception.BadMessage as error:
+                wrong.append(str(error))
+        if wrong:
+            more = f', and {len(wrong) - 1} more' if len(wrong) > 1 else ''
+            return protocol.refusal(f'{wrong[0]}{more}', protocol.BAD_REQUEST)
+        return Answer(protocol.OK, {})
+
+    def capacity(self) -> Answer:
+        """Tell the limits of this host, and who has its slots or waits for them."""
+        return Answer(protocol.OK, self._known_slots().state())
+
+    def set_capacity(self, max_outgoing: int | None, max_incoming: int | None) -> Answer:
+        """Go by other limits, until this process ends or nova.conf is changed and read again."""
+        slots = self._known_slots()
+        given = {name: value for name, value in (
+            ('max_outgoing', max_outgoing), ('max_incoming', max_incoming)) if value is not None}
+        try:
+            before, now = slots.change_limits(given)
+        except exception.BadOption as error:
+            return protocol.refusal(str(error), protocol.BAD_REQUEST)
+        LOG.info('Slots: %(before)s becomes %(now)s, as asked through the API',
+                 {'before': before, 'now': now})
+        return Answer(protocol.OK, {
+            'before': {name: getattr(before, name) for name in given},
+            'now': {name: getattr(now, name) for name in given},
+            NOVAS_LIMIT: slots.state()[NOVAS_LIMIT]})
+
+    def _known_slots(self) -> slots_mod.Slots:
+        if self._slots is None:
+            raise RuntimeError('this host has no slots yet')
+        return self._slots
 
     def undecided(self) -> Answer:
         """List what is undecided of this host's migrations, since the longest ago first.
@@ -343,7 +407,9 @@ class MigrationService:
             return None
         try:
             records = journal_reader.FileRecords(journal_mod.file_for(self._journals, migration))
-            return records if journal_reader.is_of(records, server) else None
+            # One that waits has written what for, and no start yet.
+            is_its = journal_reader.is_of(records, server) or session is not None
+            return records if is_its else None
         except (ValueError, FileNotFoundError):
             return None
 
@@ -368,18 +434,25 @@ class MigrationService:
         stock = self._stock_of(server, migration)
         if stock is not None:
             return stock.sentence
-        if self._here(server, migration) is not None:
-            return _NOT_YET.format(what, vocabulary.PREPARING)
+        current = self._here(server, migration)
+        if current is not None:
+            if current.resolved is not None and current.resolved.policy.is_stock:
+                return migration_mod.STOCK
+            wait = current.parked()
+            return _not_yet(what, current.phase_before, wait.sentence if wait else None)
         records = self._records(server, migration)
         ended = journal_reader.progress(records) if records else None
         if ended is not None:
             return f'{what}: not possible in the phase done, it is {ended["outcome"]}'
         place = self._queue.find(server, migration)
         if place is not None:
-            why = f' ({place.waits_for})' if place.waits_for else ''
-            return _NOT_YET.format(what, _phase(place) + why)
+            return _not_yet(what, _phase(place), place.waits_for)
         return (f'{what}: not possible, it is in no phase of this host: it has not begun or is '
                 'over; see its status')
+
+
+def _not_yet(what: str, phase: str, waits_for: str | None) -> str:
+    return _NOT_YET.format(what, f'{phase} ({waits_for})' if waits_for else phase)
 
 
 def _phase(place: pending.Place | None) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 import libvirt
 from oslo_log import log as logging
 
+from nova_migpolicy.capacity import waits
 from nova_migpolicy.compute import fits
 from nova_migpolicy.compute import migrate_call
 from nova_migpolicy.compute import nova_records
@@ -114,6 +115,8 @@ class Session:
         self._leave = leave or leaving.Leave()
         self._leave.when_given(lambda: inbox.put(inbox_mod.CallReturned(inbox.clock())))
         self.has_events = True
+        #: called as soon as no data flows any more, unless a part of it has still to come
+        self.flowed: Callable[[], object] = lambda: None
         # Post-copy broke off: neither copy of the guest may be touched.
         self.broken = False
         self._links = links
@@ -137,6 +140,8 @@ class Session:
         self._throttle_is_held = False
         # By the journal's clock, which is older than this process where it was taken over.
         self._started_s = journal.started_s
+        self._waited_s = 0.0
+        self._parked: Callable[[], waits.Wait | None] = lambda: None
         self._taken_over: TakenOver | None = None
         self._started_at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(
             seconds=max(0.0, inbox.clock() - self._started_s))
@@ -198,14 +203,30 @@ class Session:
             destination=self.start.destination, **self.start.resolved.to_dict())
         self._end(outcome, 0.0, {}, {})
 
+    def park(self, parked: Callable[[], waits.Wait | None]) -> None:
+        """Let it wait for its slots, until `begin`.
+
+        :param parked: returns what it waits for
+        """
+        self._parked = parked
+
+    def begin(self, waited_s: float) -> None:
+        """Begin after it has waited for its slots; that counts for no deadline."""
+        self._parked = lambda: None
+        self._waited_s = waited_s
+        self._started_s += waited_s
+        self._started_at += datetime.timedelta(seconds=waited_s)
+
     def view(self) -> dict[str, Any]:
         """Return its status, as of the monitor's last look."""
         monitor = self._monitor
         if monitor is None:
+            wait = self._parked()
             return vocabulary.blank_status(
+                phase=vocabulary.PREPARING if wait is None else vocabulary.WAITING,
                 started_at=self._started_at.isoformat(timespec='milliseconds'),
                 elapsed_seconds=round(self.inbox.clock() - self._started_s, 1),
-                waits_for=self.note_silence())
+                waits_for=self.note_silence() if wait is None else wait.sentence)
         # In this order: a newer view with an older moment is only called too old.
         viewed_s = monitor.viewed_s
         found = status_mod.aged(monitor.view, max(0.0, self.inbox.clock() - viewed_s))
@@ -372,6 +393,10 @@ class Session:
 
     def _say(self, text: str) -> None:
         LOG.warning('%s', text, instance=self.start.instance)
+        self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """Put a sentence into the timeline."""
         self.journal.add(vocabulary.EVENT, self.inbox.clock(), text=text)
 
     def operation_over(self, error: Exception | None) -> None:
@@ -398,7 +423,7 @@ class Session:
             self.journal.add(
                 vocabulary.START, self._started_s,
                 server=self.start.instance.uuid, destination=self.start.destination,
-                **self.start.resolved.to_dict(),
+                **self.start.resolved.to_dict(), waited_seconds=round(self._waited_s, 1),
                 facts=dataclasses.asdict(facts), notes=list(plan.notes))
         if taken is not None:
             controller.take_over(taken.settings, taken.held, taken.done, self.inbox.clock())
@@ -418,7 +443,8 @@ class Session:
             mirrored_disks=len(disk_paths),
             ended_outside=lambda: self._hung.reason if self._hung is not None else None,
             done=taken.done if taken is not None else (), leave=self._leave,
-            resume_obstacle=self._resume_obstacle, stay_obstacle=self._stay_obstacle)
+            resume_obstacle=self._resume_obstacle, stay_obstacle=self._stay_obstacle,
+            flowed=self.flowed)
         outcome = monitor.run()
         if outcome is None or outcome.end is outcome_mod.End.UNDECIDED:
             # There is no end yet, and QEMU may still need its limits.

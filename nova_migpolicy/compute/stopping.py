@@ -84,6 +84,8 @@ class Stopping:
         LOG.info('nova-compute is being stopped: %(wish)s (on_shutdown) for %(count)d live '
                  'migrations', {'wish': wish, 'count': len(self._current)})
         self._others.stop()
+        for current in list(self._current.values()):
+            current.stir.set()
         threading.Thread(target=self._order, args=(wish,), daemon=True, name='stopping').start()
 
     def wait(self, within_s: float | None,
@@ -112,8 +114,11 @@ class Stopping:
 
     def _is_done(self, needs_time: Callable[[Collection[str]], bool]) -> bool:
         if self._wish == vocabulary.LEAVE:
-            return not needs_time(frozenset(
-                server for server, current in list(self._current.items()) if current.is_watched))
+            known = list(self._current.items())
+            # One that nobody watches has not begun, and is being rolled back, or is being ended.
+            return all(current.is_watched or current.stock is not None for _, current in known
+                       ) and not needs_time(frozenset(
+                           server for server, current in known if current.is_watched))
         return not self._current and not self._others.are_busy()
 
     def _order(self, wish: str) -> None:

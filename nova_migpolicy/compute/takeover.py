@@ -49,7 +49,9 @@ class Here:
     a migration that was begun before. interval_s: the least time between two writes of progress.
     call: the migrate call of a migration, to make it again. own_guest: as `guest`, on a connection
     of its own, for a call that lasts. libvirt_version: of this host's. resume_obstacle: why
-    post-copy of a server to a host could not be taken up again; None where it could.
+    post-copy of a server to a host could not be taken up again; None where it could. adopt: counts
+    a migration of a server as one that has its slots. give_slots_back: those of a migration, by
+    its UUID.
     """
 
     domain: Callable[[str], domains.Answers]
@@ -65,6 +67,8 @@ class Here:
     own_guest: Callable[[str], contextlib.AbstractContextManager[guest_mod.MigratingGuest]]
     libvirt_version: Callable[[], int]
     resume_obstacle: Callable[[str, str], str | None]
+    adopt: Callable[[record_mod.Record, Any], object]
+    give_slots_back: Callable[[str], object]
 
 
 class Takeover:
@@ -152,16 +156,21 @@ class Takeover:
             return None
         migrate_data, _ = kept_mod.objects_of(record, context)
         instance, _ = hands_mod.load(record, context)
+        self._here.adopt(record, instance)
         tries = self._tries.setdefault(record.migration, resuming.Resuming())
         before = tries.tries
         say = functools.partial(self.tell, record)
         watch = breaking.Watch(self._here.guest(record.server), functools.partial(
             self._here.resume_obstacle, record.server, record.destination), say)
-        with self._here.own_guest(record.server) as guest, watch:
-            is_whole = tries.attempt(
-                guest, self._here.call(record, context, instance, migrate_data),
-                libvirt_here=self._here.libvirt_version(), libvirt_there=there.libvirt_version,
-                say=say)
+        try:
+            with self._here.own_guest(record.server) as guest, watch:
+                is_whole = tries.attempt(
+                    guest, self._here.call(record, context, instance, migrate_data),
+                    libvirt_here=self._here.libvirt_version(),
+                    libvirt_there=there.libvirt_version, say=say)
+        finally:
+            # Nothing flows until the next try, which may be long to come.
+            self._here.give_slots_back(record.migration)
         if is_whole:
             del self._tries[record.migration]
         self._records.change(record.migration, tries=record.tries + tries.tries - before)
@@ -175,7 +184,11 @@ class Takeover:
                              is_kept=True)
         with self._open(record, context, instance) as session:
             kept.change(undecided=None)
+            self._here.adopt(record, instance)
+            session.flowed = functools.partial(self._here.give_slots_back, record.migration)
             outcome = self._watch(record, session, context, instance, migration, kept)
+            if outcome is not None:
+                self._here.give_slots_back(record.migration)
             if outcome is None or outcome.end in (End.BROKEN, End.UNDECIDED):
                 # The next look at it says what to do, by the next nova-compute where it is left.
                 return

@@ -85,7 +85,7 @@ class Journal:
     @property
     def has_begun(self) -> bool:
         """Whether an earlier process has written the start of the migration."""
-        return next(self._earlier(), {}).get('kind') == vocabulary.START
+        return any(record.get('kind') == vocabulary.START for record in self._earlier())
 
     def throttle_percent(self) -> int:
         """The last throttle that an earlier process has set; 0 for none."""

@@ -108,6 +108,7 @@ class Monitor:
         leave: leaving.Leave | None = None,
         resume_obstacle: Callable[[], str | None] | None = None,
         stay_obstacle: Callable[[], str | None] | None = None,
+        flowed: Callable[[], object] = lambda: None,
     ) -> None:
         """Take over a migration whose operation is about to start.
 
@@ -125,6 +126,7 @@ class Monitor:
         :param stay_obstacle: asks the destination, where the source alone cannot tell, and returns
             the reason for which the guest may not be taken for the source's; None where nobody
             can be asked
+        :param flowed: called as soon as its data flows no more
         """
         self._guest = guest
         self._executor = executor_mod.Executor(
@@ -144,6 +146,7 @@ class Monitor:
         self._breaking = None if resume_obstacle is None else breaking.Breaking(
             guest, resume_obstacle, self._tell)
         self._stay_obstacle = stay_obstacle
+        self._flowed = flowed
         self._looked_s = inbox.clock()
         self._passed_s: float | None = None
         self._trouble = ''
@@ -180,6 +183,7 @@ class Monitor:
         if outcome is None:
             self._executor.survive('a command', self._leave_it)
             return None
+        self._executor.survive('what its link is free for', self._flowed)
         outcome = self._confirmed(outcome)
         self._is_settled = True
         if self._executor.paused and not self._was_paused and outcome.end in (

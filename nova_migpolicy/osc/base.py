@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import textwrap
 import typing
@@ -15,6 +16,7 @@ from typing import Any
 
 from osc_lib.command import command
 
+from nova_migpolicy.osc import errors
 from nova_migpolicy.osc import find
 from nova_migpolicy.osc import http
 from nova_migpolicy.osc import words
@@ -77,6 +79,14 @@ class Words(words.Plain):
         return 'none' if self._value == [] else super().human_readable()
 
 
+class Maybe(words.Plain):
+    """A value; a table shows a dash where there is none."""
+
+    def human_readable(self) -> str:
+        """Return the value in words."""
+        return super().human_readable() or '-'
+
+
 class Column:
     """A column of a list.
 
@@ -116,6 +126,33 @@ def fields(parsed_args: argparse.Namespace, found: dict[str, Any],
         words.Sentence(value, taken) if isinstance(value, str)
         else words.Plain(value, taken) if isinstance(value, (list, tuple, dict)) else value
         for value in found.values())
+
+
+def mapping(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a record that the API's answer has to have.
+
+    :raises Failed: it has not
+    """
+    found = body.get(name)
+    if not isinstance(found, Mapping):
+        raise _lacking(name)
+    return found
+
+
+def mappings(body: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return a list of records that the API's answer has to have.
+
+    :raises Failed: it has not
+    """
+    found = body.get(name)
+    if not isinstance(found, list):
+        raise _lacking(name)
+    return [one for one in found if isinstance(one, Mapping)]
+
+
+def _lacking(name: str) -> errors.Failed:
+    return errors.Failed(f"The API's answer has no {name} in it: the plugin on the API hosts may "
+                         'be of another version.')
 
 
 def add_migration(parser: argparse.ArgumentParser) -> None:

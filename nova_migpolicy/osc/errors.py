@@ -23,8 +23,8 @@ _NEXT: Mapping[int, str] = {
     429: 'Wait a moment and try again.',
     500: "See nova-api's log for the reason.",
     502: 'A proxy got no answer from nova-api: try again in a moment.',
-    503: 'The migration itself is not touched by this: try again in a moment.',
-    504: 'The migration itself is not touched by this: try again in a moment.',
+    503: 'No migration is touched by this: try again in a moment.',
+    504: 'No migration is touched by this: try again in a moment.',
 }
 _LONGEST = 600
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import time
+import types
 from typing import Any
 
 from nova_migpolicy.osc import errors
@@ -26,6 +27,13 @@ APPEARS_S = 30.0
 LOOK_EVERY_S = 0.5
 #: Seconds between two servers of a host.
 PACE_S = 0.1
+#: Codes with which nothing has been started, so that it may be asked for in another way.
+_NOTHING_BEGUN = frozenset({400, 403, 409, 503})
+#: The one of them that may pass; after so many in a row all go without the wish.
+_BUSY = 503
+MOST_BUSY = 3
+
+NO_PLUGIN = "this Nova's API does not have nova_migpolicy"
 
 
 @dataclasses.dataclass
@@ -45,15 +53,19 @@ class Launcher:
 
     :param host: the destination, None to let Nova's scheduler choose
     :param policy: for these migrations alone; empty for that of their servers
+    :param wish: what goes with it where it is taken; nobody has asked for it, so a refusal stops
+        nothing
     """
 
     def __init__(self, api: http.Api, host: str | None, policy: Mapping[str, Any], *,
+                 wish: Mapping[str, Any] = types.MappingProxyType({}),
                  clock: Callable[[], float] = time.monotonic,
                  sleep: Callable[[float], None] = time.sleep) -> None:
         self._api = api
-        self._body: dict[str, Any] = {'host': host, 'block_migration': 'auto'}
-        if policy:
-            self._body['migpolicy'] = dict(policy)
+        self._host = host
+        self._policy = policy
+        self._wish = wish
+        self._busy = 0
         self._clock = clock
         self._sleep = sleep
 
@@ -84,7 +96,7 @@ class Launcher:
             if one.error:
                 continue
             try:
-                self._ask(server)
+                self._ask_as_wished(server, say)
             except errors.NoPlugin:
                 raise
             except errors.Failed as error:
@@ -96,8 +108,38 @@ class Launcher:
         self._find(asked, known, lambda: self._listed(host, servers))
         return started
 
-    def _ask(self, server: find.Server) -> None:
-        self._api.migrate(server.id, self._body)
+    def _ask_as_wished(self, server: find.Server, say: Callable[[str], None]) -> None:
+        """Ask with the wish; from the first refusal that is for the wish on, without it.
+
+        Where the source is only busy, this one goes without it.
+        """
+        wish = self._wish
+        refusal: errors.Refused | None = None
+        while True:
+            try:
+                self._ask(server, wish)
+                break
+            except errors.Refused as error:
+                if not wish or error.code not in _NOTHING_BEGUN:
+                    raise
+                wish, refusal = _without(wish, error), error
+        if refusal is None:
+            self._busy = 0
+            return
+        self._busy = self._busy + 1 if refusal.code == _BUSY else 0
+        who = f'{server.name} goes'
+        left_out = {name: self._wish[name] for name in self._wish if name not in wish}
+        if self._busy in (0, MOST_BUSY):
+            who, self._wish = 'They go', wish
+        why = NO_PLUGIN if isinstance(refusal, errors.NoPlugin) else refusal.sentence
+        say(f'{who} without {words.text(left_out)}: {why}')
+
+    def _ask(self, server: find.Server, more: Mapping[str, Any] = types.MappingProxyType({}),
+             ) -> None:
+        body: dict[str, Any] = {'host': self._host, 'block_migration': 'auto'}
+        if policy := {**self._policy, **more}:
+            body['migpolicy'] = policy
+        self._api.migrate(server.id, body)
 
     def _listed(self, host: str, servers: Sequence[find.Server]) -> list[find.Migration]:
         by_id = {one.id: one for one in servers}
@@ -125,6 +167,12 @@ class Launcher:
             for one in unseen:
                 one.error = _unseen(one.server)
             return
+
+
+def _without(wish: Mapping[str, Any], refusal: errors.Refused) -> dict[str, Any]:
+    """Return what is left of a wish: all that is not named in a refusal that names any of it."""
+    named = {name for name in wish if f'{name} = ' in refusal.sentence}
+    return {name: value for name, value in wish.items() if named and name not in named}
 
 
 def _unmovable(server: find.Server) -> str:

@@ -83,8 +83,9 @@ def _checked(given: Iterable[tuple[str, str, Any]]) -> dict[str, Any]:
         try:
             value = keys.KEYS[name].parse(text)
         except exception.BadValue as error:
-            wrong.append(f'{option} {exception.shown(text)}: {error.reason}; it takes '
-                         f'{keys.KEYS[name].allows()}')
+            takes = keys.KEYS[name].allows()
+            more = '' if takes in error.reason else f'; it takes {takes}'
+            wrong.append(f'{option} {exception.shown(text)}: {error.reason}{more}')
             continue
         values[name] = list(value) if isinstance(value, tuple) else value
     if wrong:

@@ -9,7 +9,6 @@ import datetime
 from typing import Any
 
 from nova_migpolicy.osc import base
-from nova_migpolicy.osc import errors
 from nova_migpolicy.osc import words
 
 OPERATOR_NEEDED = 1
@@ -65,7 +64,7 @@ class List(base.Lister):
         """Return a row for each migration, and for each host of which not all is known."""
         params = {} if parsed_args.host is None else {'host': parsed_args.host}
         body = self.api(TIMEOUT_S).ours('GET', '/os-migrations/recovery', params=params)[1]
-        undecided, unused, incomplete = (_mappings(body, name) for name in (
+        undecided, unused, incomplete = (base.mappings(body, name) for name in (
             'recovery', 'unused_files', 'incomplete'))
         if unused or incomplete or any(one.get('needs_operator') for one in undecided):
             self.status = OPERATOR_NEEDED
@@ -107,10 +106,7 @@ class Show(base.ShowOne):
         """Return the fields."""
         api = self.api()
         migration = self.migration(api, parsed_args)
-        found = api.ours('GET', f'{migration.path}/recovery')[1].get('recovery')
-        if not isinstance(found, Mapping):
-            raise errors.Failed("The API's answer has no recovery in it: the plugin on the API "
-                                'hosts may be of another version.')
+        found = base.mapping(api.ours('GET', f'{migration.path}/recovery')[1], 'recovery')
         if found.get('needs_operator'):
             self.status = OPERATOR_NEEDED
         if not found.get('next_step'):
@@ -142,19 +138,11 @@ def _unused(one: Mapping[str, Any], taken: int) -> tuple[Any, ...]:
 
 def _row(host: Any, step: str, reason: Any, to_do: Any, taken: int) -> tuple[Any, ...]:
     """Return a row of a host and of no certain server."""
-    return (Maybe(None), None, host, None, None, step, When(None),
+    return (base.Maybe(None), None, host, None, None, step, When(None),
             words.Sentence(reason, taken), words.Sentence(to_do, 0), True, words.Plain(None))
 
 
-class Maybe(words.Plain):
-    """A value; a table shows a dash where there is none."""
-
-    def human_readable(self) -> str:
-        """Return the value in words."""
-        return super().human_readable() or '-'
-
-
-class When(Maybe):
+class When(base.Maybe):
     """A time; a table shows the local one."""
 
     def human_readable(self) -> str:
@@ -164,11 +152,3 @@ class When(Maybe):
             return when.astimezone().strftime('%m-%d %H:%M')
         except (ValueError, OverflowError, OSError):
             return super().human_readable()
-
-
-def _mappings(body: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    found = body.get(name)
-    if not isinstance(found, list):
-        raise errors.Failed(f"The API's answer has no {name} in it: the plugin on the API hosts "
-                            'may be of another version.')
-    return [one for one in found if isinstance(one, Mapping)]

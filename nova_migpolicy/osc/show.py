@@ -12,7 +12,6 @@ from typing import Any
 from urllib import parse
 
 from nova_migpolicy.osc import base
-from nova_migpolicy.osc import errors
 from nova_migpolicy.osc import find
 from nova_migpolicy.osc import http
 from nova_migpolicy.osc.watching import sentences
@@ -44,7 +43,7 @@ class ShowPolicy(base.Lister):
         """Return a row for each key."""
         api = self.api()
         path = self.migration(api, parsed_args).path
-        found = _inner(api.ours('GET', f'{path}/policy')[1], 'policy')
+        found = base.mapping(api.ours('GET', f'{path}/policy')[1], 'policy')
         for field, said in (('problems', 'Not as asked: %s'), ('notes', 'Note: %s')):
             told = found.get(field)
             for sentence in told if isinstance(told, list) else ():
@@ -52,7 +51,7 @@ class ShowPolicy(base.Lister):
         columns = (base.Column('Key'), base.Column('Value'), base.Column('Unit', base.MACHINES),
                    base.Column('Origin'), base.Column('Clamped', base.MACHINES),
                    base.Column('Held'))
-        return base.table(parsed_args, columns, _policy_rows(_inner(found, 'fields')))
+        return base.table(parsed_args, columns, _policy_rows(base.mapping(found, 'fields')))
 
 
 def _policy_rows(fields: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
@@ -88,7 +87,7 @@ class ShowProgress(base.ShowOne):
         """Return the figures."""
         api = self.api()
         path = self.migration(api, parsed_args).path
-        found = _inner(api.ours('GET', f'{path}/progress')[1], 'progress')
+        found = base.mapping(api.ours('GET', f'{path}/progress')[1], 'progress')
         return base.fields(parsed_args, _progress(found))
 
 
@@ -223,11 +222,3 @@ def _natural(given: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError('below 0')
     return number
-
-
-def _inner(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = body.get(name)
-    if not isinstance(found, Mapping):
-        raise errors.Failed(f"The API's answer has no {name} in it: the plugin on the API hosts "
-                            'may be of another version.')
-    return found

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from nova_migpolicy.osc import base
@@ -15,12 +16,16 @@ from nova_migpolicy.osc import watch
 from nova_migpolicy.osc.watching import polling
 from nova_migpolicy.osc.watching import watched
 from nova_migpolicy.osc import words
+from nova_migpolicy.policy import keys
+from nova_migpolicy import vocabulary
 
 _BEGUN = (base.Column('Server ID', base.MACHINES), base.Column('Server'),
           base.Column('Migration'), base.Column('Outcome'), base.Column('Reason'))
 _ENDED = (*_BEGUN[:4], base.Column('Seconds'), base.Column('Blackout ms'),
           base.Column('Sent MiB', base.MACHINES), base.Column('Reason'))
 _PROFILE = 'profile'
+_PRIORITY = 'priority'
+_ON_BUSY, _WAIT = 'on_busy_destination', 'wait'
 
 
 class Start(watch.Watching, base.Lister):
@@ -28,7 +33,10 @@ class Start(watch.Watching, base.Lister):
 
     A policy may go with it, for these migrations alone; its keys end in their units. Without one
     the servers have the policy that their flavors and images give them, and the command also works
-    where the plugin is not installed. Of several outcomes the worst is the exit status.
+    where the plugin is not installed. With --from-host they have priority drain, and so go before
+    others that wait for a slot; and where Nova chooses their destinations, they wait for one that
+    is busy (on_busy_destination). --set may say otherwise for both. Of several outcomes the worst
+    is the exit status.
     """
 
     examples = (
@@ -65,8 +73,9 @@ class Start(watch.Watching, base.Lister):
             raise errors.Failed('Name either a server or, with --from-host, a host to empty.')
         policy = self._policy(parsed_args)
         api = self.api()
-        launcher = launch.Launcher(api, parsed_args.host, policy)
         many = bool(parsed_args.from_host)
+        launcher = launch.Launcher(api, parsed_args.host, policy,
+                                   wish=_of_drain(policy, parsed_args.host) if many else {})
         started = (launcher.drain(parsed_args.from_host, self.log.warning) if many
                    else [launcher.start(find.server(api, parsed_args.server))])
         targets = {one.server.id: polling.Target(one.migration)
@@ -89,6 +98,17 @@ class Start(watch.Watching, base.Lister):
                 raise errors.Failed('--profile and --set profile name different profiles.')
             policy.update(options.requested([f'{_PROFILE}={parsed_args.profile}']))
         return policy
+
+
+def _of_drain(policy: Mapping[str, Any], host: str | None) -> dict[str, Any]:
+    """Return what a drain has beside its policy; under the stock profile it would not count."""
+    if policy.get(_PROFILE) == keys.STOCK_PROFILE:
+        return {}
+    wish = {_PRIORITY: vocabulary.DRAIN}
+    if not host:
+        # Else most of a drain is refused as soon as the slots of all hosts are reserved.
+        wish[_ON_BUSY] = _WAIT
+    return {name: value for name, value in wish.items() if name not in policy}
 
 
 def _begun(one: launch.Started) -> tuple[Any, ...]:

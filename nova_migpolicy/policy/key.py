@@ -34,6 +34,7 @@ class Key:
         any) or str (a name).
     :ivar unit: of an int; the name of the key ends in it.
     :ivar minimum: and ``maximum``, of an int, both included.
+    :ivar names: words for some values of an int, each with its number.
     :ivar zero: the meaning of 0, if it is more than the number.
     :ivar unlimited: 0 is the largest value there is, not the smallest.
     :ivar sources: which of flavor, image, request and retune may set it; nova.conf always may.
@@ -50,6 +51,7 @@ class Key:
     unit: str | None = None
     minimum: int | None = None
     maximum: int | None = None
+    names: tuple[tuple[str, int], ...] = ()
     zero: str | None = None
     unlimited: bool = False
     choices: tuple[str, ...] = ()
@@ -78,6 +80,17 @@ class Key:
         return text
 
     def _parse_int(self, given: object) -> int:
+        named = dict(self.names)
+        if isinstance(given, str) and given.strip() in named:
+            return named[given.strip()]
+        try:
+            return self._parse_number(given)
+        except exception.BadValue:
+            if not named:
+                raise
+            raise exception.BadValue(self.name, given, self.has_to_be()) from None
+
+    def _parse_number(self, given: object) -> int:
         if isinstance(given, str) and re.fullmatch(r'\s*[+-]?[0-9]{1,18}\s*', given):
             value = int(given)
         elif isinstance(given, int) and not isinstance(given, bool):
@@ -127,10 +140,17 @@ class Key:
             return ','.join(value) if value else NONE
         return str(value)
 
+    def has_to_be(self) -> str:
+        """Say of an int with names what it has to be, in a part of a sentence."""
+        return f'it has to be {self.allows()}'
+
     def allows(self) -> str:
         """Describe in a few words the values that the key takes."""
         if self.kind == 'int':
             text = f'{self.minimum} to {self.maximum}'
+            if self.names:
+                named = ', '.join(f'{name} ({number})' for name, number in self.names)
+                text = f'{named}, or a number from {text}'
             text += f' {self.unit}' if self.unit else ''
             return f'{text} (0: {self.zero})' if self.zero else text
         if self.kind == 'choice':
@@ -146,7 +166,9 @@ class Key:
         """
         schema: dict[str, object] = {'description': self._described()}
         if self.kind == 'int':
-            schema.update(type='integer', minimum=self.minimum, maximum=self.maximum)
+            number = {'type': 'integer', 'minimum': self.minimum, 'maximum': self.maximum}
+            schema.update({'title': self.has_to_be(), 'anyOf': [
+                number, {'enum': [name for name, _ in self.names]}]} if self.names else number)
         elif self.kind == 'choice':
             schema.update(type='string', enum=list(self.choices))
         elif self.kind == 'list':

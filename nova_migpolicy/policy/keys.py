@@ -15,6 +15,7 @@ import typing
 
 from nova_migpolicy import exception
 from nova_migpolicy.policy import key as key_mod
+from nova_migpolicy import vocabulary
 
 # The names that callers use.
 Key = key_mod.Key
@@ -42,8 +43,8 @@ WORDS: abc.Mapping[str, str] = types.MappingProxyType({
     'zlib': 'deflate, much CPU time',
     'zstd': 'Zstandard, less CPU time',
     'auto': 'wait if the request named the host, otherwise reschedule',
-    'wait': 'wait for a place',
-    'reschedule': 'look for another host',
+    'wait': 'wait for a slot there',
+    'reschedule': 'look for another host; the migration fails where none has a free slot',
 })
 
 
@@ -124,13 +125,16 @@ class Policy:
         minimum=1, maximum=255, sources=AT_START, gentler='lower')
     priority: int = _key(
         50, 'int',
-        'The place in the queue for slots; a higher one goes first.',
-        minimum=0, maximum=100, gentler='lower', in_effect=False)
+        'The place among the live migrations that wait for a slot; a higher one goes first. One '
+        'that has waited for half an hour goes before all others.',
+        minimum=0, maximum=100, names=tuple(vocabulary.PRIORITIES.items()), sources=AT_START,
+        gentler='lower')
     on_busy_destination: str = _key(
         'auto', 'choice',
-        'What to do when the destination takes no more migrations now. auto waits if the '
-        'request named the host and looks for another one otherwise.',
-        choices=('auto', 'wait', 'reschedule'), sources=AT_START, in_effect=False)
+        'What to do when the destination has no free slot. auto waits if the request named the '
+        'host, which is known only where nova-api has the filter, and looks for another one '
+        'otherwise.',
+        choices=('auto', 'wait', 'reschedule'), sources=AT_START)
     migration_network: str = _key(
         '', 'str',
         "The name of the network that carries the data; empty for Nova's own choice.",

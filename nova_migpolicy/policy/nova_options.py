@@ -112,7 +112,8 @@ _ALL = (
     Option('libvirt', 'supported_tpm_secret_security', Fate.KEPT,
            'Nova decides by it which servers with a vTPM can be live-migrated.', since=33),
     Option('DEFAULT', 'max_concurrent_live_migrations', Fate.KEPT,
-           'It is how many run at once from a host; the others wait in its queue.'),
+           'It is how many are under way at once from a host, those that wait for slots '
+           'included; the others wait in its queue.'),
     Option('DEFAULT', 'live_migration_retry_count', Fate.KEPT,
            "It is how often the destination tries to plug the server's ports."),
     Option('DEFAULT', 'migrate_max_retries', Fate.KEPT,

@@ -26,12 +26,14 @@ from lab.openstack import settings
 from nova_migpolicy.api import errors
 from nova_migpolicy.api import filter as filter_mod
 from nova_migpolicy.channel import client
+from nova_migpolicy.channel import protocol
 from nova_migpolicy.compute import compat
 from tests.contract import base
 
 CONF = nova.conf.CONF
 RECORD = '33333333-2222-3333-4444-555555555555'
 PATH = f'/servers/{base.UUID}/migrations/5'
+CAPACITY = '/os-migration-capacity'
 
 
 def load():
@@ -210,7 +212,11 @@ class TestApi(base.ContractCase):
                                                   'disk_over_commit': 7}))
         self.assertEqual(['hold_request', 'drop_request'], [one[0] for one in self.asked])
 
-    def test_all_hosts_are_asked_each_in_its_own_cell(self):
+    def cells(self, answers):
+        """Let three cells have a host each, of which one's database does not answer.
+
+        :param answers: by method of the channel
+        """
         uuids = [objects.CellMapping.CELL0_UUID, *(
             f'{number}0000000-2222-3333-4444-555555555555' for number in range(3))]
         self.useFixture(fixtures.MonkeyPatch('nova.context.CELLS', [objects.CellMapping(
@@ -228,19 +234,54 @@ class TestApi(base.ContractCase):
 
         self.useFixture(fixtures.MockPatch(
             'nova.objects.ServiceList.get_by_binary', side_effect=services))
+        self.useFixture(fixtures.MockPatch(
+            'nova.objects.HostMapping.get_by_host',
+            side_effect=lambda context, host: objects.HostMapping(context, host=host)))
         asked = {}
 
-        def ask(channel, context, host, method):
+        def ask(channel, context, host, method, **arguments):
+            protocol.METHODS[method].check_names(arguments)
             asked[host] = method, context.cell_uuid, context.user_id
-            return 200, {'migrations': [], 'unused': [], 'left_out': 0}
+            return 200, answers[method]
 
         self.useFixture(fixtures.MockPatchObject(client.Channel, 'ask', ask))
+        return asked, uuids
+
+    def denied(self, *requests):
+        self.context = nova_context.RequestContext(
+            'u', 'p', roles=['manager', 'member', 'reader'], is_admin=False)
+        for method, path in requests:
+            self.assertEqual(403, self.send(method, path, {} if method == 'PUT' else None
+                                            ).status_int)
+
+    def test_all_hosts_are_asked_each_in_its_own_cell(self):
+        asked, uuids = self.cells({
+            'undecided': {'migrations': [], 'unused': [], 'left_out': 0}})
         answer = self.send('GET', '/os-migrations/recovery')
         self.assertEqual(200, answer.status_int, answer.body)
         self.assertEqual({'n1': ('undecided', uuids[1], 'u'), 'n2': ('undecided', uuids[2], 'u')},
                          asked)
         self.assertEqual([None], [one['host'] for one in answer.json['incomplete']])
-        self.context = nova_context.RequestContext(
-            'u', 'p', roles=['manager', 'member', 'reader'], is_admin=False)
-        for path in ('/os-migrations/recovery', f'{PATH}/recovery'):
-            self.assertEqual(403, self.send('GET', path).status_int)
+        self.denied(('GET', '/os-migrations/recovery'), ('GET', f'{PATH}/recovery'))
+
+    def test_slots_of_all_hosts_and_of_one(self):
+        empty = {'limit': 2, 'used': 0, 'waiting': 0, 'oldest_wait_s': None, 'holders': [],
+                 'queue': [], 'left_out': 0}
+        asked, uuids = self.cells({
+            'capacity': {'max_concurrent_live_migrations': 1, 'outgoing': empty,
+                         'incoming': empty},
+            'set_capacity': {'before': {'max_incoming': 2}, 'now': {'max_incoming': 3},
+                             'max_concurrent_live_migrations': 1}})
+        answer = self.send('GET', CAPACITY)
+        self.assertEqual(200, answer.status_int, answer.body)
+        self.assertEqual(['n1', 'n2'], [one['host'] for one in answer.json['capacity']])
+        self.assertEqual([None], [one['host'] for one in answer.json['incomplete']])
+        self.assertEqual('capacity', asked['n1'][0])
+        # The last one is in the cell whose database does not answer.
+        for host, code in (('n2', 200), ('n3', 503)):
+            self.assertEqual(code, self.send('GET', f'{CAPACITY}/{host}').status_int)
+        answer = self.send('PUT', f'{CAPACITY}/n1', {'capacity': {'max_incoming': 3}})
+        self.assertEqual((200, {'max_incoming': 3}),
+                         (answer.status_int, answer.json['capacity']['now']))
+        self.assertEqual(('set_capacity', uuids[1], 'u'), asked['n1'])
+        self.denied(('GET', CAPACITY), ('GET', f'{CAPACITY}/n1'), ('PUT', f'{CAPACITY}/n1'))

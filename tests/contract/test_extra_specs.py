@@ -29,11 +29,16 @@ class TestExtraSpecs(base.ContractCase):
         key = keys.KEYS[name]
         validators.validate(f'migpolicy:{name}', key.text(key.default))
 
+    @ddt.data('drain', 'user', 'maintenance', '7')
+    def test_priority(self, value):
+        validators.validate('migpolicy:priority', value)
+
     @ddt.data(('max_downtime_ms', '5oo', 'not a whole number'),
               ('max_downtime_ms', '0', 'below the minimum of 1'),
               ('max_throttle_percent', '100', 'above the maximum of 99'),
               ('on_stall', 'stop', "'stop' is not one of abort"),
               ('remedies', 'bandwidth,downtme', "'downtme' is not one of"),
+              ('priority', 'urgent', 'it has to be drain (100), user (50), maintenance (20), or'),
               ('profile', 'my profile', 'a name has letters'))
     @ddt.unpack
     def test_wrong_value(self, name, value, words):

@@ -461,3 +461,21 @@ class TestLock(HandsCase):
     def test_a_server_that_is_gone_needs_no_unlocking(self):
         self.find_server.side_effect = nova_exception.InstanceNotFound(instance_id=base.UUID)
         self.hands.unlock(self.record)
+
+
+class NewestTest(base.ContractCase):
+
+    def test_of_two_within_a_second_the_later_record_is_the_newer_one(self):
+        at = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+        rows = [objects.Migration(self.context, id=number, created_at=when)
+                for number, when in ((7, at), (8, at), (9, at - datetime.timedelta(seconds=1)))]
+
+        def found(context, filters, sort_keys, sort_dirs, limit):
+            self.assertEqual({'desc'}, set(sort_dirs))
+            return sorted(rows, key=lambda row: [getattr(row, key) for key in sort_keys],
+                          reverse=True)[:limit]
+
+        with mock.patch.object(objects.MigrationList, 'get_by_filters', side_effect=found):
+            self.assertEqual(8, hands_mod.newest(self.context, base.UUID).id)
+            self.assertEqual([8, 7, 9], [
+                row.id for row in hands_mod.newest_first(self.context, base.UUID)])

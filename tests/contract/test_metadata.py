@@ -76,12 +76,17 @@ class TestPolicies(base.ContractCase):
 
     def test_a_warning_for_each_problem(self):
         self.policies.resolve(self.instance(
-            {'migpolicy:max_downtime_ms': '5oo', 'migpolicy:priority': '3'},
+            {'migpolicy:max_downtime_ms': '5oo',
+             'migpolicy:on_busy_destination': 'wait',
+             'migpolicy:required_features': 'rdma',
+             'migpolicy:priority': 'maintenance'},
             {'image_migpolicy_on_stall': 'pause'}), {})
         for words in ("flavor: max_downtime_ms = '5oo': ignored, not a whole number",
-                      'flavor: priority = 3: accepted, but this version does not act on it',
+                      "flavor: required_features = ('rdma',): accepted, but this version",
                       "image: on_stall = 'pause': ignored, images may not set it"):
             self.assertEqual(1, self.log.output.count(words), words)
+        self.assertNotIn('priority', self.log.output)
+        self.assertNotIn('on_busy_destination', self.log.output)
 
     def test_a_request_is_above_the_image(self):
         resolved = self.policies.resolve(

@@ -62,6 +62,7 @@ class TakeoverCase(base.ContractCase):
         self.session.watch.side_effect = self.watch
         self.end = End.COMPLETED
         self.novas = False
+        self.adopted, self.given_back = [], []
         self.tested_takeover = takeover.Takeover(
             self.current, self.records, self.hands, mock.Mock(), takeover.Here(
                 domain=lambda server: domains.ABSENT,
@@ -71,7 +72,9 @@ class TakeoverCase(base.ContractCase):
                 journal=lambda record: journal_mod.Journal(None, 0.0, 0),
                 interval_s=lambda: 5.0, call=mock.Mock(), own_guest=mock.Mock(),
                 libvirt_version=lambda: 9_000_000,
-                resume_obstacle=lambda server, host: None))
+                resume_obstacle=lambda server, host: None,
+                adopt=lambda record, instance: self.adopted.append((record, instance.uuid)),
+                give_slots_back=self.given_back.append))
 
     def discarded(self, here, there):
         self.patch(self.tested_takeover, 'source', return_value=(here, False))
@@ -158,6 +161,19 @@ class TestResume(TakeoverCase):
     def test_one_that_is_whole_is_looked_at_again_at_once(self):
         self.assertEqual(0.0, self.resume(migrateToURI3=0))
 
+    def test_it_has_its_slots_until_it_is_whole(self):
+        def call():
+            self.assertEqual(([(self.record, self.record.server)], []),
+                             (self.adopted, self.given_back))
+            return 0
+
+        self.resume(migrateToURI3=call)
+        self.assertEqual([self.record.migration], self.given_back)
+
+    def test_and_has_none_between_two_tries(self):
+        self.resume(migrateToURI3=fakes.error(1, 'it broke off'))
+        self.assertEqual([self.record.migration], self.given_back)
+
     def test_one_that_cannot_be_tried_waits(self):
         self.tested_takeover._here = dataclasses.replace(
             self.tested_takeover._here, libvirt_version=lambda: 0)
@@ -238,6 +254,26 @@ class TestTakeover(TakeoverCase):
         self.take_over()
         self.assertEqual([], self.hands.method_calls)
         self.assertIs(Written.COPYING, self.written().written)
+
+    def test_it_has_its_slots_as_long_as_its_data_flows(self):
+        def flow(*args):
+            self.assertEqual(([(self.record, self.record.server)], []),
+                             (self.adopted, self.given_back))
+            self.session.flowed()
+            self.assertEqual([self.record.migration], self.given_back)
+            return outcome_mod.Outcome(End.FAILED, 'because')
+
+        self.session.watch.side_effect = flow
+        self.take_over()
+
+    def test_what_is_left_keeps_them_and_what_is_broken_does_not(self):
+        self.session.watch.side_effect = lambda *args: None
+        self.take_over()
+        self.assertEqual([], self.given_back)
+        self.session.watch.side_effect = self.watch
+        self.end = End.BROKEN
+        self.take_over()
+        self.assertEqual([self.record.migration], self.given_back)
 
     def test_what_is_left_to_the_next_process_is_left_alone(self):
         self.session.watch.side_effect = lambda *args: None

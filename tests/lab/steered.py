@@ -113,7 +113,7 @@ class Move:
             requests=request_policies.RequestPolicies(pathlib.Path(self.journals.name)),
             queue=pending.NovaQueue(dict, 'n1'), recall=None,
             journals=pathlib.Path(self.journals.name), resolve_for=None, newest_request=None,
-            whereabouts=None, take_over=None, discard=None, written=None)
+            whereabouts=None, take_over=None, discard=None, written=None, slots=None)
         self.report = Report()
         self.outcome = None
         self.error = None

@@ -107,3 +107,24 @@ class TestRecorder(testtools.TestCase):
         end = recorder.beats()[-1].at_s
         self.assertEqual(round((end - began) * 100) - 2, recorder.lost(began, end))
         self.assertGreaterEqual(recorder.longest_gap_ms(), 200)
+
+
+class TestCrowd(testtools.TestCase):
+
+    def test_each_guest_has_its_own(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        logs = [[pathlib.Path(folder.name) / f'{guest}-{host}' for host in ('n1', 'n2')]
+                for guest in ('one', 'two')]
+        crowd = heartbeat.Crowd(logs)
+        self.addCleanup(crowd.stop)
+        one, two = crowd.guests
+        logs[0][0].write_bytes(b'abc')
+        logs[1][0].write_bytes(b'd')
+        domain.wait_until(lambda: (len(one.beats()), len(two.beats())) == (3, 1))
+        logs[0][1].write_bytes(b'd')
+        domain.wait_until(lambda: one.beats(1))
+        self.assertEqual([[0, 1, 2, 3], [3]], [
+            [beat.number for beat in guest.beats()] for guest in crowd.guests])
+        self.assertEqual([True], [switch.same_guest for switch in one.switches()])
+        self.assertEqual([], two.switches())

@@ -32,6 +32,12 @@ class RbacTest(phases.InPhase, steering.SteeringTest):
         for query in ('', '?host=n1', '?host=nowhere'):
             self.assertEqual(ALL_HOSTS if query != '?host=nowhere' else ALL_HOSTS | {'admin': 404},
                              self.codes('GET', f'/os-migrations/recovery{query}'), query)
+            where = '/os-migration-capacity'
+            self.assertEqual(ALL_HOSTS if query != '?host=nowhere' else ALL_HOSTS | {'admin': 404},
+                             self.codes('GET', f'{where}{query}'), query)
+        self.assertEqual(ALL_HOSTS, self.codes('GET', f'{where}/n1'))
+        self.assertEqual(ALL_HOSTS, self.codes(
+            'PUT', f'{where}/n1', json={'capacity': {'max_incoming': 2}}))
         for action in ('post_copy', 'pause'):
             self.assertEqual(MANAGERS, self.codes(
                 'POST', f'{path}/action', json={action: None}), action)

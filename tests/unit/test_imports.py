@@ -26,6 +26,7 @@ FORBIDDEN = {
     'sim': (ROOMS - {'sim', 'engine', 'policy', 'recovery', 'capacity'}, 'it is pure'),
     'sim.cluster': (ROOMS - {'sim', 'recovery'}, 'it knows no speed'),
     'sim.slots': (ROOMS - {'sim', 'capacity'}, 'it knows no guest'),
+    'scheduler': (ROOMS - {'scheduler', 'capacity'}, 'nova-scheduler is another process'),
     'channel': (ROOMS - {'channel'}, 'it carries plain data'),
     'monitor': ((ROOMS - {'monitor', 'engine', 'policy', 'recovery', 'channel'}) | ENDS,
                 'it knows no Nova'),
@@ -36,8 +37,8 @@ FORBIDDEN = {
     'cmd': ({'api', 'channel', 'compute', 'monitor', 'osc'}, 'it runs without Nova'),
 }
 #: the same thing seen from two sides
-TWICE = {'cancel', 'change', 'disk_caps', 'disks', 'doors', 'errors', 'hands', 'http', 'policies',
-         'record', 'recovery', 'retune', 'show', 'start', 'status'}
+TWICE = {'account', 'cancel', 'capacity', 'change', 'disk_caps', 'disks', 'doors', 'errors',
+         'hands', 'http', 'policies', 'record', 'recovery', 'retune', 'show', 'start', 'status'}
 
 
 def imports(source: str) -> set[str]:

@@ -350,6 +350,18 @@ class TestOddValues(Base):
         told = self.warnings('cannot be read')
         self.assertEqual(len(LIBVIRT_OPTS) - 2, len(told), told)
 
+    def test_priority_is_a_class_or_a_number(self):
+        for text, points in (('drain', 100), ('maintenance', 20), ('7', 7)):
+            store = self.store(f'[migpolicy]\npriority = {text}\n')
+            self.assertEqual(points, self.policy(store).policy.priority)
+            self.assertEqual(f'profile balanced, priority={points}', store.settings.describe())
+        for text in ('urgent', '101', ''):
+            error = self.assertRaises(
+                exception.BadOption, self.store, f'[migpolicy]\npriority = {text}\n')
+            self.assertEqual(f"nova.conf [migpolicy] priority = '{text}': it has to be drain "
+                             '(100), user (50), maintenance (20), or a number from 0 to 100',
+                             str(error))
+
     def test_its_own_options_stay_strict(self):
         for line in ('bandwidth_mib_s = -1', 'max_bandwidth_mib_s = 125000000',
                      'parallel_connections = 300'):

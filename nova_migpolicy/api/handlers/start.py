@@ -37,7 +37,11 @@ def migrate(call: http.ApiCall, services: target_mod.Services) -> webob.Response
             raise
         return call.pass_on()
     wanted = body.get(_NOVAS) if isinstance(body, dict) else None
-    if not isinstance(wanted, dict) or _OURS not in wanted:
+    if not isinstance(wanted, dict):
+        return call.pass_on()
+    if _OURS not in wanted:
+        if wanted.get('host'):
+            _note_named(call, services)
         return call.pass_on()
     values = wanted.pop(_OURS)
     versions.check(call.request.headers.get(versions.HEADER))
@@ -51,6 +55,8 @@ def migrate(call: http.ApiCall, services: target_mod.Services) -> webob.Response
     try:
         services.lookup.check_up(call.context, server.host)
         services.ask(call.context, server.host, 'hold_request', values=values, **kept)
+        if wanted.get('host'):
+            services.ask(call.context, server.host, 'note_named', **kept)
     except errors.Refusal as error:
         error.message = services.without_hosts(call.context, server, error.message, {
             server.host: 'the source host'})
@@ -74,7 +80,21 @@ def _may_have_policy(request: webob.Request) -> bool:
     JSON may write letters as their numbers.
     """
     raw = http.read_body(request)
-    return _OURS.encode() in raw or (_NOVAS.encode() in raw and b'\\u' in raw)
+    return any(name.encode() in raw for name in (_OURS, _NOVAS)) or b'\\u' in raw
+
+
+def _note_named(call: http.ApiCall, services: target_mod.Services) -> None:
+    """Note with the source that the request names a host: a full one is waited for then.
+
+    What is noted is for this one request, and worth no more than a line of log where it fails.
+    """
+    try:
+        server = services.lookup.server(call.context, call.server_id)
+        if server.host and rbac_mod.may_name_host(call.context, server):
+            services.ask(call.context, server.host, 'note_named', server=server.uuid,
+                         request_id=call.context.request_id)
+    except errors.Refusal as error:
+        LOG.info('That the request names a host is not noted: %s', error.message)
 
 
 def _drop(context: Any, services: target_mod.Services, host: str, kept: dict[str, str]) -> None:

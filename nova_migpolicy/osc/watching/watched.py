@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Mapping
 import dataclasses
+import re
 from typing import Any
 
 from nova_migpolicy.osc.watching import sentences
@@ -19,8 +20,11 @@ from nova_migpolicy import vocabulary
 
 View = status_mod.View
 
-#: Seconds between two lines about its status.
+#: Seconds between two lines about its status, and about figures of what it waits for.
 LINE_EVERY_S = 5.0
+WAITS_EVERY_S = 30.0
+# The parts of what it waits for that change all the time: places, times, and those before it.
+_FIGURES = re.compile(r'\([^()]*\)|; about .*|\d+(?:st|nd|rd|th)?')
 EXIT_STATUS: Mapping[str, int] = {
     vocabulary.COMPLETED: 0, vocabulary.CANCELLED: 3, vocabulary.FAILED: 4, vocabulary.BROKEN: 5}
 OTHER_ERROR = 1
@@ -56,6 +60,8 @@ class Watch:
         #: the reason why watching it was given up
         self.lost = ''
         self._next_line_s = 0.0
+        self._waits_for = ''
+        self._next_waits_s = 0.0
         self._trouble_since_s: float | None = None
 
     @property
@@ -89,8 +95,7 @@ class Watch:
         if before is None or before.phase != now.phase:
             lines.append(Line('phase', now.phase))
             self._next_line_s = now_s
-        if now.waits_for and (before is None or before.waits_for != now.waits_for):
-            lines.append(Line('waits', now.waits_for))
+        lines += self._wait(now_s, now)
         if before is not None and set(before.held) != set(now.held):
             lines.append(Line('held', f'by the operator: {", ".join(now.held)}' if now.held
                               else 'nothing any more'))
@@ -101,6 +106,18 @@ class Watch:
             self._next_line_s = now_s + LINE_EVERY_S
             lines.append(Line('progress', where))
         return lines
+
+    def _wait(self, now_s: float, now: View) -> list[Line]:
+        """Say what it waits for, where that is new; other figures alone are told seldom."""
+        told = self._waits_for
+        if not now.waits_for:
+            self._waits_for = ''
+        is_old = not now.waits_for or now.waits_for == told
+        is_soon = now.waiting and now_s < self._next_waits_s
+        if is_old or (is_soon and _FIGURES.sub('', now.waits_for) == _FIGURES.sub('', told)):
+            return []
+        self._waits_for, self._next_waits_s = now.waits_for, now_s + WAITS_EVERY_S
+        return [Line('waits', now.waits_for)]
 
     def hear(self, records: Iterable[Mapping[str, Any]]) -> list[Line]:
         """Take records of the timeline, oldest first; those read before are left out."""

@@ -47,6 +47,8 @@ class Ledger(fleet_mod.Watcher):
         #: by flow: when something new of it came last to its destination; to and from which of
         #: the hosts' lives, and its number
         self._heard: dict[str, tuple[float, tuple[int, int, int]]] = {}
+        #: flows whose leases were lost, and renewed later; others may have their slots since
+        self._revived: set[str] = set()
         #: by migration: the epochs of its source and its destination when that granted its slot
         self._granted: dict[str, tuple[int, int]] = {}
         #: by destination and migration: when it was granted its slot
@@ -83,7 +85,10 @@ class Ledger(fleet_mod.Watcher):
         """Note that something new of a flow has come; not what was said before already."""
         if message.epoch == self.fleet.hosts[message.source].epoch:
             heard = host.epoch, message.epoch, message.number
-            if heard > self._heard.get(message.migration, (0.0, (0, 0, 0)))[1]:
+            before_s, before = self._heard.get(message.migration, (0.0, (0, 0, 0)))
+            if heard > before:
+                if before[0] == host.epoch and self.fleet.now_s - before_s >= limits_mod.LEASE_S:
+                    self._revived.add(message.migration)
                 self._heard[message.migration] = self.fleet.now_s, heard
 
     def sent(self, host: Host, message: messages.Message) -> None:
@@ -113,6 +118,7 @@ class Ledger(fleet_mod.Watcher):
         """Forget what only matters while it flows."""
         self._ended[flow.want.migration] = self.fleet.now_s
         self._heard.pop(flow.want.migration, None)
+        self._revived.discard(flow.want.migration)
 
     def after(self, host: Host) -> None:
         """Check that a source's slots are those of what flows, and of what is being taken."""
@@ -156,9 +162,22 @@ class Ledger(fleet_mod.Watcher):
         if source.epoch != message.to_epoch or source.outgoing is None or (
                 source.outgoing.stand(message.migration) is None):
             return      # Its source has died, or given it up.
+        ticket = None if host.incoming is None else host.incoming.ticket(
+            message.source, message.migration)
+        # It has had its slot for a while, and asks again: the first answer was lost.
+        known = self._known(host, is_again=(
+            ticket is not None and ticket.since_s < self.fleet.clock(host)))
+        self._check_room(host, message, known)
+
+    def _known(self, host: Host, *, is_again: bool) -> list[Flow]:
+        """The flows that a destination had to count when it granted."""
         into = self.fleet.into[host.name].values()
-        known = [flow for flow in into if self._counts_at(host, flow)]
+        known = [flow for flow in into if self._counts_at(host, flow)
+                 and not (is_again and flow.want.migration in self._revived)]
         self.counts['leases lost'] += len(known) < len(into)
+        return known
+
+    def _check_room(self, host: Host, message: messages.Granted, known: list[Flow]) -> None:
         used, limit = len(known) + 1, host.limits.max_incoming
         if used > limit > 0:
             raise Violation(f'{host.name} takes {used} at once, its limit is {limit}')

@@ -9,7 +9,6 @@ from typing import Any
 
 from nova_migpolicy.capacity import limits as limits_mod
 from nova_migpolicy.capacity import messages
-from nova_migpolicy.capacity import order
 from nova_migpolicy.sim.slots import fleet as fleet_mod
 from nova_migpolicy.sim.slots import ledger as ledger_mod
 from nova_migpolicy import vocabulary
@@ -125,7 +124,7 @@ class _Storm:
             self.fleet.after(chance.uniform(0.0, NEXT_S), self._want)
             return
         self._number += 1
-        priority = order.points(chance.choice((*vocabulary.PRIORITIES, chance.randint(0, 100))))
+        priority = chance.choice((*vocabulary.PRIORITIES.values(), chance.randint(0, 100)))
         cost = chance.choice((500.0, 4000.0, 30_000.0))
         if chance.random() < self._alone:
             cost = 100_000.0

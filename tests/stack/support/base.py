@@ -3,13 +3,15 @@
 
 Starting it takes 15 to 30 s, so a test class says what it needs and gets the one that is up: the
 computes are restarted if another driver or other options are wanted (some 5 s), and only another
-release of Nova makes a new one. Who runs the tests orders the classes by what they need
-(`StackTest.needs`), and runs several lanes of them, each a process with a stack of its own.
+release of Nova, or other options of its API, conductor and scheduler, make a new one. Who runs
+the tests orders the classes by what they need (`StackTest.needs`), and runs several lanes of them,
+each a process with a stack of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 import contextlib
 import dataclasses
 import functools
@@ -40,6 +42,7 @@ STARTING = workdir.DEFAULT / workdir.CACHE / 'starting.lock'
 TURN_S = 240.0
 # The names of our loggers, and no folder.
 _OURS = r'(?<![\w/])nova_migpolicy\.'
+HOSTS = ('n1', 'n2')
 IDLE = guests.Guest(kind='idle', memory_mib=128)
 
 
@@ -58,13 +61,16 @@ class _Shared:
     count: int = 0
 
     def get(self, nova: str, threads: bool | None, driver: str,
-            nova_conf: lab_stack.NovaConf, ports: bool = False) -> lab_stack.Stack:
+            nova_conf: lab_stack.NovaConf, ports: bool = False,
+            hosts: Sequence[str] = HOSTS,
+            control_conf: lab_stack.NovaConf | None = None) -> lab_stack.Stack:
         """Return the stack, made or changed as needed."""
         up = self.stack
-        if up is None or (up.where.nova, up.where.threads) != (nova, threads):
+        if up is None or (up.where.nova, up.where.threads, tuple(up.hosts.names),
+                          up.control_conf) != (nova, threads, tuple(hosts), control_conf or {}):
             self.down()
-            up = lab_stack.Stack(work(), driver=driver, nova=nova, threads=threads,
-                                 nova_conf=nova_conf, say=_say)
+            up = lab_stack.Stack(work(), driver=driver, nova=nova, threads=threads, names=hosts,
+                                 nova_conf=nova_conf, control_conf=control_conf, say=_say)
             with turns.turn(STARTING, _say, 'another OpenStack is starting', most_s=TURN_S):
                 up.up()
             self.stack = up
@@ -103,13 +109,17 @@ class StackTest(testtools.TestCase):
     driver: ClassVar[str] = 'migpolicy'
     #: whether servers may have ports; such a stack does for a class without ports as well
     ports: ClassVar[bool] = False
+    #: the computes
+    hosts: ClassVar[tuple[str, ...]] = HOSTS
     nova_conf: ClassVar[dict[str, dict[str, Any]]] = {}
+    #: of the API, the conductor and the scheduler
+    control_conf: ClassVar[dict[str, dict[str, Any]]] = {}
     stack: ClassVar[lab_stack.Stack]
 
     @classmethod
     def needs(cls) -> tuple[str, str]:
         """Return what must be the same for two classes to share a stack, and its settings."""
-        return (repr((cls.nova, cls.threads)),
+        return (repr((cls.nova, cls.threads, cls.hosts, cls.control_conf)),
                 json.dumps([cls.driver, cls.nova_conf, cls.ports], sort_keys=True))
 
     @classmethod
@@ -117,7 +127,8 @@ class StackTest(testtools.TestCase):
         super().setUpClass()
         if os.geteuid():
             raise cls.skipException('needs root')
-        cls.stack = SHARED.get(cls.nova, cls.threads, cls.driver, cls.nova_conf, cls.ports)
+        cls.stack = SHARED.get(cls.nova, cls.threads, cls.driver, cls.nova_conf, cls.ports,
+                               cls.hosts, cls.control_conf)
 
     def setUp(self) -> None:
         super().setUp()
@@ -135,11 +146,12 @@ class StackTest(testtools.TestCase):
                                                       properties)
         return SHARED.images[key]
 
-    def flavor(self, memory_mib: int, **keys: object) -> str:
+    def flavor(self, memory_mib: int, *, disk_gib: int = 1, **keys: object) -> str:
         """Make a flavor with `migpolicy:` keys; it is deleted after the test."""
         SHARED.count += 1
         extra_specs = {f'migpolicy:{key}': value for key, value in keys.items()}
-        flavor = self.admin.flavor(f'flavor-{SHARED.count}', memory_mib, extra_specs=extra_specs)
+        flavor = self.admin.flavor(f'flavor-{SHARED.count}', memory_mib, disk_gib=disk_gib,
+                                   extra_specs=extra_specs)
         self._later(self.admin.compute, 'DELETE', f'/flavors/{flavor}')
         return flavor
 

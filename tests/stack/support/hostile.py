@@ -26,8 +26,13 @@ KINDS: Mapping[str, tuple[str, str]] = {
     'timeline': ('GET', '{one}/timeline'), 'tuning': ('PUT', '{one}/tuning'),
     'action': ('POST', '{one}/action'), 'delete': ('DELETE', '{one}'),
     'start': ('POST', '{server}/action'), 'cancel': ('POST', '/os-migrations/cancel'),
+    'recovery': ('GET', '{one}/recovery'), 'recoveries': ('GET', '/os-migrations/recovery'),
+    'slots': ('GET', '/os-migration-capacity'),
+    'of host': ('GET', '/os-migration-capacity/{host}'),
+    'limits': ('PUT', '/os-migration-capacity/{host}'),
 }
-CHANGING = ('tuning', 'action', 'delete', 'start', 'cancel')
+LOOKING = ('policy', 'progress', 'timeline', 'recovery', 'recoveries', 'slots', 'of host')
+CHANGING = ('tuning', 'action', 'delete', 'start', 'cancel', 'limits')
 _ODDITIES = ('method', 'project', 'server', 'number', 'path', 'query', 'headers', 'body')
 _PROJECTS = ('/<demo>', '/<other>', '/<admin>', '/0', '/<DEMO>', '/-', '/..', '/x')
 _PATHS = ('{}/', '{}.json', '//{}', '/.{}', '{}%20', '{}%00', '{}%0a', '{}#x', '/%2e{}', '/v2.1{}')
@@ -80,7 +85,9 @@ _QUERIES = (
     'project_id=<demo>', '&&&&', '%', '=', 'a=b;c=d', '&'.join(['kind=sample'] * 50),
     'limit=' + '9' * 5000, 'force_complete', '%F0%9F%98%80=1', 'marker=1_0',
     '_method=DELETE', '_method=GET', '_method=POST',
+    'host=n1', 'host=', 'host=n1&host=n2', 'host=%00', 'host=' + 'n' * 300,
 )
+_HOSTS = ('n1', 'n2', 'n1', 'n2', 'N1', 'n9', 'n1.json', 'ctl', '%20n1', 'n1%00')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +166,10 @@ def _target(draw: Any, kind: str, word: str, odd: set[str], may_be_victim: bool)
     server = f'{project}/servers/{server}'
     one = f'{server}/migrations/{number}'
     path = KINDS[kind][1].replace('{one}', one).replace('{server}', server)
-    if kind == 'cancel':
+    if '{host}' in path:
+        path = path.replace('{host}', draw(
+            garbage if 'server' in odd else strategies.sampled_from(_HOSTS)))
+    if path.startswith('/os-'):
         path = project + path
     if 'path' in odd:
         path = draw(strategies.sampled_from(_PATHS)).replace('{}', path, 1)
@@ -246,6 +256,12 @@ def _values(kind: str) -> strategies.SearchStrategy[Any]:
         return strategies.fixed_dictionaries({'cancel': _mostly(strategies.dictionaries(
             strategies.sampled_from(['host', 'project_id', 'direction', 'servers', 'x']),
             _mostly(names | strategies.lists(names, max_size=3)), max_size=3))})
+    if kind == 'limits':
+        # What is right of it is more than anybody needs here.
+        limits = strategies.sampled_from([0, 0, 0, 1000, -1, 1001, 10.5, 1e3, '2', True, None])
+        return strategies.fixed_dictionaries({'capacity': _mostly(strategies.dictionaries(
+            strategies.sampled_from(['max_incoming', 'max_outgoing', 'max_Incoming']), limits,
+            max_size=2))})
     if kind == 'action':
         return _mostly(strategies.dictionaries(strategies.sampled_from(
             ['post_copy', 'pause', 'force_complete', 'Pause', 'cancel']),

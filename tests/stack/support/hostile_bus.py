@@ -25,7 +25,11 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     'tune': ('server', 'migration', 'changes', 'release'),
     'act': ('server', 'migration', 'action'), 'drop_request': ('server', 'request_id'),
     'hold_request': ('server', 'request_id', 'values'), 'whereabouts': ('server',),
+    'note_named': ('server', 'request_id'), 'request': ('server', 'request_id'),
+    'undecided': (), 'recovery': ('server', 'migration'),
+    'capacity': (), 'set_capacity': ('max_outgoing', 'max_incoming'), 'slots': ('messages',),
 }
+_KINDS = ('ask', 'take', 'hold', 'decline', 'release', 'offer', 'granted', 'queued', 'refused')
 
 
 def calls() -> strategies.SearchStrategy[tuple[str, dict[str, Any]]]:
@@ -43,8 +47,43 @@ def calls() -> strategies.SearchStrategy[tuple[str, dict[str, Any]]]:
         'action': strategies.sampled_from(['cancel', 'force_complete', 'post_copy', 'pause', 'x']),
         'request_id': strategies.sampled_from(
             ['req-00000000-0000-0000-0000-000000000000', '../x', 'req-', '']),
+        # What is right of these is more than anybody needs here.
+        'max_outgoing': strategies.sampled_from([None, 0, 1000, -1, 1001]),
+        'max_incoming': strategies.sampled_from([None, 0, 1000, -1, 1001]),
+        'messages': strategies.lists(_messages(records), max_size=3),
     }
     return _call(right)
+
+
+def _messages(records: strategies.SearchStrategy[str]) -> strategies.SearchStrategy[Any]:
+    """What an end of a migration says of slots: all fields of all kinds, some of them odd."""
+    hosts = strategies.sampled_from(['n1', 'n2', 'n1', 'n2', 'n9', '', 'N1', 'n' * 300])
+    numbers = strategies.sampled_from([0, 1, 2, 5, 2 ** 40, 2 ** 53, 2 ** 53 + 1, -1])
+    seconds = strategies.sampled_from([0.0, 1.5, 3, 1e8, 1e9, -1.0])
+    right: dict[str, strategies.SearchStrategy[Any]] = {
+        'kind_of_message': strategies.sampled_from([*_KINDS * 3, 'x', '']),
+        'source': hosts, 'destination': hosts, 'migration': records,
+        'server': strategies.sampled_from(['db-1', '', 'x' * 5000, '\x00', '<b>%s']),
+        'kind': strategies.sampled_from(['incoming slot', 'outgoing slot', 'x', '']),
+        'phase': strategies.sampled_from(['passes', '', 'x' * 5000]),
+        'reason': strategies.text(max_size=20), 'holders': strategies.lists(
+            strategies.text(max_size=9), max_size=3)}
+    right |= dict.fromkeys(('epoch', 'number', 'to_epoch', 'room', 'offer', 'answers', 'used',
+                            'limit', 'place', 'waiting', 'priority'), numbers)
+    right |= dict.fromkeys(('cost_mib', 'waited_s', 'eta_s'), seconds)
+    return _odd_one(right)
+
+
+@strategies.composite
+def _odd_one(draw: Any, right: Mapping[str, strategies.SearchStrategy[Any]]) -> Any:
+    """All of it; now and then one is missing, or is anything."""
+    found = {name: draw(values) for name, values in right.items()}
+    odd = draw(strategies.sampled_from(['', '', '', *right, 'more']))
+    if odd:
+        found.pop(odd, None)
+        if draw(strategies.booleans()):
+            found[odd] = draw(hostile.any_json)
+    return found
 
 
 @strategies.composite

@@ -76,7 +76,7 @@ class Lookup:
 
     def __init__(self):
         self.found = types.SimpleNamespace(
-            uuid=SERVER, project_id='p', host='n1', locked=False)
+            uuid=SERVER, project_id='p', user_id='u', host='n1', locked=False)
         self.migrations = [migration()]
         self.down = set()
         self.hosts = ['n1', 'n2']

@@ -22,7 +22,8 @@ class TestFilter(fakes.ApiCase):
         self.app._ours = None
         for path in ('/servers', f'/servers/{fakes.SERVER}', '/os-services', '/', '',
                      '/servers/detail', f'/servers/{fakes.SERVER}/migrations',
-                     f'/servers/{fakes.SERVER}/os-interface', '/os-migrations'):
+                     f'/servers/{fakes.SERVER}/os-interface', '/os-migrations',
+                     '/os-migration'):
             self.assertEqual(202, self.call('GET', path).code)
 
     @ddt.data(('GET', ''), ('GET', '.json'), ('POST', '/other'), ('GET', '/policy/more'),
@@ -35,7 +36,9 @@ class TestFilter(fakes.ApiCase):
 
     @ddt.data('/servers/x/y/migrations/5/policy', '/x/servers/y/migrations/5/policy',
               '/a/b/servers/c/migrations/5/policy', '/servers//migrations/5/policy',
-              '/servers/a/migrations//policy', '/os-migrations/cancel/all')
+              '/servers/a/migrations//policy', '/os-migrations/cancel/all',
+              '/os-migration-capacity/n1/limits', '/os-migration-capacities',
+              '/x/y/os-migration-capacity')
     def test_paths_that_only_look_like_ours(self, path):
         self.call('GET', path)
         self.assertEqual(1, len(self.nova.seen))

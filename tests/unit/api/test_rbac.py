@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 _ADMIN = {'admin', 'manager', 'member', 'reader'}
 _MANAGER = {'manager', 'member', 'reader'}
 _ALL = (rbac_mod.SHOW, rbac_mod.TUNE, rbac_mod.POST_COPY, rbac_mod.PAUSE, rbac_mod.REQUEST,
-        rbac_mod.CANCEL_ALL, rbac_mod.RECOVERY)
+        rbac_mod.CANCEL_ALL, rbac_mod.RECOVERY, rbac_mod.CAPACITY, rbac_mod.SET_CAPACITY)
 
 
 def context(roles, project='p', **more):

@@ -12,12 +12,13 @@ from nova_migpolicy.api import schemas
 from nova_migpolicy.policy import keys
 
 _ALL = ('tuning', 'request_policy', 'action', 'cancel', 'timeline_query',
-        'recovery_query')
+        'host_query', 'capacity')
 _ANY = strategies.recursive(
     strategies.none() | strategies.booleans() | strategies.integers()
     | strategies.floats() | strategies.text(),
     lambda inner: strategies.lists(inner) | strategies.dictionaries(
-        strategies.sampled_from(['tuning', 'cancel', 'host', 'limit', 'pause', *keys.KEYS]),
+        strategies.sampled_from(['tuning', 'cancel', 'host', 'limit', 'pause', 'capacity',
+                                 *schemas.LIMITS, *keys.KEYS]),
         inner))
 
 
@@ -47,6 +48,10 @@ class TestSchemas(testtools.TestCase):
     def test_each_key_that_a_request_may_have(self):
         for key in keys.requestable():
             schemas.check('request_policy', {key.name: default(key)})
+
+    @ddt.data('drain', 'user', 'maintenance', 0, 100)
+    def test_priority(self, given):
+        schemas.check('request_policy', {'priority': given})
 
     @ddt.data('none', ['none'], [])
     def test_no_remedy(self, given):
@@ -81,7 +86,11 @@ class TestSchemas(testtools.TestCase):
     @ddt.data((None, 'os-migrateLive.migpolicy: None is not of type'),
               ({}, 'os-migrateLive.migpolicy: {}'),
               ({'profil': 'x'}, "os-migrateLive.migpolicy: there is no 'profil' here; did you"),
-              ({'priority': 101}, 'os-migrateLive.migpolicy.priority: 101 is greater'))
+              ({'priority': 101}, 'os-migrateLive.migpolicy.priority = 101: it has to be drain'),
+              ({'priority': -1}, 'user (50), maintenance (20), or a number from 0 to 100'),
+              ({'priority': 'urgent'}, "priority = 'urgent': it has to be drain (100), user"),
+              ({'priority': '50'}, "priority = '50': it has to be drain (100), user (50)"),
+              ({'priority': True}, 'priority = True: it has to be drain (100), user (50)'))
     @ddt.unpack
     def test_wrong_request(self, given, words):
         self.refused(words, 'request_policy', given, 'os-migrateLive.migpolicy')

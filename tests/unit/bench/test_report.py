@@ -14,6 +14,7 @@ from bench.faults import plan
 from bench.faults import play
 from bench import report
 from lab import needs
+from tests.unit.bench.storm import cases
 
 
 class TestReport(testtools.TestCase):
@@ -39,6 +40,15 @@ class TestReport(testtools.TestCase):
         self.assertIn('## Faults in the middle of migrations\n\n```\n', told)
         self.assertIn('stock: 1 faults of seed 3 on Nova 34: 1 violations (1 two copies)', told)
         self.assertIn('stock, seed 3 number 4: ', told)
+
+    def test_storm(self):
+        storm = cases.storm(cases.move(), cases.lost())
+        found = {'storm': [storm.to_dict()], 'failed': {}, 'nova': '34', 'guests': 2,
+                 'link_mib_s': 50.0, 'timeout_s': 300.0, 'ideal_s': 2.0, 'png': 'storm.png'}
+        told = self.written(found)
+        self.assertIn('## Storm on real QEMU\n\n```\n2 guests from n1 and n2 to n3', told)
+        self.assertIn('![Storm on real QEMU](plots/storm.png)', told)
+        self.assertNotIn('plots', self.written({**found, 'png': ''}))
 
     def test_a_file_of_something_else(self):
         found = self.assertRaises(needs.LabError, self.written, {'stories': []})

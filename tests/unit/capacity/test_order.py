@@ -4,7 +4,6 @@
 import testtools
 
 from nova_migpolicy.capacity import order
-from nova_migpolicy import exception
 
 
 def queue(*tickets):
@@ -22,18 +21,6 @@ def drained(made, now_s):
         made.take(name)
         taken.append(name)
     return taken
-
-
-class TestPoints(testtools.TestCase):
-
-    def test_classes_and_numbers(self):
-        self.assertEqual([100, 50, 20, 0, 77], [
-            order.points(one) for one in ('drain', 'user', 'maintenance', 0, 77)])
-
-    def test_nonsense(self):
-        for wrong in ('urgent', '50', -1, 101, 1.0, None, True, ['drain']):
-            error = self.assertRaises(exception.BadValue, order.points, wrong)
-            self.assertIn('drain, user, maintenance, or a number from 0 to 100', str(error))
 
 
 class TestOrder(testtools.TestCase):

@@ -139,22 +139,6 @@ class TestCalls(testtools.TestCase):
         ends.end('n1', 1)
         self.assertEqual(['m3'], ends.flowing('n1'))
 
-    def test_another_priority(self):
-        ends = ends_mod.Ends(out=0, into=1)
-        ends.ask('n1', want(1), want(2), want(3), want(4))
-        ends.wait(20.0)
-        ends.take(ends.sources['n1'].set_priority(ends.now_s, 'm4', 100))
-        ends.take(ends.sources['n1'].set_priority(ends.now_s, 'm1', 100))
-        ends.take(ends.sources['n1'].set_priority(ends.now_s, 'm9', 100))
-        ends.deliver()
-        ends.end('n1', 1)
-        self.assertEqual(['m4'], ends.flowing('n1'))
-        ends.take(ends.sources['n1'].set_priority(ends.now_s, 'm3', 51))
-        ends.take(ends.sources['n1'].set_priority(ends.now_s, 'm3', 50))
-        ends.deliver()
-        self.assertEqual(['m2', 'm3'], [
-            one.migration for one in ends.destination.in_order(ends.now_s)])
-
     def test_a_raised_limit(self):
         ends = ends_mod.Ends(out=1, into=0)
         ends.ask('n1', want(1), want(2), want(3))
@@ -224,6 +208,19 @@ class TestRestart(testtools.TestCase):
         ends.wait(limits_mod.LEASE_S * 2)
         self.assertEqual((['m1'], ['m1']), (ends.flowing('n1'), ends.holders()))
 
+    def test_more_is_known_of_one_that_was_adopted(self):
+        ends = ends_mod.Ends(alone_above_mib=1000.0)
+        for name, cost_mib in (('5f0c', 0.0), ('db-1', 2000.0)):
+            ends.take(ends.sources['n1'].adopt(
+                ends.now_s, outgoing.Want('m1', name, 'n2', cost_mib=cost_mib)))
+            ends.deliver()
+            self.assertEqual([name], [one.server for one in ends.destination.holders()])
+        # What it costs counts as well.
+        ends.ask('n3', want(2))
+        self.assertEqual(['m1'], ends.holders())
+        ends.end('n1', 1)
+        self.assertEqual(['m2'], ends.holders())
+
     def test_one_that_waits_is_adopted(self):
         ends = ends_mod.Ends(out=1, into=1)
         ends.ask('n3', want(9))
@@ -252,19 +249,29 @@ class TestWithout(testtools.TestCase):
 
     def test_the_own_place_is_enough(self):
         self.source.ask(0.0, want(1, 'n8'))
-        turn = self.source.set_slots(0.1, 'n8', False)
-        self.assertEqual((('m1',), ()), (turn.granted, turn.sends))
-        turn = self.source.ask(0.2, want(2, 'n8'))
-        self.assertEqual(((), ()), (turn.granted, turn.sends))
-        turn = self.source.end(0.3, 'm1')
-        self.assertEqual((('m2',), ()), (turn.granted, turn.sends))
+        self.assertEqual(('m1',), self.source.set_slots(0.1, 'n8', False).granted)
+        self.assertEqual((), self.source.ask(0.2, want(2, 'n8')).granted)
+        self.assertEqual(('m2',), self.source.end(0.3, 'm1').granted)
 
-    def test_it_is_sent_nothing(self):
+    def test_it_is_told_of_them_all_the_same(self):
         self.source.set_slots(0.0, 'n8', False)
         self.source.ask(0.0, want(1, 'n8'))
         self.source.ask(0.0, want(2, 'n8'))
-        for second in range(1, 100):
-            self.assertEqual((), self.source.wake(float(second)).sends)
+        told = [one for second in range(1, 101) for one in self.source.wake(float(second)).sends]
+        self.assertEqual({('m1', messages.Hold), ('m2', messages.Ask)},
+                         {(one.migration, type(one)) for one in told})
+        self.assertEqual(20, len(told))
+        # The other one's turn comes all the same.
+        self.assertEqual(('m2',), self.source.end(101.0, 'm1').granted)
+
+    def test_what_it_was_told_before_counts_no_more(self):
+        source = outgoing.Outgoing('n1', 100, Limits(1, 2))
+        source.ask(0.0, want(1))
+        source.receive(0.1, queued('m1', 1, 1))
+        self.assertIn('n2', source.wait('m1').sentence)
+        source.adopt(0.2, want(2))
+        source.set_slots(0.3, 'n2', False)
+        self.assertIn('for an outgoing slot on n1', source.wait('m1').sentence)
 
     def test_one_that_gets_the_plugin(self):
         self.source.set_slots(0.0, 'n8', False)

@@ -124,18 +124,22 @@ class TestChannel(testtools.TestCase):
     @ddt.data(None, 'text', {}, {'status': '200'}, {'status': True})
     def test_answers_in_another_form(self, answer):
         self.answered(answer)
-        self.refused(409, 'is of another version')
+        self.refused(409, 'is of another version', client.OtherVersion)
 
     def test_another_version(self):
         self.serve('migpolicy', NewerPlugin(None))
-        self.refused(409, 'nova_migpolicy on n1 is of another version than in nova-api')
-        self.assertIn('Endpoint does not support RPC version 1.0', self.log.output)
+        for _ in range(2):
+            self.refused(409, 'nova_migpolicy on n1 is of another version than in nova-api',
+                         client.OtherVersion)
+        # Who asks again and again fills no log.
+        self.assertEqual(1, self.log.output.count(
+            'n1 is of another version: Endpoint does not support RPC version 1.0'))
 
     def test_another_method(self):
         self.serve('migpolicy', Plugin(None))
         newer = {**protocol.METHODS, 'of_a_newer_version': PROGRESS}
         self.useFixture(fixtures.MockPatchObject(protocol, 'METHODS', newer))
-        self.refused(409, 'another version', method='of_a_newer_version')
+        self.refused(409, 'another version', client.OtherVersion, method='of_a_newer_version')
 
     def test_it_fails(self):
         self.serve('migpolicy', Plugin(KeyError('a bug')))
@@ -159,15 +163,39 @@ class TestChannel(testtools.TestCase):
         self.addCleanup(busy.is_over.set)
         self.refused(503, 'nova_migpolicy on n1 did not answer within 0.05 s, though it runs')
 
-    @ddt.data((messaging.MessageUndeliverable(None, None, None, None), 409, 'does not answer'),
-              (messaging.MessageDeliveryFailure('no bus'), 503, 'took no message for n1'),
-              (messaging.RPCVersionCapError('1.0', '0.9'), 409, 'another version'),
-              (messaging.RemoteError('NoSuchMethod', 'x', []), 409, 'another version'),
-              (messaging.RemoteError('ValueError', 'x', []), 503, 'failed; the log of'))
+    @ddt.data((messaging.MessageUndeliverable(None, None, None, None), client.Off, 503,
+               'nova-compute on n1 did not answer'),
+              (messaging.MessageDeliveryFailure('no bus'), client.Unreachable, 503,
+               'took no message for n1'),
+              (messaging.RPCVersionCapError('1.0', '0.9'), client.OtherVersion, 409,
+               'another version'),
+              (messaging.RemoteError('NoSuchMethod', 'x', []), client.OtherVersion, 409,
+               'another version'),
+              (messaging.RemoteError('ValueError', 'x', []), client.Unreachable, 503,
+               'failed; the log of'))
     @ddt.unpack
-    def test_the_bus_fails(self, error, code, words):
+    def test_the_bus_fails(self, error, kind, code, words):
         with mock.patch.object(rpc.TRANSPORT._driver, 'send', side_effect=error):
-            self.refused(code, words)
+            self.refused(code, words, kind)
+
+    def test_no_queue_where_nova_compute_runs(self):
+        send = rpc.TRANSPORT._driver.send
+        undeliverable = messaging.MessageUndeliverable(None, None, None, None)
+        self.serve('compute', Compute())
+
+        def only_novas(target, *args, **kwargs):
+            if target.topic == 'migpolicy':
+                raise undeliverable
+            return send(target, *args, **kwargs)
+
+        with mock.patch.object(rpc.TRANSPORT._driver, 'send', only_novas):
+            self.refused(409, 'nova-compute on n1 runs, but nova_migpolicy does not answer there')
+
+    def test_whether_it_answers(self):
+        self.impatient()
+        self.assertFalse(self.channel.answers(self.context, 'n1'))
+        self.serve('migpolicy', Plugin(None))
+        self.assertTrue(self.channel.answers(self.context, 'n1'))
 
     def test_all_waits_leave_room_in_two_seconds(self):
         answer_s, ping_s = PROGRESS.patience

@@ -26,11 +26,14 @@ ARGUMENTS = {
     'take_over': ('server', 'migration'),
     'use_release': ('server', 'migration'),
     'undecided': (), 'recovery': ('server', 'migration'),
-    'discard': ('server',),
+    'discard': ('server',), 'note_named': ('server', 'request_id'),
+    'request': ('server', 'request_id'),
+    'capacity': (), 'set_capacity': ('max_outgoing', 'max_incoming'), 'slots': ('messages',),
 }
 FINE = {'server': SERVER, 'migration': MIGRATION, 'after': 0, 'limit': 10, 'kinds': ['sample'],
         'changes': {'bandwidth_mib_s': 5, 'remedies': ['downtime']}, 'release': [],
-        'action': 'cancel', 'request_id': 'r', 'values': {'profile': 'balanced'}}
+        'action': 'cancel', 'request_id': 'r', 'values': {'profile': 'balanced'},
+        'max_outgoing': 3, 'max_incoming': None, 'messages': [{'kind': 'ask', 'number': 7}]}
 
 _values = strategies.recursive(
     strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats()

@@ -15,6 +15,7 @@ from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy.compute import pending
 from nova_migpolicy.compute import request_policies
 from nova_migpolicy.compute import service
+from nova_migpolicy.compute import slots as slots_mod
 from nova_migpolicy.monitor import commands
 from nova_migpolicy.monitor import inbox as inbox_mod
 from nova_migpolicy.monitor import journal as journal_mod
@@ -55,6 +56,7 @@ class ControlBase(testtools.TestCase):
         self.early = pending.EarlyOrders()
         self.recall = mock.Mock()
         self.requests = request_policies.RequestPolicies(self.folder / 'requests')
+        self.slots = mock.create_autospec(slots_mod.Slots, instance=True)
         self.control = service.MigrationService(
             self.current, early=self.early, requests=self.requests,
             queue=pending.NovaQueue(lambda: self.waiting, 'n1'), recall=self.recall,
@@ -65,7 +67,7 @@ class ControlBase(testtools.TestCase):
             whereabouts=lambda server: self.whereabouts,
             take_over=lambda context, server, migration: None,
             discard=self.discard,
-            written=written.Records(self.folder / written.FOLDER))
+            written=written.Records(self.folder / written.FOLDER), slots=self.slots)
 
     def run_session(self, given=None, closed=False):
         resolved = resolve.resolve(resolve.Sources())

@@ -58,6 +58,22 @@ class RequestsTest(testtools.TestCase):
         self.assertEqual({}, self.requests.take(self.server, request_id()))
         self.assertEqual({}, self.requests.take(self.server, self.request))
 
+    def test_a_host_that_was_named(self):
+        self.requests.note_named(self.server, self.request)
+        again = request_policies.RequestPolicies(self.folder)
+        self.assertTrue(again.is_named(self.server, self.request))
+        self.assertEqual({}, again.read(self.server, self.request))
+        for server, request in ((self.server, request_id()), (str(uuid.uuid4()), self.request),
+                                (self.server, '../x'), ('x', self.request)):
+            self.assertFalse(again.is_named(server, request))
+        self.requests.keep(self.server, self.request, {'profile': 'evacuate'})
+        self.assertEqual({'profile': 'evacuate'}, again.take(self.server, self.request))
+        self.assertFalse(again.is_named(self.server, self.request))
+        again.note_named(self.server, self.request)
+        again.drop(self.server, self.request)
+        self.assertEqual([], list(self.folder.iterdir()))
+        self.assertRaises(ValueError, again.note_named, self.server, '../x')
+
     def test_dropped_alone(self):
         for name in (self.request, request_id()):
             self.requests.keep(self.server, name, {'profile': 'evacuate'})

@@ -6,17 +6,24 @@ What is asked to be done to them is done, kept for later, or refused with the re
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import types
+from unittest import mock
 import uuid
 
 import fixtures
 
+from nova_migpolicy.capacity import limits as limits_mod
+from nova_migpolicy.capacity import waits
 from nova_migpolicy.channel import protocol
+from nova_migpolicy.channel import server as server_mod
 from nova_migpolicy.compute import migration as migration_mod
 from nova_migpolicy.compute import service
 from nova_migpolicy import exception
 from nova_migpolicy.monitor import inbox as inbox_mod
+from nova_migpolicy.monitor import journal as journal_mod
+from nova_migpolicy.policy import resolve
 from nova_migpolicy.recovery import evidence
 from nova_migpolicy import vocabulary
 from nova_migpolicy import written
@@ -83,6 +90,56 @@ class ControlTest(controlled.ControlBase):
         self.waiting[SERVER] = (record, types.SimpleNamespace(
             running=lambda: False, done=lambda: True))
         self.assertIsNone(self.control.progress(SERVER, MIGRATION).body)
+
+    def park(self, profile='balanced'):
+        """Let one wait for its slots."""
+        current = self.hand_over()
+        current.resolved = resolve.resolve(resolve.Sources(request={'profile': profile}))
+        current.parked = lambda: waits.Wait('n2', vocabulary.INCOMING_SLOT, 2, 2)
+        return current
+
+    def test_one_that_waits_for_its_slots_says_so(self):
+        """The session, if it has one, knows it too."""
+        self.park('nova')
+        found = self.control.progress(SERVER, MIGRATION).body
+        self.assertEqual((vocabulary.WAITING, 'for an incoming slot on n2 (2 of 2 used)'),
+                         (found['phase'], found['waits_for']))
+
+    def test_orders_to_one_that_waits_for_its_slots(self):
+        for action in (vocabulary.PAUSE, vocabulary.START_POST_COPY):
+            self.park()
+            self.assertIn('not possible in the phase waiting for a slot (for an incoming slot on '
+                          'n2', self.control.act(SERVER, MIGRATION, action).message)
+            self.park('nova')
+            self.assertEqual(migration_mod.STOCK,
+                             self.control.act(SERVER, MIGRATION, action).message)
+        self.park()
+        self.assertIn('waiting for a slot',
+                      self.control.tune(SERVER, MIGRATION, {'on_stall': 'pause'}, []).message)
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova_migpolicy.compute.migration.ANSWER_S', 0.0))
+        for profile in ('balanced', 'nova'):
+            for action in (vocabulary.CANCEL, vocabulary.FORCE_COMPLETE):
+                current = self.park(profile)
+                found = self.control.act(SERVER, MIGRATION, action)
+                self.assertEqual((protocol.ACCEPTED, vocabulary.WAITING),
+                                 (found.status, found.body['phase']))
+                self.assertIn('waiting for an incoming slot on n2', found.body['reason'])
+                self.assertTrue(current.inbox.holds(action))
+                self.assertTrue(current.stir.is_set())
+
+    def test_the_timeline_of_one_that_waits_has_the_reason(self):
+        """It has no start yet, by which it would be known whose it is."""
+        path = journal_mod.file_for(self.folder, MIGRATION)
+        session = self.run_session()
+        session.journal = journal_mod.Journal(path, 0.0, 1 << 20)
+        self.assertEqual([], self.control.timeline(SERVER, MIGRATION, 0, 9, []).body['records'])
+        session.journal.add(vocabulary.EVENT, 1.0, text='waiting for an incoming slot')
+        [found] = self.control.timeline(SERVER, MIGRATION, 0, 9, []).body['records']
+        self.assertEqual('waiting for an incoming slot', found['text'])
+        for server, migration in ((str(uuid.uuid4()), MIGRATION), (SERVER, str(uuid.uuid4()))):
+            self.assertEqual([], self.control.timeline(
+                server, migration, 0, 9, []).body['records'])
 
     def test_another_migration_of_a_server_in_the_queue_is_not_in_it(self):
         self.wait_in_queue(migration=str(uuid.uuid4()))
@@ -158,6 +215,14 @@ class ChangeTest(controlled.ControlBase):
         self.newest_request = f'req-{uuid.uuid4()}'
         found = self.control.policy(None, SERVER, MIGRATION).body
         self.assertEqual('profile balanced', found['origins']['on_stall'])
+
+    def test_that_a_request_names_its_destination(self):
+        answer = self.control.note_named(SERVER, '../x')
+        self.assertEqual((protocol.BAD_REQUEST, "'../x' is no request id"),
+                         (answer.status, answer.message))
+        self.assertFalse(self.control.request(SERVER, REQUEST).body['names_host'])
+        self.assertEqual(protocol.OK, self.control.note_named(SERVER, REQUEST).status)
+        self.assertTrue(self.control.request(SERVER, REQUEST).body['names_host'])
 
     def test_an_order_while_it_is_prepared_waits_for_its_monitor(self):
         current = self.hand_over()
@@ -458,3 +523,83 @@ class RecoveryTest(controlled.ControlBase):
         for server, migration in ((cases.OTHER, record.migration),
                                   (record.server, cases.OTHER)):
             self.assertIsNone(self.control.recovery(server, migration).body['migration'])
+
+
+class SlotsTest(controlled.ControlBase):
+    """What other hosts say of slots, what an operator is shown of them, and other limits."""
+
+    def setUp(self):
+        super().setUp()
+        self.slots.limits = limits_mod.Limits(2, 3, 5.0)
+        self.slots.state.return_value = {
+            service.NOVAS_LIMIT: 8, 'outgoing': {'limit': 2}, 'incoming': {'limit': 3}}
+        self.slots.change_limits.side_effect = lambda given: (
+            self.slots.limits, dataclasses.replace(self.slots.limits, **given))
+
+    def test_what_another_host_says(self):
+        answer = self.control.slots([{'kind': 'ask'}, {'kind': 'take'}])
+        self.assertEqual((protocol.OK, {}), (answer.status, answer.body))
+        self.assertEqual([mock.call({'kind': 'ask'}), mock.call({'kind': 'take'})],
+                         self.slots.receive.call_args_list)
+
+    def test_nonsense_of_another_host(self):
+        self.slots.receive.side_effect = [
+            exception.BadMessage('there is no kind in it'), None, exception.BadMessage('odd')]
+        answer = self.control.slots([{}, {'kind': 'ask'}, {}])
+        self.assertEqual((protocol.BAD_REQUEST, 'there is no kind in it, and 1 more'),
+                         (answer.status, answer.message))
+        # It costs the others nothing.
+        self.assertEqual(3, self.slots.receive.call_count)
+        self.slots.receive.side_effect = exception.BadMessage('odd')
+        self.assertEqual('odd', self.control.slots([{}]).message)
+
+    def test_capacity(self):
+        answer = self.control.capacity()
+        self.assertEqual((protocol.OK, self.slots.state.return_value),
+                         (answer.status, answer.body))
+
+    def test_other_limits_leave_the_rest_as_it_is(self):
+        for given, before, now in (
+                ((5, None), {'max_outgoing': 2}, limits_mod.Limits(5, 3, 5.0)),
+                ((None, 0), {'max_incoming': 3}, limits_mod.Limits(2, 0, 5.0)),
+                ((0, 7), {'max_outgoing': 2, 'max_incoming': 3}, limits_mod.Limits(0, 7, 5.0)),
+                ((2, None), {'max_outgoing': 2}, limits_mod.Limits(2, 3, 5.0))):
+            answer = self.control.set_capacity(*given)
+            self.assertEqual((protocol.OK, {
+                'before': before, 'now': {name: getattr(now, name) for name in before},
+                service.NOVAS_LIMIT: 8}), (answer.status, answer.body))
+            self.assertEqual({name: getattr(now, name) for name in before},
+                             self.slots.change_limits.call_args.args[0])
+
+    def test_limits_that_cannot_be(self):
+        answer = self.control.set_capacity(-1, None)
+        self.assertEqual(protocol.BAD_REQUEST, answer.status)
+        self.assertIn('max_outgoing = -1: it has to be a whole number', answer.message)
+
+    def test_as_the_channel_calls_them(self):
+        endpoint = server_mod.Endpoint(self.control)
+        self.assertEqual(8, endpoint.capacity(None)['body'][service.NOVAS_LIMIT])
+        self.assertEqual({'max_outgoing': 4}, endpoint.set_capacity(
+            None, max_outgoing=4, max_incoming=None)['body']['now'])
+        for wrong in ({'max_outgoing': 4}, {'max_outgoing': '4', 'max_incoming': None},
+                      {'max_outgoing': True, 'max_incoming': None},
+                      {'max_outgoing': -1, 'max_incoming': None}):
+            self.assertEqual(protocol.BAD_REQUEST,
+                             endpoint.set_capacity(None, **wrong)['status'])
+        self.assertEqual(1, self.slots.change_limits.call_count)
+
+    def test_one_that_waits_says_what_for(self):
+        self.run_session().is_watched = False
+        wait = waits.Wait('n2', vocabulary.INCOMING_SLOT, 2, 2, place=1, waiting=2)
+        self.current[SERVER].parked = lambda: wait
+        self.current[SERVER].session.view = lambda: vocabulary.blank_status(
+            phase=vocabulary.WAITING, waits_for=wait.sentence)
+        answer = self.control.tune(SERVER, MIGRATION, {'on_stall': 'pause'}, [])
+        self.assertEqual(protocol.CONFLICT, answer.status)
+        self.assertIn('retune: not possible in the phase waiting for a slot (1st of 2 for an '
+                      'incoming slot on n2 (2 of 2 used))', answer.message)
+        self.useFixture(fixtures.MockPatchObject(migration_mod, 'ANSWER_S', 0.0))
+        answer = self.control.act(SERVER, MIGRATION, vocabulary.CANCEL)
+        self.assertEqual((protocol.ACCEPTED, vocabulary.WAITING),
+                         (answer.status, answer.body['phase']))
+        self.assertIn('waiting 1st of 2 for an incoming slot on n2', answer.body['reason'])

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import types
 
 import libvirt
@@ -24,7 +23,7 @@ from nova_migpolicy.monitor import link_rates
 from nova_migpolicy.monitor import outcome as outcome_mod
 from nova_migpolicy.policy import resolve
 from nova_migpolicy import vocabulary
-from tests.unit.compute import cases
+from tests.unit.compute import sessions
 from tests.unit.monitor import fakes
 from tests.unit.recovery import cases as recovery_cases
 
@@ -36,31 +35,7 @@ UNTOUCHED = {'fields': {}, 'origins': {}, 'request': {}, 'retuned': {}, 'held': 
 REFUSED = fakes.error(libvirt.VIR_ERR_OPERATION_FAILED, 'not now')
 
 
-class SessionCase(testtools.TestCase):
-
-    def build(self, answers=None, circumstances=None, outside=None, **policy):
-        """Make a session whose guest answers each monitor command as told, else with nothing."""
-        self.domain = fakes.Domain(**{'XMLDesc': '<domain/>', **(answers or {})})
-        self.commands = []
-
-        def send(domain, text):
-            command = json.loads(text)['execute']
-            self.commands.append(command)
-            said = (answers or {}).get(command, {})
-            return json.dumps(said if 'error' in said else {'return': said})
-
-        box = inbox_mod.Inbox()
-        resolved = resolve.resolve(resolve.Sources(flavor=policy))
-        return session_mod.Session(
-            session_mod.MigrationFacts(
-                instance=types.SimpleNamespace(uuid='s'), migration='m', destination='n2',
-                resolved=resolved, resolver=lambda retune: resolved, memory_bytes=1 << 30,
-                link_mib_s=None, circumstances=cases.at(**(circumstances or {}))),
-            guest_mod.MigratingGuest(self.domain, send), box,
-            journal_mod.Journal(None, 0.0, 0), link_rates.LinkRates(None), outside=outside)
-
-
-class SessionTest(SessionCase):
+class SessionTest(sessions.SessionCase):
 
     def make(self, *args, **kwargs):
         """Build a session, and prepare its migration."""
@@ -220,7 +195,7 @@ class TestLimit(testtools.TestCase):
             migrateSetMaxDowntime=REFUSED, migrateGetMaxDowntime=REFUSED))
 
 
-class TakeOverTest(SessionCase):
+class TakeOverTest(sessions.SessionCase):
     """What is taken over of a migration that another process has steered until now."""
 
     def take(self, answers=None, policy=None, was_paused=False, **keys):

@@ -113,7 +113,7 @@ class StoppingTest(testtools.TestCase):
     def test_what_is_left_is_watched_until_nova_has_nothing_else_to_do(self):
         self.busy = True
         self.add('a')
-        self.add('b', session=False)
+        self.add('c', session=False, stock=mock.Mock())
         self.stop(vocabulary.LEAVE)
         asked, novas = threading.Semaphore(0), {'needs': True}
 
@@ -127,6 +127,25 @@ class StoppingTest(testtools.TestCase):
             self.assertTrue(asked.acquire(timeout=LONG_S))
         self.assertFalse(self.current['a'].leave.is_given)
         novas['needs'] = False
+        thread.join(LONG_S)
+        self.assertFalse(thread.is_alive())
+
+    def test_one_that_has_not_begun_is_rolled_back_before(self):
+        self.add('a')
+        self.add('b', session=False)
+        self.stop(vocabulary.LEAVE)
+        looked, is_done = threading.Semaphore(0), self.tested._is_done
+
+        def look(needs_time):
+            looked.release()
+            return is_done(needs_time)
+
+        self.tested._is_done = look
+        thread = self.waits()
+        for _ in range(3):
+            self.assertTrue(looked.acquire(timeout=LONG_S))
+        self.assertTrue(thread.is_alive())
+        del self.current['b']
         thread.join(LONG_S)
         self.assertFalse(thread.is_alive())
 

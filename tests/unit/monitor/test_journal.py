@@ -146,6 +146,8 @@ class JournalTest(testtools.TestCase):
             self.assertFalse(kept.has_begun)
         self.assertTrue(self.earlier(('start', {}), ('event', {'text': 'x'})).has_begun)
         self.path.write_bytes(b'')
+        self.assertTrue(self.earlier(('event', {'text': 'it waits'}), ('start', {})).has_begun)
+        self.path.write_bytes(b'')
         self.assertFalse(self.earlier(('event', {'text': 'it is taken up'})).has_begun)
 
     def test_the_throttle_that_an_earlier_process_has_set_last(self):

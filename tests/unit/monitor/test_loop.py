@@ -31,7 +31,8 @@ from tests.unit.monitor import scripted
 class LoopTest(testtools.TestCase):
 
     def run_loop(self, domain, controller, rounds, error=None, shared=False, too_late=(),
-                 was_paused=False, neighbours=None, outside=None, leave=None, obstacle=None):
+                 was_paused=False, neighbours=None, outside=None, leave=None, obstacle=None,
+                 flowed=lambda: None):
         self.clock = fakes.Clock()
         self.call = outcome_mod.MigrateCall(started=True)
         self.host = scripted.Host()
@@ -44,7 +45,8 @@ class LoopTest(testtools.TestCase):
             call=self.call, policy_in_force=scripted.no_retune(), host=self.host,
             sleep=self.clock.sleep,
             cap_is_shared=shared, was_paused=was_paused, neighbours=neighbours,
-            ended_outside=lambda: outside, leave=leave, stay_obstacle=obstacle)
+            ended_outside=lambda: outside, leave=leave, stay_obstacle=obstacle,
+            flowed=flowed)
         return self.monitor.run()
 
     def kinds(self, kind):
@@ -467,6 +469,36 @@ class LoopTest(testtools.TestCase):
         _, ended, asked = self.end_by(
             fakes.RUNNING, fakes.error(libvirt.VIR_ERR_OPERATION_ABORTED), 'a bug')
         self.assertEqual((outcome_mod.End.CANCELLED, 0), (ended.end, asked))
+
+    def test_its_link_is_free_before_anybody_is_asked(self):
+        told = []
+
+        def ask():
+            told.append('asked')
+
+        self.run_loop(
+            fakes.Domain(jobStats=[scripted.RUNNING_JOB, {'type': 0}],
+                         state=(libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER)),
+            scripted.Controller(), [[]], fakes.error(libvirt.VIR_ERR_OPERATION_ABORTED),
+            obstacle=ask, flowed=lambda: told.append('free'))
+        self.assertEqual(['free', 'asked'], told)
+
+    def test_the_link_is_free_once_nothing_flows_also_where_memory_has_still_to_come(self):
+        broken = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
+        for state, error, end in (
+                (fakes.RUNNING, None, outcome_mod.End.COMPLETED),
+                (broken, fakes.error(1), outcome_mod.End.BROKEN)):
+            told = []
+            ended = self.run_loop(
+                fakes.Domain(jobStats=[scripted.RUNNING_JOB, {'type': 0}], state=state),
+                scripted.Controller(), [[]], error, flowed=lambda told=told: told.append('free'))
+            self.assertEqual((end, ['free']), (ended.end, told))
+
+    def test_an_error_of_who_is_told_changes_nothing(self):
+        ended = self.run_loop(
+            fakes.Domain(jobStats=scripted.RUNNING_JOB), scripted.Controller(), [[]],
+            flowed=mock.Mock(side_effect=RuntimeError('a bug')))
+        self.assertIs(outcome_mod.End.COMPLETED, ended.end)
 
     def test_an_answer_that_fails_is_none(self):
         domain = fakes.Domain(jobStats=[scripted.RUNNING_JOB, {'type': 0}],

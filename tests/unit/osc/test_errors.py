@@ -28,7 +28,7 @@ class ErrorsTest(cloud.CloudTest):
         self.assertEqual('Host n1 has no plugin; install it there.',
                          self.error(fault(409, 'Host n1 has no plugin; install it there.')))
         self.assertEqual(
-            'Host n1 is down. The migration itself is not touched by this: try again in a moment.',
+            'Host n1 is down. No migration is touched by this: try again in a moment.',
             self.error(fault(503, 'Host n1 is down', 'serviceUnavailable')))
         self.assertIn('Ask an administrator', self.error(
             fault(403, "Policy doesn't allow migpolicy:show to be performed.", 'forbidden')))
@@ -82,4 +82,4 @@ class ErrorsTest(cloud.CloudTest):
         self.assertEqual('compute 2.60', self.requests[0].headers['OpenStack-API-Version'])
 
     def test_they_are_osc_libs(self):
-        self.assertIn('down. The migration', str(errors.Refused(503, 'down.')))
+        self.assertIn('down. No migration', str(errors.Refused(503, 'down.')))

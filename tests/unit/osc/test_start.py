@@ -12,6 +12,8 @@ from tests.unit.osc import cloud
 START = ('server', 'migration', 'start')
 ACTION = f'POST /servers/{cloud.SERVER}/action'
 ACCEPTED = cloud.Answer(202)
+WISH = {'priority': 'drain', 'on_busy_destination': 'wait'}
+SHOWN = 'priority=drain, on_busy_destination=wait'
 
 
 def rows(*found):
@@ -73,6 +75,8 @@ class OneTest(StartTest):
                 (('--set', 'max_downtime=3'), 'did you mean max_downtime_ms'),
                 (('--set', 'colour=red'), 'there is profile'),
                 (('--set', 'max_downtime_ms=0'), 'below the minimum of 1'),
+                (('--set', 'priority=urgent'), "--set priority 'urgent': it has to be drain"),
+                (('--set', 'priority=101'), 'maintenance (20), or a number from 0 to 100.'),
                 (('--profile', 'no such'), 'a name has letters'),
                 (('--profile', 'a', '--set', 'profile=b'), 'different profiles')):
             self.assertIn(said, self.error('db-1', *words))
@@ -144,9 +148,117 @@ class HostTest(StartTest):
         self.assertEqual(0, out[0])
         for number in range(4):
             self.assertIn(f's{number}: outcome: completed after 31 s', out[1])
-            self.assertEqual({'timeout_seconds': 300}, self.sent(
+            self.assertEqual({'timeout_seconds': 300, **WISH}, self.sent(
                 'POST', f'{self.ids[number]}/action')[0].json()['os-migrateLive']['migpolicy'])
         self.assertIn('4 servers on n1, migrations of 4 asked for', out[2])
+
+    def none_runs(self):
+        """Forget what was asked before."""
+        self.requests.clear()
+        self.answers['GET /os-migrations'] = [rows(), self.answers['GET /os-migrations'][-1]]
+
+    def policies(self):
+        """The policies of all requests, in their order."""
+        return [one.json()['os-migrateLive'].get('migpolicy')
+                for one in self.sent('POST', '/action')]
+
+    def test_what_a_drain_wishes_unless_something_else_is_given(self):
+        for words, policy in (
+                ((), WISH), (('--set', 'priority=user'), {**WISH, 'priority': 50}),
+                (('--set', 'priority=0'), {**WISH, 'priority': 0}),
+                (('--set', 'on_busy_destination=auto'), {**WISH, 'on_busy_destination': 'auto'}),
+                (('--host', 'n2'), {'priority': 'drain'}),
+                (('--profile', 'evacuate'), {'profile': 'evacuate', **WISH}),
+                (('--profile', 'nova'), {'profile': 'nova'})):
+            self.none_runs()
+            status, _out, _err = self.openstack(*START, '--from-host', 'n1', '--no-wait', *words)
+            self.assertEqual((0, [policy] * 4), (status, self.policies()))
+
+    def refused(self, number, code, said):
+        """Have a server's migration refused once."""
+        self.answers[f'POST /servers/{self.ids[number]}/action'] = [
+            cloud.Answer(code, {'fault': {'message': said}}), ACCEPTED]
+
+    def test_a_drain_where_the_wishes_are_refused(self):
+        for code, said, shown in (
+                (400, "os-migrateLive. ('migpolicy' was unexpected)", launch.NO_PLUGIN),
+                (403, 'The rule migpolicy:request does not', 'The rule migpolicy:request does'),
+                (409, 'n1 runs, but nova_migpolicy does not', 'n1 runs, but nova_migpolicy does')):
+            self.none_runs()
+            self.refused(0, code, said)
+            status, _out, err = self.openstack(
+                *START, '--from-host', 'n1', '--no-wait', '--set', 'on_stall=pause')
+            self.assertEqual(0, status)
+            # Nobody has asked for it: they go without, and it is said once.
+            self.assertEqual([{'on_stall': 'pause', **WISH}] + [{'on_stall': 'pause'}] * 4,
+                             self.policies())
+            self.assertEqual(1, err.count(f'They go without {SHOWN}: {shown}'), err)
+
+    def test_a_drain_where_one_wish_is_refused(self):
+        for said, left, shown in (
+                ('priority = 100: above 50, the most', {'on_busy_destination': 'wait'},
+                 'priority=drain'),
+                ("on_busy_destination = 'wait': not one of auto", {'priority': 'drain'},
+                 'on_busy_destination=wait')):
+            self.none_runs()
+            self.refused(0, 400, said)
+            status, _out, err = self.openstack(*START, '--from-host', 'n1', '--no-wait')
+            self.assertEqual((0, [WISH] + [left] * 4), (status, self.policies()))
+            self.assertEqual(1, err.count(f'They go without {shown}: {said}'), err)
+
+    def test_a_drain_where_both_wishes_are_refused_one_after_the_other(self):
+        self.answers[f'POST /servers/{self.ids[0]}/action'] = [
+            cloud.Answer(400, {'fault': {'message': 'priority = 100: above 50'}}),
+            cloud.Answer(403, {'fault': {'message': 'The rule does not permit it'}}), ACCEPTED]
+        _status, _out, err = self.openstack(*START, '--from-host', 'n1', '--no-wait')
+        self.assertEqual([WISH, {'on_busy_destination': 'wait'}] + [None] * 4, self.policies())
+        self.assertEqual(1, err.count(f'They go without {SHOWN}: The rule'), err)
+
+    def test_one_goes_without_where_the_source_is_busy(self):
+        for number in (0, 1, 3):
+            self.refused(number, 503, 'n1 is busy')
+        status, _out, err = self.openstack(*START, '--from-host', 'n1', '--no-wait')
+        self.assertEqual((0, [WISH, None, WISH, None, WISH, WISH, None]),
+                         (status, self.policies()))
+        for number in (0, 1, 3):
+            self.assertEqual(1, err.count(f's{number} goes without {SHOWN}: n1 is busy'), err)
+        self.assertNotIn('They go', err)
+
+    def test_all_go_without_where_the_source_stays_busy(self):
+        for number in range(launch.MOST_BUSY):
+            self.refused(number, 503, 'n1 is busy')
+        status, _out, err = self.openstack(*START, '--from-host', 'n1', '--no-wait')
+        self.assertEqual((0, [WISH, None] * launch.MOST_BUSY + [None]), (status, self.policies()))
+        self.assertEqual(1, err.count(f'They go without {SHOWN}: n1 is busy'), err)
+
+    def test_a_refusal_that_is_not_for_the_wishes(self):
+        self.answers[f'POST /servers/{self.ids[0]}/action'] = [
+            cloud.Answer(409, {'conflict': {'message': 'it is locked'}})]
+        self.answers['GET /os-migrations'].pop(1)
+        _status, _out, err = self.openstack(*START, '--from-host', 'n1', '--no-wait')
+        self.assertEqual([WISH, None] + [WISH] * 3, self.policies())
+        self.assertNotIn('go without', err)
+        self.assertNotIn('goes without', err)
+
+    def test_nothing_is_asked_twice_that_may_have_begun(self):
+        self.answers[f'POST /servers/{self.ids[0]}/action'] = [cloud.Answer(504, '<html>')]
+        self.answers['GET /os-migrations'].pop(1)
+        self.openstack(*START, '--from-host', 'n1', '--no-wait')
+        self.assertEqual(4, len(self.policies()))
+
+    def test_those_that_wait_are_shown_as_such(self):
+        why = ('2nd of 2 for an incoming slot on n2 (2 of 2 used by s0 and s1); about {} s')
+        self.answers[f'GET /servers/{self.ids[2]}/migrations/12/progress'] = [
+            cloud.Answer(200, cloud.progress(
+                phase='waiting for a slot', waits_for=why.format(eta), percent=0.0, memory=None,
+                disk=None, bandwidth_mib_s=None, pass_number=0, eta_seconds=None), cloud.OURS)
+            for eta in (30, 26, 22)] + [cloud.Answer(200, cloud.done(), cloud.OURS)]
+        status, out, _err = self.openstack(*START, '--from-host', 'n1')
+        self.assertEqual(0, status)
+        self.assertIn('s2: phase: waiting for a slot', out)
+        self.assertEqual(1, out.count('s2: waits: '), out)
+        self.assertIn(f's2: waits: {why.format(30)}', out)
+        self.assertNotIn('s2: progress: 0 %', out)
 
     def test_the_worst_outcome_is_the_exit_status(self):
         self.answers[f'GET /servers/{self.ids[1]}/migrations/11/progress'] = [

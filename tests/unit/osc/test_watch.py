@@ -89,7 +89,7 @@ class WatchingTest(cloud.CloudTest):
                     cloud.progress(), cloud.done())
         out = self.ok(*WATCH)
         self.assertEqual(4, out.count(' trouble: '))
-        self.assertIn('Host n1 does not answer. The migration itself is not touched', out)
+        self.assertIn('Host n1 does not answer. No migration is touched', out)
         self.assertIn('note: there are answers again', out)
 
     def test_what_does_not_pass(self):
@@ -104,7 +104,7 @@ class WatchingTest(cloud.CloudTest):
                     {'timeline': []})
         self.plugin('progress', *[cloud.progress()] * 4, cloud.done())
         out = self.ok(*WATCH)
-        self.assertEqual(1, out.count('trouble: decisions cannot be shown: no. The migration'))
+        self.assertEqual(1, out.count('trouble: decisions cannot be shown: no. No migration'))
 
     def test_on_a_terminal(self):
         class Terminal(io.StringIO):

@@ -109,6 +109,22 @@ class TestClamp(testtools.TestCase):
             ["image: max_downtime_ms = '300': ignored, images may not set it (image_keys)"],
             [problem.sentence for problem in got.problems])
 
+    @ddt.data(('drain', {}, 50, 'image, clamped by profile balanced'),
+              ('51', {}, 50, 'image, clamped by profile balanced'),
+              ('drain', {'priority': 'maintenance'}, 20, 'image, clamped by flavor'),
+              ('user', {'priority': 'drain'}, 50, 'image'), ('maintenance', {}, 20, 'image'),
+              ('0', {}, 0, 'image'))
+    @ddt.unpack
+    def test_an_image_cannot_raise_the_priority(self, image, flavor, value, origin):
+        got = with_image({'priority': image}, flavor=flavor)
+        self.assertEqual((value, origin), (got.policy.priority, got.origins['priority']))
+
+    def test_limits_of_a_priority_may_be_classes(self):
+        for bounds, image, value in (('-drain', '90', 90), ('maintenance-user', '5', 20),
+                                     ('maintenance-user', 'drain', 50)):
+            got = with_image({'priority': image}, {'priority': bounds})
+            self.assertEqual(value, got.policy.priority)
+
     def test_a_key_that_no_image_may_set_even_if_it_is_listed(self):
         got = with_image({'migration_network': 'mine'})
         self.assertEqual('', got.policy.migration_network)

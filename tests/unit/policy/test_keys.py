@@ -182,6 +182,26 @@ class TestParse(testtools.TestCase):
         error = self.assertRaises(exception.BadValue, keys.KEYS['on_stall'].parse, 'stop')
         self.assertEqual("'stop' is not one of abort, post_copy, pause, continue", error.reason)
 
+    @ddt.data(('drain', 100), (' user ', 50), ('maintenance', 20), (0, 0), ('77', 77), (50.0, 50))
+    @ddt.unpack
+    def test_priority_is_a_class_or_a_number(self, given, points):
+        self.assertEqual(points, keys.KEYS['priority'].parse(given))
+
+    @ddt.data('urgent', 'Drain', 'drain,user', '', -1, 101, '101', 0.5, None, True, ['drain'])
+    def test_a_priority_that_is_neither(self, given):
+        error = self.assertRaises(exception.BadValue, keys.KEYS['priority'].parse, given)
+        self.assertEqual('it has to be drain (100), user (50), maintenance (20), or a number from '
+                         '0 to 100', error.reason)
+
+    def test_words_are_for_those_that_have_them(self):
+        self.assertRaises(exception.BadValue, keys.KEYS['timeout_seconds'].parse, 'user')
+
+    @ddt.data('priority', 'on_busy_destination')
+    def test_what_counts_for_slots_is_of_the_start(self, name):
+        self.assertTrue(keys.KEYS[name].in_effect)
+        self.assertNotIn(keys.KEYS[name], keys.retunable())
+        self.assertIn(keys.KEYS[name], keys.requestable())
+
     @ddt.data('a b', 'x' * 64, '-x', 'ü', 'a\nb')
     def test_bad_names(self, given):
         self.assertRaises(exception.BadValue, keys.KEYS['migration_network'].parse, given)
@@ -190,7 +210,8 @@ class TestParse(testtools.TestCase):
         error = self.assertRaises(exception.UnknownKey, keys.find, 'max_downtim')
         self.assertIn('did you mean max_downtime_ms', str(error))
 
-    @ddt.data(('priority', '0 to 100'), ('compression', 'one of none, xbzrle, zlib, zstd'),
+    @ddt.data(('parallel_connections', '1 to 255'),
+              ('compression', 'one of none, xbzrle, zlib, zstd'),
               ('bandwidth_mib_s', '0 to 1000000 MiB/s (0: no cap)'),
               ('required_features', 'a list of names; or none'), ('profile', 'a name'))
     @ddt.unpack

@@ -120,7 +120,7 @@ class TestFile(WithFile):
         ('? [a]\n: 3\n', 'not YAML'),
         ('? {a: b}\n: 3\n', 'not YAML'),
         ('a:\n  priority: 2001-99-99\n', 'not YAML'),
-        ('a: &a\n  priority: *a\n', 'not a whole number'))
+        ('a: &a\n  timeout_seconds: *a\n', 'not a whole number'))
     @ddt.unpack
     def test_broken(self, text, words):
         path = self.write(text)

@@ -127,7 +127,7 @@ class TestProblems(testtools.TestCase):
     @ddt.data('request', 'retune')
     def test_bad_request_lists_all_errors(self, source):
         error = self.assertRaises(exception.BadRequest, resolved, **{
-            source: {'max_downtime_ms': 0, 'on_stall': 'stop', 'typo': 1, 'priority': 3}})
+            source: {'max_downtime_ms': 0, 'on_stall': 'stop', 'typo': 1, 'timeout_seconds': 3}})
         self.assertEqual(3, len(error.errors))
         for word in ('max_downtime_ms', 'on_stall', 'typo'):
             self.assertIn(word, str(error))
@@ -138,11 +138,26 @@ class TestProblems(testtools.TestCase):
         self.assertIn('it cannot be set by the retune', str(error))
 
     def test_a_key_that_nothing_acts_on_yet(self):
-        got = resolved(flavor={'priority': '60'})
-        self.assertEqual(60, got.policy.priority)
+        got = resolved(flavor={'required_features': 'rdma'})
+        self.assertEqual(('rdma',), got.policy.required_features)
         self.assertEqual(
-            ['flavor: priority = 60: accepted, but this version does not act on it'],
+            [("flavor: required_features = ('rdma',): accepted, but this version does not "
+              'act on it')],
             [problem.sentence for problem in got.problems])
+
+    def test_what_is_done_at_a_busy_destination_is_acted_on(self):
+        for source in ('operator', 'flavor', 'request'):
+            got = resolved(**{source: {'on_busy_destination': 'wait'}})
+            self.assertEqual(('wait', ()), (got.policy.on_busy_destination, got.problems))
+
+    def test_a_class_of_priority_from_each_source(self):
+        for source in ('operator', 'flavor', 'request'):
+            got = resolved(**{source: {'priority': 'drain'}})
+            self.assertEqual((100, (), source), (
+                got.policy.priority, got.problems,
+                got.origins['priority'].replace('nova.conf', 'operator')))
+        error = self.assertRaises(exception.BadRequest, resolved, retune={'priority': 'drain'})
+        self.assertIn('it cannot be set by the retune', str(error))
 
     def test_a_long_value_is_cut_and_quoted(self):
         got = resolved(flavor={'on_stall': 'x\n' * 500})
@@ -157,8 +172,8 @@ class TestProblems(testtools.TestCase):
         told = resolved(flavor={'remedies': 'pause', 'priority': 'x'}).to_dict()
         self.assertEqual(['pause'], told['policy']['remedies'])
         self.assertEqual('flavor', told['origins']['remedies'])
-        self.assertEqual(["flavor: priority = 'x': ignored, not a whole number"],
-                         told['problems'])
+        self.assertEqual([("flavor: priority = 'x': ignored, it has to be drain (100), user (50), "
+                          'maintenance (20), or a number from 0 to 100')], told['problems'])
 
 
 @ddt.ddt

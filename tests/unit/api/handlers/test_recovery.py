@@ -5,7 +5,7 @@ import threading
 
 import ddt
 
-from nova_migpolicy.api.handlers import recovery
+from nova_migpolicy.api import hosts
 from nova_migpolicy.api import parallel
 from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.channel import client
@@ -126,7 +126,7 @@ class TestAll(fakes.ApiCase):
         self.assertNotIn('a bug', one['message'])
 
     def test_hosts_are_asked_side_by_side(self):
-        count = recovery.BOUNDS.at_once
+        count = hosts.BOUNDS.at_once
         self.lookup.hosts = [f'n{number}' for number in range(2 * count)]
         together = threading.Barrier(count)
 
@@ -141,7 +141,7 @@ class TestAll(fakes.ApiCase):
         go_on = threading.Event()
         self.addCleanup(go_on.set)
         at_once = parallel.Bounds(at_once=2, per_host=1, begin_s=LONG_S, answer_s=0.2)
-        self.useFixture(fakes.fixtures.MockPatchObject(recovery, 'BOUNDS', at_once))
+        self.useFixture(fakes.fixtures.MockPatchObject(hosts, 'BOUNDS', at_once))
         self.channel.ask = lambda context, host, *args, **kwargs: (
             go_on.wait(LONG_S) if host == 'n2' else body())
         [one] = self.listed()['incomplete']

@@ -34,6 +34,30 @@ class TestStart(fakes.ApiCase):
         [(method, path, raw, _)] = self.nova.seen
         self.assertEqual(('POST', PATH, body()), (method, path, json.loads(raw)))
 
+    def noted(self):
+        return ('n1', 'note_named', {'server': fakes.SERVER, 'request_id': fakes.REQUEST})
+
+    def test_a_named_host_is_noted_with_the_source(self):
+        self.call('POST', PATH, body(host='n2'))
+        self.assertEqual([self.noted()], self.channel.asked)
+        self.assertEqual(body(host='n2'), json.loads(self.nova.seen[0][2]))
+
+    def test_a_named_host_is_noted_beside_a_policy(self):
+        self.call('POST', PATH, body(host='n2', migpolicy=POLICY))
+        self.assertEqual([self.held(), self.noted()], self.channel.asked)
+
+    def test_a_named_host_that_cannot_be_noted_stops_nothing(self):
+        self.channel.answers['note_named'] = client.Unreachable(409, 'no plugin there')
+        self.assertEqual(202, self.call('POST', PATH, body(host='n2')).code)
+        self.assertEqual(1, len(self.nova.seen))
+
+    def test_nothing_is_noted_for_who_may_not_migrate(self):
+        self.context = fakes.Context(novas=False)
+        self.call('POST', PATH, body(host='n2'))
+        self.call('POST', f'/servers/{fakes.OTHER}/action', body(host='n2'))
+        self.assertEqual([], self.channel.asked)
+        self.assertEqual(2, len(self.nova.seen))
+
     def test_letters_may_be_written_as_numbers(self):
         raw = json.dumps(body(migpolicy=POLICY)).replace('"migpolicy', '"\\u006digpolicy')
         self.call('POST', PATH, raw=raw.encode())

@@ -87,7 +87,7 @@ class FollowTest(testtools.TestCase):
                                 errors.Refused(500, 'oops'), RUNS, DONE])
         told = [line for line in self.screen.lines if 'trouble' in line]
         self.assertEqual(3, len(told))
-        self.assertIn('down. The migration itself is not touched', told[0])
+        self.assertIn('down. No migration is touched', told[0])
         self.assertIn('a note: there are answers again', self.screen.lines)
         self.assertEqual(0, watch.exit_status)
 

@@ -62,6 +62,33 @@ class WatchTest(testtools.TestCase):
         self.assertEqual(['phase: waiting for a slot', 'waits: 1 other runs'], lines)
         self.assertTrue(self.watch.view.waiting)
 
+    def wait(self, now_s, waits_for):
+        return [line for line in self.see(
+            now_s, phase='waiting for a slot', waits_for=waits_for, percent=None, memory=None,
+            disk=None, bandwidth_mib_s=None, pass_number=None, eta_seconds=None,
+            expected_blackout_ms=None, settings=None, deadline_in_seconds=None)
+            if line.startswith('waits')]
+
+    def test_figures_of_a_wait_are_told_seldom(self):
+        why = '{} of 9 for an incoming slot on n2 (2 of 2 used by a-1 and {}); about {} s'
+        first, then, last = why.format('9th', 'b', 90), why.format('8th', 'c', 70), (
+            'for an outgoing slot on n1 (1 of 1 used by d)')
+        self.assertEqual([f'waits: {first}'], self.wait(0.0, first))
+        for now_s in range(1, 30):
+            self.assertEqual([], self.wait(now_s, why.format('8th', 'b', 90 - now_s)))
+        self.assertEqual([f'waits: {then}'], self.wait(30.0, then))
+        self.assertEqual([], self.wait(90.0, then))
+        # What else it waits for is told at once, and so is the same after that.
+        self.assertEqual([f'waits: {last}'], self.wait(91.0, last))
+        self.assertEqual([f'waits: {then}'], self.wait(92.0, then))
+        self.assertEqual([], self.wait(93.0, None))
+        self.assertEqual([f'waits: {then}'], self.wait(94.0, then))
+
+    def test_what_libvirt_does_is_told_whenever_it_changes(self):
+        for age_s in (5, 6):
+            why = f'libvirt, for {age_s} s'
+            self.assertIn(f'waits: {why}', self.see(float(age_s), waits_for=why))
+
     def test_held_settings(self):
         self.see()
         self.assertEqual(['held: by the operator: bandwidth_mib_s'],
