@@ -61,7 +61,7 @@ def permit(call: http.ApiCall, services: target_mod.Services, rule: str) -> None
 
 
 def ask_all(call: http.ApiCall, services: target_mod.Services, question: Question[Body],
-            ) -> tuple[list[tuple[str, Body]], list[Missing]]:
+            **arguments: Any) -> tuple[list[tuple[str, Body]], list[Missing]]:
     """Ask all hosts, or the one that the query names.
 
     Return what they have answered, by name, and those of which nothing is known, each with the
@@ -81,7 +81,7 @@ def ask_all(call: http.ApiCall, services: target_mod.Services, question: Questio
         missing += [unknown(None, 'The database of a cell does not answer: its hosts were not '
                                   "asked; nova-api's log says which.")] * silent_cells
     states = parallel.run(computes, lambda one: one.host,
-                          lambda one: ask(services, one, question), BOUNDS)
+                          lambda one: ask(services, one, question, **arguments), BOUNDS)
     told: list[tuple[str, Body]] = []
     for compute, state in zip(computes, states, strict=True):
         try:

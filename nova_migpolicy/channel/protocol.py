@@ -187,7 +187,8 @@ METHODS: Mapping[str, Method] = {
     'discard': Method({'server': _uuid}, takes_context=True, patience=Patience(60.0, 1.0)),
     # The conductor, neutron and placement are asked there.
     'take_over': Method(_MIGRATION, takes_context=True, patience=Patience(60.0, 1.0)),
-    'capacity': Method({}),
+    # So many entries of each list.
+    'capacity': Method({'most': _number}),
     # None leaves a limit as it is.
     'set_capacity': Method({'max_outgoing': _limit, 'max_incoming': _limit}),
     # What ends of migrations say to each other of slots; it has no answer but a message.

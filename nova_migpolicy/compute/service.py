@@ -322,9 +322,9 @@ class MigrationService:
             return protocol.refusal(f'{wrong[0]}{more}', protocol.BAD_REQUEST)
         return Answer(protocol.OK, {})
 
-    def capacity(self) -> Answer:
+    def capacity(self, most: int) -> Answer:
         """Tell the limits of this host, and who has its slots or waits for them."""
-        return Answer(protocol.OK, self._known_slots().state())
+        return Answer(protocol.OK, self._known_slots().state(most))
 
     def set_capacity(self, max_outgoing: int | None, max_incoming: int | None) -> Answer:
         """Go by other limits, until this process ends or nova.conf is changed and read again."""
@@ -340,7 +340,7 @@ class MigrationService:
         return Answer(protocol.OK, {
             'before': {name: getattr(before, name) for name in given},
             'now': {name: getattr(now, name) for name in given},
-            NOVAS_LIMIT: slots.state()[NOVAS_LIMIT]})
+            NOVAS_LIMIT: slots.most_at_once})
 
     def _known_slots(self) -> slots_mod.Slots:
         if self._slots is None:

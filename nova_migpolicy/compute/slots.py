@@ -59,7 +59,7 @@ class Slots:
 
     :param channel: asks other hosts
     :param course: returns how far a migration of this host is that has its slots; None for unknown
-    :param most_at_once: how many migrations Nova has under way from here at once; 0 for no limit
+    :ivar most_at_once: how many migrations Nova has under way from here at once; 0 for no limit
     :param epoch: the start of this process in ms since 1970
     """
 
@@ -71,7 +71,7 @@ class Slots:
         self._clock = clock
         self._channel = channel
         self._course = course
-        self._most_at_once = most_at_once
+        self.most_at_once = most_at_once
         self._outgoing = outgoing_mod.Outgoing(host, epoch, limits)
         self._incoming = incoming_mod.Incoming(clock(), host, epoch, limits)
         self._post = post_mod.Post(self._tell)
@@ -195,11 +195,11 @@ class Slots:
             return published.Incoming(self._incoming.used, self._incoming.waiting,
                                       self._incoming.limits.max_incoming)
 
-    def state(self) -> dict[str, Any]:
+    def state(self, most: int) -> dict[str, Any]:
         """Return what an operator is shown, see account.state, and Nova's own limit."""
         with self._changed:
-            found = account.state(self._outgoing, self._incoming, self._clock())
-        return {'max_concurrent_live_migrations': self._most_at_once, **found}
+            found = account.state(self._outgoing, self._incoming, self._clock(), most)
+        return {'max_concurrent_live_migrations': self.most_at_once, **found}
 
     def set_limits(self, limits: limits_mod.Limits) -> None:
         """Go by other limits; who has a slot keeps it."""

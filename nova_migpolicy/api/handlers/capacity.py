@@ -20,6 +20,7 @@ from nova_migpolicy.api import http
 from nova_migpolicy.api import rbac as rbac_mod
 from nova_migpolicy.api import schemas
 from nova_migpolicy.api import target as target_mod
+from nova_migpolicy.capacity import account
 from nova_migpolicy.capacity import limits as limits_mod
 
 LOG = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ _Form = Callable[[Any], Any]
 
 def list_all(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
     """Answer with the limits and the figures of all hosts, or of one."""
-    told, incomplete = hosts.ask_all(call, services, _STATE)
+    told, incomplete = hosts.ask_all(call, services, _STATE, most=0)
     return http.answer(200, {'capacity': [_brief(host, state) for host, state in told],
                              'incomplete': incomplete})
 
@@ -44,7 +45,7 @@ def list_all(call: http.ApiCall, services: target_mod.Services) -> webob.Respons
 def show(call: http.ApiCall, services: target_mod.Services) -> webob.Response:
     """Answer with all that is known of the slots of a host."""
     hosts.permit(call, services, rbac_mod.CAPACITY)
-    state = hosts.ask(services, hosts.find(call, services, call.host), _STATE)
+    state = hosts.ask(services, hosts.find(call, services, call.host), _STATE, most=account.MOST)
     return http.answer(200, {'capacity': {'host': call.host, **state}})
 
 

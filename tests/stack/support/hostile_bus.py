@@ -27,7 +27,8 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     'hold_request': ('server', 'request_id', 'values'), 'whereabouts': ('server',),
     'note_named': ('server', 'request_id'), 'request': ('server', 'request_id'),
     'undecided': (), 'recovery': ('server', 'migration'),
-    'capacity': (), 'set_capacity': ('max_outgoing', 'max_incoming'), 'slots': ('messages',),
+    'capacity': ('most',), 'set_capacity': ('max_outgoing', 'max_incoming'),
+    'slots': ('messages',),
 }
 _KINDS = ('ask', 'take', 'hold', 'decline', 'release', 'offer', 'granted', 'queued', 'refused')
 
@@ -50,6 +51,7 @@ def calls() -> strategies.SearchStrategy[tuple[str, dict[str, Any]]]:
         # What is right of these is more than anybody needs here.
         'max_outgoing': strategies.sampled_from([None, 0, 1000, -1, 1001]),
         'max_incoming': strategies.sampled_from([None, 0, 1000, -1, 1001]),
+        'most': strategies.integers(-1),
         'messages': strategies.lists(_messages(records), max_size=3),
     }
     return _call(right)

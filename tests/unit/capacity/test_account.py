@@ -134,6 +134,11 @@ class TestAccount(testtools.TestCase):
         _, into = self.told()
         self.assertEqual((account.MOST, account.MOST, 7, account.MOST + 4), (
             len(into['holders']), len(into['queue']), into['left_out'], into['waiting']))
+        # The figures are the same where no more of it is asked for.
+        few = account.state(self.world.sources['n1'], self.world.destination, self.world.now_s, 1)
+        self.assertEqual((1, 1, 2 * account.MOST + 5, account.MOST + 4), (
+            len(few['incoming']['holders']), len(few['incoming']['queue']),
+            few['incoming']['left_out'], few['incoming']['waiting']))
 
     def test_no_limit(self):
         self.world = ends.Ends(0, 0)

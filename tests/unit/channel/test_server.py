@@ -28,12 +28,14 @@ ARGUMENTS = {
     'undecided': (), 'recovery': ('server', 'migration'),
     'discard': ('server',), 'note_named': ('server', 'request_id'),
     'request': ('server', 'request_id'),
-    'capacity': (), 'set_capacity': ('max_outgoing', 'max_incoming'), 'slots': ('messages',),
+    'capacity': ('most',), 'set_capacity': ('max_outgoing', 'max_incoming'),
+    'slots': ('messages',),
 }
 FINE = {'server': SERVER, 'migration': MIGRATION, 'after': 0, 'limit': 10, 'kinds': ['sample'],
         'changes': {'bandwidth_mib_s': 5, 'remedies': ['downtime']}, 'release': [],
         'action': 'cancel', 'request_id': 'r', 'values': {'profile': 'balanced'},
-        'max_outgoing': 3, 'max_incoming': None, 'messages': [{'kind': 'ask', 'number': 7}]}
+        'most': 5, 'max_outgoing': 3, 'max_incoming': None,
+        'messages': [{'kind': 'ask', 'number': 7}]}
 
 _values = strategies.recursive(
     strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats()

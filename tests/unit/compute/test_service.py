@@ -531,6 +531,7 @@ class SlotsTest(controlled.ControlBase):
     def setUp(self):
         super().setUp()
         self.slots.limits = limits_mod.Limits(2, 3, 5.0)
+        self.slots.most_at_once = 8
         self.slots.state.return_value = {
             service.NOVAS_LIMIT: 8, 'outgoing': {'limit': 2}, 'incoming': {'limit': 3}}
         self.slots.change_limits.side_effect = lambda given: (
@@ -554,7 +555,8 @@ class SlotsTest(controlled.ControlBase):
         self.assertEqual('odd', self.control.slots([{}]).message)
 
     def test_capacity(self):
-        answer = self.control.capacity()
+        answer = self.control.capacity(7)
+        self.slots.state.assert_called_once_with(7)
         self.assertEqual((protocol.OK, self.slots.state.return_value),
                          (answer.status, answer.body))
 
@@ -578,7 +580,7 @@ class SlotsTest(controlled.ControlBase):
 
     def test_as_the_channel_calls_them(self):
         endpoint = server_mod.Endpoint(self.control)
-        self.assertEqual(8, endpoint.capacity(None)['body'][service.NOVAS_LIMIT])
+        self.assertEqual(8, endpoint.capacity(None, most=5)['body'][service.NOVAS_LIMIT])
         self.assertEqual({'max_outgoing': 4}, endpoint.set_capacity(
             None, max_outgoing=4, max_incoming=None)['body']['now'])
         for wrong in ({'max_outgoing': 4}, {'max_outgoing': '4', 'max_incoming': None},

@@ -58,7 +58,7 @@ class TestAll(fakes.ApiCase):
     def test_limits_and_figures_of_all_hosts(self):
         self.assertEqual({'capacity': [{'host': 'n1', **FIGURES}, {'host': 'n2', **FIGURES}],
                           'incomplete': []}, self.listed())
-        self.assertCountEqual([('n1', 'capacity', {}), ('n2', 'capacity', {})],
+        self.assertCountEqual([('n1', 'capacity', {'most': 0}), ('n2', 'capacity', {'most': 0})],
                               self.channel.asked)
         self.assertEqual([(rbac_mod.CAPACITY, None)], self.rbac.checked)
         self.assertEqual([], self.nova.seen)
