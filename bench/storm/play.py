@@ -101,16 +101,16 @@ class Site:
         return servers
 
     def keep(self, config: plan.Config) -> None:
-        """Keep what the nova-computes have logged and written down, in the cache."""
+        """Keep what Nova has logged and its computes have written down, in the cache."""
         folder = self.stack.work / workdir.CACHE / f'storm-{config.name}'
         shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for log in self.stack.where.log.glob('nova-*.log'):
+            shutil.copy(log, folder)
         for name in plan.HOSTS:
-            kept = folder / name
-            kept.mkdir(parents=True)
-            shutil.copy(self.stack.log(name), kept)
             journals = self.stack.state_path(name) / 'migpolicy/journal'
             if journals.exists():
-                shutil.copytree(journals, kept / 'journal')
+                shutil.copytree(journals, folder / f'journal-{name}')
 
     def remove(self) -> None:
         """Delete all servers, and wait until they are gone."""
@@ -285,13 +285,17 @@ class _Play:
             homes=self._watch.homes(server.uuid), why=self._why(server))
 
     def _why(self, server: _Server) -> str:
-        """Return our last word for a migration that is over without having arrived."""
-        if server.status == 'completed' or self._config.driver != 'migpolicy':
+        """Return why a migration is over without having arrived: our last word, or Nova's."""
+        if server.status == 'completed':
             return ''
-        # One that ended before it flowed may have none.
-        with contextlib.suppress(exceptions.ClientException):
-            records = self._admin.timeline(server.uuid, server.migration, limit=1000,
-                                           kind=['decision', 'end'])['timeline']
-            reasons = [str(one['reason']) for one in records if one.get('reason')]
-            return reasons[-1] if reasons else ''
-        return ''
+        reasons: list[str] = []
+        if self._config.driver == 'migpolicy':
+            # One that ended before it flowed may have no timeline.
+            with contextlib.suppress(exceptions.ClientException):
+                records = self._admin.timeline(server.uuid, server.migration, limit=1000,
+                                               kind=['decision', 'end'])['timeline']
+                reasons = [str(one['reason']) for one in records if one.get('reason')]
+        if not reasons:
+            [newest, *_] = self._admin.actions(server.uuid)
+            reasons = [str(event['details']) for event in newest['events'] if event.get('details')]
+        return reasons[-1] if reasons else ''

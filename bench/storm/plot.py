@@ -37,8 +37,11 @@ def draw(storms: Sequence[result.Storm], path: pathlib.Path) -> None:
     handles += [lines.Line2D([], [], color='#111111', linestyle='--', label='ideal'),
                 lines.Line2D([], [], color=_LOST, linestyle='', marker='x',
                              label='did not arrive')]
-    figure.legend(handles=handles, loc='lower center', ncols=len(handles), frameon=False)
-    figure.tight_layout(rect=(0, 0.35 / figure.get_figheight(), 1, 1))
+    # A page of one storm is too narrow for all of it in a line.
+    lines_of_legend = 1 if columns > 1 else 2
+    figure.legend(handles=handles, loc='lower center', ncols=len(handles) // lines_of_legend,
+                  frameon=False)
+    figure.tight_layout(rect=(0, 0.3 * lines_of_legend / figure.get_figheight(), 1, 1))
     figure.savefig(path, dpi=100)
     pyplot.close(figure)
 

@@ -24,4 +24,5 @@ class StrandsTest(strands.UntoldTests):
     nova = '31'
 
 
-deaths.add_tests(DeathsTest, {name: deaths.PLACES[name] for name in ('volumes', 'record')})
+deaths.add_tests(DeathsTest, {name: deaths.PLACES[name] for name in (
+    'volumes', 'record', 'before_the_destination_is_told')})

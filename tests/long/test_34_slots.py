@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""More of slots: hosts that die, limits that change, servers that go away."""
+"""More of slots: priorities, hosts that die, limits that change, servers that go away."""
 
 from __future__ import annotations
 
@@ -7,7 +7,37 @@ from lab import client as lab_client
 from tests.stack.support import slots
 
 
-class SlotsTest(slots.SlotsTest):
+class SlotsTest(slots.FullTests):
+
+    # These are in tests/stack.
+    test_a_named_host_that_is_full_is_waited_for_and_a_cancel_is_done_at_once = None
+    test_without_a_named_host_nova_finds_one_with_a_free_slot = None
+
+    def test_a_higher_priority_goes_first(self):
+        first = self.endless()
+        second = self.move('n2')
+        self.assert_waits(*second, '1st of 1')
+        third = self.move('n1', guest=slots.ENDLESS, priority=100, **slots.NEVER_ENDS)
+        self.assert_waits(*third, '1st of 2')
+        self.assert_waits(*second, '2nd of 2')
+        self.end(*first)
+        self.in_phase(*third, 'passes')
+        self.assert_waits(*second, '1st of 1')
+        self.end(*third)
+        self.completed(*second, 'n3')
+
+    def test_a_source_dies_that_holds_both(self):
+        first = self.endless()
+        second = self.move('n2')
+        self.assert_waits(*second, 'n3')
+        self.stack.kill_compute('n1')
+        self.stack.hosts['n1'].connect().lookupByUUIDString(first[0]).abortJob()
+        # Its lease ends.
+        self.completed(*second, 'n3')
+        self.stack.start_compute('n1')
+        self.stack.wait_computes()
+        self.admin.wait_migration(*first, status={'failed'}, timeout=slots.TIMEOUT_S)
+        self.assert_on(first[0], 'n1')
 
     def test_where_all_are_full_it_may_wait(self):
         flow = {host: self.endless('n1', host) for host in ('n2', 'n3')}

@@ -22,4 +22,4 @@ class DeathsTest(deaths.DeathsTest, shutdowns.AbortTests):
 
 
 deaths.add_tests(DeathsTest, {name: deaths.PLACES[name] for name in (
-    'prepared', 'rollback_of_volumes', 'before_the_destination_is_told')})
+    'prepared', 'rollback_of_volumes')})

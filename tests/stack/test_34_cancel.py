@@ -27,6 +27,18 @@ class CancelTest(cancels.CancelTests, steering.SteeringTest):
         self.assert_cancelled(run)
         self.assert_stayed(self.finish(before))
 
+    def test_one_whose_host_is_silent(self):
+        run = self.in_passes()
+        stopped = self.stop(self.stack.hosts['n1'].machine, 'nova-compute')
+        answer = self.admin.answer('DELETE', f'/servers/{run.server}/migrations/{run.migration}')
+        self.assertEqual(503, answer.status_code, answer.text)
+        [fault] = answer.json().values()
+        self.assertIn('Nova has accepted it, but its outcome is not known: ', fault['message'])
+        self.assertIn(' n1 did not answer within', fault['message'])
+        self.go(stopped)
+        # What Nova has sent has only to be read.
+        self.assert_stayed(self.finish(run))
+
     def test_a_completion_that_comes_too_early_is_remembered(self):
         before = self.in_passes()
         run = self.start(remedies='none', on_stall='continue')
