@@ -117,8 +117,8 @@ class Config:
     def nova_conf(self) -> dict[str, dict[str, Any]]:
         """Return the options of the computes; what is not named has its default."""
         if self.driver == 'stock':
-            return {'DEFAULT': {'max_concurrent_live_migrations': self.per_source}}
-        return {'DEFAULT': {'max_concurrent_live_migrations': len(LOADS)},
+            return {'DEFAULT': {**_ROOM, 'max_concurrent_live_migrations': self.per_source}}
+        return {'DEFAULT': {**_ROOM, 'max_concurrent_live_migrations': len(LOADS)},
                 'migpolicy': {'max_incoming': self.wanted, 'max_outgoing': len(LOADS)}}
 
 
@@ -127,6 +127,9 @@ CONFIGS = (Config('migpolicy', 1), Config('migpolicy', 2), Config('migpolicy', 4
 NAMES = tuple(one.name for one in CONFIGS)
 
 
+#: The destination takes all of them, however few processors the machine has: by default that is
+#: four servers for each, and Nova refuses the others.
+_ROOM = {'cpu_allocation_ratio': float(len(LOADS))}
 #: of the API: by default a project has 10 servers
 CONTROL_CONF = {'quota': {'instances': -1, 'cores': -1, 'ram': -1}}
 

@@ -52,9 +52,11 @@ class TestConfigs(testtools.TestCase):
     def test_ours_has_a_limit_at_the_destination_and_nothing_before_it(self):
         config = plan.Config('migpolicy', 2)
         self.assertEqual(('ours-2', 2), (config.name, config.limit))
-        self.assertEqual({'DEFAULT': {'max_concurrent_live_migrations': 12},
-                          'migpolicy': {'max_incoming': 2, 'max_outgoing': 12}},
-                         config.nova_conf())
+        conf = config.nova_conf()
+        self.assertEqual({'max_incoming': 2, 'max_outgoing': 12}, conf['migpolicy'])
+        self.assertEqual(12, conf['DEFAULT']['max_concurrent_live_migrations'])
+        # One processor takes the guests of all.
+        self.assertEqual(len(plan.LOADS), conf['DEFAULT']['cpu_allocation_ratio'])
         self.assertEqual('max_incoming 2, max_outgoing 12', config.told())
 
     def test_stock_has_one_of_each_source(self):
