@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from tests.stack.support import deaths
 from tests.stack.support import recoveries
+from tests.stack.support import shutdowns
 from tests.stack.support import strands
 
 
@@ -16,7 +17,7 @@ class RecoveryTest(recoveries.CopyTests):
     test_in_post_copy = None
 
 
-class DeathsTest(deaths.DeathsTest):
+class DeathsTest(deaths.DeathsTest, shutdowns.AbortTests):
     nova = '31'
 
 

@@ -17,7 +17,7 @@ class RecoveryTest(recoveries.CopyTests, shutdowns.LeaveTests):
     test_post_copy_breaks_off_and_is_taken_up = None
 
 
-class DeathsTest(deaths.DeathsTest, shutdowns.AbortTests):
+class DeathsTest(deaths.DeathsTest):
     nova = '31'
 
 

@@ -14,3 +14,6 @@ class RetuneTest(retunes.ByRequestTests, steering.SteeringTest):
 
 class CancelTest(cancels.CancelTests, steering.SteeringTest):
     nova = '31'
+
+    # It is in tests/long.
+    test_all_of_a_host_while_another_is_silent = None
