@@ -11,7 +11,8 @@ time. No more slots are given than the limit allows. There may be more holders o
 
 * after the limit was lowered, until so many have ended;
 * where a lease had ended although data flows, as no message of its source came for LEASE_S, or
-  none came since the start: it counts again from its next message on.
+  none came since the start: it counts again from its next message on. Time in which this host
+  hears nothing at all does not count: see hear_nothing.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class Incoming:
         self.epoch = epoch
         self.limits = limits or limits_mod.Limits()
         self.starts_s = now_s + limits_mod.LEASE_S
-        self._is_closed = False
+        self._is_closed = self._has_started = False
         self._tickets: dict[str, Ticket] = {}
         self._sources: dict[str, _Source] = {}
         #: those that have a slot, or are offered one
@@ -135,6 +136,18 @@ class Incoming:
         """When wake is to be called at the latest, or None for never."""
         first = self._timers.first()
         return None if first is None else first[0]
+
+    @property
+    def missed_s(self) -> float | None:
+        """When a lease will have missed its renewal, or the start is about to be over; or None.
+
+        From then on it is worth knowing whether this host hears anything.
+        """
+        heard_s = [ticket.heard_s + limits_mod.MISSED_S for ticket in self._with_slot.values()
+                   if ticket.state is State.HOLDING]
+        if not self._has_started:
+            heard_s.append(self.starts_s - limits_mod.MISSED_S)
+        return min(heard_s, default=None)
 
     @property
     def used(self) -> int:
@@ -220,6 +233,19 @@ class Incoming:
         self._expire(now_s)
         self._fill(now_s, sends)
         return Turn(tuple(sends))
+
+    def hear_nothing(self, now_s: float) -> None:
+        """Let no lease end for its whole length from now on, nor the start.
+
+        That no source is heard of tells nothing of it while nobody is.
+        """
+        until_s = now_s + limits_mod.LEASE_S
+        for ticket in self._with_slot.values():
+            if ticket.state is State.HOLDING:
+                self._set_until(ticket, max(ticket.until_s, until_s))
+        if not self._has_started:
+            self.starts_s = max(self.starts_s, until_s)
+            self._timers.put((_START, ''), self.starts_s)
 
     def set_limits(self, now_s: float, limits: limits_mod.Limits) -> Turn:
         """Go by other limits. Who has a slot keeps it; whether one runs alone stays, too."""
@@ -478,6 +504,8 @@ class Incoming:
                 self._note_room(now_s, name, 1)
             elif kind == _RESERVED:
                 self._unreserve(name)
+            else:
+                self._has_started = True
 
     def _run_out(self, now_s: float, ticket: Ticket) -> None:
         """End an offer that was not taken, a lease that was not renewed, or a ticket."""

@@ -43,6 +43,10 @@ SEEMS_S = 5.0
 SILENT_S = 30.0
 #: a migration that lasts for longer has no end in sight
 LONGEST_S = 1e6
+#: while a renewal is missed, the bus is looked at so often
+LOOK_S = 5.0
+#: a look that comes so late, when a lease is about to end, is that of a process that was stopped
+LATE_S = limits_mod.LEASE_S - limits_mod.MISSED_S - 1.0
 #: after an error the thread goes on in so long
 AGAIN_S = 1.0
 
@@ -88,6 +92,8 @@ class Slots:
         #: hosts of which it was said that they know no slots, or do not answer
         self._told_without: set[str] = set()
         self._told_silent: set[str] = set()
+        self._looked_s = -LOOK_S
+        self._is_deaf = False
         self._stopped = threading.Event()
 
     def start(self) -> None:
@@ -337,6 +343,8 @@ class Slots:
         with self._changed:
             while not self._stopped.is_set():
                 due_s = [one.wake_s for one in self._machines() if one.wake_s is not None]
+                if self._incoming.missed_s is not None:
+                    due_s.append(max(self._incoming.missed_s, self._looked_s + LOOK_S))
                 left_s = min(due_s) - self._clock() if due_s else None
                 if left_s is not None and left_s <= 0:
                     return True
@@ -345,6 +353,7 @@ class Slots:
 
     def wake(self) -> None:
         """Say again what has to be said again by now, and how far each migration is."""
+        self._look_at_bus()
         with self._changed:
             flowing = [own.want.migration for own in self._outgoing.with_slot()
                        if own.stand is Stand.HOLDING]
@@ -358,6 +367,27 @@ class Slots:
             for machine in self._machines():
                 if machine.wake_s is not None and machine.wake_s <= now_s:
                     self._carry_out(machine.wake(now_s))
+
+    def _look_at_bus(self) -> None:
+        """Where renewals are missed since nothing is heard of anybody, let leases last.
+
+        So it is where the bus does not work, and where this process was stopped for a while.
+        """
+        with self._changed:
+            now_s, missed_s = self._clock(), self._incoming.missed_s
+            due_s = None if missed_s is None else max(missed_s, self._looked_s + LOOK_S)
+            if due_s is None or now_s < due_s:
+                return
+            self._looked_s = now_s
+        is_deaf = now_s - due_s >= LATE_S or not self.hears_itself()
+        with self._changed:
+            if is_deaf:
+                self._incoming.hear_nothing(self._clock())
+        if is_deaf is not self._is_deaf:
+            self._is_deaf = is_deaf
+            LOG.warning('This host hears of migrations again' if not is_deaf else
+                        'This host does not hear of migrations, as its message bus does not work '
+                        'or it was stopped: those that have incoming slots keep them')
 
     def _course_of(self, migration: str) -> Course | None:
         """Return how far a migration is; the lease is renewed whatever is not known of it."""

@@ -49,6 +49,8 @@ class Bus:
         protocol.METHODS[method].read(arguments)
         self.asked += [(host, one['kind_of_message']) for one in arguments['messages']]
         assert not any(one._changed._is_owned() for one in self.hosts.values())
+        if not self.is_up:
+            raise client.Unreachable(protocol.UNAVAILABLE, 'the bus is away')
         if host in self.wrong:
             raise self.wrong[host]
         for one in arguments['messages']:
@@ -57,7 +59,7 @@ class Bus:
 
     def answers(self, context, host):
         assert not any(one._changed._is_owned() for one in self.hosts.values())
-        return self.is_up
+        return self.is_up and host not in self.wrong
 
 
 def no_slots(host='n2'):
@@ -90,7 +92,7 @@ class HostsCase(testtools.TestCase):
         self.woken = []
         for name in ('n1', 'n2', 'n3'):
             self.begin(name)
-        self.now_s = BEGIN_S
+        self.wait(BEGIN_S)
 
     def begin(self, name, out=2, into=2):
         """Start the process of a host."""

@@ -282,7 +282,9 @@ class TestEnds(ParkingCase):
             self.bus.is_up = True
             self.pass_by()
 
-        self.assertIsNone(self.park(self.deliver, *[self.pass_by] * looks, mend))
+        # Those that have the slots have kept them.
+        self.assertIsNone(self.park(self.deliver, *[self.pass_by] * looks, mend,
+                                    self.end_another))
         self.assertEqual([1], self.with_both('n1', 1))
 
     def test_a_host_that_refuses_all_of_it_is_silent(self):

@@ -111,6 +111,41 @@ class TestTime(hosts.HostsCase):
         self.wait(limits_mod.LEASE_S + 1.0, of=('n2', 'n3'))
         self.assertEqual(['m1', 'm2', 'm4'], self.woken)
 
+    def test_they_stay_while_nobody_is_heard_of(self):
+        self.ask('n1', want(1), want(2))
+        self.ask('n3', want(4))
+        self.bus.is_up = False
+        self.wait(300)
+        self.assertEqual((2, ['m1', 'm2']), (self.used_at(), self.woken))
+        self.assertIn('does not hear of migrations', self.log.output)
+        # The sources need some time, too, to find the bus again.
+        self.bus.is_up = True
+        self.wait(limits_mod.LEASE_S - slots_mod.LOOK_S - 2, of=['n2'])
+        self.assertEqual(2, self.used_at())
+        self.wait(60)
+        self.assertEqual((2, ['m1', 'm2']), (self.used_at(), self.woken))
+        self.assertIn('hears of migrations again', self.log.output)
+
+    def test_they_stay_where_the_destination_was_stopped(self):
+        self.ask('n1', want(1), want(2))
+        self.ask('n3', want(4))
+        self.now_s += 100
+        self.bus.hosts['n2'].wake()
+        self.assertEqual(2, self.used_at())
+        # But not if nothing comes then.
+        self.wait(limits_mod.LEASE_S + 2, of=['n2', 'n3'])
+        self.assertEqual((0, ['m1', 'm2', 'm4']), (self.used_at() - 1, self.woken))
+
+    def test_a_destination_that_hears_nothing_after_its_start_gives_nothing(self):
+        self.ask('n1', want(1), want(2))
+        self.begin('n2')
+        self.ask('n3', want(4))
+        self.bus.is_up = False
+        self.wait(100)
+        self.bus.is_up = True
+        self.wait(60)
+        self.assertEqual((2, ['m1', 'm2']), (self.used_at(), self.woken))
+
     def test_a_destination_learns_after_its_start_what_comes_to_it(self):
         self.ask('n1', want(1), want(2))
         self.begin('n2')
@@ -360,10 +395,17 @@ class TestThreads(testtools.TestCase):
                 name, Limits(2, 2), self, lambda migration: slots_mod.Course('passes', 1.0),
                 lambda: time.monotonic() + self.ahead_s)
         # Past the time in which they only listen.
-        self.ahead_s = hosts.BEGIN_S
+        while self.ahead_s < hosts.BEGIN_S:
+            self.ahead_s += slots_mod.LOOK_S
+            for one in self.bus.hosts.values():
+                one.wake()
         for one in self.bus.hosts.values():
             one.start()
             self.addCleanup(one.stop)
+
+    def answers(self, context, host):
+        """Whether a host answers itself."""
+        return True
 
     def ask(self, context, host, method, **arguments):
         """Carry a message, as the channel would."""
