@@ -116,6 +116,8 @@ WHOLE_HOST = 'whole host'
 ONE_ALONE = 'one that runs alone'
 #: the destination has just started, and learns first what comes to it
 RECOUNT = 'recount'
+#: the destination is being stopped, and takes nobody any more
+STOPPED = 'stop'
 #: the destination has not answered yet
 AN_ANSWER = 'answer'
 

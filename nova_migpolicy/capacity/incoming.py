@@ -190,7 +190,9 @@ class Incoming:
         queue = self._queue_of(ticket)
         place = queue.number(ticket.name, now_s)
         eta_s: float | None
-        if now_s < self.starts_s:
+        if self._is_closed:
+            kind, eta_s = vocabulary.STOPPED, None
+        elif now_s < self.starts_s:
             kind, eta_s = vocabulary.RECOUNT, self.starts_s - now_s
         else:
             kind = self._kind(now_s, ticket)

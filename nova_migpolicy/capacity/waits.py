@@ -39,6 +39,8 @@ class Wait:
             text = f'for the answer of {self.host}'
         elif self.kind == vocabulary.RECOUNT:
             text = f'until {self.host}, which has just started, knows what comes to it'
+        elif self.kind == vocabulary.STOPPED:
+            text = f'until nova-compute on {self.host}, which is being stopped, is back'
         elif self.kind == vocabulary.WHOLE_HOST:
             text = f'for {self.host} to take it alone ({self._used()})'
         elif self.kind == vocabulary.ONE_ALONE:
@@ -50,6 +52,11 @@ class Wait:
         if self.eta_s is not None:
             text += f'; about {self.eta_s:.0f} s'
         return f'{text}; {self.note}' if self.note else text
+
+    @property
+    def nameless(self) -> str:
+        """Return the phrase without other servers' names, which may be those of other projects."""
+        return dataclasses.replace(self, holders=()).sentence
 
     def _used(self) -> str:
         return used_of(self.used, self.limit, self.holders)

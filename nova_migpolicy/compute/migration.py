@@ -165,7 +165,7 @@ class Migration:
             return f'waiting for {silence}'
         wait = self.parked()
         if wait is not None:
-            return f'waiting {wait.sentence}'
+            return f'waiting {wait.nameless}'
         if session is None or not session.is_watched:
             waits_for = None if session is None else session.view()['waits_for']
             return f'it waits {waits_for}' if waits_for else 'the migration is being prepared'

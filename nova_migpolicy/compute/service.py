@@ -439,7 +439,7 @@ class MigrationService:
             if current.resolved is not None and current.resolved.policy.is_stock:
                 return migration_mod.STOCK
             wait = current.parked()
-            return _not_yet(what, current.phase_before, wait.sentence if wait else None)
+            return _not_yet(what, current.phase_before, wait.nameless if wait else None)
         records = self._records(server, migration)
         ended = journal_reader.progress(records) if records else None
         if ended is not None:

@@ -58,7 +58,9 @@ def set_limits(call: http.ApiCall, services: target_mod.Services) -> webob.Respo
     compute = hosts.find(call, services, call.host)
     LOG.info('User %s changes the slots of %s: %s', call.context.user_id, call.host, wanted)
     changed = hosts.ask(services, compute, _CHANGE,
-                        **{name: wanted.get(name) for name in schemas.LIMITS})
+                        # JSON knows one kind of numbers: 2.0 is 2.
+                        **{name: int(wanted[name]) if name in wanted else None
+                           for name in schemas.LIMITS})
     settings = ', '.join(f'{name} = {value}' for name, value in changed['now'].items())
     return http.answer(200, {'capacity': {
         'host': call.host, **changed, 'lasts': (

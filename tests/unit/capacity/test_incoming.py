@@ -191,6 +191,14 @@ class TestRestart(testtools.TestCase):
         ends.wait(limits_mod.POLL_S)
         self.assertIn('n2, which has just started', ends.sentence('n1', 2))
 
+    def test_who_waits_is_told_where_it_is_being_stopped(self):
+        ends = ends_mod.Ends(into=1)
+        ends.ask('n1', want(1), want(2))
+        ends.destination.close(ends.now_s)
+        ends.wait(limits_mod.POLL_S)
+        self.assertEqual('1st of 1 until nova-compute on n2, which is being stopped, is back',
+                         ends.sentence('n1', 2))
+
     def test_a_takers_offer_from_before_is_not_taken_for_a_new_one(self):
         ends = ends_mod.Ends()
         ends.take(ends.sources['n1'].ask(ends.now_s, want(1)))

@@ -22,9 +22,15 @@ class TestSentences(testtools.TestCase):
                  '3rd of 4 until n2 is done with one that runs alone (1 of 2 used by big)'),
                 (waits.Wait('n2', vocabulary.RECOUNT, eta_s=12.0),
                  'until n2, which has just started, knows what comes to it; about 12 s'),
+                (waits.Wait('n2', vocabulary.STOPPED, place=1, waiting=2),
+                 '1st of 2 until nova-compute on n2, which is being stopped, is back'),
                 (waits.Wait('n2', vocabulary.AN_ANSWER, note='it is odd'),
                  'for the answer of n2; it is odd')):
             self.assertEqual(sentence, wait.sentence)
+
+    def test_other_servers_are_not_named_to_everybody(self):
+        wait = waits.Wait('n2', vocabulary.INCOMING_SLOT, 2, 2, ('db-1', 'db-7'), 2, 5)
+        self.assertEqual('2nd of 5 for an incoming slot on n2 (2 of 2 used)', wait.nameless)
 
     def test_used(self):
         for used, limit, holders, text in (

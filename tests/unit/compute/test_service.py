@@ -592,7 +592,8 @@ class SlotsTest(controlled.ControlBase):
 
     def test_one_that_waits_says_what_for(self):
         self.run_session().is_watched = False
-        wait = waits.Wait('n2', vocabulary.INCOMING_SLOT, 2, 2, place=1, waiting=2)
+        # Whose servers have them is for administrators, who see it in its progress.
+        wait = waits.Wait('n2', vocabulary.INCOMING_SLOT, 2, 2, ('db-1', 'db-7'), 1, 2)
         self.current[SERVER].parked = lambda: wait
         self.current[SERVER].session.view = lambda: vocabulary.blank_status(
             phase=vocabulary.WAITING, waits_for=wait.sentence)

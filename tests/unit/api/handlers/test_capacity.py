@@ -208,6 +208,11 @@ class TestOne(fakes.ApiCase):
                          self.channel.asked)
         self.assertEqual([(rbac_mod.SET_CAPACITY, None)], self.rbac.checked)
 
+    def test_a_whole_number_in_another_form(self):
+        self.changed({'max_incoming': 4.0}, {'max_incoming': 2}, {'max_incoming': 4})
+        [(_, _, asked)] = self.channel.asked
+        self.assertEqual('4', repr(asked['max_incoming']))
+
     def test_both_and_novas_own_limit(self):
         found = self.changed({'max_outgoing': 8, 'max_incoming': 0},
                              {'max_outgoing': 2, 'max_incoming': 2},
