@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from lab import client as lab_client
+from nova_migpolicy.capacity import limits
+from tests.stack.support import away
 from tests.stack.support import slots
 
 
-class SlotsTest(slots.FullTests):
+class SlotsTest(away.Away, slots.FullTests):
 
     # These are in tests/stack.
     test_a_named_host_that_is_full_is_waited_for_and_a_cancel_is_done_at_once = None
@@ -48,6 +50,29 @@ class SlotsTest(slots.FullTests):
         [host] = [host for host in flow if f'for an incoming slot on {host} ' in waits_for]
         self.end(*flow[host])
         self.completed(server, migration, host)
+
+    def test_the_message_bus_is_away_for_longer_than_a_lease(self):
+        first = self.endless()
+        second = self.move('n2')
+        self.assert_waits(*second, 'n3')
+        name = self.admin.compute('GET', f'/servers/{first[0]}')['server']['name']
+        with self.away('rabbitmq', limits.LEASE_S + limits.MISSED_S):
+            pass
+        came = []
+
+        def look():
+            came.extend(self.running(second[0], 'n3'))
+            found = self.capacity()['incoming']
+            return [one['phase'] for one in found['holders']], len(found['queue'])
+
+        # Both are heard of again, in either order.
+        lab_client.wait(look, lambda found: found == (['passes'], 1), slots.TIMEOUT_S,
+                        'both to be heard of')
+        self.assert_waits(*second, f'(1 of 1 used by {name})')
+        self.assertEqual([], came)
+        self.in_phase(*first, 'passes')
+        self.end(*first)
+        self.completed(*second, 'n3')
 
     def test_limits_that_are_raised_let_those_that_wait_go_on(self):
         self.endless()
