@@ -3,22 +3,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
-
 from lab import client as lab_client
-from lab.openstack import services
-from nova_migpolicy.capacity import limits
-from tests.stack.support import away
 from tests.stack.support import slots
 
 
-class SlotsTest(away.Away, slots.FullTests):
-
-    def signal(self, host, number):
-        for pid in services.find_all(self.stack.hosts[host].machine, 'nova-compute'):
-            os.kill(pid, number)
+class SlotsTest(slots.FullTests):
 
     # These are in tests/stack.
     test_a_named_host_that_is_full_is_waited_for_and_a_cancel_is_done_at_once = None
@@ -59,33 +48,6 @@ class SlotsTest(away.Away, slots.FullTests):
         [host] = [host for host in flow if f'for an incoming slot on {host} ' in waits_for]
         self.end(*flow[host])
         self.completed(server, migration, host)
-
-    def test_the_message_bus_is_away_for_longer_than_a_lease(self):
-        first = self.endless()
-        second = self.move('n2')
-        self.assert_waits(*second, 'n3')
-        name = self.admin.compute('GET', f'/servers/{first[0]}')['server']['name']
-        came = []
-
-        def look():
-            came.extend(self.running(second[0], 'n3'))
-            return self.capacity()['incoming']
-
-        self.stop_rabbitmq()
-        # The fault itself, and not a wait for something. Then the source that waits is heard of
-        # before the one that has the slot.
-        time.sleep(limits.LEASE_S + limits.MISSED_S)
-        self.addCleanup(self.signal, 'n1', signal.SIGCONT)
-        self.signal('n1', signal.SIGSTOP)
-        self.start_rabbitmq()
-        lab_client.wait(look, lambda found: came or (found['used'], found['waiting']) == (1, 1),
-                        slots.TIMEOUT_S, 'the one that waits to be heard of')
-        self.signal('n1', signal.SIGCONT)
-        self.assert_waits(*second, f'(1 of 1 used by {name})')
-        self.assertEqual([], came)
-        self.in_phase(*first, 'passes')
-        self.end(*first)
-        self.completed(*second, 'n3')
 
     def test_limits_that_are_raised_let_those_that_wait_go_on(self):
         self.endless()
