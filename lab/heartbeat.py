@@ -197,6 +197,12 @@ class Beats:
         seen = [beat.at_s for beat in list(self._beats) if since_s <= beat.at_s <= until_s]
         return max((b - a for a, b in itertools.pairwise(seen)), default=0.0) * 1000
 
+    @property
+    def longest_stop_ms(self) -> float:
+        """The longest time without a beat between two beats of one log, in ms."""
+        return max((new.at_s - old.at_s for old, new in itertools.pairwise(list(self._beats))
+                    if old.log == new.log), default=0.0) * 1000
+
     def lost(self, since_s: float, until_s: float) -> int:
         """Return how many beats are missing in a span of time; blackouts in it do not count."""
         seen = [beat.at_s for beat in list(self._beats) if since_s <= beat.at_s <= until_s]

@@ -24,6 +24,8 @@ from tests import ending
 from tests import folders
 from tests import telling
 
+#: a beat is seen to about 10 ms on either side
+BEATS_MS = 20
 _up = {}
 
 
@@ -92,6 +94,14 @@ class HostsTest(RootTest):
         self.beats = self.guest.recorder()
         self.addCleanup(self.beats.stop)
         return self.guest
+
+    def assert_promised(self, promised_ms):
+        """The blackout is no longer than was promised.
+
+        A host that is too busy stops its guests at other times as well.
+        """
+        self.assertLessEqual(self.beats.least_blackout_ms,
+                             promised_ms + BEATS_MS + self.beats.longest_stop_ms)
 
     def migrate(self, to='n2', **more):
         """Start a migration that is stopped after the test if it still runs then."""

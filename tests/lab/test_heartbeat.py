@@ -66,6 +66,15 @@ class TestRecorder(testtools.TestCase):
         self.assertTrue(switch.least_ms <= switch.blackout_ms <= switch.most_ms, switch)
         self.assertEqual(recorder.least_blackout_ms, switch.least_ms)
 
+    def test_a_stop_is_on_one_host(self):
+        recorder = self.record()
+        self.assertEqual(0.0, recorder.longest_stop_ms)
+        for log, beat in ((0, b'a'), (0, b'b'), (1, b'c'), (1, b'd')):
+            self.say(recorder, log, beat)
+        at_s = [beat.at_s for beat in recorder.beats()]
+        self.assertEqual(1000 * max(at_s[1] - at_s[0], at_s[3] - at_s[2]),
+                         recorder.longest_stop_ms)
+
     def test_what_is_seen_late_leaves_its_time_open(self):
         for log, beats in zip(self.logs, (b'abc', b'def'), strict=True):
             log.write_bytes(beats)
