@@ -99,6 +99,16 @@ USER = 'user'
 MAINTENANCE = 'maintenance'
 PRIORITIES: Mapping[str, int] = {DRAIN: 100, USER: 50, MAINTENANCE: 20}
 
+# What is done where a destination has no free slot.
+AUTO = 'auto'
+WAIT = 'wait'
+RESCHEDULE = 'reschedule'
+ON_BUSY_DESTINATION: Mapping[str, str] = {
+    AUTO: 'wait if the request named the host, otherwise reschedule',
+    WAIT: 'wait for a slot there',
+    RESCHEDULE: 'look for another host; the migration fails where none has a free slot',
+}
+
 # Who has a slot without a migration whose data flows.
 #: the source has a slot of its own, and the destination is about to say whether it has one
 TAKING = 'taking'
@@ -117,7 +127,7 @@ ONE_ALONE = 'one that runs alone'
 #: the destination has just started, and learns first what comes to it
 RECOUNT = 'recount'
 #: the destination is being stopped, and takes nobody any more
-STOPPED = 'stop'
+STOPPING = 'stopping'
 #: the destination has not answered yet
 AN_ANSWER = 'answer'
 

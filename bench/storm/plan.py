@@ -71,6 +71,11 @@ LOADS = (
 )
 
 
+#: the destination takes all of them, however few processors the machine has: by default it takes
+#: four servers for each, and Nova refuses the others
+_ROOM = {'cpu_allocation_ratio': float(len(LOADS))}
+
+
 def source(number: int) -> str:
     """Return the host on which the n-th guest starts, from 0."""
     return SOURCES[number % len(SOURCES)]
@@ -127,9 +132,6 @@ CONFIGS = (Config('migpolicy', 1), Config('migpolicy', 2), Config('migpolicy', 4
 NAMES = tuple(one.name for one in CONFIGS)
 
 
-#: The destination takes all of them, however few processors the machine has: by default that is
-#: four servers for each, and Nova refuses the others.
-_ROOM = {'cpu_allocation_ratio': float(len(LOADS))}
 #: of the API: by default a project has 10 servers
 CONTROL_CONF = {'quota': {'instances': -1, 'cores': -1, 'ram': -1}}
 

@@ -27,7 +27,7 @@ class Move:
     :param outcome: Nova's last word
     :param overdue: the bench cancelled it, at its timeout
     :param homes: the hosts where libvirt runs the guest in the end
-    :param why: ours said this at last, where it has not arrived
+    :param why: what ours, or else Nova, said at last, where it has not arrived
     """
 
     name: str

@@ -191,7 +191,7 @@ class Incoming:
         place = queue.number(ticket.name, now_s)
         eta_s: float | None
         if self._is_closed:
-            kind, eta_s = vocabulary.STOPPED, None
+            kind, eta_s = vocabulary.STOPPING, None
         elif now_s < self.starts_s:
             kind, eta_s = vocabulary.RECOUNT, self.starts_s - now_s
         else:
@@ -237,9 +237,9 @@ class Incoming:
         return Turn(tuple(sends))
 
     def hear_nothing(self, now_s: float) -> None:
-        """Let no lease end for its whole length from now on, nor the start.
+        """Begin all leases anew, and the time after the start, too.
 
-        That no source is heard of tells nothing of it while nobody is.
+        That a source is not heard of tells nothing of it while nobody is.
         """
         until_s = now_s + limits_mod.LEASE_S
         for ticket in self._with_slot.values():

@@ -11,7 +11,7 @@ from nova_migpolicy import exception
 #: a lease ends when it is not renewed for so long, and is renewed so often
 LEASE_S = 30.0
 HOLD_S = 10.0
-#: whose lease was not renewed for so long has missed that, or nobody hears anything
+#: a renewal that has not come for so long is missed
 MISSED_S = 15.0
 #: a source asks again so often while one waits; what is not asked for any more goes after so long
 POLL_S = 10.0

@@ -39,7 +39,7 @@ class Wait:
             text = f'for the answer of {self.host}'
         elif self.kind == vocabulary.RECOUNT:
             text = f'until {self.host}, which has just started, knows what comes to it'
-        elif self.kind == vocabulary.STOPPED:
+        elif self.kind == vocabulary.STOPPING:
             text = f'until nova-compute on {self.host}, which is being stopped, is back'
         elif self.kind == vocabulary.WHOLE_HOST:
             text = f'for {self.host} to take it alone ({self._used()})'

@@ -21,10 +21,9 @@ from nova_migpolicy.compute import slots as slots_mod
 from nova_migpolicy import exception
 from nova_migpolicy.policy import keys
 from nova_migpolicy.policy import resolve
+from nova_migpolicy import vocabulary
 
 LOG = logging.getLogger(__name__)
-
-WAIT, RESCHEDULE, AUTO = 'wait', 'reschedule', 'auto'
 
 
 class Request(NamedTuple):
@@ -73,9 +72,9 @@ class Precheck:
         # A host to which it is forced is in Nova's record of it.
         request = self._request(context, instance, migration)
         wish = self._wish(instance, request)
-        if wish == AUTO:
+        if wish == vocabulary.AUTO:
             return request.names_host or migration.dest_compute is not None
-        return wish == WAIT
+        return wish == vocabulary.WAIT
 
     def _wish(self, instance: Any, request: Request) -> str:
         try:

@@ -45,7 +45,7 @@ SILENT_S = 30.0
 LONGEST_S = 1e6
 #: while a renewal is missed, the bus is looked at so often
 LOOK_S = 5.0
-#: a look that comes so late, when a lease is about to end, is that of a process that was stopped
+#: a look that is so late, when a lease is about to end, is that of a process that was stopped
 LATE_S = limits_mod.LEASE_S - limits_mod.MISSED_S - 1.0
 #: after an error the thread goes on in so long
 AGAIN_S = 1.0
@@ -63,8 +63,8 @@ class Slots:
 
     :param channel: asks other hosts
     :param course: returns how far a migration of this host is that has its slots; None for unknown
-    :ivar most_at_once: how many migrations Nova has under way from here at once; 0 for no limit
     :param epoch: the start of this process in ms since 1970
+    :ivar most_at_once: how many migrations Nova has under way from here at once; 0 for no limit
     """
 
     def __init__(self, host: str, limits: limits_mod.Limits, channel: client.Channel,
@@ -179,7 +179,9 @@ class Slots:
     def reserve(self, migration: str, server: str, cost_mib: float) -> waits.Refusal | None:
         """Keep a slot for a moment for one that is being checked, or say why there is none."""
         with self._changed:
-            found = self._incoming.reserve(self._clock(), migration, server, cost_mib)
+            now_s = self._clock()
+            self._note_stop(now_s)
+            found = self._incoming.reserve(now_s, migration, server, cost_mib)
             self._changed.notify_all()
             return found
 
@@ -226,6 +228,7 @@ class Slots:
 
     def _set_limits(self, limits: limits_mod.Limits) -> None:
         now_s = self._clock()
+        self._note_stop(now_s)
         self._carry_out(self._outgoing.set_limits(now_s, limits))
         self._carry_out(self._incoming.set_limits(now_s, limits))
 
@@ -239,6 +242,7 @@ class Slots:
         other = message.source if is_from_source else message.destination
         with self._changed:
             now_s = self._spoke_s[other] = self._clock()
+            self._note_stop(now_s)
             # First: what is told to it for that reason is older than an answer.
             if other in self._without:
                 self._set_slots(other, True)
@@ -343,8 +347,8 @@ class Slots:
         with self._changed:
             while not self._stopped.is_set():
                 due_s = [one.wake_s for one in self._machines() if one.wake_s is not None]
-                if self._incoming.missed_s is not None:
-                    due_s.append(max(self._incoming.missed_s, self._looked_s + LOOK_S))
+                if self._look_s is not None:
+                    due_s.append(self._look_s)
                 left_s = min(due_s) - self._clock() if due_s else None
                 if left_s is not None and left_s <= 0:
                     return True
@@ -368,26 +372,40 @@ class Slots:
                 if machine.wake_s is not None and machine.wake_s <= now_s:
                     self._carry_out(machine.wake(now_s))
 
-    def _look_at_bus(self) -> None:
-        """Where renewals are missed since nothing is heard of anybody, let leases last.
+    @property
+    def _look_s(self) -> float | None:
+        """When the bus is to be looked at, since a renewal is missed; None for never."""
+        missed_s = self._incoming.missed_s
+        return None if missed_s is None else max(missed_s, self._looked_s + LOOK_S)
 
-        So it is where the bus does not work, and where this process was stopped for a while.
+    def _note_stop(self, now_s: float) -> None:
+        """Let leases last where this process was stopped for a while; the lock is held.
+
+        What was said to it meanwhile has still to be read, and any thread may be the first.
         """
+        if self._look_s is not None and now_s - self._look_s >= LATE_S:
+            self._looked_s = now_s
+            self._incoming.hear_nothing(now_s)
+            LOG.warning('This host was stopped for a while: those that have incoming slots keep '
+                        'them, as they could not be heard')
+
+    def _look_at_bus(self) -> None:
+        """Let leases last where renewals are missed since the bus does not work."""
         with self._changed:
-            now_s, missed_s = self._clock(), self._incoming.missed_s
-            due_s = None if missed_s is None else max(missed_s, self._looked_s + LOOK_S)
-            if due_s is None or now_s < due_s:
+            now_s = self._clock()
+            self._note_stop(now_s)
+            if self._look_s is None or now_s < self._look_s:
                 return
             self._looked_s = now_s
-        is_deaf = now_s - due_s >= LATE_S or not self.hears_itself()
+        is_deaf = not self.hears_itself()
         with self._changed:
             if is_deaf:
                 self._incoming.hear_nothing(self._clock())
         if is_deaf is not self._is_deaf:
             self._is_deaf = is_deaf
-            LOG.warning('This host hears of migrations again' if not is_deaf else
-                        'This host does not hear of migrations, as its message bus does not work '
-                        'or it was stopped: those that have incoming slots keep them')
+            LOG.warning('The message bus works again' if not is_deaf else
+                        'The message bus does not work: those that have incoming slots keep them, '
+                        'as they cannot be heard')
 
     def _course_of(self, migration: str) -> Course | None:
         """Return how far a migration is; the lease is renewed whatever is not known of it."""

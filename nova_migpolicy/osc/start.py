@@ -25,7 +25,7 @@ _ENDED = (*_BEGUN[:4], base.Column('Seconds'), base.Column('Blackout ms'),
           base.Column('Sent MiB', base.MACHINES), base.Column('Reason'))
 _PROFILE = 'profile'
 _PRIORITY = 'priority'
-_ON_BUSY, _WAIT = 'on_busy_destination', 'wait'
+_ON_BUSY = 'on_busy_destination'
 
 
 class Start(watch.Watching, base.Lister):
@@ -107,7 +107,7 @@ def _of_drain(policy: Mapping[str, Any], host: str | None) -> dict[str, Any]:
     wish = {_PRIORITY: vocabulary.DRAIN}
     if not host:
         # Else most of a drain is refused as soon as the slots of all hosts are reserved.
-        wish[_ON_BUSY] = _WAIT
+        wish[_ON_BUSY] = vocabulary.WAIT
     return {name: value for name, value in wish.items() if name not in policy}
 
 

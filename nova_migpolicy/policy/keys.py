@@ -42,9 +42,7 @@ WORDS: abc.Mapping[str, str] = types.MappingProxyType({
     'xbzrle': 'only the differences of pages that were sent before',
     'zlib': 'deflate, much CPU time',
     'zstd': 'Zstandard, less CPU time',
-    'auto': 'wait if the request named the host, otherwise reschedule',
-    'wait': 'wait for a slot there',
-    'reschedule': 'look for another host; the migration fails where none has a free slot',
+    **vocabulary.ON_BUSY_DESTINATION,
 })
 
 
@@ -130,11 +128,11 @@ class Policy:
         minimum=0, maximum=100, names=tuple(vocabulary.PRIORITIES.items()), sources=AT_START,
         gentler='lower')
     on_busy_destination: str = _key(
-        'auto', 'choice',
+        vocabulary.AUTO, 'choice',
         'What to do when the destination has no free slot. auto waits if the request named the '
         'host, which is known only where nova-api has the filter, and looks for another one '
         'otherwise.',
-        choices=('auto', 'wait', 'reschedule'), sources=AT_START)
+        choices=tuple(vocabulary.ON_BUSY_DESTINATION), sources=AT_START)
     migration_network: str = _key(
         '', 'str',
         "The name of the network that carries the data; empty for Nova's own choice.",

@@ -89,7 +89,7 @@ class SlotsTest(slots.FullTests):
         self.stack.start_compute('n1')
         self.stack.wait_computes()
         second = self.move('n2')
-        name = self.admin.compute('GET', f'/servers/{first[0]}')['server']['name']
+        name = self.admin.server(first[0])['name']
         self.assert_waits(*second, f'(1 of 1 used by {name})')
         self.in_phase(*first, 'passes')
         self.end(*first)

@@ -22,7 +22,7 @@ class TestSentences(testtools.TestCase):
                  '3rd of 4 until n2 is done with one that runs alone (1 of 2 used by big)'),
                 (waits.Wait('n2', vocabulary.RECOUNT, eta_s=12.0),
                  'until n2, which has just started, knows what comes to it; about 12 s'),
-                (waits.Wait('n2', vocabulary.STOPPED, place=1, waiting=2),
+                (waits.Wait('n2', vocabulary.STOPPING, place=1, waiting=2),
                  '1st of 2 until nova-compute on n2, which is being stopped, is back'),
                 (waits.Wait('n2', vocabulary.AN_ANSWER, note='it is odd'),
                  'for the answer of n2; it is odd')):

@@ -10,26 +10,14 @@ import testtools
 
 from bench.storm import watch
 from lab import domain
+from tests.unit.monitor import fakes
 
 OUT = libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
 
 
-class _Domain:
-
-    def __init__(self, stats=None, error=None, name='one'):
-        self._stats = stats
-        self._error = error
-        self._name = name
-
-    def UUIDString(self):
-        return self._name
-
-    def jobStats(self):
-        if self._error is not None:
-            found = libvirt.libvirtError('no')
-            found.err = (self._error, 0, 'no', 0, '', None, None, 0, 0)
-            raise found
-        return self._stats
+def guest(name, stats=None):
+    """A domain with what libvirt says of its job, or why it does not."""
+    return fakes.Domain(UUIDString=name, jobStats={} if stats is None else stats)
 
 
 class _Connection:
@@ -62,8 +50,8 @@ class _Host:
 
 
 def sends(name, sent, elapsed_ms=0):
-    return _Domain({'operation': OUT, 'type': libvirt.VIR_DOMAIN_JOB_UNBOUNDED,
-                    'memory_processed': sent, 'time_elapsed': elapsed_ms}, name=name)
+    return guest(name, {'operation': OUT, 'type': libvirt.VIR_DOMAIN_JOB_UNBOUNDED,
+                        'memory_processed': sent, 'time_elapsed': elapsed_ms})
 
 
 class TestSource(testtools.TestCase):
@@ -73,14 +61,14 @@ class TestSource(testtools.TestCase):
         source = watch.Source(host)
         self.addCleanup(source.stop)
         began_s = time.monotonic()
-        host.connection.domains = [sends('a', 5, 2000), sends('b', 7), _Domain({}, name='c')]
+        host.connection.domains = [sends('a', 5, 2000), sends('b', 7), guest('c')]
         domain.wait_until(lambda: len(source.jobs) == 2)
         self.assertLess(source.jobs['a'].began_s, began_s)
         self.assertGreaterEqual(source.jobs['b'].began_s, began_s)
-        host.connection.domains = [sends('b', 9), _Domain({}, name='c')]
+        host.connection.domains = [sends('b', 9), guest('c')]
         domain.wait_until(lambda: source.jobs['a'].ended_s and source.jobs['b'].sent_bytes == 9)
         # Of one that does not say it is not known that it has ended.
-        host.connection.domains = [_Domain(error=libvirt.VIR_ERR_OPERATION_TIMEOUT, name='b'),
+        host.connection.domains = [guest('b', fakes.error(libvirt.VIR_ERR_OPERATION_TIMEOUT)),
                                    sends('d', 1)]
         domain.wait_until(lambda: 'd' in source.jobs)
         self.assertIsNone(source.jobs['b'].ended_s)
@@ -90,7 +78,7 @@ class TestSource(testtools.TestCase):
         host = _Host()
         source = watch.Source(host)
         self.addCleanup(source.stop)
-        host.connection.domains = [_Domain(error=libvirt.VIR_ERR_RPC)]
+        host.connection.domains = [guest('a', fakes.error(libvirt.VIR_ERR_RPC))]
         domain.wait_until(lambda: source.error is not None)
 
 
@@ -102,7 +90,7 @@ class TestDestination(testtools.TestCase):
         tell = host.connection.call
 
         def told(name, event, detail):
-            tell(None, _Domain(name=name), event, detail, None)
+            tell(None, guest(name), event, detail, None)
 
         told('a', libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED)
         told('b', libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED)
